@@ -1,0 +1,15 @@
+//! Ethereum and its kin (CAIP-2 namespace `eip155`).
+
+pub mod address;
+pub mod amount;
+pub mod calldata;
+pub mod eip712;
+pub mod fees;
+pub mod project;
+pub mod receipt;
+pub mod request_hash;
+pub mod rpc;
+pub mod signature;
+pub mod transaction;
+
+pub use alloy_primitives::{Address, B256, Bytes, U256, keccak256};

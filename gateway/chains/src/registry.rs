@@ -1,0 +1,237 @@
+//! The chains a deployment knows, each named by its CAIP-2 id.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::evm::fees::FeePolicy;
+use crate::evm::transaction::CHAIN_ID_MAX;
+
+/// CAIP-2 chain id. Only namespace `eip155` exists so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ChainId {
+    /// `eip155:<id>`, 1 to [`CHAIN_ID_MAX`].
+    Eip155(u64),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RegistryError {
+    #[error("chain id must be `eip155:` and a decimal number from 1 to {CHAIN_ID_MAX}")]
+    ChainId,
+    #[error("chain `{0}` is configured twice")]
+    Duplicate(ChainId),
+    #[error("chain `{chain}`: {fault}")]
+    Config { chain: ChainId, fault: &'static str },
+}
+
+impl FromStr for ChainId {
+    type Err = RegistryError;
+
+    fn from_str(text: &str) -> Result<Self, RegistryError> {
+        let digits = text.strip_prefix("eip155:").ok_or(RegistryError::ChainId)?;
+        let canonical = matches!(digits.as_bytes().first(), Some(b'1'..=b'9'));
+        match digits.parse::<u64>() {
+            Ok(id) if canonical && id <= CHAIN_ID_MAX => Ok(Self::Eip155(id)),
+            _ => Err(RegistryError::ChainId),
+        }
+    }
+}
+
+impl fmt::Display for ChainId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Eip155(id) => write!(formatter, "eip155:{id}"),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for ChainId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl Serialize for ChainId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// URL of a node. `Debug` hides it, because it often holds an access key.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct NodeUrl(String);
+
+impl NodeUrl {
+    pub fn new(url: impl Into<String>) -> Self {
+        Self(url.into())
+    }
+
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for NodeUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("NodeUrl(..)")
+    }
+}
+
+/// One chain of the configuration file.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChainConfig {
+    /// CAIP-2 id, such as `eip155:1`.
+    pub id: ChainId,
+    /// Nodes in order of preference; without one the chain can be signed for, not broadcast to.
+    #[serde(default)]
+    pub rpc_urls: Vec<NodeUrl>,
+    /// Blocks, its own included, until a transaction counts as executed. Default 12.
+    #[serde(default = "defaults::confirmations")]
+    pub confirmations: u64,
+    /// Default `ETH`.
+    #[serde(default = "defaults::native_symbol")]
+    pub native_symbol: String,
+    /// Largest gas limit of one transaction. Default 3,000,000.
+    #[serde(default = "defaults::gas_limit_max")]
+    pub gas_limit_max: u64,
+    /// Added to the node's gas estimate, in percent. Default 20.
+    #[serde(default = "defaults::gas_limit_headroom_percent")]
+    pub gas_limit_headroom_percent: u32,
+    /// Largest fee in wei per gas. Default 500 gwei.
+    #[serde(default = "defaults::fee_per_gas_max_wei")]
+    pub fee_per_gas_max_wei: u64,
+    /// Smallest tip in wei per gas. Default 0.01 gwei.
+    #[serde(default = "defaults::priority_fee_min_wei")]
+    pub priority_fee_min_wei: u64,
+    /// Largest tip in wei per gas. Default 20 gwei.
+    #[serde(default = "defaults::priority_fee_max_wei")]
+    pub priority_fee_max_wei: u64,
+    /// Room left for a rising base fee, in percent of the present one. Default 200.
+    #[serde(default = "defaults::base_fee_percent")]
+    pub base_fee_percent: u32,
+    /// Raise of a replacement's fee in thousandths, at least 125. Default 125.
+    #[serde(default = "defaults::replacement_bump_permille")]
+    pub replacement_bump_permille: u32,
+}
+
+mod defaults {
+    pub(super) fn confirmations() -> u64 {
+        12
+    }
+    pub(super) fn native_symbol() -> String {
+        "ETH".to_owned()
+    }
+    pub(super) fn gas_limit_max() -> u64 {
+        3_000_000
+    }
+    pub(super) fn gas_limit_headroom_percent() -> u32 {
+        20
+    }
+    pub(super) fn fee_per_gas_max_wei() -> u64 {
+        500_000_000_000
+    }
+    pub(super) fn priority_fee_min_wei() -> u64 {
+        10_000_000
+    }
+    pub(super) fn priority_fee_max_wei() -> u64 {
+        20_000_000_000
+    }
+    pub(super) fn base_fee_percent() -> u32 {
+        200
+    }
+    pub(super) fn replacement_bump_permille() -> u32 {
+        125
+    }
+}
+
+impl ChainConfig {
+    /// A chain with every default.
+    pub fn new(id: ChainId) -> Self {
+        Self {
+            id,
+            rpc_urls: Vec::new(),
+            confirmations: defaults::confirmations(),
+            native_symbol: defaults::native_symbol(),
+            gas_limit_max: defaults::gas_limit_max(),
+            gas_limit_headroom_percent: defaults::gas_limit_headroom_percent(),
+            fee_per_gas_max_wei: defaults::fee_per_gas_max_wei(),
+            priority_fee_min_wei: defaults::priority_fee_min_wei(),
+            priority_fee_max_wei: defaults::priority_fee_max_wei(),
+            base_fee_percent: defaults::base_fee_percent(),
+            replacement_bump_permille: defaults::replacement_bump_permille(),
+        }
+    }
+
+    pub fn fee_policy(&self) -> FeePolicy {
+        FeePolicy {
+            base_fee_percent: self.base_fee_percent,
+            priority_fee_min: self.priority_fee_min_wei.into(),
+            priority_fee_max: self.priority_fee_max_wei.into(),
+            fee_per_gas_max: self.fee_per_gas_max_wei.into(),
+            replacement_bump_permille: self.replacement_bump_permille,
+        }
+    }
+
+    fn check(&self) -> Result<(), RegistryError> {
+        let faults = [
+            (self.confirmations == 0, "`confirmations` must be at least 1"),
+            (self.gas_limit_max < 21_000, "`gas_limit_max` must be at least 21000"),
+            (self.base_fee_percent < 100, "`base_fee_percent` must be at least 100"),
+            (self.replacement_bump_permille < 125, "`replacement_bump_permille` must be at least 125"),
+            (
+                self.priority_fee_min_wei > self.priority_fee_max_wei,
+                "`priority_fee_min_wei` exceeds `priority_fee_max_wei`",
+            ),
+            (
+                self.priority_fee_max_wei > self.fee_per_gas_max_wei,
+                "`priority_fee_max_wei` exceeds `fee_per_gas_max_wei`",
+            ),
+        ];
+        match faults.into_iter().find(|(present, _)| *present) {
+            Some((_, fault)) => Err(RegistryError::Config { chain: self.id, fault }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The configured chains; a chain that is not here is neither signed for nor shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChainRegistry {
+    chains: BTreeMap<ChainId, ChainConfig>,
+}
+
+impl ChainRegistry {
+    pub fn new(configs: impl IntoIterator<Item = ChainConfig>) -> Result<Self, RegistryError> {
+        let mut chains = BTreeMap::new();
+        for config in configs {
+            config.check()?;
+            let id = config.id;
+            if chains.insert(id, config).is_some() {
+                return Err(RegistryError::Duplicate(id));
+            }
+        }
+        Ok(Self { chains })
+    }
+
+    pub fn get(&self, id: ChainId) -> Option<&ChainConfig> {
+        self.chains.get(&id)
+    }
+
+    /// Looks a chain up by its number in the `eip155` namespace.
+    pub fn get_evm(&self, chain_id: u64) -> Option<&ChainConfig> {
+        self.get(ChainId::Eip155(chain_id))
+    }
+
+    /// In ascending order of id.
+    pub fn iter(&self) -> impl Iterator<Item = &ChainConfig> {
+        self.chains.values()
+    }
+}
+
+#[cfg(test)]
+mod tests;
