@@ -12,4 +12,7 @@ pub mod rpc;
 pub mod signature;
 pub mod transaction;
 
+#[cfg(test)]
+mod testing;
+
 pub use alloy_primitives::{Address, B256, Bytes, U256, keccak256};

@@ -48,7 +48,8 @@ mod tests {
 
     #[test]
     fn other_notations_are_refused() {
-        for text in ["", "00", "01", "+1", "-1", " 1", "1 ", "1_000", "1e18", "0x1", "1.0", "\u{0661}", "1\0"] {
+        for text in ["", "00", "01", "+1", "-1", " 1", "1 ", "1_000", "1e18", "0x1", "1.0", "\u{0661}", "1\0"]
+        {
             assert_eq!(parse_wei(text), Err(AmountError::Shape), "{text:?}");
         }
     }

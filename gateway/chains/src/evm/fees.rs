@@ -24,8 +24,13 @@ pub const REPLACEMENT_BUMP_PERMILLE_MIN: u32 = 125;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FeeQuote {
     /// The chain has no base fee.
-    Legacy { gas_price: u128 },
-    Eip1559 { base_fee: u128, priority_fee: u128 },
+    Legacy {
+        gas_price: u128,
+    },
+    Eip1559 {
+        base_fee: u128,
+        priority_fee: u128,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -96,10 +101,7 @@ fn within(needed: u128, cap: u128) -> Result<(), FeeError> {
 
 /// `amount * factor / unit`, rounded up: a bump that is one wei short is refused by the pool.
 fn scale_up(amount: u128, factor: u32, unit: u128) -> Result<u128, FeeError> {
-    amount
-        .checked_mul(u128::from(factor))
-        .map(|product| product.div_ceil(unit))
-        .ok_or(FeeError::Overflow)
+    amount.checked_mul(u128::from(factor)).map(|product| product.div_ceil(unit)).ok_or(FeeError::Overflow)
 }
 
 #[cfg(test)]

@@ -70,9 +70,10 @@ mod tests {
         assert_eq!(progress(Some(&mined), CANONICAL, 11, 3), Progress::Mined { confirmations: 2 });
         assert_eq!(progress(Some(&mined), CANONICAL, 12, 3), Progress::Confirmed);
         assert_eq!(progress(Some(&mined), CANONICAL, 10, 0), Progress::Confirmed);
-        assert_eq!(progress(Some(&mined), CANONICAL, u64::MAX, u64::MAX), Progress::Mined {
-            confirmations: u64::MAX - 9
-        });
+        assert_eq!(
+            progress(Some(&mined), CANONICAL, u64::MAX, u64::MAX),
+            Progress::Mined { confirmations: u64::MAX - 9 }
+        );
     }
 
     #[test]

@@ -1,0 +1,94 @@
+use serde_json::json;
+
+use super::*;
+
+fn config(extra: &serde_json::Value) -> Result<ChainConfig, serde_json::Error> {
+    let mut object = json!({"id": "eip155:31337"});
+    for (name, value) in extra.as_object().unwrap() {
+        object[name] = value.clone();
+    }
+    serde_json::from_value(object)
+}
+
+#[test]
+fn chain_ids_are_read_and_shown_alike() {
+    for text in ["eip155:1", "eip155:31337", "eip155:9223372036854775771"] {
+        assert_eq!(text.parse::<ChainId>().unwrap().to_string(), text);
+    }
+    for text in [
+        "",
+        "1",
+        "eip155",
+        "eip155:",
+        "eip155:0",
+        "eip155:01",
+        "eip155:+1",
+        "eip155:-1",
+        "eip155:1 ",
+        "eip155:0x1",
+        "EIP155:1",
+        "eip155:1:2",
+        "eip155:9223372036854775772",
+        "eip155:18446744073709551616",
+        "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp",
+    ] {
+        assert_eq!(text.parse::<ChainId>(), Err(RegistryError::ChainId), "{text}");
+    }
+}
+
+#[test]
+fn absent_settings_have_the_documented_defaults() {
+    let chain = config(&json!({})).unwrap();
+    assert_eq!(chain, ChainConfig::new(ChainId::Eip155(31_337)));
+    assert_eq!((chain.confirmations, chain.native_symbol.as_str()), (12, "ETH"));
+    assert_eq!((chain.gas_limit_max, chain.gas_limit_headroom_percent), (3_000_000, 20));
+    assert_eq!(
+        chain.fee_policy(),
+        FeePolicy {
+            base_fee_percent: 200,
+            priority_fee_min: 10_000_000,
+            priority_fee_max: 20_000_000_000,
+            fee_per_gas_max: 500_000_000_000,
+            replacement_bump_permille: 125,
+        }
+    );
+}
+
+#[test]
+fn unknown_settings_and_foreign_ids_are_refused() {
+    assert!(config(&json!({"fee_per_gas_max": 1})).is_err());
+    assert!(config(&json!({"id": "bip122:0"})).is_err());
+}
+
+#[test]
+fn node_urls_stay_out_of_debug() {
+    let chain = config(&json!({"rpc_urls": ["https://node.example/v3/secret-key"]})).unwrap();
+    assert!(!format!("{chain:?}").contains("secret-key"));
+    assert_eq!(chain.rpc_urls[0].expose(), "https://node.example/v3/secret-key");
+}
+
+#[test]
+fn settings_out_of_range_are_named() {
+    for (extra, name) in [
+        (json!({"confirmations": 0}), "`confirmations`"),
+        (json!({"gas_limit_max": 20_999}), "`gas_limit_max`"),
+        (json!({"base_fee_percent": 99}), "`base_fee_percent`"),
+        (json!({"replacement_bump_permille": 124}), "`replacement_bump_permille`"),
+        (json!({"priority_fee_min_wei": 20_000_000_001_u64}), "`priority_fee_min_wei`"),
+        (json!({"fee_per_gas_max_wei": 1}), "`priority_fee_max_wei`"),
+    ] {
+        let error = ChainRegistry::new([config(&extra).unwrap()]).unwrap_err();
+        assert!(error.to_string().starts_with(&format!("chain `eip155:31337`: {name}")), "{error}");
+    }
+}
+
+#[test]
+fn registry_finds_each_chain_once() {
+    let (one, other) = (ChainConfig::new(ChainId::Eip155(1)), ChainConfig::new(ChainId::Eip155(10)));
+    let registry = ChainRegistry::new([other.clone(), one.clone()]).unwrap();
+    assert_eq!(registry.get_evm(10), Some(&other));
+    assert_eq!(registry.get_evm(2), None);
+    assert_eq!(registry.iter().collect::<Vec<_>>(), [&one, &other]);
+    let twice = ChainRegistry::new([one.clone(), one]);
+    assert_eq!(twice, Err(RegistryError::Duplicate(ChainId::Eip155(1))));
+}

@@ -72,12 +72,7 @@ impl HttpEvmRpc {
             .no_proxy()
             .build()
             .map_err(RpcSetupError::Client)?;
-        Ok(Self {
-            client,
-            url,
-            response_bytes_max: limits.response_bytes_max,
-            next_id: AtomicU64::new(1),
-        })
+        Ok(Self { client, url, response_bytes_max: limits.response_bytes_max, next_id: AtomicU64::new(1) })
     }
 
     async fn call(&self, method: &'static str, params: Value) -> Result<Value, NodeError> {
@@ -199,7 +194,8 @@ impl EvmRpc for HttpEvmRpc {
     }
 
     async fn transaction_receipt(&self, hash: B256) -> Result<Option<Receipt>, NodeError> {
-        self.ask("eth_getTransactionReceipt", json!([hex0x(hash)]), |result| wire::receipt(result, hash)).await
+        self.ask("eth_getTransactionReceipt", json!([hex0x(hash)]), |result| wire::receipt(result, hash))
+            .await
     }
 
     async fn transaction_by_hash(&self, hash: B256) -> Result<Option<KnownTransaction>, NodeError> {
