@@ -1,1 +1,19 @@
-//! tests
+//! Harness of the black-box tests and of the demo: the real gateway binary, a real EVM node, a real
+//! PostgreSQL server, and the things that go wrong between them. Everything a test starts is owned by
+//! a value whose drop ends it.
+
+#![forbid(unsafe_code)]
+
+pub mod anvil;
+pub mod client;
+pub mod configuration;
+pub mod environment;
+pub mod fault_proxy;
+pub mod gateway;
+pub mod lying_node;
+pub mod main_job;
+pub mod node;
+pub mod postgres;
+pub mod process;
+pub mod wait;
+pub mod wallet;

@@ -1,0 +1,10 @@
+//! Black-box and cross-crate tests, in one binary.
+
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod auth;
+mod bad_input;
+mod crash;
+mod main_job;
+mod stand;
+mod tidy;

@@ -1,0 +1,85 @@
+//! A gateway with a chain behind it, as most tests need it.
+
+use alloy_primitives::{Address, U256};
+use anyhow::Result;
+use countersign_tests::anvil::Anvil;
+use countersign_tests::configuration::{self, Chain, PEOPLE_FROM_WEI};
+use countersign_tests::gateway::{Gateway, Installation};
+use countersign_tests::lying_node::LyingNode;
+use countersign_tests::main_job::{MainJob, Transfer, text};
+use countersign_tests::postgres::Postgres;
+use countersign_tests::wallet::Wallet;
+use serde_json::Value;
+
+pub(crate) const CHAIN_ID: u64 = 31_337;
+pub(crate) const ETHER: u128 = 1_000_000_000_000_000_000;
+
+/// Node, proxy before it, installation and a user's wallet; the gateway's process is started by the test.
+pub(crate) struct Stand {
+    pub(crate) anvil: Anvil,
+    pub(crate) node: LyingNode,
+    pub(crate) installation: Installation,
+    pub(crate) wallet: Wallet,
+    _database: Option<Postgres>,
+}
+
+impl Stand {
+    pub(crate) async fn on_sqlite() -> Result<Stand> {
+        Stand::new(None).await
+    }
+
+    pub(crate) async fn on_postgres() -> Result<Stand> {
+        Stand::new(Some(Postgres::create().await?)).await
+    }
+
+    async fn new(database: Option<Postgres>) -> Result<Stand> {
+        let anvil = Anvil::start(CHAIN_ID).await?;
+        let node = LyingNode::start(anvil.node().url()).await?;
+        let chain = Chain { id: CHAIN_ID, rpc_url: node.url(), confirmations: 1 };
+        let installation =
+            Installation::new(&configuration::render(&[chain], database.as_ref().map(Postgres::url)))?;
+        Ok(Stand { anvil, node, installation, wallet: Wallet::random(), _database: database })
+    }
+
+    pub(crate) fn job<'a>(&'a self, gateway: &'a Gateway) -> MainJob<'a> {
+        MainJob {
+            client: gateway.client(),
+            bootstrap: &gateway.bootstrap,
+            wallet: &self.wallet,
+            chain_id: CHAIN_ID,
+        }
+    }
+
+    pub(crate) async fn fund(&self, escrow: Address) -> Result<()> {
+        self.anvil.node().set_balance(escrow, U256::from(5 * ETHER)).await
+    }
+
+    /// A funded user.
+    pub(crate) async fn user(&self, gateway: &Gateway) -> Result<Address> {
+        let escrow = self.job(gateway).create_user().await?;
+        self.fund(escrow).await?;
+        Ok(escrow)
+    }
+
+    /// A transfer that waits for the user and an agent.
+    pub(crate) async fn pending(&self, gateway: &Gateway, escrow: Address) -> Result<(Transfer, Value)> {
+        let transfer = transfer(escrow);
+        let proposed = self.job(gateway).propose(&transfer).await?.expect(201)?;
+        assert_eq!(proposed["status"], "PENDING", "{proposed}");
+        Ok((transfer, proposed))
+    }
+}
+
+/// One ether to a new address.
+pub(crate) fn transfer(escrow: Address) -> Transfer {
+    Transfer {
+        escrow,
+        to: Wallet::random().address(),
+        value: U256::from(PEOPLE_FROM_WEI),
+        request_nonce: None,
+    }
+}
+
+pub(crate) fn request_hash(transaction: &Value) -> &str {
+    text(transaction, "requestHash").unwrap()
+}

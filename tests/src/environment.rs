@@ -1,0 +1,56 @@
+//! The only place where the harness looks at its surroundings: environment, paths, wall clock.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use anyhow::{Context, Result, ensure};
+
+/// The project's root folder.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the tests' package lies in a folder of the project")
+}
+
+/// The gateway's binary, from the same build as the running program.
+pub fn gateway_binary() -> Result<PathBuf> {
+    let own = std::env::current_exe()?;
+    let folder = own.ancestors().skip(1).find(|folder| folder.join("countersign").is_file());
+    Ok(folder
+        .context("no `countersign` beside this program: cargo build --release -p countersign")?
+        .join("countersign"))
+}
+
+/// The EVM node's binary, where `deploy/setup` puts it.
+pub fn anvil_binary() -> Result<PathBuf> {
+    let cache = match variable("XDG_CACHE_HOME") {
+        Some(folder) => PathBuf::from(folder),
+        None => PathBuf::from(variable("HOME").context("`HOME` is not set")?).join(".cache"),
+    };
+    let binary = cache.join("countersign/anvil/anvil");
+    ensure!(binary.is_file(), "no EVM node at `{}`: run deploy/setup demo", binary.display());
+    Ok(binary)
+}
+
+/// Administrator's URL of the PostgreSQL server that `deploy/with-postgres` started.
+pub fn postgres_url() -> Result<String> {
+    variable("COUNTERSIGN_TEST_POSTGRES_URL")
+        .context("`COUNTERSIGN_TEST_POSTGRES_URL` is not set: run the tests through deploy/with-postgres")
+}
+
+#[expect(clippy::disallowed_methods, reason = "the harness reads its environment here and nowhere else")]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Seconds since the epoch, for the timestamps that a client signs.
+#[expect(clippy::disallowed_methods, reason = "a client of the real server lives in real time")]
+pub fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
+}
+
+/// A loopback port that nobody listens on.
+pub fn free_loopback_address() -> Result<SocketAddr> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+}
