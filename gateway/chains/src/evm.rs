@@ -5,6 +5,7 @@ pub mod amount;
 pub mod calldata;
 pub mod eip712;
 pub mod fees;
+pub mod message;
 pub mod project;
 pub mod receipt;
 pub mod request_hash;

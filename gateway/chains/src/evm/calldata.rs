@@ -182,36 +182,36 @@ fn argument(name: &'static str, value: impl ArgumentText) -> Argument {
 }
 
 trait ArgumentText {
-    fn text(&self) -> String;
+    fn text(self) -> String;
 }
 
 impl ArgumentText for Address {
-    fn text(&self) -> String {
-        to_checksum(self)
+    fn text(self) -> String {
+        to_checksum(&self)
     }
 }
 
 impl ArgumentText for U256 {
-    fn text(&self) -> String {
+    fn text(self) -> String {
         self.to_string()
     }
 }
 
 impl ArgumentText for bool {
-    fn text(&self) -> String {
+    fn text(self) -> String {
         self.to_string()
     }
 }
 
 impl ArgumentText for Bytes {
-    fn text(&self) -> String {
+    fn text(self) -> String {
         format!("0x{}", hex::encode(self))
     }
 }
 
 impl ArgumentText for Vec<U256> {
-    fn text(&self) -> String {
-        let items: Vec<String> = self.iter().map(ArgumentText::text).collect();
+    fn text(self) -> String {
+        let items: Vec<String> = self.into_iter().map(ArgumentText::text).collect();
         format!("[{}]", items.join(", "))
     }
 }

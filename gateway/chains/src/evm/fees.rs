@@ -37,6 +37,8 @@ pub enum FeeQuote {
 pub enum FeeError {
     #[error("fee of {needed} wei per gas exceeds the cap of {cap}")]
     AboveCap { needed: u128, cap: u128 },
+    #[error("gas estimate of {estimate} exceeds `gas_limit_max` of {gas_limit_max}")]
+    GasAboveMax { estimate: u64, gas_limit_max: u64 },
     #[error("fee does not fit 128 bits")]
     Overflow,
     #[error("replacement must be of the same transaction type")]
@@ -93,6 +95,17 @@ pub fn suggest_replacement(
     };
     within(raised.fee_per_gas_max(), policy.fee_per_gas_max)?;
     Ok(raised)
+}
+
+/// The gas limit for an estimate: headroom for what changes until inclusion, cut at `gas_limit_max`.
+/// An estimate above the maximum is refused, not cut: the transaction would run out of gas.
+pub fn gas_limit(estimate: u64, headroom_percent: u32, gas_limit_max: u64) -> Result<u64, FeeError> {
+    if estimate > gas_limit_max {
+        return Err(FeeError::GasAboveMax { estimate, gas_limit_max });
+    }
+    let percent = headroom_percent.checked_add(100).ok_or(FeeError::Overflow)?;
+    let roomy = scale_up(estimate.into(), percent, 100)?.min(gas_limit_max.into());
+    u64::try_from(roomy).map_err(|_| FeeError::Overflow)
 }
 
 fn within(needed: u128, cap: u128) -> Result<(), FeeError> {

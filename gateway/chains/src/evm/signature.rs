@@ -38,6 +38,29 @@ pub struct Signature {
     y_parity: bool,
 }
 
+/// A signature with the proof, made by recovery, of who signed which digest. It exists so that no
+/// signature leaves unverified and none is verified twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProvenSignature {
+    signature: Signature,
+    digest: B256,
+    signer: Address,
+}
+
+impl ProvenSignature {
+    pub fn signature(&self) -> Signature {
+        self.signature
+    }
+
+    pub fn digest(&self) -> B256 {
+        self.digest
+    }
+
+    pub fn signer(&self) -> Address {
+        self.signer
+    }
+}
+
 impl Signature {
     pub fn new(r: U256, s: U256, y_parity: bool) -> Result<Self, SignatureError> {
         if r.is_zero() || s.is_zero() || r >= ORDER || s >= ORDER {
@@ -64,7 +87,11 @@ impl Signature {
 
     /// Completes a bare `r || s`, as PKCS#11 tokens return it: `s` is brought to the lower half and
     /// the parity found by recovery, which at the same time proves that `signer` made it.
-    pub fn from_token(rs: &[u8; 64], digest: B256, signer: Address) -> Result<Self, SignatureError> {
+    pub fn from_token(
+        rs: &[u8; 64],
+        digest: B256,
+        signer: Address,
+    ) -> Result<ProvenSignature, SignatureError> {
         let s = U256::from_be_slice(&rs[32..]);
         let low = if s > HALF_ORDER && s < ORDER { ORDER - s } else { s };
         let even = Self::new(U256::from_be_slice(&rs[..32]), low, false)?;
@@ -72,6 +99,7 @@ impl Signature {
         [even, odd]
             .into_iter()
             .find(|candidate| candidate.recover(digest) == Ok(signer))
+            .map(|signature| ProvenSignature { signature, digest, signer })
             .ok_or(SignatureError::OtherSigner)
     }
 
@@ -87,9 +115,16 @@ impl Signature {
         Ok(address::of_key(&key))
     }
 
-    /// Recovers and compares in one step.
-    pub fn verify(&self, digest: B256, signer: Address) -> Result<(), SignatureError> {
-        if self.recover(digest)? == signer { Ok(()) } else { Err(SignatureError::OtherSigner) }
+    /// Finds who signed `digest`; whether that is anybody of interest is the caller's question.
+    pub fn prove(self, digest: B256) -> Result<ProvenSignature, SignatureError> {
+        let signer = self.recover(digest)?;
+        Ok(ProvenSignature { signature: self, digest, signer })
+    }
+
+    /// Proves that `signer` signed `digest`.
+    pub fn verify(self, digest: B256, signer: Address) -> Result<ProvenSignature, SignatureError> {
+        let proven = self.prove(digest)?;
+        if proven.signer == signer { Ok(proven) } else { Err(SignatureError::OtherSigner) }
     }
 
     /// `r || s || v` with `v` 27 or 28: the one form that is stored and compared.

@@ -8,7 +8,7 @@ use alloy_consensus::{SignableTransaction, TxEip1559, TxLegacy};
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256, keccak256};
 use alloy_rlp::{Decodable, Header};
 
-use super::signature::{Signature, SignatureError};
+use super::signature::{ProvenSignature, Signature, SignatureError};
 
 /// Largest signing payload and raw transaction accepted, in bytes: 128 KiB of data, the limit of
 /// the API and of every public transaction pool, and room for the other fields.
@@ -42,7 +42,9 @@ pub enum TransactionError {
     Rlp(#[source] alloy_rlp::Error),
     #[error("transaction is not in canonical encoding")]
     NotCanonical,
-    #[error("signature does not fit the transaction")]
+    #[error("signature is over another digest than that of the transaction")]
+    OtherDigest,
+    #[error("signature of the transaction is not valid")]
     Signature(#[source] SignatureError),
 }
 
@@ -117,29 +119,29 @@ impl UnsignedTransaction {
     /// Reads a raw signed transaction, recovers its sender and refuses any other encoding of it.
     pub fn decode_signed(raw: &[u8]) -> Result<(Self, SignedTransaction), TransactionError> {
         let mut rest = body_of(raw)?;
-        let (unsigned, alloy_signature) = if raw.first() == Some(&EIP1559_TYPE) {
-            let (inner, signature) =
+        let (transaction, found) = if raw.first() == Some(&EIP1559_TYPE) {
+            let (inner, found) =
                 TxEip1559::rlp_decode_with_signature(&mut rest).map_err(TransactionError::Rlp)?;
-            (Self::from_eip1559(inner)?, signature)
+            (Self::from_eip1559(inner)?, found)
         } else {
-            let (inner, signature) =
+            let (inner, found) =
                 TxLegacy::rlp_decode_with_signature(&mut rest).map_err(TransactionError::Rlp)?;
-            (Self::from_legacy(inner)?, signature)
+            (Self::from_legacy(inner)?, found)
         };
-        let signature = Signature::new(alloy_signature.r(), alloy_signature.s(), alloy_signature.v())
+        let digest = transaction.signing_digest()?;
+        let proven = Signature::new(found.r(), found.s(), found.v())
+            .and_then(|signature| signature.prove(digest))
             .map_err(TransactionError::Signature)?;
-        let signer = signature.recover(unsigned.signing_digest()?).map_err(TransactionError::Signature)?;
-        let signed = unsigned.assemble(&signature, signer)?;
-        if *signed.raw == *raw { Ok((unsigned, signed)) } else { Err(TransactionError::NotCanonical) }
+        let signed = transaction.assemble(&proven)?;
+        if *signed.raw == *raw { Ok((transaction, signed)) } else { Err(TransactionError::NotCanonical) }
     }
 
-    /// Joins payload and signature, after proving that `sender` made the signature.
-    pub fn assemble(
-        &self,
-        signature: &Signature,
-        sender: Address,
-    ) -> Result<SignedTransaction, TransactionError> {
-        signature.verify(self.signing_digest()?, sender).map_err(TransactionError::Signature)?;
+    /// Joins payload and signature; the signature must be proven over this very payload.
+    pub fn assemble(&self, proven: &ProvenSignature) -> Result<SignedTransaction, TransactionError> {
+        if proven.digest() != self.signing_digest()? {
+            return Err(TransactionError::OtherDigest);
+        }
+        let signature = proven.signature();
         let encoded_signature =
             alloy_primitives::Signature::new(signature.r(), signature.s(), signature.y_parity());
         let mut raw = Vec::new();
@@ -152,7 +154,7 @@ impl UnsignedTransaction {
                     .eip2718_encode(&encoded_signature, &mut raw);
             }
         }
-        Ok(SignedTransaction { hash: keccak256(&raw), raw: raw.into(), sender, signature: *signature })
+        Ok(SignedTransaction { hash: keccak256(&raw), raw: raw.into(), sender: proven.signer(), signature })
     }
 
     fn validate(&self) -> Result<(), TransactionError> {

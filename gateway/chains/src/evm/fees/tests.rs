@@ -90,6 +90,17 @@ fn configured_bump_below_the_minimum_counts_as_the_minimum() {
     assert_eq!(suggest_replacement(dynamic(8, 8), quote(0, 0), &endless), Err(FeeError::Overflow));
 }
 
+#[test]
+fn gas_headroom_gives_way_to_the_maximum_and_the_estimate_does_not() {
+    assert_eq!(gas_limit(21_001, 20, 3_000_000), Ok(25_202));
+    assert_eq!(gas_limit(2_900_000, 20, 3_000_000), Ok(3_000_000));
+    assert_eq!(gas_limit(3_000_000, 20, 3_000_000), Ok(3_000_000));
+    let above = FeeError::GasAboveMax { estimate: 3_000_001, gas_limit_max: 3_000_000 };
+    assert_eq!(gas_limit(3_000_001, 20, 3_000_000), Err(above));
+    assert_eq!(gas_limit(u64::MAX, 20, u64::MAX), Ok(u64::MAX));
+    assert_eq!(gas_limit(1, u32::MAX, 5), Err(FeeError::Overflow));
+}
+
 proptest! {
     #[test]
     fn suggestion_covers_the_base_fee_within_the_cap(base_fee: u128, priority_fee: u128, cap in 20 * GWEI..u128::MAX) {

@@ -100,7 +100,8 @@ proptest! {
     fn malleated_signatures_are_refused_and_token_output_is_mended(bytes: [u8; 32]) {
         let digest = B256::from(bytes);
         let signature = sign(digest);
-        prop_assert_eq!(signature.recover(digest), Ok(signer()));
+        let proven = signature.verify(digest, signer()).unwrap();
+        prop_assert_eq!((proven.signature(), proven.digest(), proven.signer()), (signature, digest, signer()));
 
         let high = ORDER - signature.s();
         prop_assert_eq!(
@@ -111,9 +112,9 @@ proptest! {
         let mut rs = [0_u8; 64];
         rs[..32].copy_from_slice(&signature.r().to_be_bytes::<32>());
         rs[32..].copy_from_slice(&high.to_be_bytes::<32>());
-        prop_assert_eq!(Signature::from_token(&rs, digest, signer()), Ok(signature));
+        prop_assert_eq!(Signature::from_token(&rs, digest, signer()), signature.verify(digest, signer()));
         rs[32..].copy_from_slice(&signature.s().to_be_bytes::<32>());
-        prop_assert_eq!(Signature::from_token(&rs, digest, signer()), Ok(signature));
+        prop_assert_eq!(Signature::from_token(&rs, digest, signer()), signature.verify(digest, signer()));
     }
 
     #[test]

@@ -44,7 +44,7 @@ fn eip155_example_is_reproduced() {
     let digest = transaction.signing_digest().unwrap();
     assert_eq!(digest, b256!("daf5a779ae972f972197303d7b574746c7ef83eadac0f2791ad23db92e4c8e53"));
 
-    let signed = transaction.assemble(&sign(digest), signer()).unwrap();
+    let signed = transaction.assemble(&sign(digest).prove(digest).unwrap()).unwrap();
     let raw = hex!(
         "f86c098504a817c800825208943535353535353535353535353535353535353535880de0b6b3a76400008025"
         "a028ef61340bd939bc2195fe537567866003e1a15d3c71ff63e1590620aa636276"
@@ -59,7 +59,7 @@ fn eip155_example_is_reproduced() {
 #[test]
 fn type_2_transaction_agrees_with_eth_account() {
     let transaction = token_transfer();
-    let signed = transaction.assemble(&sign(transaction.signing_digest().unwrap()), signer()).unwrap();
+    let signed = signed(&transaction);
     let raw = hex!(
         "02f8b6827a690784773594008506fc23ac0082ea6094353535353535353535353535353535353535353584075bcd15"
         "b844a9059cbb0000000000000000000000000000000000000000000000000000000000000000"
@@ -100,23 +100,24 @@ fn known_type_2_transaction_recovers_its_sender() {
     )
     .unwrap();
     let sender = address!("dd6b8b3dc6b7ad97db52f08a275ff4483e024cea");
-    let signed = transaction.assemble(&signature, sender).unwrap();
+    let signed = transaction.assemble(&signature.verify(digest, sender).unwrap()).unwrap();
     assert_eq!(signed.hash, b256!("0ec0b6a2df4d87424e5f6ad2a654e27aaeb7dac20ae9e8385cc09087ad532ee0"));
 }
 
 #[test]
-fn signature_of_another_key_is_not_assembled() {
+fn signature_over_another_payload_is_not_assembled() {
     let transaction = eip155_example();
-    let signature = sign(transaction.signing_digest().unwrap());
-    assert_eq!(
-        transaction.assemble(&signature, TO),
-        Err(TransactionError::Signature(SignatureError::OtherSigner))
-    );
+    let digest = transaction.signing_digest().unwrap();
+    let proven = sign(digest).verify(digest, signer()).unwrap();
+    assert_eq!(transaction.assemble(&proven).unwrap().sender, signer());
     let other = UnsignedTransaction { nonce: 10, ..transaction };
-    assert_eq!(
-        other.assemble(&signature, signer()),
-        Err(TransactionError::Signature(SignatureError::OtherSigner))
-    );
+    assert_eq!(other.assemble(&proven), Err(TransactionError::OtherDigest));
+    assert_eq!(sign(digest).verify(digest, TO), Err(SignatureError::OtherSigner));
+}
+
+fn signed(transaction: &UnsignedTransaction) -> SignedTransaction {
+    let digest = transaction.signing_digest().unwrap();
+    transaction.assemble(&sign(digest).prove(digest).unwrap()).unwrap()
 }
 
 #[test]
@@ -259,7 +260,7 @@ proptest! {
 
     #[test]
     fn signing_and_reading_back_gives_the_same(transaction in transactions()) {
-        let signed = transaction.assemble(&sign(transaction.signing_digest().unwrap()), signer()).unwrap();
+        let signed = signed(&transaction);
         let read = UnsignedTransaction::decode_signed(&signed.raw);
         prop_assert_eq!(read, Ok((transaction, signed)));
     }
