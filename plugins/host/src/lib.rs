@@ -1,1 +1,51 @@
-//! plugins/host
+//! Runs policy plugins: WebAssembly components that judge transactions and are trusted with nothing.
+//!
+//! [`PluginHost::prepare`] turns a component into a [`PreparedPlugin`] once: digest checked, compiled in
+//! a child process with limits, cached under a MAC, imports checked. [`PluginHost::evaluate`] then runs
+//! it in a fresh store per call, on threads of the host's own, under one deadline and a budget for
+//! everything that a guest can consume. Whatever goes wrong is an [`EvaluationFailure`] with a stable
+//! code; a failure is never a verdict, and the caller denies.
+//!
+//! The contract with plugins is `wit/` in the repository root; every released version has its module in
+//! [`bindings`], and everything above works on the types of [`transaction`] and [`outcome`].
+
+#![deny(unsafe_code)]
+
+mod bindings;
+mod cache;
+mod capability;
+mod compile;
+mod config;
+mod digest;
+mod engine;
+mod epoch;
+mod evaluation;
+mod failure;
+mod hexadecimal;
+mod host;
+mod imports;
+mod measure;
+mod outcome;
+mod prepare;
+mod queue;
+mod record;
+mod sandbox;
+mod state;
+mod text;
+mod transaction;
+
+pub use cache::CacheKey;
+pub use capability::{Capability, Grants};
+pub use compile::{CompileCommand, compile_child_main};
+pub use config::{CacheConfig, CompileConfig, HostConfig, Limits, ScheduleConfig};
+pub use digest::Digest;
+pub use failure::{EvaluationFailure, FailureCode};
+pub use host::PluginHost;
+pub use outcome::{ApprovalsNeeded, Description, Outcome, PARTS_PER_MILLION, SettingsProblem, Verdict};
+pub use prepare::{ComponentSource, Origin, PreparedPlugin};
+pub use record::{Evaluation, EvaluationRecord, EvaluationRequest, LogLevel, LogLine, StateRead, StateWrite};
+pub use state::{NoState, StatePort, StatePortError, StateSnapshot};
+pub use text::plain;
+pub use transaction::{
+    Approval, Argument, Call, Ceilings, ClaimedTransaction, NameValue, VerifiedTransaction,
+};

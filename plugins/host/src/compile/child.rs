@@ -1,0 +1,51 @@
+//! The child's side: limit yourself, read, compile, write, end.
+
+use std::error::Error;
+use std::io::{BufRead, Read, Write, stderr, stdin, stdout};
+use std::process::ExitCode;
+
+use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit};
+
+use super::ChildLimits;
+use crate::engine;
+
+/// The whole life of a compiling child: reads its limits and a component from standard input, writes
+/// native code to standard output. A complaint goes to standard error, with exit code 1.
+pub fn compile_child_main() -> ExitCode {
+    match compile_from_input() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nobody is left to hear it if this fails.
+            let _ = writeln!(stderr(), "{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn compile_from_input() -> Result<(), Box<dyn Error>> {
+    // The parent may die by `kill -9`; this process must not outlive it.
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    let mut input = stdin().lock();
+    let mut header = String::new();
+    input.read_line(&mut header)?;
+    apply(&serde_json::from_str(&header)?)?;
+    let mut component = Vec::new();
+    input.read_to_end(&mut component)?;
+    let artifact =
+        engine::compiling()?.precompile_component(&component).map_err(|error| format!("{error:#}"))?;
+    stdout().lock().write_all(&artifact)?;
+    Ok(())
+}
+
+fn apply(limits: &ChildLimits) -> rustix::io::Result<()> {
+    let bounds = [
+        (Resource::As, limits.memory_bytes),
+        (Resource::Cpu, limits.cpu_seconds),
+        (Resource::Core, 0),
+        (Resource::Fsize, 0),
+    ];
+    for (resource, limit) in bounds {
+        setrlimit(resource, Rlimit { current: Some(limit), maximum: Some(limit) })?;
+    }
+    Ok(())
+}

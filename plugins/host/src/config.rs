@@ -1,0 +1,172 @@
+//! Everything that bounds a plugin, with defaults. Raising a limit weakens a promise: each one has a
+//! hostile guest that hits it (see `README.md`).
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::cache::CacheKey;
+use crate::compile::CompileCommand;
+
+const KIBIBYTE: usize = 1024;
+const MEBIBYTE: usize = 1024 * KIBIBYTE;
+
+/// Configuration of a [`PluginHost`](crate::PluginHost).
+#[derive(Debug, Clone)]
+pub struct HostConfig {
+    pub limits: Limits,
+    pub schedule: ScheduleConfig,
+    pub compile: CompileConfig,
+    pub cache: CacheConfig,
+}
+
+impl HostConfig {
+    /// Defaults around the three things that have none.
+    pub fn new(command: CompileCommand, cache_directory: PathBuf, cache_key: CacheKey) -> Self {
+        Self {
+            limits: Limits::default(),
+            schedule: ScheduleConfig::default(),
+            compile: CompileConfig::new(command),
+            cache: CacheConfig { directory: cache_directory, key: cache_key },
+        }
+    }
+}
+
+/// Bounds of one evaluation.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Linear memory of all instances together.
+    pub memory_bytes: usize,
+    /// Elements of one table.
+    pub table_elements: usize,
+    /// Core instances, and tables, of one component.
+    pub instances: usize,
+    /// Linear memories of one component.
+    pub memories: usize,
+    /// Native stack that guest code may use.
+    pub stack_bytes: usize,
+    /// Data lifted from the guest in one host call, and in its answer.
+    pub transfer_bytes: usize,
+    /// Lines written to the log.
+    pub log_lines: usize,
+    /// Bytes written to the log, all lines together.
+    pub log_bytes: usize,
+    /// One log line; the rest of it is cut off.
+    pub log_line_bytes: usize,
+    /// Settings handed to the guest.
+    pub settings_bytes: usize,
+    /// Keys read from the state, and keys written, each.
+    pub state_keys: usize,
+    pub state_key_bytes: usize,
+    pub state_value_bytes: usize,
+    /// Analysis text and failure detail; the rest of it is cut off.
+    pub analysis_bytes: usize,
+    /// Entries of the evidence.
+    pub evidence_entries: usize,
+    /// One name or value of the evidence, and one role; the rest of it is cut off.
+    pub evidence_bytes: usize,
+    /// Roles in a demand for approvals, and problems reported about settings.
+    pub list_entries: usize,
+    /// The settings schema of a description.
+    pub schema_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            memory_bytes: 16 * MEBIBYTE,
+            table_elements: 20_000,
+            instances: 10,
+            memories: 2,
+            stack_bytes: 512 * KIBIBYTE,
+            transfer_bytes: MEBIBYTE,
+            log_lines: 100,
+            log_bytes: 16 * KIBIBYTE,
+            log_line_bytes: KIBIBYTE,
+            settings_bytes: 64 * KIBIBYTE,
+            state_keys: 64,
+            state_key_bytes: 256,
+            state_value_bytes: 16 * KIBIBYTE,
+            analysis_bytes: 4 * KIBIBYTE,
+            evidence_entries: 32,
+            evidence_bytes: 512,
+            list_entries: 32,
+            schema_bytes: 64 * KIBIBYTE,
+        }
+    }
+}
+
+/// Threads, queues and time.
+#[derive(Debug, Clone)]
+pub struct ScheduleConfig {
+    /// Threads that run guests; twice the cores, at least four, so that plugins that hold theirs to the
+    /// deadline leave some to others.
+    pub threads: usize,
+    /// Evaluations of one plugin that run at once; half of the threads.
+    pub running_per_plugin: usize,
+    /// Evaluations of one plugin that wait.
+    pub waiting_per_plugin: usize,
+    /// Evaluations that wait, all plugins together.
+    pub waiting_total: usize,
+    /// The longest that any call may take, waiting included; a request may ask for less.
+    pub deadline: Duration,
+    /// How often running guests are interrupted to look at the deadline. The answer to a late call
+    /// comes at most two of these after the deadline.
+    pub tick: Duration,
+}
+
+impl Default for ScheduleConfig {
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = (2 * cores).max(4);
+        Self {
+            threads,
+            running_per_plugin: threads / 2,
+            waiting_per_plugin: 1024,
+            waiting_total: 8192,
+            deadline: Duration::from_millis(500),
+            tick: Duration::from_millis(5),
+        }
+    }
+}
+
+/// Compiling components in child processes.
+#[derive(Debug, Clone)]
+pub struct CompileConfig {
+    /// Starts a child that runs [`compile_child_main`](crate::compile_child_main).
+    pub command: CompileCommand,
+    /// Component accepted for compiling; 32 MiB.
+    pub component_bytes: usize,
+    /// Artifact accepted from the child; 256 MiB.
+    pub artifact_bytes: usize,
+    /// Address space of the child; 2 GiB.
+    pub memory_bytes: u64,
+    /// Processor time of the child; 60 s.
+    pub cpu_seconds: u64,
+    /// Wall-clock time of the child; 90 s.
+    pub timeout: Duration,
+    /// Children at once; 1.
+    pub concurrent: usize,
+}
+
+impl CompileConfig {
+    /// Defaults for a command.
+    pub fn new(command: CompileCommand) -> Self {
+        Self {
+            command,
+            component_bytes: 32 * MEBIBYTE,
+            artifact_bytes: 256 * MEBIBYTE,
+            memory_bytes: 2 << 30,
+            cpu_seconds: 60,
+            timeout: Duration::from_secs(90),
+            concurrent: 1,
+        }
+    }
+}
+
+/// The cache of compiled components: native code, hence private and under a MAC.
+#[derive(Debug, Clone)]
+pub struct CacheConfig {
+    /// Created with mode 0700; refused when others may enter it.
+    pub directory: PathBuf,
+    pub key: CacheKey,
+}

@@ -1,0 +1,60 @@
+//! The engine's configuration: one for compiling, shared by host and child, and the host's pool on top.
+
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+use crate::config::{Limits, ScheduleConfig};
+
+const MEBIBYTE: usize = 1024 * 1024;
+/// Address space reserved behind each memory, so that guests need no bounds checks.
+const RESERVATION_BYTES: u64 = 64 * MEBIBYTE as u64;
+const GUARD_BYTES: u64 = 32 * MEBIBYTE as u64;
+/// Memory that a slot keeps between evaluations: covers a Rust guest with the SDK's arena.
+const RESIDENT_BYTES: usize = 512 * 1024;
+
+/// What decides the compiled code. A change here changes the engine's hash and empties the cache.
+fn code_config() -> Config {
+    let mut config = Config::new();
+    config
+        .concurrency_support(false)
+        .epoch_interruption(true)
+        .cranelift_nan_canonicalization(true)
+        .relaxed_simd_deterministic(true)
+        .memory_reservation(RESERVATION_BYTES)
+        .memory_guard_size(GUARD_BYTES)
+        .memory_init_cow(true);
+    config
+}
+
+/// An engine that only compiles. Its address space is limited, so it has no pool and one thread.
+pub(crate) fn compiling() -> wasmtime::Result<Engine> {
+    Engine::new(code_config().parallel_compilation(false))
+}
+
+/// The engine that runs guests.
+pub(crate) fn running(limits: &Limits, schedule: &ScheduleConfig) -> wasmtime::Result<Engine> {
+    let slots = count(schedule.threads);
+    let instances = count(limits.instances);
+    let mut pool = PoolingAllocationConfig::default();
+    pool.total_component_instances(slots)
+        .total_core_instances(slots.saturating_mul(instances))
+        .total_memories(slots.saturating_mul(count(limits.memories)))
+        .total_tables(slots.saturating_mul(instances))
+        .max_core_instances_per_component(instances)
+        .max_memories_per_component(count(limits.memories))
+        .max_tables_per_component(instances)
+        .max_tables_per_module(instances)
+        .max_memory_size(limits.memory_bytes.min(64 * MEBIBYTE))
+        .table_elements(limits.table_elements)
+        .linear_memory_keep_resident(RESIDENT_BYTES)
+        .table_keep_resident(16 * 1024)
+        .max_unused_warm_slots(slots)
+        // An upstream report says that a slot reset this way may not be fully fresh.
+        .pagemap_scan(Enabled::No);
+    let mut config = code_config();
+    config.max_wasm_stack(limits.stack_bytes).allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    Engine::new(&config)
+}
+
+fn count(value: usize) -> u32 {
+    u32::try_from(value).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,124 @@
+//! One call into a guest, on the thread that called here: fresh store, run, classify, throw away.
+
+mod answer;
+mod classify;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::capability::{Capability, Grants};
+use crate::config::Limits;
+use crate::digest::Digest;
+use crate::failure::{EvaluationFailure, FailureCode, Stop};
+use crate::measure;
+use crate::outcome::{Description, Outcome, SettingsProblem};
+use crate::prepare::PreparedPlugin;
+use crate::record::{Evaluation, EvaluationRecord, EvaluationRequest, StateRead, StateWrite};
+use crate::sandbox::Sandbox;
+use crate::transaction::{ClaimedTransaction, VerifiedTransaction};
+
+/// What a guest may use when no binding has granted anything: a log, for its panics.
+fn unbound() -> Grants {
+    Grants::from_iter([Capability::Log])
+}
+
+pub(crate) fn describe(
+    plugin: &PreparedPlugin,
+    limits: &Arc<Limits>,
+    deadline: Instant,
+) -> Result<Description, EvaluationFailure> {
+    let mut store = Sandbox::new(Arc::clone(limits), unbound()).into_store(plugin.engine(), deadline);
+    let description = plugin.contract().describe(&mut store);
+    let description = description.map_err(|error| failure(classify::stop(&error, store.data())))?;
+    answer::description(description, limits).map_err(failure)
+}
+
+pub(crate) fn validate_settings(
+    plugin: &PreparedPlugin,
+    settings: &str,
+    limits: &Arc<Limits>,
+    deadline: Instant,
+) -> Result<Vec<SettingsProblem>, EvaluationFailure> {
+    require_settings_length(settings, limits).map_err(failure)?;
+    let mut store = Sandbox::new(Arc::clone(limits), unbound()).into_store(plugin.engine(), deadline);
+    let problems = plugin.contract().validate_settings(&mut store, settings);
+    let problems = problems.map_err(|error| failure(classify::stop(&error, store.data())))?;
+    answer::settings_problems(problems, limits).map_err(failure)
+}
+
+/// Judges one transaction. `started` is when the caller asked.
+pub(crate) fn evaluate(
+    plugin: &PreparedPlugin,
+    request: EvaluationRequest,
+    limits: &Arc<Limits>,
+    started: Instant,
+    deadline: Instant,
+) -> Result<Evaluation, EvaluationFailure> {
+    require_settings_length(&request.settings, limits).map_err(failure)?;
+    if let Some(capability) = plugin.required().missing_from(request.grants).next() {
+        let detail = format!("the component imports `{capability}`, which its binding is not granted");
+        return Err(EvaluationFailure::new(FailureCode::MissingCapability, detail));
+    }
+    let EvaluationRequest { verified, claimed, settings, grants, state, requested_at_ms, .. } = request;
+    let mut store = Sandbox::new(Arc::clone(limits), grants)
+        .with_inputs(settings, requested_at_ms, state)
+        .into_store(plugin.engine(), deadline);
+    let entered = Instant::now();
+    let answered = plugin.contract().evaluate(&mut store, &verified, &claimed);
+    let checked = check(answered, store.data());
+    let sandbox = store.into_data();
+    measure::ran(plugin.digest(), entered.elapsed());
+    measure::guest(plugin.digest(), sandbox.memory_peak_bytes, sandbox.logs.len());
+    let record = record(plugin, sandbox, grants, verified, claimed);
+    match checked {
+        Ok(outcome) => {
+            let duration_micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+            Ok(Evaluation { outcome, duration_micros, record })
+        }
+        Err(stop) => Err(EvaluationFailure { record: Some(Box::new(record)), ..failure(stop) }),
+    }
+}
+
+fn check(answered: wasmtime::Result<Result<Outcome, String>>, sandbox: &Sandbox) -> Result<Outcome, Stop> {
+    match answered {
+        Ok(Ok(outcome)) => answer::outcome(outcome, &sandbox.limits),
+        Ok(Err(text)) => Err(answer::guest_error(&text, &sandbox.limits)),
+        Err(error) => Err(classify::stop(&error, sandbox)),
+    }
+}
+
+fn record(
+    plugin: &PreparedPlugin,
+    sandbox: Sandbox,
+    grants: Grants,
+    verified: VerifiedTransaction,
+    claimed: ClaimedTransaction,
+) -> EvaluationRecord {
+    EvaluationRecord {
+        component: plugin.digest(),
+        contract: plugin.contract().version().to_owned(),
+        verified,
+        claimed,
+        settings_digest: Digest::of(sandbox.settings.as_bytes()),
+        settings: sandbox.settings,
+        grants,
+        requested_at_ms: sandbox.requested_at_ms,
+        state_reads: sandbox.reads.into_iter().map(|(key, value)| StateRead { key, value }).collect(),
+        state_writes: sandbox.writes.into_iter().map(|(key, value)| StateWrite { key, value }).collect(),
+        logs: sandbox.logs,
+        memory_peak_bytes: sandbox.memory_peak_bytes as u64,
+    }
+}
+
+fn require_settings_length(settings: &str, limits: &Limits) -> Result<(), Stop> {
+    let limit = limits.settings_bytes;
+    if settings.len() <= limit {
+        return Ok(());
+    }
+    let detail = format!("settings of {} bytes, where {limit} are allowed", settings.len());
+    Err(Stop::new(FailureCode::SettingsTooLarge, detail))
+}
+
+fn failure(stop: Stop) -> EvaluationFailure {
+    EvaluationFailure::new(stop.code, stop.detail)
+}

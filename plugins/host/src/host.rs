@@ -1,0 +1,163 @@
+//! The host: threads, queue and workshop behind one handle.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::Instant;
+
+use tokio::sync::oneshot;
+
+use crate::config::{HostConfig, Limits, ScheduleConfig};
+use crate::digest::Digest;
+use crate::epoch::{self, Activity};
+use crate::failure::{EvaluationFailure, FailureCode};
+use crate::outcome::{Description, SettingsProblem};
+use crate::prepare::{ComponentSource, PreparedPlugin, Workshop};
+use crate::queue::Queue;
+use crate::record::{Evaluation, EvaluationRequest};
+use crate::{engine, evaluation, measure};
+
+/// Runs plugins. Clones share the host; when the last one is dropped, waiting calls fail with
+/// `shutting_down` and the threads end.
+#[derive(Clone)]
+pub struct PluginHost {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    workshop: Arc<Workshop>,
+    queue: Arc<Queue>,
+    limits: Arc<Limits>,
+    schedule: ScheduleConfig,
+    activity: Arc<Activity>,
+}
+
+impl PluginHost {
+    /// Opens the cache and starts the threads.
+    pub fn start(config: &HostConfig) -> Result<Self, EvaluationFailure> {
+        let engine = engine::running(&config.limits, &config.schedule)
+            .map_err(|error| EvaluationFailure::new(FailureCode::HostError, format!("{error:#}")))?;
+        let activity = Activity::new();
+        let inner = Inner {
+            workshop: Arc::new(Workshop::open(engine.clone(), config)?),
+            queue: Arc::new(Queue::new(&config.schedule)),
+            limits: Arc::new(config.limits.clone()),
+            schedule: config.schedule.clone(),
+            activity,
+        };
+        let started = inner.start_threads(&engine);
+        started.map_err(|error| {
+            EvaluationFailure::new(FailureCode::HostError, format!("cannot start threads: {error}"))
+        })?;
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Checks, compiles or loads a component, and links it. Plugins of one digest share the result.
+    pub async fn prepare(&self, source: ComponentSource) -> Result<Arc<PreparedPlugin>, EvaluationFailure> {
+        let digest = source.digest;
+        let prepared = Arc::clone(&self.inner.workshop).prepare(source).await;
+        prepared.inspect_err(|failure| measure::failure(digest, failure.code))
+    }
+
+    /// Asks a plugin who it is.
+    pub async fn describe(&self, plugin: &Arc<PreparedPlugin>) -> Result<Description, EvaluationFailure> {
+        let deadline = Instant::now() + self.inner.schedule.deadline;
+        let (called, limits) = (Arc::clone(plugin), Arc::clone(&self.inner.limits));
+        self.call(plugin.digest(), deadline, move || evaluation::describe(&called, &limits, deadline)).await
+    }
+
+    /// Asks a plugin what is wrong with some settings; an empty list accepts them.
+    pub async fn validate_settings(
+        &self,
+        plugin: &Arc<PreparedPlugin>,
+        settings: &str,
+    ) -> Result<Vec<SettingsProblem>, EvaluationFailure> {
+        let deadline = Instant::now() + self.inner.schedule.deadline;
+        let (called, limits, settings) =
+            (Arc::clone(plugin), Arc::clone(&self.inner.limits), settings.to_owned());
+        let work = move || evaluation::validate_settings(&called, &settings, &limits, deadline);
+        self.call(plugin.digest(), deadline, work).await
+    }
+
+    /// Asks a plugin to judge a transaction. Answers by the request's deadline, or the host's if that is
+    /// earlier; a guest still running then is interrupted.
+    pub async fn evaluate(
+        &self,
+        plugin: &Arc<PreparedPlugin>,
+        request: EvaluationRequest,
+    ) -> Result<Evaluation, EvaluationFailure> {
+        let started = Instant::now();
+        let latest = started + self.inner.schedule.deadline;
+        let deadline = request.deadline.map_or(latest, |asked| asked.min(latest));
+        let (called, limits) = (Arc::clone(plugin), Arc::clone(&self.inner.limits));
+        let work = move || evaluation::evaluate(&called, request, &limits, started, deadline);
+        let answer = self.call(plugin.digest(), deadline, work).await;
+        answer.inspect(|evaluation| measure::verdict(plugin.digest(), &evaluation.outcome.verdict))
+    }
+
+    /// Runs `work` on an evaluation thread, unless its turn comes after the deadline or nobody waits.
+    async fn call<T: Send + 'static>(
+        &self,
+        plugin: Digest,
+        deadline: Instant,
+        work: impl FnOnce() -> Result<T, EvaluationFailure> + Send + 'static,
+    ) -> Result<T, EvaluationFailure> {
+        let (sender, receiver) = oneshot::channel();
+        let asked = Instant::now();
+        let activity = Arc::clone(&self.inner.activity);
+        let job = Box::new(move || {
+            measure::waited(plugin, asked.elapsed());
+            if sender.is_closed() {
+                return;
+            }
+            let answer = if Instant::now() < deadline {
+                let _running = activity.enter();
+                work()
+            } else {
+                Err(EvaluationFailure::new(FailureCode::Timeout, "the deadline passed in the queue"))
+            };
+            // The caller may have stopped waiting meanwhile.
+            let _ = sender.send(answer);
+        });
+        let answer = match self.inner.queue.push(plugin, job) {
+            Ok(()) => self.inner.await_answer(receiver, deadline).await,
+            Err(code) => Err(EvaluationFailure::new(code, "the evaluation was not accepted")),
+        };
+        answer.inspect_err(|failure| measure::failure(plugin, failure.code))
+    }
+}
+
+impl Inner {
+    fn start_threads(&self, engine: &wasmtime::Engine) -> std::io::Result<()> {
+        epoch::start(engine, &self.activity, self.schedule.tick)?;
+        for number in 0..self.schedule.threads.max(1) {
+            let queue = Arc::clone(&self.queue);
+            thread::Builder::new().name(format!("plugin-{number}")).spawn(move || queue.work())?;
+        }
+        Ok(())
+    }
+
+    /// The guest is stopped at the deadline by itself; two ticks later the caller gives up on it, as on
+    /// a host call that blocks.
+    async fn await_answer<T>(
+        &self,
+        receiver: oneshot::Receiver<Result<T, EvaluationFailure>>,
+        deadline: Instant,
+    ) -> Result<T, EvaluationFailure> {
+        match tokio::time::timeout_at((deadline + 2 * self.schedule.tick).into(), receiver).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) if self.queue.is_closed() => {
+                Err(EvaluationFailure::new(FailureCode::ShuttingDown, "the host is shutting down"))
+            }
+            Ok(Err(_)) => {
+                Err(EvaluationFailure::new(FailureCode::HostError, "the evaluation panicked in the host"))
+            }
+            Err(_) => Err(EvaluationFailure::new(FailureCode::Timeout, "no answer at the deadline")),
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.queue.close();
+    }
+}

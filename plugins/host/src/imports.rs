@@ -1,0 +1,39 @@
+//! What a component may import: interfaces of the contract, nothing else.
+
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+use crate::capability::{Capability, Grants};
+use crate::failure::{EvaluationFailure, FailureCode};
+
+const PACKAGE: &str = "countersign:policy/";
+/// Imported for its types; offers no function.
+const TYPES: &str = "types";
+
+/// The capabilities that a component imports, or the first import that is not one, with the way out.
+pub(crate) fn check(engine: &Engine, component: &Component) -> Result<Grants, EvaluationFailure> {
+    let component_type = component.component_type();
+    let mut capabilities = Vec::new();
+    for (name, _) in component_type.imports(engine) {
+        let interface = name.strip_prefix(PACKAGE).and_then(|rest| rest.split('@').next());
+        match interface.map(|interface| (interface, Capability::from_interface(interface))) {
+            Some((_, Some(capability))) => capabilities.push(capability),
+            Some((TYPES, None)) => {}
+            Some(_) | None => return Err(refusal(name)),
+        }
+    }
+    Ok(capabilities.into_iter().collect())
+}
+
+fn refusal(import: &str) -> EvaluationFailure {
+    let advice = if import.starts_with("wasi:") {
+        "a plugin gets no WASI. Build Rust for `wasm32-unknown-unknown`; JavaScript with componentize-js and \
+         `disableFeatures: ['random', 'stdio', 'clocks', 'http', 'fetch-event']`; Python with \
+         `componentize-py componentize --stub-wasi`"
+    } else if import.starts_with(PACKAGE) {
+        "this gateway does not offer that interface: build against a version of the contract that it has"
+    } else {
+        "a plugin imports interfaces of `countersign:policy` only"
+    };
+    EvaluationFailure::new(FailureCode::ForeignImport, format!("the component imports `{import}`: {advice}"))
+}

@@ -1,0 +1,226 @@
+//! From the bytes of a component to something that can be instantiated in microseconds.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use tokio::sync::Semaphore;
+use wasmtime::Engine;
+use wasmtime::component::{Component, Linker};
+
+use crate::bindings::Contract;
+use crate::cache::{Cache, Cached};
+use crate::capability::Grants;
+use crate::compile;
+use crate::config::{CompileConfig, HostConfig};
+use crate::digest::Digest;
+use crate::failure::{EvaluationFailure, FailureCode};
+use crate::imports;
+use crate::measure;
+use crate::sandbox::Sandbox;
+
+/// A component as stored, and the digest that was signed for.
+#[derive(Clone)]
+pub struct ComponentSource {
+    pub bytes: Arc<[u8]>,
+    pub digest: Digest,
+}
+
+/// A component ready to run. Instances come and go; this stays as long as a binding uses it.
+pub struct PreparedPlugin {
+    digest: Digest,
+    engine: Engine,
+    contract: Contract,
+    required: Grants,
+    origin: Origin,
+}
+
+/// Where compiled code came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// Compiled just now.
+    Compiled,
+    /// From the cache, MAC verified.
+    Cached,
+    /// Compiled just now because the cached file was damaged, forged, or of another key.
+    Rebuilt,
+}
+
+impl Origin {
+    /// The stable text of the origin.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Compiled => "compiled",
+            Self::Cached => "cached",
+            Self::Rebuilt => "rebuilt",
+        }
+    }
+}
+
+impl PreparedPlugin {
+    /// SHA-256 of the component.
+    pub const fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// The capabilities that the component imports; a binding must grant them all.
+    pub const fn required(&self) -> Grants {
+        self.required
+    }
+
+    /// The version of the contract that the component was built against.
+    pub const fn contract_version(&self) -> &'static str {
+        self.contract.version()
+    }
+
+    /// Where the compiled code came from.
+    pub const fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    pub(crate) const fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    pub(crate) const fn contract(&self) -> &Contract {
+        &self.contract
+    }
+}
+
+impl fmt::Debug for PreparedPlugin {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("PreparedPlugin").field("digest", &self.digest).finish_non_exhaustive()
+    }
+}
+
+/// Prepares components, each digest once.
+pub(crate) struct Workshop {
+    engine: Engine,
+    linker: Linker<Sandbox>,
+    cache: Cache,
+    config: CompileConfig,
+    compiling: Semaphore,
+    prepared: Mutex<HashMap<Digest, Weak<PreparedPlugin>>>,
+}
+
+impl Workshop {
+    pub(crate) fn open(engine: Engine, config: &HostConfig) -> Result<Self, EvaluationFailure> {
+        let cache = Cache::open(&config.cache, &engine, config.compile.artifact_bytes);
+        let cache = cache.map_err(|error| cache_unavailable(&config.cache.directory, &error))?;
+        let linker = Contract::linker(&engine);
+        let linker =
+            linker.map_err(|error| EvaluationFailure::new(FailureCode::HostError, format!("{error:#}")))?;
+        Ok(Self {
+            engine,
+            linker,
+            cache,
+            compiling: Semaphore::new(config.compile.concurrent.max(1)),
+            config: config.compile.clone(),
+            prepared: Mutex::default(),
+        })
+    }
+
+    /// Compiles or loads a component. The bytes are hashed every time, whatever is known about them.
+    pub(crate) async fn prepare(
+        self: Arc<Self>,
+        source: ComponentSource,
+    ) -> Result<Arc<PreparedPlugin>, EvaluationFailure> {
+        let this = Arc::clone(&self);
+        let checked = source.clone();
+        if let Some(prepared) = blocking(move || this.verify(&checked)).await? {
+            return Ok(prepared);
+        }
+        let _permit = self.compiling.acquire().await.expect("the semaphore is never closed");
+        // Another caller may have prepared it while this one waited.
+        if let Some(prepared) = self.known(source.digest) {
+            return Ok(prepared);
+        }
+        let this = Arc::clone(&self);
+        let origin = match blocking(move || this.load_cached(source.digest)).await? {
+            Lookup::Loaded(prepared) => return Ok(prepared),
+            Lookup::Missing(origin) => origin,
+        };
+        let artifact = compile::compile(&self.config, &source.bytes).await?;
+        let this = Arc::clone(&self);
+        blocking(move || {
+            let written = this.cache.write(source.digest, &artifact);
+            written.map_err(|error| cache_unavailable(this.cache.directory(), &error))?;
+            this.load(source.digest, &artifact, origin)
+        })
+        .await
+    }
+
+    fn verify(&self, source: &ComponentSource) -> Result<Option<Arc<PreparedPlugin>>, EvaluationFailure> {
+        let limit = self.config.component_bytes;
+        if source.bytes.len() > limit {
+            let detail = format!("the component has {} bytes, where {limit} are allowed", source.bytes.len());
+            return Err(EvaluationFailure::new(FailureCode::ComponentTooLarge, detail));
+        }
+        let actual = Digest::of(&source.bytes);
+        if actual != source.digest {
+            let detail = format!("the component has digest `{actual}`, expected `{}`", source.digest);
+            return Err(EvaluationFailure::new(FailureCode::DigestMismatch, detail));
+        }
+        Ok(self.known(source.digest))
+    }
+
+    fn known(&self, digest: Digest) -> Option<Arc<PreparedPlugin>> {
+        self.prepared.lock().unwrap_or_else(PoisonError::into_inner).get(&digest)?.upgrade()
+    }
+
+    fn load_cached(&self, digest: Digest) -> Result<Lookup, EvaluationFailure> {
+        let found =
+            self.cache.read(digest).map_err(|error| cache_unavailable(self.cache.directory(), &error))?;
+        match found {
+            Cached::Absent => Ok(Lookup::Missing(Origin::Compiled)),
+            Cached::Artifact(artifact) => self.load(digest, &artifact, Origin::Cached).map(Lookup::Loaded),
+            Cached::Invalid => {
+                tracing::warn!(plugin = %digest, "the compiled component in the cache fails its MAC; compiling again");
+                Ok(Lookup::Missing(Origin::Rebuilt))
+            }
+        }
+    }
+
+    fn load(
+        &self,
+        digest: Digest,
+        artifact: &[u8],
+        origin: Origin,
+    ) -> Result<Arc<PreparedPlugin>, EvaluationFailure> {
+        // SAFETY: the artifact comes from this host's own compiler child, or from the cache after its
+        // MAC was verified over this same buffer; nothing that a plugin's author supplies gets here.
+        #[expect(unsafe_code, reason = "wasmtime loads native code only so")]
+        let component = unsafe { Component::deserialize(&self.engine, artifact) };
+        let component = component
+            .map_err(|error| EvaluationFailure::new(FailureCode::CompileFailed, format!("{error:#}")))?;
+        let required = imports::check(&self.engine, &component)?;
+        let contract = Contract::resolve(&self.linker, &component)?;
+        let engine = self.engine.clone();
+        let prepared = Arc::new(PreparedPlugin { digest, engine, contract, required, origin });
+        measure::prepared(digest, origin);
+        let mut known = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|_, plugin| plugin.strong_count() > 0);
+        known.insert(digest, Arc::downgrade(&prepared));
+        Ok(prepared)
+    }
+}
+
+enum Lookup {
+    Loaded(Arc<PreparedPlugin>),
+    Missing(Origin),
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, EvaluationFailure> + Send + 'static,
+) -> Result<T, EvaluationFailure> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(EvaluationFailure::new(FailureCode::HostError, error.to_string())),
+    }
+}
+
+fn cache_unavailable(directory: &std::path::Path, error: &io::Error) -> EvaluationFailure {
+    let detail = format!("compiled cache `{}`: {error}", directory.display());
+    EvaluationFailure::new(FailureCode::CacheUnavailable, detail)
+}

@@ -1,0 +1,81 @@
+//! A host, components and requests to drive it with.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use plugin_host::{
+    CacheKey, Capability, ClaimedTransaction, CompileCommand, ComponentSource, Digest, EvaluationRequest,
+    Grants, HostConfig, NoState, PluginHost, PreparedPlugin, VerifiedTransaction,
+};
+use tempfile::TempDir;
+
+/// A host with a cache of its own, which goes when this is dropped.
+pub(crate) struct TestHost {
+    pub(crate) host: PluginHost,
+    pub(crate) config: HostConfig,
+    _directory: TempDir,
+}
+
+impl TestHost {
+    pub(crate) fn start() -> Self {
+        Self::with(|_| {})
+    }
+
+    pub(crate) fn with(change: impl FnOnce(&mut HostConfig)) -> Self {
+        let directory = TempDir::new().unwrap();
+        let program = PathBuf::from(env!("CARGO_BIN_EXE_countersign-plugin-compiler"));
+        let command = CompileCommand { program, arguments: Vec::new() };
+        let mut config = HostConfig::new(command, directory.path().join("cache"), CacheKey::new([7; 32]));
+        // Machines that run tests are busy: only tests of the deadline set a short one.
+        config.schedule.deadline = std::time::Duration::from_secs(20);
+        change(&mut config);
+        Self { host: PluginHost::start(&config).unwrap(), config, _directory: directory }
+    }
+
+    pub(crate) async fn prepare(&self, guest: &str) -> Arc<PreparedPlugin> {
+        self.host.prepare(component(guest)).await.unwrap()
+    }
+}
+
+/// A guest that `deploy/guests` has built.
+pub(crate) fn component(guest: &str) -> ComponentSource {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../target/guests/{guest}.wasm"));
+    let bytes =
+        std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}: run deploy/guests", path.display()));
+    source(bytes)
+}
+
+/// A component under its true digest.
+pub(crate) fn source(bytes: impl Into<Arc<[u8]>>) -> ComponentSource {
+    let bytes = bytes.into();
+    ComponentSource { digest: Digest::of(&bytes), bytes }
+}
+
+/// A transfer under `settings`, with every capability granted.
+pub(crate) fn request(settings: &str) -> EvaluationRequest {
+    EvaluationRequest {
+        verified: transfer(),
+        claimed: ClaimedTransaction { description: Some("invoice 7".to_owned()), ..Default::default() },
+        settings: settings.to_owned(),
+        grants: Grants::from_iter(Capability::ALL),
+        state: Arc::new(NoState),
+        requested_at_ms: 1_800_000_000_000,
+        deadline: None,
+    }
+}
+
+/// One ether to a recipient that is known.
+pub(crate) fn transfer() -> VerifiedTransaction {
+    VerifiedTransaction {
+        organization: "org_1".to_owned(),
+        transaction_id: "tx_1".to_owned(),
+        key_id: "key_1".to_owned(),
+        chain: "eip155:1".to_owned(),
+        kind: "transfer".to_owned(),
+        sender: "0x00000000000000000000000000000000000000aa".to_owned(),
+        recipient: Some("0x00000000000000000000000000000000000000bb".to_owned()),
+        value: "1000000000000000000".to_owned(),
+        transactions_to_recipient: 3,
+        ..VerifiedTransaction::default()
+    }
+}
