@@ -1,1 +1,32 @@
-//! gateway/domain
+//! The domain of Countersign: who may ask, what was asked, who agreed, and the one path to a signature.
+//!
+//! Nothing here knows HTTP, SQL, WebAssembly or PKCS#11. Outside parts are reached through the traits in
+//! [`ports`]; every change leaves as a [`changes::ChangeSet`], which carries its audit events with it.
+#![forbid(unsafe_code)]
+
+pub mod actor;
+pub mod approvals;
+pub mod audit;
+pub mod chain;
+pub mod changes;
+pub mod clock;
+pub mod credentials;
+pub mod entropy;
+pub mod error;
+pub mod evaluations;
+pub mod identity;
+pub mod ids;
+pub mod keys;
+pub mod mac;
+pub mod outbox;
+pub mod policy;
+pub mod ports;
+pub mod sealed;
+pub mod settings;
+pub mod signing;
+pub mod transactions;
+
+pub use alloy_primitives::{Address, B256, U256};
+pub use actor::OpCtx;
+pub use clock::{Clock, Timestamp};
+pub use error::{Error, Result};

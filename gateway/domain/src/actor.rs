@@ -1,0 +1,89 @@
+//! Who calls: every authenticator yields an [`OpCtx`], and every domain function takes one first.
+
+use std::{collections::BTreeSet, net::IpAddr};
+
+use alloy_primitives::{Address, B256};
+
+use crate::{
+    approvals::EvidenceLevel,
+    clock::Timestamp,
+    credentials::{Label, Scope},
+    ids::{CredentialId, OrganizationId, PrincipalId},
+};
+
+/// One operation's caller, tenant, origin and time.
+#[derive(Clone, Debug)]
+pub struct OpCtx {
+    pub organization: OrganizationId,
+    pub actor: Actor,
+    /// Where the request came from, behind the trusted proxies; absent for work the gateway starts itself.
+    pub source: Option<IpAddr>,
+    pub request_id: String,
+    pub now: Timestamp,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Actor {
+    /// Nobody proved anything.
+    Anonymous,
+    ApiKey(ApiKeyActor),
+    /// A wallet signed this request or this approval.
+    Wallet(WalletActor),
+    /// The gateway's own workers.
+    Gateway,
+    /// A command run beside the database by somebody with the operating system's permission to do so.
+    LocalOperator,
+}
+
+/// A server or user API key that was found, is active and belongs to an active principal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiKeyActor {
+    pub principal: PrincipalId,
+    pub credential: CredentialId,
+    pub label: Label,
+    pub scopes: BTreeSet<Scope>,
+}
+
+/// An Ethereum address that signed. It may not be enrolled yet (`principal` absent).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WalletActor {
+    pub address: Address,
+    pub principal: Option<PrincipalId>,
+    pub evidence: WalletEvidence,
+}
+
+/// What the wallet signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WalletEvidence {
+    pub level: EvidenceLevel,
+    /// 65 bytes, r || s || v with v 0 or 1 and s in the lower half.
+    pub signature: Vec<u8>,
+    /// Hash of the canonical signed text: the replay key.
+    pub signed_hash: B256,
+    /// Until when a repeat of this request must be recognised.
+    pub replay_until: Timestamp,
+}
+
+impl OpCtx {
+    /// The acting principal, where the credential belongs to an enrolled one.
+    pub fn principal(&self) -> Option<PrincipalId> {
+        match &self.actor {
+            Actor::ApiKey(key) => Some(key.principal),
+            Actor::Wallet(wallet) => wallet.principal,
+            Actor::Anonymous | Actor::Gateway | Actor::LocalOperator => None,
+        }
+    }
+
+    /// The same call seen by the gateway's own workers, at `now`.
+    pub fn gateway(organization: OrganizationId, now: Timestamp) -> Self {
+        Self { organization, actor: Actor::Gateway, source: None, request_id: "-".to_owned(), now }
+    }
+
+    /// Whether the caller is a server key that holds `scope`; admin keys hold every server scope.
+    pub fn has_scope(&self, scope: Scope) -> bool {
+        match &self.actor {
+            Actor::ApiKey(key) => key.scopes.contains(&scope) || (scope.is_server() && key.scopes.contains(&Scope::Admin)),
+            Actor::Anonymous | Actor::Wallet(_) | Actor::Gateway | Actor::LocalOperator => false,
+        }
+    }
+}

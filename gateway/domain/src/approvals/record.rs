@@ -1,0 +1,158 @@
+//! Casting a vote.
+
+use alloy_primitives::B256;
+use serde_json::json;
+
+use crate::{
+    actor::{Actor, OpCtx},
+    approvals::{Ballot, Evidence, EvidenceLevel, Role, Vote},
+    audit::AuditEvent,
+    changes::{ChangeSet, CommitError, Contested, Write},
+    credentials::{Label, Scope},
+    error::{Error, Result},
+    ids::{PrincipalId, VoteId},
+    outbox::OutboxItem,
+    policy::Decision,
+    ports::Services,
+    sealed::Sealed,
+    transactions::{Assessment, State, Transaction, assess},
+};
+
+/// A vote as a family hands it over.
+#[derive(Clone, Debug)]
+pub struct CastVote {
+    pub ballot: Ballot,
+    /// Orion keys only; parts per million.
+    pub confidence_ppm: Option<u32>,
+    /// Orion keys only.
+    pub analysis: Option<String>,
+    /// For [`EvidenceLevel::Signed`]: until when the signature holds, seconds since the epoch.
+    pub signed_until: Option<u64>,
+}
+
+#[derive(Clone, Debug)]
+pub struct VoteRecorded {
+    pub vote: Vote,
+    pub transaction: Transaction,
+}
+
+/// Records the caller's vote and decides again in the same change. The same vote again changes nothing.
+pub async fn cast_vote(ctx: &OpCtx, services: &Services, request_hash: B256, cast: CastVote) -> Result<VoteRecorded> {
+    for _ in 0..services.limits.contest_attempts_max {
+        let found = services.store.transaction_by_request_hash(ctx.organization, request_hash).await?;
+        let transaction = found.ok_or(Error::NotFound("transaction"))?;
+        let (principal, role, evidence) = voter(ctx, &transaction, &cast)?;
+        let votes = services.store.votes(ctx.organization, transaction.id).await?;
+        if let Some(earlier) = votes.iter().find(|vote| vote.principal == principal) {
+            return repeated(earlier, &cast, &transaction);
+        }
+        if transaction.state != State::Pending {
+            return Err(Error::Conflict("the transaction is not PENDING"));
+        }
+        let vote = services.sealer.seal(Vote {
+            id: VoteId::generate(ctx.now, services.entropy.as_ref()),
+            organization: ctx.organization,
+            transaction: transaction.id,
+            intent_hash: transaction.intent_hash,
+            principal,
+            role,
+            ballot: cast.ballot,
+            evidence,
+            confidence_ppm: cast.confidence_ppm,
+            analysis: cast.analysis.clone(),
+            created_at: ctx.now,
+        });
+        if let Some(recorded) = record(ctx, services, &transaction, votes, vote).await? {
+            return Ok(recorded);
+        }
+    }
+    Err(Error::unavailable("the database", "too many writers wanted the same transaction"))
+}
+
+/// `None` when another write came first and everything must be read again.
+async fn record(
+    ctx: &OpCtx,
+    services: &Services,
+    transaction: &Sealed<Transaction>,
+    mut votes: Vec<Sealed<Vote>>,
+    vote: Sealed<Vote>,
+) -> Result<Option<VoteRecorded>> {
+    votes.push(vote.clone());
+    let evaluations = services.store.evaluations(ctx.organization, transaction.id).await?;
+    let Assessment { decision, fresh } = assess(services, transaction, &votes, evaluations, ctx.now).await?;
+    let state = match &decision {
+        Decision::Approved(_) => State::Approved,
+        Decision::Denied(denial) => State::rejected(denial),
+        Decision::Pending(_) | Decision::Unheard(_) => State::Pending,
+    };
+    let next = transaction.moved_to(state, ctx.now);
+    let detail = json!({
+        "vote": vote.id, "role": vote.role, "ballot": vote.ballot, "evidence": vote.evidence.level(),
+        "intentHash": vote.intent_hash, "state": next.state.name(),
+    });
+    let event = AuditEvent::new(ctx, "vote.cast", format!("transaction {}", transaction.id), detail);
+    let mut changes = ChangeSet::new(event)
+        .write(Write::UpdateTransaction(services.sealer.seal(next.clone())))
+        .write(Write::InsertVote(vote.clone()))
+        .writes_of(fresh.into_iter().map(Write::InsertEvaluation));
+    if next.state != State::Pending {
+        let item = OutboxItem::advance(ctx.organization, transaction.id, ctx.now);
+        changes = changes.write(Write::ScheduleOutbox(item));
+    }
+    match services.store.commit(changes).await {
+        Ok(()) => {
+            services.outbox_written.notify_one();
+            Ok(Some(VoteRecorded { vote: vote.into_value(), transaction: next }))
+        }
+        Err(CommitError::Conflict(Contested::Version | Contested::Vote)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Who votes, in which role, and what proves it.
+fn voter(ctx: &OpCtx, transaction: &Transaction, cast: &CastVote) -> Result<(PrincipalId, Role, Evidence)> {
+    match &ctx.actor {
+        Actor::Wallet(wallet) => {
+            refuse_orion_fields(cast)?;
+            let principal = wallet.principal.filter(|principal| *principal == transaction.owner);
+            let principal = principal.ok_or(Error::Forbidden("users may only vote on their own transactions"))?;
+            let signature = wallet.evidence.signature.clone();
+            let evidence = match (wallet.evidence.level, cast.signed_until) {
+                (EvidenceLevel::Signed, Some(expires)) => Evidence::WalletApproval { signature, expires },
+                _ => Evidence::WalletRequest { signature, signed_hash: wallet.evidence.signed_hash },
+            };
+            Ok((principal, Role::User, evidence))
+        }
+        Actor::ApiKey(key) => {
+            let role = key.label.role().ok_or(Error::Forbidden("an admin key fills no approval role"))?;
+            let own = key.label == Label::User;
+            let needed = if own { Scope::ApproveOwnTransactions } else { Scope::ApproveTransactions };
+            if !ctx.has_scope(needed) {
+                return Err(Error::Forbidden("the key may not approve transactions"));
+            }
+            if own && key.principal != transaction.owner {
+                return Err(Error::Forbidden("users may only vote on their own transactions"));
+            }
+            if key.label != Label::Orion {
+                refuse_orion_fields(cast)?;
+            }
+            Ok((key.principal, role, Evidence::ApiKey { credential: key.credential }))
+        }
+        Actor::Anonymous | Actor::Gateway | Actor::LocalOperator => Err(Error::Unauthenticated),
+    }
+}
+
+fn refuse_orion_fields(cast: &CastVote) -> Result<()> {
+    if cast.confidence_ppm.is_some() || cast.analysis.is_some() {
+        return Err(Error::invalid("confidence and analysis may only be given with an orion key"));
+    }
+    Ok(())
+}
+
+fn repeated(earlier: &Sealed<Vote>, cast: &CastVote, transaction: &Transaction) -> Result<VoteRecorded> {
+    if earlier.ballot == cast.ballot {
+        Ok(VoteRecorded { vote: (**earlier).clone(), transaction: transaction.clone() })
+    } else {
+        Err(Error::Conflict("the opposite decision was given before"))
+    }
+}

@@ -1,0 +1,201 @@
+//! Chains as the domain sees them: an identifier, pure coding of payloads, and a node that may lie.
+
+use std::{fmt, str::FromStr};
+
+use alloy_primitives::{Address, B256, U256};
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::transactions::Intent;
+
+/// A CAIP-2 chain of namespace `eip155`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct ChainId(u64);
+
+#[derive(Debug, thiserror::Error)]
+#[error("a chain reads `eip155:<number>` with a number of at least 1")]
+pub struct ChainIdMalformed;
+
+/// Nonce, gas and fees, chosen when the permit is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pricing {
+    pub gas_limit: u64,
+    /// Base units per gas.
+    pub max_fee_per_gas: u128,
+    pub max_priority_fee_per_gas: u128,
+}
+
+/// Bytes to be signed and the digest a key signs for them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SigningPayload {
+    pub bytes: Vec<u8>,
+    pub digest: B256,
+}
+
+/// What a payload does, read back from its bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Projection {
+    pub chain: ChainId,
+    pub nonce: u64,
+    pub to: Option<Address>,
+    pub value: U256,
+    pub data: Vec<u8>,
+    pub gas_limit: u64,
+    pub max_fee_per_gas: u128,
+}
+
+/// A signed transaction, ready to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedPayload {
+    pub raw: Vec<u8>,
+    pub hash: B256,
+}
+
+/// A call that the gateway could decode from its data.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DecodedCall {
+    /// `transfer(address,uint256)` and the like.
+    pub function: String,
+    pub arguments: Vec<(String, String)>,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct PayloadInvalid(pub String);
+
+/// Pure coding of a chain family's payloads.
+pub trait PayloadCodec: Send + Sync {
+    fn encode(&self, intent: &Intent, nonce: u64, pricing: &Pricing) -> Result<SigningPayload, PayloadInvalid>;
+
+    /// Reads signing bytes back; refuses anything that is not canonical.
+    fn decode(&self, bytes: &[u8]) -> Result<Projection, PayloadInvalid>;
+
+    /// Joins payload and signature, recovers the sender and refuses any but `from`.
+    fn assemble(&self, bytes: &[u8], signature: &[u8; 65], from: Address) -> Result<SignedPayload, PayloadInvalid>;
+
+    /// The function a call's data names, where it is a known one.
+    fn decode_call(&self, data: &[u8]) -> Option<DecodedCall>;
+
+    /// The signer of an EIP-712 `Approval` (contract/core.md section 1.3), or why the signature is refused.
+    fn recover_approval(&self, approval: &ApprovalText, signature: &[u8]) -> Result<Address, PayloadInvalid>;
+}
+
+/// The fields of an EIP-712 `Approval`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApprovalText {
+    pub origin: String,
+    /// Chain id of the EIP-712 domain.
+    pub domain_chain: u64,
+    pub organization: String,
+    pub transaction: String,
+    pub request_hash: B256,
+    pub intent_hash: B256,
+    pub approved: bool,
+    pub expires: u64,
+}
+
+/// What a node says about an account and the market, checked for shape only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AccountState {
+    /// Transactions of the account in the latest block.
+    pub nonce: u64,
+    pub balance: U256,
+}
+
+/// Where a broadcast transaction stands, as one node tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inclusion {
+    /// The node has never heard of it.
+    Unknown,
+    /// In the node's pool.
+    Queued,
+    Mined { block: u64, block_hash: B256, confirmations: u64, succeeded: bool },
+}
+
+/// Why a node would not take a transaction; the closed list that clients may see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NodeRejection {
+    NonceTooLow,
+    InsufficientFunds,
+    FeeTooLow,
+    ReplacementUnderpriced,
+    WrongChain,
+    GasTooLow,
+    Reverted,
+    Other,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The node understood and refused.
+    #[error("the node refused: {0:?}")]
+    Rejected(NodeRejection),
+    /// No usable answer; the same call may succeed later.
+    #[error("the node is unavailable")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The node answered another chain id than configured.
+    #[error("the node is on another chain")]
+    WrongChain,
+}
+
+/// A node of one chain. Everything it says is a claim.
+#[async_trait]
+pub trait ChainNode: Send + Sync {
+    async fn account(&self, address: Address) -> Result<AccountState, NodeError>;
+
+    /// Gas and fees for the intent from market data, not above its ceilings. `replaces` is the pricing that a
+    /// replacement must outbid.
+    async fn price(&self, intent: &Intent, replaces: Option<&Pricing>) -> Result<Pricing, NodeError>;
+
+    /// Sends a signed transaction; "already known" is success.
+    async fn broadcast(&self, raw: &[u8]) -> Result<(), NodeError>;
+
+    /// Transactions of the account in the block `depth` below the latest: nonces below it are used for good.
+    async fn settled_nonce(&self, address: Address, depth: u64) -> Result<u64, NodeError>;
+
+    async fn inclusion(&self, hash: B256) -> Result<Inclusion, NodeError>;
+}
+
+impl ChainId {
+    pub fn eip155(number: u64) -> Result<Self, ChainIdMalformed> {
+        if number == 0 { Err(ChainIdMalformed) } else { Ok(Self(number)) }
+    }
+
+    pub fn number(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for ChainId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "eip155:{}", self.0)
+    }
+}
+
+impl FromStr for ChainId {
+    type Err = ChainIdMalformed;
+
+    fn from_str(text: &str) -> Result<Self, ChainIdMalformed> {
+        let number = text.strip_prefix("eip155:").ok_or(ChainIdMalformed)?;
+        if number.starts_with(['0', '+']) {
+            return Err(ChainIdMalformed);
+        }
+        Self::eip155(number.parse().map_err(|_| ChainIdMalformed)?)
+    }
+}
+
+impl From<ChainId> for String {
+    fn from(chain: ChainId) -> Self {
+        chain.to_string()
+    }
+}
+
+impl TryFrom<String> for ChainId {
+    type Error = ChainIdMalformed;
+
+    fn try_from(text: String) -> Result<Self, ChainIdMalformed> {
+        text.parse()
+    }
+}

@@ -1,0 +1,149 @@
+//! Change sets: everything one operation writes, applied whole or not at all.
+//!
+//! A change set is plain data, so no HSM, plugin or network call can happen while a database transaction is
+//! open, and applying it again after a lost race needs no closure. It cannot be made without an audit event.
+
+use crate::{
+    approvals::Vote,
+    audit::AuditEvent,
+    clock::Timestamp,
+    credentials::ApiKey,
+    evaluations::Evaluation,
+    identity::{Organization, Principal, User},
+    ids::{OrganizationId, PrincipalId},
+    keys::KeyRecord,
+    outbox::OutboxItem,
+    policy::{PermitRecord, PluginRevision, Policy, PolicyHead},
+    sealed::Sealed,
+    settings::Settings,
+    transactions::{Attempt, Transaction},
+};
+
+use alloy_primitives::B256;
+
+/// Writes and the audit events that explain them.
+#[derive(Clone, Debug)]
+pub struct ChangeSet {
+    events: Vec<AuditEvent>,
+    writes: Vec<Write>,
+}
+
+/// One row's change. Updates name the version they replace and change nothing if it is gone.
+#[derive(Clone, Debug)]
+pub enum Write {
+    InsertOrganization(Sealed<Organization>),
+    UpdateOrganization(Sealed<Organization>),
+    InsertPrincipal(Sealed<Principal>),
+    UpdatePrincipal(Sealed<Principal>),
+    InsertUser(Sealed<User>),
+    UpdateUser(Sealed<User>),
+    InsertSettings(Sealed<Settings>),
+    InsertApiKey(Sealed<ApiKey>),
+    UpdateApiKey(Sealed<ApiKey>),
+    InsertKey(Sealed<KeyRecord>),
+    UpdateKey(Sealed<KeyRecord>),
+    InsertPluginRevision(Sealed<PluginRevision>, Vec<u8>),
+    InsertPolicy(Sealed<Policy>),
+    /// Moves the head from revision - 1; revision 1 inserts it.
+    MovePolicyHead(Sealed<PolicyHead>),
+    InsertTransaction(Sealed<Transaction>),
+    UpdateTransaction(Sealed<Transaction>),
+    InsertEvaluation(Sealed<Evaluation>),
+    InsertVote(Sealed<Vote>),
+    /// Conditional, in one statement, on policy head, transaction version, freeze flags and key state.
+    InsertPermit(Sealed<PermitRecord>),
+    /// Takes the place of an expired permit for the same digest, under the same conditions.
+    RenewPermit(Sealed<PermitRecord>),
+    InsertAttempt(Sealed<Attempt>),
+    UpdateAttempt(Sealed<Attempt>),
+    /// Inserts the item, or sets the due time of the one with its id and makes claims on it stale.
+    ScheduleOutbox(OutboxItem),
+    InsertReplayGuard(ReplayGuard),
+    InsertIdempotency(Idempotency),
+}
+
+/// A signed request that must not have a second effect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplayGuard {
+    pub organization: OrganizationId,
+    /// Who signed: a principal's id or a wallet's address.
+    pub signer: String,
+    /// Hash of the canonical signed text.
+    pub signed_hash: B256,
+    pub expires_at: Timestamp,
+}
+
+/// An `Idempotency-Key` and what it was first used for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Idempotency {
+    pub organization: OrganizationId,
+    pub principal: PrincipalId,
+    pub operation: &'static str,
+    pub key: String,
+    pub body_hash: B256,
+    /// Id of the object that the first use made.
+    pub outcome: String,
+    pub expires_at: Timestamp,
+}
+
+/// Why a change set was not applied. Nothing of it was.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    #[error("lost against another write: {0:?}")]
+    Conflict(Contested),
+    /// The database is away, full or too busy.
+    #[error("the database is unavailable")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("the database refused a write")]
+    Refused(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// What two writers wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Contested {
+    /// The row changed since it was read.
+    Version,
+    UserAddress,
+    EscrowAddress,
+    RequestHash,
+    Vote,
+    /// A permit for the same digest exists, or a condition of the permit no longer holds.
+    Permit,
+    Nonce,
+    Replay,
+    Idempotency,
+    /// Any other row with the same key.
+    Duplicate,
+}
+
+impl ChangeSet {
+    pub fn new(event: AuditEvent) -> Self {
+        Self { events: vec![event], writes: Vec::new() }
+    }
+
+    #[must_use]
+    pub fn event(mut self, event: AuditEvent) -> Self {
+        self.events.push(event);
+        self
+    }
+
+    #[must_use]
+    pub fn write(mut self, write: Write) -> Self {
+        self.writes.push(write);
+        self
+    }
+
+    #[must_use]
+    pub fn writes_of(mut self, writes: impl IntoIterator<Item = Write>) -> Self {
+        self.writes.extend(writes);
+        self
+    }
+
+    pub fn events(&self) -> &[AuditEvent] {
+        &self.events
+    }
+
+    pub fn writes(&self) -> &[Write] {
+        &self.writes
+    }
+}

@@ -1,0 +1,120 @@
+//! Making, recognising and revoking API keys.
+
+use serde_json::json;
+
+use crate::{
+    actor::{Actor, ApiKeyActor, OpCtx},
+    audit::AuditEvent,
+    changes::{ChangeSet, Write},
+    clock::Timestamp,
+    credentials::{ApiKey, ApiKeyText, Label},
+    error::{Error, Result},
+    identity::{Principal, PrincipalKind},
+    ids::{CredentialId, OrganizationId, PrincipalId},
+    ports::Services,
+    sealed::Sealed,
+};
+
+/// A key to be made for a service principal of its own, or for an existing principal.
+#[derive(Clone, Debug)]
+pub struct CreateApiKey {
+    pub label: Label,
+    pub name: String,
+    /// The owner; absent makes a new service principal of the same name.
+    pub principal: Option<PrincipalId>,
+    pub expires_at: Option<Timestamp>,
+    pub dev_only: bool,
+}
+
+/// Makes a key and returns its record with the clear text, which exists nowhere else.
+pub async fn create_api_key(ctx: &OpCtx, services: &Services, request: CreateApiKey) -> Result<(ApiKey, ApiKeyText)> {
+    if request.name.is_empty() || request.name.chars().count() > 100 {
+        return Err(Error::invalid("name must have 1 to 100 characters"));
+    }
+    if request.expires_at.is_some_and(|expiry| expiry <= ctx.now) {
+        return Err(Error::invalid("expiresAt must lie in the future"));
+    }
+    let text = ApiKeyText::generate(request.label, services.entropy.as_ref());
+    let id = CredentialId::generate(ctx.now, services.entropy.as_ref());
+    let new_principal = PrincipalId::generate(ctx.now, services.entropy.as_ref());
+    let principal = request.principal.unwrap_or(new_principal);
+    let key = ApiKey {
+        id,
+        organization: ctx.organization,
+        principal,
+        public_id: text.public_id().to_owned(),
+        name: request.name.clone(),
+        label: request.label,
+        scopes: request.label.default_scopes(),
+        secret_hash: services.credentials.hash(text.public_id(), text.secret()),
+        dev_only: request.dev_only,
+        expires_at: request.expires_at,
+        revoked_at: None,
+        version: 1,
+        created_at: ctx.now,
+    };
+    let detail = json!({"label": key.label, "scopes": key.scopes, "principal": principal, "expiresAt": key.expires_at});
+    let event = AuditEvent::new(ctx, "api_key.created", format!("api_key {id}"), detail);
+    let mut changes = ChangeSet::new(event);
+    if request.principal.is_none() {
+        let owner = Principal {
+            id: principal,
+            organization: ctx.organization,
+            kind: PrincipalKind::Service,
+            name: request.name,
+            active: true,
+            version: 1,
+            created_at: ctx.now,
+        };
+        changes = changes.write(Write::InsertPrincipal(services.sealer.seal(owner)));
+    }
+    let changes = changes.write(Write::InsertApiKey(services.sealer.seal(key.clone())));
+    services.store.commit(changes).await.map_err(Error::from)?;
+    Ok((key, text))
+}
+
+/// Finds the key a client presented. Unknown, malformed, revoked and expired keys, and keys of inactive
+/// principals, are one and the same failure.
+pub async fn authenticate_api_key(services: &Services, text: &str, now: Timestamp) -> Result<Sealed<ApiKey>> {
+    let text = ApiKeyText::parse(text).map_err(|_| Error::Unauthenticated)?;
+    let found = services.store.api_key_by_public_id(text.public_id()).await?;
+    let Some(key) = found else { return Err(Error::Unauthenticated) };
+    let fits = services.credentials.verifies(text.public_id(), text.secret(), key.secret_hash);
+    if !fits || key.label != text.label() || !key.is_active(now) {
+        return Err(Error::Unauthenticated);
+    }
+    let owner = services.store.principals(key.organization, &[key.principal]).await?;
+    if owner.first().is_none_or(|principal| !principal.active) {
+        return Err(Error::Unauthenticated);
+    }
+    Ok(key)
+}
+
+impl From<&ApiKey> for Actor {
+    fn from(key: &ApiKey) -> Self {
+        Self::ApiKey(ApiKeyActor {
+            principal: key.principal,
+            credential: key.id,
+            label: key.label,
+            scopes: key.scopes.clone(),
+        })
+    }
+}
+
+/// Ends a key at once. Doing it again changes nothing.
+pub async fn revoke_api_key(ctx: &OpCtx, services: &Services, id: CredentialId) -> Result<ApiKey> {
+    let key = require_api_key(services, ctx.organization, id).await?;
+    if key.revoked_at.is_some() {
+        return Ok(key.into_value());
+    }
+    let version = key.version + 1;
+    let revoked = ApiKey { revoked_at: Some(ctx.now), version, ..key.into_value() };
+    let event = AuditEvent::new(ctx, "api_key.revoked", format!("api_key {id}"), json!({}));
+    let changes = ChangeSet::new(event).write(Write::UpdateApiKey(services.sealer.seal(revoked.clone())));
+    services.store.commit(changes).await.map_err(Error::from)?;
+    Ok(revoked)
+}
+
+async fn require_api_key(services: &Services, organization: OrganizationId, id: CredentialId) -> Result<Sealed<ApiKey>> {
+    services.store.api_keys(organization, &[id]).await?.pop().ok_or(Error::NotFound("api key"))
+}

@@ -1,0 +1,84 @@
+//! Evaluations: what policy bindings say about an intent.
+
+use alloy_primitives::B256;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    approvals::Role,
+    clock::Timestamp,
+    ids::{BindingId, EvaluationId, OrganizationId, TransactionId},
+    sealed::Sealable,
+};
+
+mod run;
+
+pub(crate) use run::evaluate;
+
+/// Why an evaluation was made. Only decisions are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Purpose {
+    Decision,
+    Shadow,
+    DryRun,
+    Replay,
+}
+
+/// A binding's word about one intent, with what is needed to hear it again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evaluation {
+    pub id: EvaluationId,
+    pub organization: OrganizationId,
+    pub transaction: TransactionId,
+    pub intent_hash: B256,
+    pub binding: BindingId,
+    pub policy_revision: u64,
+    /// SHA-256 over component digest, settings and grants of the evaluated revision.
+    pub subject_digest: B256,
+    /// The plugin's or rule's name, for people.
+    pub subject_name: String,
+    pub purpose: Purpose,
+    pub result: EvaluationResult,
+    pub duration_micros: u64,
+    /// What replays the evaluation bit for bit: request, settings digest, host answers, logs.
+    pub record: String,
+    pub created_at: Timestamp,
+}
+
+/// A failure is not a verdict, and it denies.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EvaluationResult {
+    Verdict(Outcome),
+    Failure {
+        /// From a closed list, such as `timeout`.
+        code: String,
+        detail: String,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    pub verdict: Verdict,
+    pub reason_code: String,
+    pub analysis: String,
+    /// Parts per million; absent counts as below every threshold.
+    pub confidence_ppm: Option<u32>,
+    pub evidence: Vec<(String, String)>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    Approve,
+    Reject,
+    Abstain,
+    /// Approvals demanded besides everything else.
+    NeedApprovals(Vec<(Role, u32)>),
+    /// A case this gateway does not know; it denies.
+    Other(String),
+}
+
+impl Sealable for Evaluation {
+    const TABLE: &'static str = "evaluations";
+}

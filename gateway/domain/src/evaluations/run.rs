@@ -1,0 +1,62 @@
+//! Asking bindings.
+
+use futures::future::try_join_all;
+
+use crate::{
+    error::{Error, Result},
+    evaluations::{Evaluation, EvaluationResult, Purpose},
+    ids::EvaluationId,
+    policy::{Binding, Mode},
+    ports::{EvaluationRequest, Services},
+    sealed::Sealed,
+    transactions::Transaction,
+};
+
+/// Failure codes that say nothing about the transaction: nobody asked the plugin. They are not recorded, the
+/// caller is told to come back.
+const NOT_ASKED: [&str; 2] = ["queue_full", "shutting_down"];
+
+/// Asks each binding in a fresh sandbox, all at once, and returns what they said, sealed.
+pub(crate) async fn evaluate(
+    services: &Services,
+    transaction: &Transaction,
+    bindings: &[(&Binding, u64)],
+    request: &EvaluationRequest,
+) -> Result<Vec<Sealed<Evaluation>>> {
+    try_join_all(bindings.iter().map(|(binding, revision)| ask(services, transaction, binding, *revision, request))).await
+}
+
+async fn ask(
+    services: &Services,
+    transaction: &Transaction,
+    binding: &Binding,
+    policy_revision: u64,
+    request: &EvaluationRequest,
+) -> Result<Sealed<Evaluation>> {
+    let organization = transaction.organization;
+    let revision = services.store.plugin_revision(organization, binding.revision).await?;
+    let Some(revision) = revision.filter(|revision| revision.subject_digest() == binding.subject_digest) else {
+        return Err(Error::inconsistency(format!("binding {} names no such plugin revision", binding.id)));
+    };
+    let reply = services.evaluator.evaluate(&revision, request).await;
+    if let EvaluationResult::Failure { code, detail } = &reply.result
+        && NOT_ASKED.contains(&code.as_str())
+    {
+        return Err(Error::unavailable("the plugin host", detail.clone()));
+    }
+    Ok(services.sealer.seal(Evaluation {
+        id: EvaluationId::generate(request.now, services.entropy.as_ref()),
+        organization,
+        transaction: transaction.id,
+        intent_hash: transaction.intent_hash,
+        binding: binding.id,
+        policy_revision,
+        subject_digest: binding.subject_digest,
+        subject_name: binding.plugin.clone(),
+        purpose: if binding.mode == Mode::Enforce { Purpose::Decision } else { Purpose::Shadow },
+        result: reply.result,
+        duration_micros: u64::try_from(reply.duration.as_micros()).unwrap_or(u64::MAX),
+        record: reply.record,
+        created_at: request.now,
+    }))
+}

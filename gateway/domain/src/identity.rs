@@ -1,0 +1,92 @@
+//! Organizations, principals and users.
+
+use alloy_primitives::Address;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    clock::Timestamp,
+    ids::{KeyId, OrganizationId, PrincipalId},
+    sealed::Sealable,
+};
+
+mod create;
+
+pub use create::{CreateUser, create_user, require_user};
+
+/// The tenant. Nothing of one organization exists for another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Organization {
+    pub id: OrganizationId,
+    pub name: String,
+    /// A frozen organization signs nothing until an operator thaws it.
+    pub frozen: bool,
+    pub version: u64,
+    pub created_at: Timestamp,
+}
+
+/// Who can act. Quorums count principals, never credentials.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Principal {
+    pub id: PrincipalId,
+    pub organization: OrganizationId,
+    pub kind: PrincipalKind,
+    pub name: String,
+    pub active: bool,
+    pub version: u64,
+    pub created_at: Timestamp,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PrincipalKind {
+    /// A wallet owner.
+    User,
+    /// A server acting under an API key.
+    Service,
+}
+
+/// A wallet owner of the core family; shares its id with its principal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct User {
+    pub id: PrincipalId,
+    pub organization: OrganizationId,
+    /// The wallet the user signs requests with; never an HSM key of this gateway.
+    pub ethereum_address: Address,
+    pub escrow: Option<Escrow>,
+    pub privy_user_id: Option<String>,
+    pub display_name: Option<String>,
+    pub email: Option<String>,
+    pub version: u64,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+
+/// Where a user's funds are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Escrow {
+    /// An HSM key of this gateway, linked when it was generated.
+    Hsm { key: KeyId, address: Address },
+    /// An address whose key is elsewhere; never gets provider `hsm`.
+    Foreign { address: Address },
+}
+
+impl Escrow {
+    pub fn address(&self) -> Address {
+        match self {
+            Self::Hsm { address, .. } | Self::Foreign { address } => *address,
+        }
+    }
+}
+
+impl Sealable for Organization {
+    const TABLE: &'static str = "organizations";
+}
+
+impl Sealable for Principal {
+    const TABLE: &'static str = "principals";
+}
+
+impl Sealable for User {
+    const TABLE: &'static str = "users";
+}

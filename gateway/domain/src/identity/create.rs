@@ -1,0 +1,129 @@
+//! Enrolling users.
+
+use std::collections::BTreeSet;
+
+use alloy_primitives::Address;
+use serde_json::json;
+
+use crate::{
+    actor::{Actor, OpCtx},
+    audit::AuditEvent,
+    changes::{ChangeSet, CommitError, Contested, ReplayGuard, Write},
+    error::{Error, Result},
+    identity::{Escrow, Principal, PrincipalKind, User},
+    ids::{OrganizationId, PrincipalId},
+    keys::{GenerateWalletKey, KeyAlgorithm, generate_wallet_key},
+    ports::Services,
+    sealed::Sealed,
+    settings::Settings,
+    transactions::{Kind, Provider},
+};
+
+/// A user to be enrolled.
+#[derive(Clone, Debug)]
+pub struct CreateUser {
+    pub ethereum_address: Address,
+    /// An address whose key is elsewhere; absent makes an HSM key.
+    pub escrow_address: Option<Address>,
+    pub privy_user_id: Option<String>,
+    pub display_name: Option<String>,
+    pub email: Option<String>,
+}
+
+/// Enrols a user with default settings and, unless an escrow address is named, an HSM-held escrow key.
+pub async fn create_user(ctx: &OpCtx, services: &Services, request: CreateUser) -> Result<User> {
+    refuse_own_addresses(services, &request).await?;
+    let existing = services.store.user_by_address(ctx.organization, request.ethereum_address).await?;
+    if existing.is_some() {
+        return Err(Error::Conflict("a user with this ethereumAddress exists"));
+    }
+    let id = PrincipalId::generate(ctx.now, services.entropy.as_ref());
+    let escrow = match request.escrow_address {
+        Some(address) => Escrow::Foreign { address },
+        None => {
+            let wanted = GenerateWalletKey {
+                algorithm: KeyAlgorithm::Secp256k1,
+                kinds: BTreeSet::from([Kind::Transaction]),
+            };
+            let key = generate_wallet_key(ctx, services, wanted).await?;
+            let address = key.address.ok_or_else(|| Error::inconsistency("a secp256k1 key without an address"))?;
+            Escrow::Hsm { key: key.id, address }
+        }
+    };
+    let user = User {
+        id,
+        organization: ctx.organization,
+        ethereum_address: request.ethereum_address,
+        escrow: Some(escrow),
+        privy_user_id: request.privy_user_id,
+        display_name: request.display_name,
+        email: request.email,
+        version: 1,
+        created_at: ctx.now,
+        updated_at: ctx.now,
+    };
+    let committed = services.store.commit(enrolment(ctx, services, &user)).await;
+    committed.map_err(|error| match error {
+        CommitError::Conflict(Contested::EscrowAddress) => Error::Conflict("escrowAddress is in use"),
+        CommitError::Conflict(Contested::UserAddress) => Error::Conflict("a user with this ethereumAddress exists"),
+        other => other.into(),
+    })?;
+    Ok(user)
+}
+
+fn enrolment(ctx: &OpCtx, services: &Services, user: &User) -> ChangeSet {
+    let principal = Principal {
+        id: user.id,
+        organization: user.organization,
+        kind: PrincipalKind::User,
+        name: user.ethereum_address.to_string(),
+        active: true,
+        version: 1,
+        created_at: ctx.now,
+    };
+    let mut settings = Settings::defaults(user.id, user.organization, ctx.now);
+    settings.chain_id = services.domain_chain;
+    if matches!(user.escrow, Some(Escrow::Foreign { .. })) {
+        settings.execution_provider = Provider::None;
+        settings.agent_provider = Provider::None;
+    }
+    let detail = json!({"ethereumAddress": user.ethereum_address, "escrow": user.escrow});
+    let changes = ChangeSet::new(AuditEvent::new(ctx, "user.created", format!("user {}", user.id), detail))
+        .write(Write::InsertPrincipal(services.sealer.seal(principal)))
+        .write(Write::InsertUser(services.sealer.seal(user.clone())))
+        .write(Write::InsertSettings(services.sealer.seal(settings)));
+    match replay_guard(ctx) {
+        Some(guard) => changes.write(Write::InsertReplayGuard(guard)),
+        None => changes,
+    }
+}
+
+/// The guard that makes a wallet-signed request effective once.
+pub(crate) fn replay_guard(ctx: &OpCtx) -> Option<ReplayGuard> {
+    let Actor::Wallet(wallet) = &ctx.actor else { return None };
+    Some(ReplayGuard {
+        organization: ctx.organization,
+        signer: wallet.address.to_string(),
+        signed_hash: wallet.evidence.signed_hash,
+        expires_at: wallet.evidence.replay_until,
+    })
+}
+
+/// An address of any HSM key can be neither a user nor somebody's foreign escrow: naming an address must never
+/// select a key (T4), and a wallet key must never sign a login or an approval (T6).
+async fn refuse_own_addresses(services: &Services, request: &CreateUser) -> Result<()> {
+    if services.store.address_is_hsm_key(request.ethereum_address).await? {
+        return Err(Error::Conflict("ethereumAddress is an address of this gateway's keys"));
+    }
+    if let Some(address) = request.escrow_address
+        && services.store.address_is_hsm_key(address).await?
+    {
+        return Err(Error::Conflict("escrowAddress is in use"));
+    }
+    Ok(())
+}
+
+/// The user with this wallet, or not found.
+pub async fn require_user(services: &Services, organization: OrganizationId, address: Address) -> Result<Sealed<User>> {
+    services.store.user_by_address(organization, address).await?.ok_or(Error::NotFound("user"))
+}

@@ -1,0 +1,100 @@
+//! Records of HSM keys. The key itself never leaves the token; a record says which object it is and what for.
+
+use std::collections::BTreeSet;
+
+use alloy_primitives::Address;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    clock::Timestamp,
+    ids::{KeyId, OrganizationId},
+    sealed::Sealable,
+    transactions::Kind,
+};
+
+mod generate;
+
+pub use generate::{GenerateWalletKey, generate_wallet_key, retire_key};
+
+/// A key pair or secret key of the token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyRecord {
+    pub id: KeyId,
+    pub organization: OrganizationId,
+    /// Which token holds the key; a token holds a few thousand.
+    pub token_id: String,
+    /// CKA_ID, decided and stored before the token was asked to generate.
+    pub cka_id: [u8; 16],
+    pub algorithm: KeyAlgorithm,
+    pub purpose: KeyPurpose,
+    /// What the key may sign; empty for keys that sign no transactions.
+    pub kinds: BTreeSet<Kind>,
+    /// As read back from the token; absent until generation has been confirmed.
+    pub public_key: Option<PublicKey>,
+    /// The EVM address of a secp256k1 wallet key.
+    pub address: Option<Address>,
+    pub state: KeyState,
+    pub frozen: bool,
+    pub version: u64,
+    pub created_at: Timestamp,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyAlgorithm {
+    Secp256k1,
+    P256,
+    Ed25519,
+    Rsa2048,
+    Rsa4096,
+    Aes256,
+    HmacSha256,
+}
+
+/// What a key is for. Purposes never mix: each has a function of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyPurpose {
+    /// Holds funds; used with a `SigningPermit` only.
+    Wallet,
+    /// Signs heads of the audit log.
+    AuditCheckpoint,
+    /// Master from which sealing keys are derived.
+    SealMaster,
+    /// Master from which credential-hash keys are derived.
+    CredentialMaster,
+    /// Pays for the gateway's own on-chain registrations.
+    Relayer,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyState {
+    /// The CKA_ID is reserved; the token may or may not hold the pair.
+    Generating,
+    Active,
+    /// Signs nothing any more; reversible until destroyed.
+    Retired,
+}
+
+/// SEC1 uncompressed point, 32 raw Ed25519 bytes, or PKCS#1 DER, by algorithm.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PublicKey(#[serde(with = "hex::serde")] pub Vec<u8>);
+
+impl Sealable for KeyRecord {
+    const TABLE: &'static str = "keys";
+}
+
+impl KeyPurpose {
+    /// The word that stands in the HSM object's label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Wallet => "wallet",
+            Self::AuditCheckpoint => "audit-checkpoint",
+            Self::SealMaster => "seal-master",
+            Self::CredentialMaster => "credential-master",
+            Self::Relayer => "relayer",
+        }
+    }
+}

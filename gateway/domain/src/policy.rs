@@ -1,0 +1,186 @@
+//! Policy: what must be true before a key is used, and the only place that can say it is.
+
+use std::collections::BTreeSet;
+
+use alloy_primitives::{B256, U256};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    approvals::{EvidenceLevel, Role},
+    chain::ChainId,
+    clock::Timestamp,
+    ids::{BindingId, KeyId, OrganizationId, PluginRevisionId},
+    sealed::Sealable,
+    transactions::{Intent, Kind},
+};
+
+mod decide;
+mod permit;
+mod requirements;
+mod validate;
+
+pub use decide::{Approved, Decision, DecisionInput, Denial, DenialReason, Open, decide};
+pub use permit::{PERMIT_LIFETIME, PermitMismatch, PermitRecord, SigningPermit, issue_permit};
+pub use requirements::{Standing, required_roles};
+pub use validate::validate_policy;
+
+/// One revision of an organization's policy. Revisions are never edited.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Policy {
+    pub organization: OrganizationId,
+    pub revision: u64,
+    pub floor: Floor,
+    /// In the order in which they are asked.
+    pub bindings: Vec<Binding>,
+    pub created_at: Timestamp,
+}
+
+/// The revision in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyHead {
+    pub organization: OrganizationId,
+    pub revision: u64,
+}
+
+/// What holds for every transaction of the organization. Requests and settings raise it and never lower it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Floor {
+    /// All of them must be met.
+    pub requirements: Vec<Requirement>,
+    /// Parts per million; an authority's approval below it demands the arbiter as well.
+    pub minimum_confidence_ppm: u32,
+    /// Decision evaluations older than this are made again. Default 900.
+    pub evaluation_age_max_seconds: u32,
+    /// Votes older than this no longer count. Default 604800.
+    pub vote_age_max_seconds: u32,
+    /// Whether the principal that created a transaction may vote on it. Default false.
+    pub initiator_may_vote: bool,
+}
+
+/// `count` distinct principals in `role`, each with at least `evidence`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Requirement {
+    pub role: Role,
+    /// At least 1.
+    pub count: u32,
+    pub evidence: EvidenceLevel,
+    /// When the requirement applies.
+    pub applies: Applies,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Applies {
+    Always,
+    /// To every transaction that moves more than this many base units or carries call data, whose worth the
+    /// floor cannot know.
+    AboveValue(U256),
+}
+
+/// A place in the policy where a plugin is attached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Binding {
+    pub id: BindingId,
+    pub revision: PluginRevisionId,
+    pub plugin: String,
+    /// SHA-256 over component digest, settings and grants; compared with every evaluation.
+    pub subject_digest: B256,
+    pub scope: BindingScope,
+    pub mode: Mode,
+    pub power: Power,
+}
+
+/// Where a binding applies. An empty list means everywhere, except for kinds, which must be named.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BindingScope {
+    pub kinds: BTreeSet<Kind>,
+    pub chains: BTreeSet<ChainId>,
+    pub keys: BTreeSet<KeyId>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    Enforce,
+    /// Recorded and not used.
+    Shadow,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Power {
+    /// Can deny and demand; its approval means nothing.
+    Gate,
+    /// Its approval counts for one named role.
+    Authority(Role),
+}
+
+impl Floor {
+    /// No people, the published maximum ages.
+    pub fn open() -> Self {
+        Self {
+            requirements: Vec::new(),
+            minimum_confidence_ppm: 0,
+            evaluation_age_max_seconds: 900,
+            vote_age_max_seconds: 604_800,
+            initiator_may_vote: false,
+        }
+    }
+}
+
+impl BindingScope {
+    pub fn covers(&self, intent: &Intent) -> bool {
+        self.kinds.contains(&intent.kind)
+            && (self.chains.is_empty() || self.chains.contains(&intent.chain))
+            && (self.keys.is_empty() || self.keys.contains(&intent.key))
+    }
+}
+
+impl Policy {
+    pub(crate) fn enforced(&self, intent: &Intent) -> impl Iterator<Item = &Binding> {
+        self.bindings.iter().filter(|binding| binding.mode == Mode::Enforce && binding.scope.covers(intent))
+    }
+}
+
+impl Sealable for Policy {
+    const TABLE: &'static str = "policies";
+}
+
+impl Sealable for PolicyHead {
+    const TABLE: &'static str = "policy_heads";
+}
+
+/// A component, its settings and its grants. Never edited; the row seal covers everything but the bytes, which
+/// are held by their digest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PluginRevision {
+    pub id: PluginRevisionId,
+    pub organization: OrganizationId,
+    pub plugin: String,
+    /// SHA-256 of the component.
+    pub component_digest: B256,
+    /// JSON, as given by the operator.
+    pub settings: String,
+    /// Names of the capabilities granted.
+    pub grants: BTreeSet<String>,
+    pub created_at: Timestamp,
+}
+
+impl Sealable for PluginRevision {
+    const TABLE: &'static str = "plugin_revisions";
+}
+
+impl PluginRevision {
+    /// SHA-256 over component digest, settings and grants: what a binding names and an evaluation was made of.
+    pub fn subject_digest(&self) -> B256 {
+        let mut hash = Sha256::new();
+        hash.update(b"countersign-plugin-subject-1");
+        hash.update(self.component_digest);
+        for part in std::iter::once(&self.settings).chain(&self.grants) {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part.as_bytes());
+        }
+        B256::new(hash.finalize().into())
+    }
+}

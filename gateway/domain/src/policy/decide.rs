@@ -1,0 +1,264 @@
+//! The decision: a pure function from what was asked and what was said to whether a key may be used.
+//!
+//! Any reject and any failure denies. Every requirement must be met. At least one authority must approve.
+
+use std::collections::BTreeSet;
+
+use alloy_primitives::B256;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    approvals::{Role, Vote},
+    clock::Timestamp,
+    evaluations::{Evaluation, EvaluationResult, Outcome, Purpose, Verdict},
+    ids::BindingId,
+    policy::{
+        Binding, Policy, Power, Requirement,
+        requirements::{Standing, Tally, applicable},
+    },
+    sealed::Sealed,
+    transactions::{State, Transaction},
+};
+
+#[cfg(test)]
+mod tests;
+
+/// Everything a decision rests on. Stored parts come sealed or not at all.
+#[derive(Clone, Copy)]
+pub struct DecisionInput<'a> {
+    pub transaction: &'a Sealed<Transaction>,
+    pub policy: &'a Sealed<Policy>,
+    pub evaluations: &'a [Sealed<Evaluation>],
+    pub votes: &'a [Sealed<Vote>],
+    pub standing: &'a Standing,
+    pub now: Timestamp,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    Approved(Approved),
+    /// People still have to agree.
+    Pending(Open),
+    /// These bindings have not spoken, or too long ago, or under another policy.
+    Unheard(Vec<BindingId>),
+    Denied(Denial),
+}
+
+/// The proof that policy is satisfied. Only [`decide`] makes one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Approved {
+    intent_hash: B256,
+    policy_revision: u64,
+    required: BTreeSet<Role>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Open {
+    /// Every role that must agree, met or not.
+    pub required: BTreeSet<Role>,
+    pub unmet: Vec<Requirement>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denial {
+    pub reason: DenialReason,
+    pub detail: String,
+    pub rejected_by: BTreeSet<Role>,
+    pub required: BTreeSet<Role>,
+}
+
+/// Why a transaction is refused; the closed list that clients may see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DenialReason {
+    Vote,
+    Plugin,
+    PluginFailure,
+    /// No authority approved: all abstained, or none is attached.
+    NoAuthority,
+    /// No enforced binding names this kind of transaction.
+    KindNotPermitted,
+    Expired,
+    /// A requirement that cannot be read: a count below one or an empty role.
+    RequirementInvalid,
+    /// Fewer principals may fill the role than it demands.
+    RequirementUnreachable,
+    EvidenceInvalid,
+}
+
+impl Approved {
+    pub fn intent_hash(&self) -> B256 {
+        self.intent_hash
+    }
+
+    pub fn policy_revision(&self) -> u64 {
+        self.policy_revision
+    }
+
+    pub fn required(&self) -> &BTreeSet<Role> {
+        &self.required
+    }
+}
+
+impl Decision {
+    /// Every role that must agree, met or not.
+    pub fn required(&self) -> BTreeSet<Role> {
+        match self {
+            Self::Approved(approved) => approved.required.clone(),
+            Self::Pending(open) => open.required.clone(),
+            Self::Denied(denial) => denial.required.clone(),
+            Self::Unheard(_) => BTreeSet::new(),
+        }
+    }
+}
+
+/// Decides. The caller must have read all parts for the same version of the transaction.
+pub fn decide(input: &DecisionInput<'_>) -> Decision {
+    match judge(input) {
+        Ok(decision) => decision,
+        Err(denial) => Decision::Denied(denial),
+    }
+}
+
+fn judge(input: &DecisionInput<'_>) -> Result<Decision, Denial> {
+    let transaction = input.transaction;
+    check_evidence(input)?;
+    if transaction.state == State::Pending && input.now >= transaction.snapshot.expires_at {
+        return Err(denied(DenialReason::Expired, "nobody decided in time"));
+    }
+    let bindings: Vec<&Binding> = input.policy.enforced(&transaction.intent).collect();
+    if bindings.is_empty() {
+        let kind = transaction.intent.kind.as_str();
+        return Err(denied(DenialReason::KindNotPermitted, format!("no policy binding covers kind `{kind}`")));
+    }
+
+    let mut unheard = Vec::new();
+    let mut heard = Vec::new();
+    for binding in bindings {
+        match latest(input, binding) {
+            Some(evaluation) => heard.push((binding, outcome_of(binding, evaluation)?)),
+            None => unheard.push(binding.id),
+        }
+    }
+    if !unheard.is_empty() {
+        return Ok(Decision::Unheard(unheard));
+    }
+
+    let requirements = applicable(input, &heard)?;
+    let required: BTreeSet<Role> = requirements.iter().map(|requirement| requirement.role.clone()).collect();
+    let tally = Tally::of(input, &heard);
+    let rejected_by: BTreeSet<Role> = tally.rejected().intersection(&required).cloned().collect();
+    if !rejected_by.is_empty() {
+        let detail = "a required role rejected the transaction".to_owned();
+        return Err(Denial { reason: DenialReason::Vote, detail, rejected_by, required });
+    }
+    if !heard.iter().any(|(binding, outcome)| is_authority_approval(binding, outcome)) {
+        return Err(denied(DenialReason::NoAuthority, "no authority approved"));
+    }
+    if let Some(requirement) = requirements.iter().find(|requirement| !tally.can_meet(requirement, input)) {
+        let detail = format!("role `{}` cannot reach {} approvals", requirement.role, requirement.count);
+        return Err(denied(DenialReason::RequirementUnreachable, detail));
+    }
+    let unmet: Vec<Requirement> = requirements.into_iter().filter(|requirement| !tally.meets(requirement)).collect();
+    if unmet.is_empty() {
+        let approved = Approved {
+            intent_hash: transaction.intent_hash,
+            policy_revision: input.policy.revision,
+            required,
+        };
+        return Ok(Decision::Approved(approved));
+    }
+    Ok(Decision::Pending(Open { required, unmet }))
+}
+
+/// Seals say that a row is ours; this says that the rows belong together.
+fn check_evidence(input: &DecisionInput<'_>) -> Result<(), Denial> {
+    let transaction = input.transaction;
+    let refuse = |what: &str| Err(denied(DenialReason::EvidenceInvalid, format!("{what} is about something else")));
+    if input.policy.organization != transaction.organization {
+        return refuse("the policy");
+    }
+    if transaction.intent.hash() != transaction.intent_hash
+        || transaction.intent.organization != transaction.organization
+        || transaction.intent.transaction != transaction.id
+    {
+        return refuse("the intent");
+    }
+    if input.evaluations.iter().any(|evaluation| {
+        evaluation.transaction != transaction.id || evaluation.organization != transaction.organization
+    }) {
+        return refuse("an evaluation");
+    }
+    if input.votes.iter().any(|vote| vote.transaction != transaction.id || vote.organization != transaction.organization) {
+        return refuse("a vote");
+    }
+    Ok(())
+}
+
+fn latest<'a>(input: &DecisionInput<'a>, binding: &Binding) -> Option<&'a Evaluation> {
+    let age_max = u64::from(input.policy.floor.evaluation_age_max_seconds);
+    let counts = |evaluation: &&Sealed<Evaluation>| {
+        evaluation.binding == binding.id
+            && evaluation.purpose == Purpose::Decision
+            && evaluation.subject_digest == binding.subject_digest
+            && evaluation.intent_hash == input.transaction.intent_hash
+            && evaluation.policy_revision == input.policy.revision
+            && input.now.since(evaluation.created_at).as_secs() <= age_max
+    };
+    // A denial is never outvoted by a later, kinder evaluation of the same binding.
+    let mut candidates: Vec<&Sealed<Evaluation>> = input.evaluations.iter().filter(counts).collect();
+    candidates.sort_by_key(|evaluation| (!denies(&evaluation.result), evaluation.created_at));
+    let chosen = candidates.iter().find(|evaluation| denies(&evaluation.result)).or(candidates.last())?;
+    Some(chosen)
+}
+
+fn denies(result: &EvaluationResult) -> bool {
+    match result {
+        EvaluationResult::Failure { .. } => true,
+        EvaluationResult::Verdict(outcome) => matches!(outcome.verdict, Verdict::Reject | Verdict::Other(_)),
+    }
+}
+
+fn outcome_of<'a>(binding: &Binding, evaluation: &'a Evaluation) -> Result<&'a Outcome, Denial> {
+    let rejected_by = match &binding.power {
+        Power::Authority(role) => BTreeSet::from([role.clone()]),
+        Power::Gate => BTreeSet::new(),
+    };
+    let refuse = |reason, detail| Err(Denial { reason, detail, rejected_by, required: BTreeSet::new() });
+    match &evaluation.result {
+        EvaluationResult::Failure { code, .. } => {
+            refuse(DenialReason::PluginFailure, format!("plugin `{}` failed: {code}", binding.plugin))
+        }
+        EvaluationResult::Verdict(outcome) => match &outcome.verdict {
+            Verdict::Approve | Verdict::Abstain | Verdict::NeedApprovals(_) => Ok(outcome),
+            Verdict::Reject => refuse(DenialReason::Plugin, format!("{}: {}", binding.plugin, outcome.analysis)),
+            Verdict::Other(_) => {
+                refuse(DenialReason::PluginFailure, format!("plugin `{}` gave an unknown verdict", binding.plugin))
+            }
+        },
+    }
+}
+
+pub(super) fn is_authority_approval(binding: &Binding, outcome: &Outcome) -> bool {
+    matches!(binding.power, Power::Authority(_)) && outcome.verdict == Verdict::Approve
+}
+
+pub(super) fn denied(reason: DenialReason, detail: impl Into<String>) -> Denial {
+    Denial { reason, detail: detail.into(), rejected_by: BTreeSet::new(), required: BTreeSet::new() }
+}
+
+impl DenialReason {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Vote => "rejected",
+            Self::Plugin => "rejected_by_plugin",
+            Self::PluginFailure => "plugin_failed",
+            Self::NoAuthority => "no_authority",
+            Self::KindNotPermitted => "kind_not_permitted",
+            Self::Expired => "expired",
+            Self::RequirementInvalid => "requirement_invalid",
+            Self::RequirementUnreachable => "requirement_unreachable",
+            Self::EvidenceInvalid => "evidence_invalid",
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Which approvals are demanded, and which of them are given. Demands are conjoined, never ranked.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use alloy_primitives::Address;
+
+use crate::{
+    approvals::{Ballot, Evidence, EvidenceLevel, Role, Vote},
+    evaluations::{Outcome, Verdict},
+    ids::{CredentialId, PrincipalId, VoteId},
+    policy::{
+        Applies, Binding, DecisionInput, Power, Requirement,
+        decide::{Denial, DenialReason, denied, is_authority_approval},
+    },
+    transactions::Intent,
+};
+
+/// Who and what is in good standing at the moment of the decision.
+#[derive(Clone, Debug, Default)]
+pub struct Standing {
+    pub active_principals: BTreeSet<PrincipalId>,
+    /// API keys that are neither revoked nor expired, with their owner and the role their label fills.
+    pub active_credentials: BTreeMap<CredentialId, (PrincipalId, Role)>,
+    /// The wallet each user is enrolled with.
+    pub wallets: BTreeMap<PrincipalId, Address>,
+    /// Votes whose own signature was verified again just now.
+    pub verified_votes: BTreeSet<VoteId>,
+}
+
+/// Approvals and rejections that count.
+pub(super) struct Tally {
+    /// Principals by role, with the strength of their approval.
+    approvals: BTreeMap<Role, BTreeMap<PrincipalId, EvidenceLevel>>,
+    /// Approving authorities by role.
+    authorities: BTreeMap<Role, u32>,
+    rejections: BTreeSet<Role>,
+}
+
+/// Everything the transaction must satisfy: floor, snapshot, plugins, and the arbiter on weak confidence.
+pub(super) fn applicable(
+    input: &DecisionInput<'_>,
+    heard: &[(&Binding, &Outcome)],
+) -> Result<Vec<Requirement>, Denial> {
+    let snapshot = &input.transaction.snapshot;
+    let intent = &input.transaction.intent;
+    let declared = input.policy.floor.requirements.iter().chain(&snapshot.requirements);
+    let mut requirements: BTreeSet<Requirement> =
+        declared.filter(|requirement| requirement.applies.to(intent)).cloned().collect();
+    for (_, outcome) in heard {
+        if let Verdict::NeedApprovals(needs) = &outcome.verdict {
+            requirements.extend(needs.iter().map(|(role, count)| Requirement {
+                role: role.clone(),
+                count: *count,
+                evidence: EvidenceLevel::Bearer,
+                applies: Applies::Always,
+            }));
+        }
+    }
+    if confidence_is_weak(input, heard) {
+        requirements.insert(Requirement {
+            role: Role::Arbiter,
+            count: 1,
+            evidence: EvidenceLevel::Bearer,
+            applies: Applies::Always,
+        });
+    }
+    let unreadable = |requirement: &&Requirement| {
+        requirement.count < 1 || matches!(&requirement.role, Role::Named(name) if name.is_empty())
+    };
+    if requirements.iter().any(|requirement| unreadable(&requirement)) {
+        return Err(denied(DenialReason::RequirementInvalid, "a requirement names no role or nobody"));
+    }
+    Ok(requirements.into_iter().collect())
+}
+
+/// The roles that must agree, as far as is known before every binding has spoken.
+pub fn required_roles(input: &DecisionInput<'_>) -> BTreeSet<Role> {
+    applicable(input, &[]).map_or_else(|_| BTreeSet::new(), |all| all.into_iter().map(|one| one.role).collect())
+}
+
+fn confidence_is_weak(input: &DecisionInput<'_>, heard: &[(&Binding, &Outcome)]) -> bool {
+    let threshold = input.policy.floor.minimum_confidence_ppm.max(input.transaction.snapshot.minimum_confidence_ppm);
+    let weak = |confidence: Option<u32>| confidence.unwrap_or(0) < threshold;
+    let by_plugin =
+        heard.iter().any(|(binding, outcome)| is_authority_approval(binding, outcome) && weak(outcome.confidence_ppm));
+    let by_vote = input
+        .votes
+        .iter()
+        .any(|vote| vote.role == Role::Orion && vote.ballot == Ballot::Approve && weak(vote.confidence_ppm));
+    by_plugin || by_vote
+}
+
+impl Applies {
+    fn to(&self, intent: &Intent) -> bool {
+        match self {
+            Self::Always => true,
+            Self::AboveValue(limit) => intent.value > *limit || !intent.data.is_empty() || intent.to.is_none(),
+        }
+    }
+}
+
+impl Tally {
+    pub(super) fn of(input: &DecisionInput<'_>, heard: &[(&Binding, &Outcome)]) -> Self {
+        let mut tally =
+            Self { approvals: BTreeMap::new(), authorities: BTreeMap::new(), rejections: BTreeSet::new() };
+        for (binding, outcome) in heard {
+            if let Power::Authority(role) = &binding.power
+                && outcome.verdict == Verdict::Approve
+            {
+                *tally.authorities.entry(role.clone()).or_default() += 1;
+            }
+        }
+        for vote in input.votes.iter().filter(|vote| counts(input, vote)) {
+            match vote.ballot {
+                Ballot::Reject => {
+                    tally.rejections.insert(vote.role.clone());
+                }
+                Ballot::Approve => {
+                    let role = tally.approvals.entry(vote.role.clone()).or_default();
+                    role.insert(vote.principal, vote.evidence.level());
+                }
+            }
+        }
+        tally
+    }
+
+    pub(super) fn rejected(&self) -> &BTreeSet<Role> {
+        &self.rejections
+    }
+
+    pub(super) fn meets(&self, requirement: &Requirement) -> bool {
+        self.given(requirement) >= requirement.count as usize
+    }
+
+    /// Whether everybody who may still speak could meet it.
+    pub(super) fn can_meet(&self, requirement: &Requirement, input: &DecisionInput<'_>) -> bool {
+        let eligible = input.transaction.snapshot.eligible.get(&requirement.role);
+        let people = eligible.map_or(0, BTreeSet::len);
+        people + self.authorities_for(&requirement.role) >= requirement.count as usize
+    }
+
+    fn given(&self, requirement: &Requirement) -> usize {
+        let people = self.approvals.get(&requirement.role).map_or(0, |approvals| {
+            approvals.values().filter(|evidence| **evidence >= requirement.evidence).count()
+        });
+        people + self.authorities_for(&requirement.role)
+    }
+
+    fn authorities_for(&self, role: &Role) -> usize {
+        self.authorities.get(role).copied().unwrap_or(0) as usize
+    }
+}
+
+/// A vote counts if it is about this intent and its principal and credential may still speak for the role.
+/// A rejection by somebody who has lost that right is dropped too: the right was taken away for a reason.
+fn counts(input: &DecisionInput<'_>, vote: &Vote) -> bool {
+    let snapshot = &input.transaction.snapshot;
+    let floor = &input.policy.floor;
+    let eligible = snapshot.eligible.get(&vote.role).is_some_and(|principals| principals.contains(&vote.principal));
+    let fresh = input.now.since(vote.created_at).as_secs() <= u64::from(floor.vote_age_max_seconds);
+    let own = vote.principal == input.transaction.initiator && vote.role != Role::User;
+    vote.intent_hash == input.transaction.intent_hash
+        && eligible
+        && fresh
+        && (!own || floor.initiator_may_vote || vote.ballot == Ballot::Reject)
+        && input.standing.active_principals.contains(&vote.principal)
+        && evidence_stands(input, vote)
+}
+
+fn evidence_stands(input: &DecisionInput<'_>, vote: &Vote) -> bool {
+    let standing = input.standing;
+    match &vote.evidence {
+        Evidence::ApiKey { credential } => {
+            standing.active_credentials.get(credential) == Some(&(vote.principal, vote.role.clone()))
+        }
+        Evidence::WalletRequest { .. } => vote.role == Role::User && standing.wallets.contains_key(&vote.principal),
+        Evidence::WalletApproval { .. } => {
+            vote.role == Role::User
+                && standing.wallets.contains_key(&vote.principal)
+                && standing.verified_votes.contains(&vote.id)
+        }
+    }
+}

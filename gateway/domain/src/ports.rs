@@ -1,0 +1,248 @@
+//! What the domain asks of the outside. Adapters live in `store`, `hsm`, `plugins/host` and `chains`.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use alloy_primitives::{Address, B256};
+use async_trait::async_trait;
+
+use crate::{
+    approvals::Vote,
+    audit::{AuditEntry, LaneHead, SignedCheckpoint},
+    chain::{ChainId, ChainNode, PayloadCodec},
+    changes::{ChangeSet, CommitError, Idempotency},
+    clock::{Clock, Timestamp},
+    credentials::{ApiKey, CredentialHasher},
+    entropy::Entropy,
+    error::Result,
+    evaluations::{Evaluation, EvaluationResult},
+    identity::{Organization, Principal, User},
+    ids::{CredentialId, InstanceId, KeyId, OrganizationId, OutboxId, PluginRevisionId, PrincipalId, TransactionId},
+    keys::{KeyAlgorithm, KeyRecord, PublicKey},
+    outbox::ClaimedItem,
+    policy::{PermitRecord, PluginRevision, Policy, SigningPermit},
+    sealed::{Sealed, Sealer},
+    settings::Settings,
+    transactions::{Attempt, Transaction},
+};
+
+/// Applies change sets.
+#[async_trait]
+pub trait UnitOfWork: Send + Sync {
+    /// Returns after the commit is durable.
+    async fn commit(&self, changes: ChangeSet) -> Result<(), CommitError>;
+}
+
+#[async_trait]
+pub trait IdentityReads: Send + Sync {
+    async fn organization(&self, id: OrganizationId) -> Result<Option<Sealed<Organization>>>;
+    async fn user(&self, organization: OrganizationId, id: PrincipalId) -> Result<Option<Sealed<User>>>;
+    async fn user_by_address(&self, organization: OrganizationId, address: Address) -> Result<Option<Sealed<User>>>;
+    async fn settings(&self, organization: OrganizationId, user: PrincipalId) -> Result<Option<Sealed<Settings>>>;
+    async fn principals(&self, organization: OrganizationId, ids: &[PrincipalId]) -> Result<Vec<Sealed<Principal>>>;
+}
+
+#[async_trait]
+pub trait CredentialReads: Send + Sync {
+    /// The one look-up that precedes the tenant: the record names its organization.
+    async fn api_key_by_public_id(&self, public_id: &str) -> Result<Option<Sealed<ApiKey>>>;
+    async fn api_keys(&self, organization: OrganizationId, ids: &[CredentialId]) -> Result<Vec<Sealed<ApiKey>>>;
+    async fn api_key_list(&self, organization: OrganizationId) -> Result<Vec<Sealed<ApiKey>>>;
+    /// Active keys labelled agent, arbiter or orion, for freezing who may fill a role.
+    async fn role_keys(&self, organization: OrganizationId, now: Timestamp) -> Result<Vec<Sealed<ApiKey>>>;
+}
+
+#[async_trait]
+pub trait KeyReads: Send + Sync {
+    async fn key(&self, organization: OrganizationId, id: KeyId) -> Result<Option<Sealed<KeyRecord>>>;
+    async fn key_list(&self, organization: OrganizationId) -> Result<Vec<Sealed<KeyRecord>>>;
+    /// Wallet keys of the organization that are not retired.
+    async fn wallet_key_count(&self, organization: OrganizationId) -> Result<u64>;
+    /// Whether any tenant has an HSM key with this address; tells nothing else.
+    async fn address_is_hsm_key(&self, address: Address) -> Result<bool>;
+}
+
+#[async_trait]
+pub trait PolicyReads: Send + Sync {
+    /// The policy at the head, both seals checked.
+    async fn policy(&self, organization: OrganizationId) -> Result<Option<Sealed<Policy>>>;
+    async fn plugin_revision(&self, organization: OrganizationId, id: PluginRevisionId) -> Result<Option<Sealed<PluginRevision>>>;
+    async fn plugin_revision_list(&self, organization: OrganizationId) -> Result<Vec<Sealed<PluginRevision>>>;
+    /// Component bytes by their SHA-256, which the caller compares again.
+    async fn component(&self, digest: B256) -> Result<Option<Vec<u8>>>;
+}
+
+/// Which of a user's transactions to list.
+#[derive(Clone, Debug, Default)]
+pub struct TransactionFilter {
+    /// State names of the domain; empty means all.
+    pub states: Vec<&'static str>,
+    pub before: Option<Timestamp>,
+    pub limit: u32,
+}
+
+#[async_trait]
+pub trait TransactionReads: Send + Sync {
+    async fn transaction(&self, organization: OrganizationId, id: TransactionId) -> Result<Option<Sealed<Transaction>>>;
+    async fn transaction_by_request_hash(&self, organization: OrganizationId, hash: B256) -> Result<Option<Sealed<Transaction>>>;
+    /// Newest first.
+    async fn transactions_of(&self, organization: OrganizationId, owner: PrincipalId, filter: &TransactionFilter) -> Result<Vec<Sealed<Transaction>>>;
+    /// How many transactions of this key to this recipient were executed.
+    async fn executed_to(&self, organization: OrganizationId, key: KeyId, to: Address) -> Result<u64>;
+    async fn idempotency(&self, organization: OrganizationId, principal: PrincipalId, operation: &str, key: &str, now: Timestamp) -> Result<Option<Idempotency>>;
+}
+
+#[async_trait]
+pub trait DecisionReads: Send + Sync {
+    async fn votes(&self, organization: OrganizationId, transaction: TransactionId) -> Result<Vec<Sealed<Vote>>>;
+    async fn evaluations(&self, organization: OrganizationId, transaction: TransactionId) -> Result<Vec<Sealed<Evaluation>>>;
+    async fn permits(&self, organization: OrganizationId, transaction: TransactionId) -> Result<Vec<Sealed<PermitRecord>>>;
+    async fn attempts(&self, organization: OrganizationId, transaction: TransactionId) -> Result<Vec<Sealed<Attempt>>>;
+    /// Nonces of the address that attempts hold, at or above `from`, ascending.
+    async fn held_nonces(&self, chain: ChainId, address: Address, from: u64) -> Result<Vec<u64>>;
+}
+
+/// Work outside the database.
+#[async_trait]
+pub trait OutboxQueue: Send + Sync {
+    /// Takes up to `limit` due items for `lease`; times are the database's.
+    async fn claim(&self, holder: InstanceId, lease: Duration, limit: u32) -> Result<Vec<ClaimedItem>>;
+    /// Removes the item if the claim is still the newest.
+    async fn complete(&self, id: OutboxId, fencing: u64) -> Result<()>;
+    /// Gives the item back, due again after `delay`.
+    async fn postpone(&self, id: OutboxId, fencing: u64, delay: Duration) -> Result<()>;
+    /// When the next item is due, as a delay from now.
+    async fn next_due(&self) -> Result<Option<Duration>>;
+}
+
+#[async_trait]
+pub trait AuditReads: Send + Sync {
+    async fn lane_heads(&self) -> Result<BTreeMap<InstanceId, LaneHead>>;
+    /// Entries of a lane after `after`, ascending, at most `limit`, their seals checked.
+    async fn lane_entries(&self, lane: InstanceId, after: u64, limit: u32) -> Result<Vec<Sealed<AuditEntry>>>;
+    async fn last_checkpoint(&self) -> Result<Option<SignedCheckpoint>>;
+    async fn insert_checkpoint(&self, checkpoint: &SignedCheckpoint) -> Result<(), CommitError>;
+}
+
+/// All reads and writes of one database.
+pub trait Store:
+    UnitOfWork + IdentityReads + CredentialReads + KeyReads + PolicyReads + TransactionReads + DecisionReads + OutboxQueue + AuditReads
+{
+}
+
+impl<T> Store for T where
+    T: UnitOfWork + IdentityReads + CredentialReads + KeyReads + PolicyReads + TransactionReads + DecisionReads + OutboxQueue + AuditReads
+{
+}
+
+/// The one way to use a wallet key. Only `policy` makes a permit.
+#[async_trait]
+pub trait Signer: Send + Sync {
+    /// Signs the permit's digest; the signature is verified before it is returned. 65 bytes: r || s || recovery
+    /// id, with s in the lower half.
+    async fn sign(&self, permit: &SigningPermit, key: &Sealed<KeyRecord>) -> Result<[u8; 65]>;
+}
+
+/// Makes and retires keys in the token.
+#[async_trait]
+pub trait KeyVault: Send + Sync {
+    /// The token's name, stored with every key.
+    fn token_id(&self) -> &str;
+    /// Generates the pair that `record` reserves, or adopts it if an earlier call already did. Returns after
+    /// token storage is synced and a canary digest was signed and verified.
+    async fn generate(&self, record: &Sealed<KeyRecord>) -> Result<PublicKey>;
+    fn supports(&self, algorithm: KeyAlgorithm) -> bool;
+}
+
+/// Signs heads of the audit log, and nothing else.
+#[async_trait]
+pub trait CheckpointSigner: Send + Sync {
+    fn public_key(&self) -> PublicKey;
+    /// P-256 over the hash: r || s, 64 bytes.
+    async fn sign_checkpoint(&self, checkpoint: &crate::audit::Checkpoint) -> Result<Vec<u8>>;
+}
+
+/// Everything a plugin is told about a transaction.
+#[derive(Clone, Debug)]
+pub struct EvaluationRequest {
+    pub transaction: Transaction,
+    /// The call the data makes, where the gateway could decode it.
+    pub call: Option<crate::chain::DecodedCall>,
+    /// Executed transactions of this key to this recipient.
+    pub executed_to_recipient: u64,
+    pub approvals: Vec<Vote>,
+    pub now: Timestamp,
+}
+
+/// What came of asking a plugin.
+#[derive(Clone, Debug)]
+pub struct EvaluationReply {
+    pub result: EvaluationResult,
+    pub duration: Duration,
+    /// JSON that replays the evaluation.
+    pub record: String,
+}
+
+/// Asks sandboxed plugins. A failure to ask is a reply too: it denies.
+#[async_trait]
+pub trait Evaluator: Send + Sync {
+    async fn evaluate(&self, revision: &Sealed<PluginRevision>, request: &EvaluationRequest) -> EvaluationReply;
+}
+
+/// A chain this gateway serves.
+#[derive(Clone)]
+pub struct Chain {
+    pub id: ChainId,
+    pub codec: Arc<dyn PayloadCodec>,
+    pub node: Arc<dyn ChainNode>,
+    pub confirmations: u64,
+    /// Ceiling for gas in new intents.
+    pub gas_max: u64,
+    /// Ceiling for the fee per gas in new intents, base units.
+    pub fee_per_gas_max: u128,
+    /// A submitted transaction that is not mined after this is replaced with a higher fee.
+    pub stuck_after: Duration,
+}
+
+/// Everything the domain's functions work with.
+#[derive(Clone)]
+pub struct Services {
+    pub store: Arc<dyn Store>,
+    pub sealer: Arc<Sealer>,
+    pub clock: Arc<dyn Clock>,
+    pub entropy: Arc<dyn Entropy>,
+    pub credentials: Arc<CredentialHasher>,
+    pub signer: Arc<dyn Signer>,
+    pub vault: Arc<dyn KeyVault>,
+    pub evaluator: Arc<dyn Evaluator>,
+    pub chains: Arc<BTreeMap<ChainId, Chain>>,
+    pub limits: Limits,
+    /// Scheme, host and port by which clients know this deployment; signed into every request and vote.
+    pub origin: String,
+    /// Chain id of the EIP-712 domain: the first configured chain.
+    pub domain_chain: u64,
+    /// Woken whenever an outbox item is written.
+    pub outbox_written: Arc<tokio::sync::Notify>,
+}
+
+/// Bounds of the domain, all configurable.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Wallet keys an organization may have. Default 5000.
+    pub wallet_keys_max: u32,
+    /// How long an `Idempotency-Key` is remembered. Default 24 h.
+    pub idempotency_window: Duration,
+    /// How often an operation starts again after losing against another write. Default 8.
+    pub contest_attempts_max: u32,
+    /// Pause between looks at a transaction that is under way. Default 1 s.
+    pub poll_interval: Duration,
+    /// Pause before trying again when the HSM or a node is away. Default 2 s.
+    pub unavailable_pause: Duration,
+    /// Pause before looking again at a signed transaction whose stored evidence does not hold. Default 60 s.
+    pub evidence_pause: Duration,
+}
+
+impl Services {
+    pub fn require_chain(&self, id: ChainId) -> Result<&Chain> {
+        self.chains.get(&id).ok_or_else(|| crate::Error::invalid(format!("chainId {} is not served here", id.number())))
+    }
+}

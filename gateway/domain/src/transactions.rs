@@ -1,0 +1,192 @@
+//! Transactions: requests that a key sign something, from the asking to the last confirmation.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use alloy_primitives::{Address, B256};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    approvals::Role,
+    clock::Timestamp,
+    ids::{AttemptId, OrganizationId, PrincipalId, TransactionId},
+    policy::{Denial, DenialReason, Requirement},
+    sealed::Sealable,
+};
+
+mod assess;
+mod attempt;
+mod create;
+mod intent;
+mod progress;
+mod request_hash;
+mod view;
+
+pub(crate) use assess::{Assessment, assess};
+pub use attempt::{Attempt, AttemptOutcome};
+pub use create::{CreateTransaction, Created, IdempotencyKey, create};
+pub use intent::{Ceilings, Intent, IntentMismatch, Kind};
+pub use progress::{Progress, advance};
+pub use request_hash::request_hash;
+pub use view::CoreStatus;
+
+/// A request that a key sign something.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transaction {
+    pub id: TransactionId,
+    pub organization: OrganizationId,
+    /// The name the API uses; unique in the organization.
+    pub request_hash: B256,
+    /// The counter that went into a request hash the gateway computed, or the client's.
+    pub request_nonce: u64,
+    /// The principal whose credential created it.
+    pub initiator: PrincipalId,
+    /// The user whose funds move.
+    pub owner: PrincipalId,
+    pub owner_address: Address,
+    pub execution_type: ExecutionType,
+    pub provider: Provider,
+    pub intent: Intent,
+    pub intent_hash: B256,
+    /// What had to be approved when the transaction was made; judged with the present policy, both must hold.
+    pub snapshot: RequirementSnapshot,
+    pub note: Option<String>,
+    pub state: State,
+    pub version: u64,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+
+/// Requirements and eligible principals, frozen at creation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequirementSnapshot {
+    pub requirements: Vec<Requirement>,
+    pub minimum_confidence_ppm: u32,
+    /// Who may fill each role. A principal enrolled later fills none.
+    pub eligible: BTreeMap<Role, BTreeSet<PrincipalId>>,
+    /// After this a transaction that is not approved is rejected.
+    pub expires_at: Timestamp,
+}
+
+/// Who executes, as the core family says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExecutionType {
+    DirectUser,
+    UserExecuted,
+    AgentExecuted,
+}
+
+/// Who makes the signature and sends it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Provider {
+    /// Our key, our broadcast.
+    Hsm,
+    Fireblocks,
+    Privy,
+    /// Somebody else executes and reports.
+    None,
+}
+
+/// Where a transaction stands. Each state holds the facts that are true in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "name")]
+pub enum State {
+    Pending,
+    /// Policy is satisfied; no signature exists.
+    Approved,
+    /// A signature is stored and has not been sent.
+    Signed { attempt: AttemptId },
+    /// Sent at least once.
+    Submitted { attempt: AttemptId, since: Timestamp, phase: Phase },
+    /// Included with the configured confirmations.
+    Executed { attempt: AttemptId, hash: B256, block: u64, reverted: bool },
+    Rejected { reason: DenialReason, detail: String, rejected_by: BTreeSet<Role> },
+    Aborted,
+    Failed { reason: FailureReason },
+}
+
+/// Finer facts of a submitted transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    Pushed,
+    Queued,
+    Mined { block: u64 },
+    Stuck,
+}
+
+/// Why a transaction ended without effect; the closed list that clients may see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureReason {
+    InsufficientFunds,
+    /// The node says that the call would revert or refuses the transaction.
+    Refused,
+    /// Gas or fees of the market lie above the ceilings that were approved.
+    CeilingExceeded,
+    /// Another transaction used the nonce; ours can never execute.
+    NonceTaken,
+    /// Stored evidence did not verify.
+    EvidenceInvalid,
+}
+
+impl State {
+    pub fn rejected(denial: &Denial) -> Self {
+        Self::Rejected {
+            reason: denial.reason,
+            detail: denial.detail.clone(),
+            rejected_by: denial.rejected_by.clone(),
+        }
+    }
+
+    /// The stable word stored and indexed beside the facts.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Approved => "approved",
+            Self::Signed { .. } => "signed",
+            Self::Submitted { .. } => "submitted",
+            Self::Executed { .. } => "executed",
+            Self::Rejected { .. } => "rejected",
+            Self::Aborted => "aborted",
+            Self::Failed { .. } => "failed",
+        }
+    }
+
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::Executed { .. } | Self::Rejected { .. } | Self::Aborted | Self::Failed { .. })
+    }
+
+    /// The attempt that counts, once a signature exists.
+    pub fn attempt(&self) -> Option<AttemptId> {
+        match self {
+            Self::Signed { attempt } | Self::Submitted { attempt, .. } | Self::Executed { attempt, .. } => Some(*attempt),
+            Self::Pending | Self::Approved | Self::Rejected { .. } | Self::Aborted | Self::Failed { .. } => None,
+        }
+    }
+}
+
+impl FailureReason {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InsufficientFunds => "insufficient_funds",
+            Self::Refused => "refused_by_node",
+            Self::CeilingExceeded => "ceiling_exceeded",
+            Self::NonceTaken => "nonce_taken",
+            Self::EvidenceInvalid => "evidence_invalid",
+        }
+    }
+}
+
+impl Transaction {
+    /// The next version of this transaction in `state`.
+    #[must_use]
+    pub fn moved_to(&self, state: State, now: Timestamp) -> Self {
+        Self { state, version: self.version + 1, updated_at: now, ..self.clone() }
+    }
+}
+
+impl Sealable for Transaction {
+    const TABLE: &'static str = "transactions";
+}

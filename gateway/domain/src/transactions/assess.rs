@@ -1,0 +1,174 @@
+//! Hearing every binding and deciding, for the three moments at which that happens: creation, vote, permit.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    approvals::{Ballot, Evidence, Role, Vote},
+    chain::ApprovalText,
+    clock::Timestamp,
+    credentials::Label,
+    error::{Error, Result},
+    evaluations::{Evaluation, evaluate},
+    policy::{Binding, Decision, DecisionInput, Mode, Policy, Standing, decide},
+    ports::{EvaluationRequest, Services},
+    sealed::Sealed,
+    transactions::Transaction,
+};
+
+/// A decision and the evaluations that were made for it and are not stored yet.
+pub(crate) struct Assessment {
+    pub(crate) decision: Decision,
+    pub(crate) fresh: Vec<Sealed<Evaluation>>,
+}
+
+/// Decides on `transaction` with the given votes and stored evaluations, asking bindings that have not spoken
+/// or too long ago.
+pub(crate) async fn assess(
+    services: &Services,
+    transaction: &Sealed<Transaction>,
+    votes: &[Sealed<Vote>],
+    stored: Vec<Sealed<Evaluation>>,
+    now: Timestamp,
+) -> Result<Assessment> {
+    let policy = services.store.policy(transaction.organization).await?;
+    let policy = policy.ok_or_else(|| Error::inconsistency("the organization has no policy"))?;
+    let standing = standing(services, transaction, votes, now).await?;
+    let mut evaluations = stored;
+    let judge = |evaluations: &[Sealed<Evaluation>]| {
+        let standing = &standing;
+        decide(&DecisionInput { transaction, policy: &policy, evaluations, votes, standing, now })
+    };
+    let Decision::Unheard(unheard) = judge(&evaluations) else {
+        return Ok(Assessment { decision: judge(&evaluations), fresh: Vec::new() });
+    };
+
+    let first_time = evaluations.is_empty();
+    let shadowed = |binding: &&Binding| {
+        first_time && binding.mode == Mode::Shadow && binding.scope.covers(&transaction.intent)
+    };
+    let asked: Vec<(&Binding, u64)> = policy
+        .bindings
+        .iter()
+        .filter(|binding| unheard.contains(&binding.id) || shadowed(binding))
+        .map(|binding| (binding, policy.revision))
+        .collect();
+    let request = evaluation_request(services, transaction, &policy, votes, now).await?;
+    let fresh = evaluate(services, transaction, &asked, &request).await?;
+    evaluations.extend(fresh.iter().cloned());
+    match judge(&evaluations) {
+        Decision::Unheard(_) => Err(Error::inconsistency("bindings stay unheard after they were asked")),
+        decision => Ok(Assessment { decision, fresh }),
+    }
+}
+
+async fn evaluation_request(
+    services: &Services,
+    transaction: &Sealed<Transaction>,
+    policy: &Policy,
+    votes: &[Sealed<Vote>],
+    now: Timestamp,
+) -> Result<EvaluationRequest> {
+    debug_assert_eq!(policy.organization, transaction.organization, "policies are read by tenant");
+    let intent = &transaction.intent;
+    let executed_to_recipient = match intent.to {
+        Some(to) => services.store.executed_to(transaction.organization, intent.key, to).await?,
+        None => 0,
+    };
+    let codec = &services.require_chain(intent.chain)?.codec;
+    Ok(EvaluationRequest {
+        transaction: (**transaction).clone(),
+        call: codec.decode_call(&intent.data),
+        executed_to_recipient,
+        approvals: votes.iter().filter(|vote| vote.ballot == Ballot::Approve).map(|vote| (**vote).clone()).collect(),
+        now,
+    })
+}
+
+/// Reads who is active now and verifies signed votes again.
+async fn standing(
+    services: &Services,
+    transaction: &Transaction,
+    votes: &[Sealed<Vote>],
+    now: Timestamp,
+) -> Result<Standing> {
+    if votes.is_empty() {
+        return Ok(Standing::default());
+    }
+    let organization = transaction.organization;
+    let mut standing = Standing::default();
+    let voters: Vec<_> = votes.iter().map(|vote| vote.principal).collect();
+    for principal in services.store.principals(organization, &voters).await? {
+        if principal.active {
+            standing.active_principals.insert(principal.id);
+        }
+    }
+    let credentials: Vec<_> = votes.iter().filter_map(|vote| vote.evidence.credential()).collect();
+    if !credentials.is_empty() {
+        for key in services.store.api_keys(organization, &credentials).await? {
+            if let (true, Some(role)) = (key.is_active(now), key.label.role()) {
+                standing.active_credentials.insert(key.id, (key.principal, role));
+            }
+        }
+    }
+    if votes.iter().any(|vote| vote.evidence.credential().is_none())
+        && let Some(owner) = services.store.user(organization, transaction.owner).await?
+    {
+        standing.wallets.insert(owner.id, owner.ethereum_address);
+    }
+    for vote in votes {
+        if signature_stands(services, transaction, vote, &standing.wallets) {
+            standing.verified_votes.insert(vote.id);
+        }
+    }
+    Ok(standing)
+}
+
+fn signature_stands(
+    services: &Services,
+    transaction: &Transaction,
+    vote: &Vote,
+    wallets: &BTreeMap<crate::ids::PrincipalId, crate::Address>,
+) -> bool {
+    let Evidence::WalletApproval { signature, expires } = &vote.evidence else { return false };
+    let Some(wallet) = wallets.get(&vote.principal) else { return false };
+    let Ok(chain) = services.require_chain(transaction.intent.chain) else { return false };
+    let text = approval_text(services, transaction, vote.ballot, *expires);
+    chain.codec.recover_approval(&text, signature).is_ok_and(|signer| signer == *wallet)
+}
+
+/// The EIP-712 `Approval` a wallet signs to vote on `transaction`.
+pub(crate) fn approval_text(services: &Services, transaction: &Transaction, ballot: Ballot, expires: u64) -> ApprovalText {
+    ApprovalText {
+        origin: services.origin.clone(),
+        domain_chain: services.domain_chain,
+        organization: transaction.organization.to_string(),
+        transaction: transaction.id.to_string(),
+        request_hash: transaction.request_hash,
+        intent_hash: transaction.intent_hash,
+        approved: ballot == Ballot::Approve,
+        expires,
+    }
+}
+
+impl Label {
+    /// The approval role a key of this label fills; an admin key fills none.
+    pub fn role(self) -> Option<Role> {
+        match self {
+            Self::User => Some(Role::User),
+            Self::Agent => Some(Role::Agent),
+            Self::Arbiter => Some(Role::Arbiter),
+            Self::Orion => Some(Role::Orion),
+            Self::Admin => None,
+        }
+    }
+}
+
+impl Evidence {
+    /// The API key behind a vote, if it was one.
+    pub fn credential(&self) -> Option<crate::ids::CredentialId> {
+        match self {
+            Self::ApiKey { credential } => Some(*credential),
+            Self::WalletRequest { .. } | Self::WalletApproval { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! Creating a transaction: once, for every API family.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use alloy_primitives::{Address, B256, U256};
+use serde_json::json;
+
+use crate::{
+    actor::OpCtx,
+    approvals::Role,
+    audit::AuditEvent,
+    chain::ChainId,
+    changes::{ChangeSet, CommitError, Contested, Idempotency, Write},
+    error::{Error, Result},
+    identity::{Escrow, User},
+    ids::{PrincipalId, TransactionId},
+    outbox::OutboxItem,
+    policy::{Decision, Requirement},
+    ports::{Chain, Services},
+    sealed::Sealed,
+    transactions::{
+        Assessment, Ceilings, ExecutionType, Intent, Kind, Provider, RequirementSnapshot, State, Transaction, assess,
+        request_hash,
+    },
+};
+
+/// A transaction to be created for a user's HSM-held escrow key.
+#[derive(Clone, Debug)]
+pub struct CreateTransaction {
+    pub owner: Sealed<User>,
+    pub chain: ChainId,
+    pub to: Option<Address>,
+    pub value: U256,
+    pub data: Vec<u8>,
+    pub execution_type: ExecutionType,
+    pub provider: Provider,
+    /// The client's own; must equal the formula.
+    pub request_hash: Option<B256>,
+    /// Goes into the formula; when absent a counter that rises with time, so that equal requests stay two.
+    pub request_nonce: Option<u64>,
+    pub note: Option<String>,
+    /// What the family and the user's settings demand; the policy's floor comes on top.
+    pub requirements: Vec<Requirement>,
+    pub minimum_confidence_ppm: u32,
+    pub approval_ttl: Duration,
+    pub idempotency: Option<IdempotencyKey>,
+}
+
+/// The client's `Idempotency-Key` and the hash of the body it came with.
+#[derive(Clone, Debug)]
+pub struct IdempotencyKey {
+    pub key: String,
+    pub body_hash: B256,
+}
+
+#[derive(Clone, Debug)]
+pub struct Created {
+    pub transaction: Transaction,
+    /// False when an equal request had already made it.
+    pub is_new: bool,
+}
+
+const OPERATION: &str = "transactions.create";
+
+/// Stores the transaction with its intent, hears every binding and decides. An approved transaction is carried
+/// on by [`super::advance`], which the caller may start at once and the outbox starts in any case.
+pub async fn create(ctx: &OpCtx, services: &Services, request: CreateTransaction) -> Result<Created> {
+    let initiator = ctx.principal().ok_or(Error::Unauthenticated)?;
+    let chain = services.require_chain(request.chain)?;
+    if let Some(earlier) = by_idempotency_key(ctx, services, initiator, &request).await? {
+        return Ok(Created { transaction: earlier, is_new: false });
+    }
+    for round in 0..services.limits.contest_attempts_max {
+        let draft = draft(ctx, services, chain, initiator, round, &request).await?;
+        if request.request_nonce.is_some() {
+            let earlier = services.store.transaction_by_request_hash(ctx.organization, draft.request_hash).await?;
+            if let Some(earlier) = earlier {
+                return repeated(&earlier, &draft);
+            }
+        }
+        let pending = services.sealer.seal(draft);
+        let Assessment { decision, fresh } = assess(services, &pending, &[], Vec::new(), ctx.now).await?;
+        let transaction = Transaction { state: initial_state(&decision), ..pending.into_value() };
+        let changes = creation(ctx, services, &transaction, &decision, &request)
+            .writes_of(fresh.into_iter().map(Write::InsertEvaluation));
+        match services.store.commit(changes).await {
+            Ok(()) => {
+                services.outbox_written.notify_one();
+                return Ok(Created { transaction, is_new: true });
+            }
+            // Another request took the counter or made the same transaction; look again.
+            Err(CommitError::Conflict(Contested::RequestHash | Contested::Idempotency)) => {
+                if let Some(earlier) = by_idempotency_key(ctx, services, initiator, &request).await? {
+                    return Ok(Created { transaction: earlier, is_new: false });
+                }
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Error::unavailable("the database", "too many writers wanted the same request hash"))
+}
+
+async fn draft(
+    ctx: &OpCtx,
+    services: &Services,
+    chain: &Chain,
+    initiator: PrincipalId,
+    round: u32,
+    request: &CreateTransaction,
+) -> Result<Transaction> {
+    let Some(Escrow::Hsm { key, address: from }) = request.owner.escrow else {
+        return Err(Error::invalid("escrowAddress has no key in this gateway"));
+    };
+    let id = TransactionId::generate(ctx.now, services.entropy.as_ref());
+    let intent = Intent {
+        organization: ctx.organization,
+        transaction: id,
+        key,
+        chain: request.chain,
+        kind: Kind::Transaction,
+        from,
+        to: request.to,
+        value: request.value,
+        data: request.data.clone(),
+        ceilings: ceilings(chain, request.value)?,
+    };
+    let counter = u64::try_from(ctx.now.unix_micros()).unwrap_or(0) + u64::from(round);
+    let request_nonce = request.request_nonce.unwrap_or(counter);
+    let number = request.chain.number();
+    let formula = request_hash(from, request.to, request.value, &request.data, number, request_nonce);
+    if request.request_hash.is_some_and(|given| given != formula) {
+        return Err(Error::invalid("requestHash does not equal the formula over the other fields"));
+    }
+    Ok(Transaction {
+        id,
+        organization: ctx.organization,
+        request_hash: formula,
+        request_nonce,
+        initiator,
+        owner: request.owner.id,
+        owner_address: request.owner.ethereum_address,
+        execution_type: request.execution_type,
+        provider: request.provider,
+        intent_hash: intent.hash(),
+        intent,
+        snapshot: RequirementSnapshot {
+            requirements: request.requirements.clone(),
+            minimum_confidence_ppm: request.minimum_confidence_ppm,
+            eligible: eligible(ctx, services, request.owner.id).await?,
+            expires_at: ctx.now.plus(request.approval_ttl),
+        },
+        note: request.note.clone(),
+        state: State::Pending,
+        version: 1,
+        created_at: ctx.now,
+        updated_at: ctx.now,
+    })
+}
+
+/// The chain's configured ceilings: what a node says later can only stay below them (T5).
+fn ceilings(chain: &Chain, value: U256) -> Result<Ceilings> {
+    let fees = U256::from(chain.gas_max).checked_mul(U256::from(chain.fee_per_gas_max));
+    let total = fees.and_then(|fees| fees.checked_add(value)).ok_or_else(|| Error::invalid("value is too large"))?;
+    Ok(Ceilings { gas: chain.gas_max, fee_per_gas: chain.fee_per_gas_max, total })
+}
+
+/// Who may fill each role, as of now. People enrolled later fill none.
+async fn eligible(
+    ctx: &OpCtx,
+    services: &Services,
+    owner: PrincipalId,
+) -> Result<BTreeMap<Role, BTreeSet<PrincipalId>>> {
+    let mut eligible = BTreeMap::from([(Role::User, BTreeSet::from([owner]))]);
+    for key in services.store.role_keys(ctx.organization, ctx.now).await? {
+        if let Some(role) = key.label.role() {
+            eligible.entry(role).or_default().insert(key.principal);
+        }
+    }
+    Ok(eligible)
+}
+
+async fn by_idempotency_key(
+    ctx: &OpCtx,
+    services: &Services,
+    principal: PrincipalId,
+    request: &CreateTransaction,
+) -> Result<Option<Transaction>> {
+    let Some(idempotency) = &request.idempotency else { return Ok(None) };
+    let found =
+        services.store.idempotency(ctx.organization, principal, OPERATION, &idempotency.key, ctx.now).await?;
+    let Some(earlier) = found else { return Ok(None) };
+    if earlier.body_hash != idempotency.body_hash {
+        return Err(Error::Conflict("the Idempotency-Key was used with another body"));
+    }
+    let id = earlier.outcome.parse().map_err(Error::inconsistency)?;
+    let transaction = services.store.transaction(ctx.organization, id).await?;
+    transaction.map(|transaction| Some(transaction.into_value())).ok_or(Error::NotFound("transaction"))
+}
+
+/// An equal request by the same principal gets the stored transaction; anybody else learns nothing.
+fn repeated(earlier: &Transaction, draft: &Transaction) -> Result<Created> {
+    let same = earlier.initiator == draft.initiator
+        && earlier.owner == draft.owner
+        && earlier.execution_type == draft.execution_type
+        && earlier.note == draft.note
+        && earlier.intent.to == draft.intent.to
+        && earlier.intent.value == draft.intent.value
+        && earlier.intent.data == draft.intent.data
+        && earlier.intent.chain == draft.intent.chain;
+    if same {
+        Ok(Created { transaction: earlier.clone(), is_new: false })
+    } else {
+        Err(Error::Conflict("requestHash is in use"))
+    }
+}
+
+fn initial_state(decision: &Decision) -> State {
+    match decision {
+        Decision::Approved(_) => State::Approved,
+        Decision::Pending(_) | Decision::Unheard(_) => State::Pending,
+        Decision::Denied(denial) => State::rejected(denial),
+    }
+}
+
+fn creation(
+    ctx: &OpCtx,
+    services: &Services,
+    transaction: &Transaction,
+    decision: &Decision,
+    request: &CreateTransaction,
+) -> ChangeSet {
+    let detail = json!({
+        "requestHash": transaction.request_hash,
+        "intentHash": transaction.intent_hash,
+        "state": transaction.state.name(),
+        "required": decision.required(),
+    });
+    let subject = format!("transaction {}", transaction.id);
+    let mut changes = ChangeSet::new(AuditEvent::new(ctx, "transaction.created", subject, detail))
+        .write(Write::InsertTransaction(services.sealer.seal(transaction.clone())));
+    if let Some(due_at) = first_due(ctx, services, transaction) {
+        changes =
+            changes.write(Write::ScheduleOutbox(OutboxItem::advance(ctx.organization, transaction.id, due_at)));
+    }
+    if let Some(idempotency) = &request.idempotency {
+        changes = changes.write(Write::InsertIdempotency(Idempotency {
+            organization: ctx.organization,
+            principal: transaction.initiator,
+            operation: OPERATION,
+            key: idempotency.key.clone(),
+            body_hash: idempotency.body_hash,
+            outcome: transaction.id.to_string(),
+            expires_at: ctx.now.plus(services.limits.idempotency_window),
+        }));
+    }
+    changes
+}
+
+/// A pending transaction is looked at when it expires. An approved one is carried on by the request itself; the
+/// outbox comes a little later, in case the request died.
+fn first_due(ctx: &OpCtx, services: &Services, transaction: &Transaction) -> Option<crate::Timestamp> {
+    if transaction.state.is_final() {
+        None
+    } else if transaction.state == State::Pending {
+        Some(transaction.snapshot.expires_at)
+    } else {
+        Some(ctx.now.plus(services.limits.unavailable_pause))
+    }
+}
