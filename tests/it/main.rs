@@ -5,6 +5,7 @@
 mod auth;
 mod bad_input;
 mod crash;
+mod harness;
 mod main_job;
 mod stand;
 mod tidy;

@@ -1,4 +1,5 @@
-//! A TCP proxy that can cut or stall the connections through it.
+//! A TCP proxy that can cut or stall the connections through it. Bytes that are inside it at that
+//! moment may be lost.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -61,9 +62,11 @@ async fn relay(mut inbound: TcpStream, upstream: SocketAddr, mut state: watch::R
         let changed = match link {
             Link::Cut => return,
             Link::Stalled => state.changed().await,
+            // The state first: once it has changed nothing more gets through.
             Link::Up => tokio::select! {
-                _ = copy_bidirectional(&mut inbound, &mut outbound) => return,
+                biased;
                 changed = state.changed() => changed,
+                _ = copy_bidirectional(&mut inbound, &mut outbound) => return,
             },
         };
         if changed.is_err() {
