@@ -1,13 +1,19 @@
 //! What the gateway asks an Ethereum node. A node is not trusted: its answers decide when to
 //! broadcast and when to call a transaction executed, never what is signed.
 
+mod broadcast;
+mod fallback;
 mod http;
+#[cfg(test)]
+mod lying_node;
 mod rejection;
 mod wire;
 
 use alloy_primitives::{Address, B256, Bytes, U256};
 use async_trait::async_trait;
 
+pub use broadcast::broadcast;
+pub use fallback::FallbackEvmRpc;
 pub use http::{HttpEvmRpc, RpcLimits, RpcSetupError};
 pub use rejection::{NodeRejection, UpstreamText};
 

@@ -51,7 +51,7 @@ fn other_shapes_are_refused() {
     }
 }
 
-/// The key of the EIP-155 example; coordinates and address from PyPI eth-account 0.14.0.
+/// The key of the EIP-155 example; coordinates and address from Python's eth-account 0.14.0.
 #[test]
 fn both_key_forms_give_one_address() {
     let address = parse("0x9d8A62f656a8d1615C1294fd71e9CFb3E4855A4F").unwrap();

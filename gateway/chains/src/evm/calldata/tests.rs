@@ -20,7 +20,7 @@ fn check(data: &[u8], standard: &str, signature: &str, arguments: &[(&str, &str)
     assert_eq!(found, arguments);
 }
 
-/// Selectors and the dynamic encodings below from PyPI eth-abi 6.0.0.
+/// Selectors and the dynamic encodings below from Python's eth-abi 6.0.0.
 #[test]
 fn token_calls_are_named() {
     let (five, yes) = (word(5), word(1));

@@ -26,7 +26,7 @@ fn approval() -> Approval<'static> {
     }
 }
 
-/// Hashes and signatures of this file were made with PyPI eth-account 0.14.0
+/// Hashes and signatures of this file were made with Python's eth-account 0.14.0
 /// (`encode_typed_data`) and the key of the EIP-155 example.
 #[test]
 fn request_agrees_with_eth_account() {

@@ -2,7 +2,7 @@ use alloy_primitives::{address, b256};
 
 use super::*;
 
-/// Expected hashes from PyPI eth-abi 6.0.0.
+/// Expected hashes from Python's eth-abi 6.0.0.
 #[test]
 fn agrees_with_eth_abi() {
     let plain = RequestFacts {

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::evm::testing::{sign, signer};
 
-/// `personal_sign` by the key of the EIP-155 example, made with PyPI eth-account 0.14.0:
+/// `personal_sign` by the key of the EIP-155 example, made with Python's eth-account 0.14.0:
 /// message, ERC-191 hash, signature.
 const PERSONAL: [(&str, &str, &str); 2] = [
     (

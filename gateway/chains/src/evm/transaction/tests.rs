@@ -55,7 +55,7 @@ fn eip155_example_is_reproduced() {
     assert_eq!(UnsignedTransaction::decode_signed(&raw).unwrap(), (transaction, signed));
 }
 
-/// Raw bytes and hash from PyPI eth-account 0.14.0.
+/// Raw bytes and hash from Python's eth-account 0.14.0.
 #[test]
 fn type_2_transaction_agrees_with_eth_account() {
     let transaction = token_transfer();
@@ -274,12 +274,9 @@ proptest! {
         let payload = transaction.encode().unwrap();
         let mut altered = payload.clone();
         altered[place.index(payload.len())] ^= change;
-        match UnsignedTransaction::decode(&altered) {
-            Ok(other) => {
-                prop_assert_ne!(&other, &transaction);
-                prop_assert_eq!(other.encode().unwrap(), altered);
-            }
-            Err(_) => {}
+        if let Ok(other) = UnsignedTransaction::decode(&altered) {
+            prop_assert_ne!(&other, &transaction);
+            prop_assert_eq!(other.encode().unwrap(), altered);
         }
 
         let mut cut = payload.clone();

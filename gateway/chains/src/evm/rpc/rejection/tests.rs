@@ -1,6 +1,6 @@
 use super::*;
 
-/// What nodes answer; the first five as anvil 1.7.1 words them.
+/// What nodes answer; the first eight as anvil 1.7.1 words them.
 const SAID: &[(i64, &str, NodeRejection)] = &[
     (-32003, "nonce too low", NodeRejection::NonceTooLow),
     (-32003, "invalid chain id for signer", NodeRejection::WrongChain),
@@ -9,6 +9,7 @@ const SAID: &[(i64, &str, NodeRejection)] = &[
     (-32000, "intrinsic gas too low", NodeRejection::IntrinsicGasTooLow),
     (-32003, "transaction already imported", NodeRejection::AlreadyKnown),
     (-32003, "replacement transaction underpriced", NodeRejection::Underpriced),
+    (-32000, "intrinsic gas too high -- tx.gas_limit > env.block.gas_limit", NodeRejection::GasLimitTooHigh),
     (3, "execution reverted: ERC20: transfer amount exceeds balance", NodeRejection::ExecutionReverted),
     (-32000, "nonce too low: next nonce 5, tx nonce 3", NodeRejection::NonceTooLow),
     (-32000, "nonce too high", NodeRejection::NonceTooHigh),
