@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::evm::fees::FeePolicy;
+use crate::evm::rpc::{EvmRpc, FallbackEvmRpc, HttpEvmRpc, RpcLimits, RpcSetupError};
 use crate::evm::transaction::CHAIN_ID_MAX;
 
 /// CAIP-2 chain id. Only namespace `eip155` exists so far.
@@ -90,6 +92,15 @@ pub struct ChainConfig {
     /// Nodes in order of preference; without one the chain can be signed for, not broadcast to.
     #[serde(default)]
     pub rpc_urls: Vec<NodeUrl>,
+    /// Time to connect to a node. Default 2000.
+    #[serde(default = "defaults::rpc_connect_timeout_ms")]
+    pub rpc_connect_timeout_ms: u64,
+    /// Time for one call to a node, answer included. Default 10000.
+    #[serde(default = "defaults::rpc_call_timeout_ms")]
+    pub rpc_call_timeout_ms: u64,
+    /// Largest answer of a node. Default 2 MiB.
+    #[serde(default = "defaults::rpc_response_bytes_max")]
+    pub rpc_response_bytes_max: usize,
     /// Blocks, its own included, until a transaction counts as executed. Default 12.
     #[serde(default = "defaults::confirmations")]
     pub confirmations: u64,
@@ -120,6 +131,15 @@ pub struct ChainConfig {
 }
 
 mod defaults {
+    pub(super) fn rpc_connect_timeout_ms() -> u64 {
+        2_000
+    }
+    pub(super) fn rpc_call_timeout_ms() -> u64 {
+        10_000
+    }
+    pub(super) fn rpc_response_bytes_max() -> usize {
+        2 * 1024 * 1024
+    }
     pub(super) fn confirmations() -> u64 {
         12
     }
@@ -155,6 +175,9 @@ impl ChainConfig {
         Self {
             id,
             rpc_urls: Vec::new(),
+            rpc_connect_timeout_ms: defaults::rpc_connect_timeout_ms(),
+            rpc_call_timeout_ms: defaults::rpc_call_timeout_ms(),
+            rpc_response_bytes_max: defaults::rpc_response_bytes_max(),
             confirmations: defaults::confirmations(),
             native_symbol: defaults::native_symbol(),
             gas_limit_max: defaults::gas_limit_max(),
@@ -165,6 +188,22 @@ impl ChainConfig {
             base_fee_percent: defaults::base_fee_percent(),
             replacement_bump_permille: defaults::replacement_bump_permille(),
         }
+    }
+
+    /// A client over all nodes of the chain; `None` when none is configured. Connects to nothing yet.
+    pub fn rpc_client(&self) -> Result<Option<FallbackEvmRpc>, RpcSetupError> {
+        let limits = RpcLimits {
+            connect_timeout: Duration::from_millis(self.rpc_connect_timeout_ms),
+            call_timeout: Duration::from_millis(self.rpc_call_timeout_ms),
+            response_bytes_max: self.rpc_response_bytes_max,
+        };
+        let mut nodes = Vec::with_capacity(self.rpc_urls.len());
+        for url in &self.rpc_urls {
+            let node: Box<dyn EvmRpc> = Box::new(HttpEvmRpc::new(url.expose(), limits)?);
+            nodes.push(node);
+        }
+        let mut nodes = nodes.into_iter();
+        Ok(nodes.next().map(|first| FallbackEvmRpc::new(first, nodes.collect())))
     }
 
     pub fn fee_policy(&self) -> FeePolicy {
@@ -179,6 +218,9 @@ impl ChainConfig {
 
     fn check(&self) -> Result<(), RegistryError> {
         let faults = [
+            (self.rpc_connect_timeout_ms == 0, "`rpc_connect_timeout_ms` must be at least 1"),
+            (self.rpc_call_timeout_ms == 0, "`rpc_call_timeout_ms` must be at least 1"),
+            (self.rpc_response_bytes_max < 65_536, "`rpc_response_bytes_max` must be at least 65536"),
             (self.confirmations == 0, "`confirmations` must be at least 1"),
             (self.gas_limit_max < 21_000, "`gas_limit_max` must be at least 21000"),
             (self.base_fee_percent < 100, "`base_fee_percent` must be at least 100"),

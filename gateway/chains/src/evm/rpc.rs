@@ -31,7 +31,8 @@ pub struct NodeError {
 }
 
 impl NodeError {
-    fn new(method: &'static str, reason: NodeRejection, text: &str) -> Self {
+    /// `text` is what the node or the transport said; it is kept as the source only.
+    pub fn new(method: &'static str, reason: NodeRejection, text: &str) -> Self {
         Self { method, reason, source: Some(UpstreamText::new(text)) }
     }
 }

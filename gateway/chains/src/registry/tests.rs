@@ -41,6 +41,8 @@ fn absent_settings_have_the_documented_defaults() {
     let chain = config(&json!({})).unwrap();
     assert_eq!(chain, ChainConfig::new(ChainId::Eip155(31_337)));
     assert_eq!((chain.confirmations, chain.native_symbol.as_str()), (12, "ETH"));
+    assert_eq!((chain.rpc_connect_timeout_ms, chain.rpc_call_timeout_ms), (2_000, 10_000));
+    assert_eq!(chain.rpc_response_bytes_max, 2 * 1024 * 1024);
     assert_eq!((chain.gas_limit_max, chain.gas_limit_headroom_percent), (3_000_000, 20));
     assert_eq!(
         chain.fee_policy(),
@@ -70,6 +72,9 @@ fn node_urls_stay_out_of_debug() {
 #[test]
 fn settings_out_of_range_are_named() {
     for (extra, name) in [
+        (json!({"rpc_connect_timeout_ms": 0}), "`rpc_connect_timeout_ms`"),
+        (json!({"rpc_call_timeout_ms": 0}), "`rpc_call_timeout_ms`"),
+        (json!({"rpc_response_bytes_max": 65_535}), "`rpc_response_bytes_max`"),
         (json!({"confirmations": 0}), "`confirmations`"),
         (json!({"gas_limit_max": 20_999}), "`gas_limit_max`"),
         (json!({"base_fee_percent": 99}), "`base_fee_percent`"),
@@ -91,4 +96,13 @@ fn registry_finds_each_chain_once() {
     assert_eq!(registry.iter().collect::<Vec<_>>(), [&one, &other]);
     let twice = ChainRegistry::new([one.clone(), one]);
     assert_eq!(twice, Err(RegistryError::Duplicate(ChainId::Eip155(1))));
+}
+
+#[test]
+fn client_needs_a_node_and_sound_urls() {
+    assert!(config(&json!({})).unwrap().rpc_client().unwrap().is_none());
+    let two = config(&json!({"rpc_urls": ["http://127.0.0.1:8545", "https://node.example/key"]}));
+    assert!(two.unwrap().rpc_client().unwrap().is_some());
+    let odd = config(&json!({"rpc_urls": ["http://127.0.0.1:8545", "ws://127.0.0.1:8546"]}));
+    assert!(matches!(odd.unwrap().rpc_client(), Err(RpcSetupError::Url)));
 }

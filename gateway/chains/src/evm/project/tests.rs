@@ -1,5 +1,7 @@
 use alloy_primitives::address;
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::evm::transaction::GasPrice;
 
@@ -95,4 +97,32 @@ fn quote_of_a_lying_node_is_refused() {
 fn total_beyond_256_bits_is_refused() {
     let overflowing = UnsignedTransaction { value: U256::MAX, ..transaction() };
     assert_eq!(project(&overflowing), Err(Mismatch::TotalOverflow));
+}
+
+proptest! {
+    /// Small numbers, so that every ceiling is met from both sides.
+    #[test]
+    fn decoded_bytes_are_accepted_exactly_within_the_ceilings(
+        (value, gas_limit, fee) in (0..50_u64, 0..20_u64, 0..20_u64),
+        (gas_limit_max, fee_per_gas_max, total_max) in (0..20_u64, 0..20_u64, 0..450_u64),
+    ) {
+        let bytes = UnsignedTransaction {
+            value: U256::from(value),
+            gas_limit,
+            gas_price: GasPrice::Eip1559 { max_fee_per_gas: fee.into(), max_priority_fee_per_gas: 0 },
+            ..transaction()
+        }
+        .encode()
+        .unwrap();
+        let found = project(&UnsignedTransaction::decode(&bytes).unwrap()).unwrap();
+        let ceilings = Ceilings {
+            gas_limit_max,
+            fee_per_gas_max: fee_per_gas_max.into(),
+            total_max: U256::from(total_max),
+        };
+        let accepted = check_within(&found, &IntentView { value: U256::from(value), ceilings, ..intent() });
+        let within =
+            gas_limit <= gas_limit_max && fee <= fee_per_gas_max && value + gas_limit * fee <= total_max;
+        prop_assert_eq!(accepted.is_ok(), within, "{:?}", accepted);
+    }
 }
