@@ -5,7 +5,10 @@
 mod auth;
 mod bad_input;
 mod crash;
+mod database;
 mod harness;
 mod main_job;
+mod routes;
 mod stand;
+mod tamper;
 mod tidy;

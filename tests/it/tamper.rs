@@ -1,0 +1,131 @@
+//! Write access to the database alone yields no signature (T1 to T3), and leaves traces in the audit
+//! log (T32).
+
+use alloy_primitives::U256;
+use anyhow::Result;
+
+use crate::database::Snapshot;
+use crate::stand::{Stand, request_hash};
+
+/// A transaction that lacks nothing but the user's vote, its gateway stopped.
+struct Case {
+    stand: Stand,
+    request_hash: String,
+    snapshot: Snapshot,
+}
+
+impl Case {
+    async fn new() -> Result<Case> {
+        let stand = Stand::on_sqlite().await?;
+        let gateway = stand.installation.start().await?;
+        let escrow = stand.user(&gateway).await?;
+        let (_, proposed) = stand.pending(&gateway, escrow).await?;
+        let request_hash = request_hash(&proposed).to_owned();
+        stand.job(&gateway).approve_as_agent(&request_hash).await?.expect(201)?;
+        assert!(gateway.stop().await?.success());
+        let snapshot = Snapshot::take(&stand.installation.data_dir())?;
+        Ok(Case { stand, request_hash, snapshot })
+    }
+
+    /// Starts the gateway on what the attacker left, lets the user vote, and drains. True if anything
+    /// was signed.
+    async fn signs(&self, user_votes: bool) -> Result<bool> {
+        let sent_before = self.stand.node.calls("eth_sendRawTransaction").len();
+        // Refusing to start is a good answer, too.
+        if let Ok(gateway) = self.stand.installation.start().await {
+            if user_votes {
+                // So is any answer to the vote; what counts is what happened.
+                let _ = self.stand.job(&gateway).approve_as_user(&self.request_hash).await;
+            }
+            let _ = gateway.stop().await?;
+        }
+        let permits = self
+            .snapshot
+            .count("SELECT count(*) FROM attempts WHERE outcome IN ('signed', 'released')")
+            .await?;
+        Ok(permits > 0 || self.stand.node.calls("eth_sendRawTransaction").len() > sent_before)
+    }
+}
+
+#[tokio::test]
+async fn untouched_rows_lead_to_a_signature() -> Result<()> {
+    let case = Case::new().await?;
+    assert!(!case.signs(false).await?);
+    assert!(case.signs(true).await?);
+    Ok(())
+}
+
+/// T2, over the live schema: a column that nobody thought of fails here.
+#[tokio::test]
+async fn no_sealed_column_can_be_changed_on_the_way_to_a_signature() -> Result<()> {
+    let case = Case::new().await?;
+    let mut signed = Vec::new();
+    for column in case.snapshot.sealed_columns().await? {
+        case.snapshot.attack(&[&column.change()]).await?;
+        if case.signs(true).await? {
+            signed.push(format!("{}.{}", column.table, column.name));
+        }
+    }
+    assert!(signed.is_empty(), "signed in spite of a change of {signed:#?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn rows_made_up_by_the_attacker_count_for_nothing() -> Result<()> {
+    let case = Case::new().await?;
+    let attacks: &[(&str, &[&str])] = &[
+        ("the agent's vote once more, as the user's", &[
+            "INSERT INTO votes SELECT 'x' || id, organization, transaction_id, intent_hash,
+                 (SELECT owner FROM transactions), 'user', ballot, evidence, confidence_ppm, analysis, created_at, seal
+             FROM votes WHERE role = 'agent'",
+        ]),
+        ("a policy that demands nobody", &["UPDATE policies SET floor = replace(floor, 'user', 'agent')"]),
+        ("no binding at all", &["UPDATE policies SET bindings = '[]'"]),
+        ("an approved transaction", &["UPDATE transactions SET state = 'approved'"]),
+        ("a permit for the taking", &[
+            "INSERT INTO permits SELECT 'x', organization, id, 'x', key_id, intent_hash, intent_hash, 1, version,
+                 created_at, created_at * 2, 1, seal FROM transactions",
+        ]),
+    ];
+    for (name, statements) in attacks {
+        case.snapshot.attack(statements).await?;
+        assert!(!case.signs(false).await?, "signed after {name}");
+    }
+    let node = case.stand.anvil.node();
+    assert_eq!(node.balance(case.stand.wallet.address()).await?, U256::ZERO);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_audit_log_names_what_was_done_to_it() -> Result<()> {
+    let case = Case::new().await?;
+    let installation = &case.stand.installation;
+    assert_eq!(installation.verify_audit()?["verified"], true);
+    let last = "(SELECT max(sequence) FROM audit_entries)";
+    let attacks = [
+        ("changed", vec!["UPDATE audit_entries SET detail = '{}' WHERE sequence = 2".to_owned()]),
+        ("re-dated", vec!["UPDATE audit_entries SET at = at + 1 WHERE sequence = 2".to_owned()]),
+        ("removed", vec!["DELETE FROM audit_entries WHERE sequence = 2".to_owned()]),
+        ("cut off", vec![
+            format!("DELETE FROM audit_entries WHERE sequence = {last}"),
+            "UPDATE audit_lanes SET sequence = sequence - 1".to_owned(),
+        ]),
+        ("inserted", vec![format!(
+            "INSERT INTO audit_entries SELECT lane, sequence + 1, previous, organization, at, actor, request_id,
+                 action, subject, detail, seal FROM audit_entries WHERE sequence = {last}"
+        )]),
+        ("reordered", vec![
+            "UPDATE audit_entries SET sequence = -1 WHERE sequence = 1".to_owned(),
+            "UPDATE audit_entries SET sequence = 1 WHERE sequence = 2".to_owned(),
+            "UPDATE audit_entries SET sequence = 2 WHERE sequence = -1".to_owned(),
+        ]),
+    ];
+    for (name, statements) in attacks {
+        let statements: Vec<&str> = statements.iter().map(String::as_str).collect();
+        case.snapshot.attack(&statements).await?;
+        assert!(installation.verify_audit().is_err(), "an entry was {name}, and the log verifies");
+    }
+    case.snapshot.restore()?;
+    assert_eq!(installation.verify_audit()?["verified"], true);
+    Ok(())
+}
