@@ -3,12 +3,12 @@
 pub mod address;
 pub mod amount;
 pub mod calldata;
+pub mod codec;
 pub mod eip712;
 pub mod fees;
 pub mod message;
-pub mod project;
+pub mod node;
 pub mod receipt;
-pub mod request_hash;
 pub mod rpc;
 pub mod signature;
 pub mod transaction;

@@ -1,5 +1,5 @@
-//! Per-chain code: addresses, amounts, encoding and strict decoding of what is signed, the checks
-//! between decoded bytes and an intent, and small RPC clients behind traits. Everything but
+//! Per-chain code: addresses, amounts, encoding and strict decoding of what is signed, and small RPC
+//! clients behind traits. Everything but
 //! [`evm::rpc::HttpEvmRpc`] is pure; nothing here holds or uses a key.
 #![forbid(unsafe_code)]
 

@@ -2,64 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+pub use gateway_domain::chain::ChainId;
+use serde::Deserialize;
 
 use crate::evm::fees::FeePolicy;
 use crate::evm::rpc::{EvmRpc, FallbackEvmRpc, HttpEvmRpc, RpcLimits, RpcSetupError};
-use crate::evm::transaction::CHAIN_ID_MAX;
-
-/// CAIP-2 chain id. Only namespace `eip155` exists so far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum ChainId {
-    /// `eip155:<id>`, 1 to [`CHAIN_ID_MAX`].
-    Eip155(u64),
-}
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RegistryError {
-    #[error("chain id must be `eip155:` and a decimal number from 1 to {CHAIN_ID_MAX}")]
-    ChainId,
     #[error("chain `{0}` is configured twice")]
     Duplicate(ChainId),
     #[error("chain `{chain}`: {fault}")]
     Config { chain: ChainId, fault: &'static str },
-}
-
-impl FromStr for ChainId {
-    type Err = RegistryError;
-
-    fn from_str(text: &str) -> Result<Self, RegistryError> {
-        let digits = text.strip_prefix("eip155:").ok_or(RegistryError::ChainId)?;
-        let canonical = matches!(digits.as_bytes().first(), Some(b'1'..=b'9'));
-        match digits.parse::<u64>() {
-            Ok(id) if canonical && id <= CHAIN_ID_MAX => Ok(Self::Eip155(id)),
-            _ => Err(RegistryError::ChainId),
-        }
-    }
-}
-
-impl fmt::Display for ChainId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Eip155(id) => write!(formatter, "eip155:{id}"),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for ChainId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
-    }
-}
-
-impl Serialize for ChainId {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
 }
 
 /// URL of a node. `Debug` hides it, because it often holds an access key.
@@ -262,11 +218,6 @@ impl ChainRegistry {
 
     pub fn get(&self, id: ChainId) -> Option<&ChainConfig> {
         self.chains.get(&id)
-    }
-
-    /// Looks a chain up by its number in the `eip155` namespace.
-    pub fn get_evm(&self, chain_id: u64) -> Option<&ChainConfig> {
-        self.get(ChainId::Eip155(chain_id))
     }
 
     /// In ascending order of id.

@@ -8,22 +8,36 @@ use serde::{Deserialize, Serialize};
 
 use crate::transactions::Intent;
 
+/// EIP-2294: larger ones do not fit the `v` of legacy signatures.
+pub const CHAIN_ID_MAX: u64 = (u64::MAX / 2) - 36;
+
+#[cfg(test)]
+mod tests;
+
 /// A CAIP-2 chain of namespace `eip155`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct ChainId(u64);
 
 #[derive(Debug, thiserror::Error)]
-#[error("a chain reads `eip155:<number>` with a number of at least 1")]
+#[error("a chain reads `eip155:<number>` with a number from 1 to {CHAIN_ID_MAX}")]
 pub struct ChainIdMalformed;
 
-/// Nonce, gas and fees, chosen when the permit is made.
+/// Gas and fees, chosen when the permit is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pricing {
     pub gas_limit: u64,
-    /// Base units per gas.
-    pub max_fee_per_gas: u128,
-    pub max_priority_fee_per_gas: u128,
+    pub fee: GasFee,
+}
+
+/// Base units per gas.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GasFee {
+    /// EIP-155, for chains without a base fee.
+    Legacy { gas_price: u128 },
+    /// EIP-1559.
+    Dynamic { max_fee_per_gas: u128, max_priority_fee_per_gas: u128 },
 }
 
 /// Bytes to be signed and the digest a key signs for them.
@@ -160,7 +174,7 @@ pub trait ChainNode: Send + Sync {
 
 impl ChainId {
     pub fn eip155(number: u64) -> Result<Self, ChainIdMalformed> {
-        if number == 0 { Err(ChainIdMalformed) } else { Ok(Self(number)) }
+        if (1..=CHAIN_ID_MAX).contains(&number) { Ok(Self(number)) } else { Err(ChainIdMalformed) }
     }
 
     pub fn number(self) -> u64 {
@@ -179,7 +193,7 @@ impl FromStr for ChainId {
 
     fn from_str(text: &str) -> Result<Self, ChainIdMalformed> {
         let number = text.strip_prefix("eip155:").ok_or(ChainIdMalformed)?;
-        if number.starts_with(['0', '+']) {
+        if !number.starts_with(|first: char| first.is_ascii_digit() && first != '0') {
             return Err(ChainIdMalformed);
         }
         Self::eip155(number.parse().map_err(|_| ChainIdMalformed)?)
@@ -197,5 +211,15 @@ impl TryFrom<String> for ChainId {
 
     fn try_from(text: String) -> Result<Self, ChainIdMalformed> {
         text.parse()
+    }
+}
+
+impl GasFee {
+    /// The most that one unit of gas can cost.
+    pub fn max_per_gas(self) -> u128 {
+        match self {
+            Self::Legacy { gas_price } => gas_price,
+            Self::Dynamic { max_fee_per_gas, .. } => max_fee_per_gas,
+        }
     }
 }

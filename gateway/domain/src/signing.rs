@@ -160,7 +160,7 @@ async fn new_attempt(
 }
 
 fn worst_case(value: crate::U256, pricing: &Pricing) -> crate::U256 {
-    let fees = crate::U256::from(pricing.gas_limit).saturating_mul(crate::U256::from(pricing.max_fee_per_gas));
+    let fees = crate::U256::from(pricing.gas_limit).saturating_mul(crate::U256::from(pricing.fee.max_per_gas()));
     value.saturating_add(fees)
 }
 

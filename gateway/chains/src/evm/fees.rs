@@ -1,5 +1,5 @@
 //! Fee choice. A node's quote is advice from a stranger: it is capped by configuration here and by
-//! the intent's ceilings in [`super::project`], and every step is checked arithmetic.
+//! the intent's ceilings when the permit is made, and every step is checked arithmetic.
 
 use super::transaction::GasPrice;
 

@@ -49,6 +49,8 @@ pub enum BlockTag {
 pub enum CountTag {
     Latest,
     Pending,
+    /// As of the end of that block.
+    Block(u64),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -77,6 +77,11 @@ impl Signature {
         let digits = text.strip_prefix("0x").ok_or(SignatureError::Shape)?;
         let mut bytes = [0_u8; 65];
         hex::decode_to_slice(digits, &mut bytes).map_err(|_| SignatureError::Shape)?;
+        Self::from_bytes(&bytes)
+    }
+
+    /// Reads `r || s || v` with `v` 0, 1, 27 or 28; high `s` is refused.
+    pub fn from_bytes(bytes: &[u8; 65]) -> Result<Self, SignatureError> {
         let y_parity = match bytes[64] {
             0 | 27 => false,
             1 | 28 => true,

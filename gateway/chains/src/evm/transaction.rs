@@ -14,7 +14,7 @@ use super::signature::{ProvenSignature, Signature, SignatureError};
 /// the API and of every public transaction pool, and room for the other fields.
 pub const PAYLOAD_BYTES_MAX: usize = 129 * 1024;
 /// EIP-2294: the largest chain id for which the EIP-155 `v` still fits 64 bits.
-pub const CHAIN_ID_MAX: u64 = u64::MAX / 2 - 36;
+pub use gateway_domain::chain::CHAIN_ID_MAX;
 
 const EIP1559_TYPE: u8 = 0x02;
 /// First byte of every RLP list, and so of every legacy transaction.

@@ -130,7 +130,7 @@ async fn draft(
     let counter = u64::try_from(ctx.now.unix_micros()).unwrap_or(0) + u64::from(round);
     let request_nonce = request.request_nonce.unwrap_or(counter);
     let number = request.chain.number();
-    let formula = request_hash(from, request.to, request.value, &request.data, number, request_nonce);
+    let formula = request_hash(from, request.to, request.value, &request.data, number, U256::from(request_nonce));
     if request.request_hash.is_some_and(|given| given != formula) {
         return Err(Error::invalid("requestHash does not equal the formula over the other fields"));
     }

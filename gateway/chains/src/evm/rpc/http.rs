@@ -161,8 +161,9 @@ impl EvmRpc for HttpEvmRpc {
 
     async fn transaction_count(&self, address: Address, tag: CountTag) -> Result<u64, NodeError> {
         let tag = match tag {
-            CountTag::Latest => "latest",
-            CountTag::Pending => "pending",
+            CountTag::Latest => "latest".to_owned(),
+            CountTag::Pending => "pending".to_owned(),
+            CountTag::Block(number) => format!("{number:#x}"),
         };
         self.ask("eth_getTransactionCount", json!([hex0x(address), tag]), wire::quantity_u64).await
     }
