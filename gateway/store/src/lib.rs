@@ -1,1 +1,35 @@
-//! gateway/store
+//! The database of the gateway: one set of SQL for SQLite and PostgreSQL.
+//!
+//! Writes arrive as change sets, are turned into statements where they were made, and are applied by one writer
+//! task that shares commits between them; reads use a pool of their own and hand out sealed values only.
+//! Engine-only SQL is in `dialect`, and each concept has a module with its statements and its row.
+#![forbid(unsafe_code)]
+
+mod archive;
+mod attempts;
+mod audit;
+mod config;
+mod credentials;
+mod decisions;
+mod dialect;
+mod error;
+mod fields;
+mod guards;
+mod identity;
+mod keys;
+mod migrations;
+mod outbox;
+mod permits;
+mod policy;
+mod reader;
+mod statement;
+mod store;
+mod transactions;
+mod unit;
+mod writer;
+
+pub use archive::AuditArchive;
+pub use config::{DatabaseUrl, StoreConfig};
+pub use error::StoreError;
+pub use migrations::{PendingMigration, migrate, pending_migrations};
+pub use store::{Purged, Store};

@@ -1,0 +1,198 @@
+//! The audit log: what the writer appends and what is read back.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use gateway_domain::{
+    B256, Error, Result,
+    audit::{AuditEntry, Checkpoint, LaneHead, SignedCheckpoint},
+    changes::{CommitError, Contested},
+    ids::InstanceId,
+    keys::PublicKey,
+    ports::AuditReads,
+    sealed::Sealed,
+};
+use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr, any::AnyRow};
+
+use crate::{
+    error::{Malformed, TooLarge},
+    fields::Fields,
+    reader::Stored,
+    statement::{Expect, Statement},
+    store::Store,
+    unit::Unit,
+};
+
+macro_rules! columns {
+    () => {
+        "lane, sequence, previous, organization, at, actor, request_id, action, subject, detail, seal"
+    };
+}
+const COLUMNS: usize = 11;
+
+pub(crate) const LANE: &str = "SELECT lane, sequence, hash FROM audit_lanes WHERE lane = $1";
+pub(crate) const LANES: &str = "SELECT lane, sequence, hash FROM audit_lanes ORDER BY lane";
+pub(crate) const ENTRIES: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM audit_entries WHERE lane = $1 AND sequence > $2 ORDER BY sequence LIMIT $3"
+);
+pub(crate) const ENTRY_COUNT: &str = "SELECT COUNT(*) AS entries FROM audit_entries WHERE lane = $1";
+pub(crate) const CHECKPOINTS: &str = "SELECT number, previous, at, heads, public_key, signature \
+     FROM audit_checkpoints WHERE number > $1 ORDER BY number LIMIT $2";
+
+/// Every head with the entry it names, so that an edited head is noticed.
+const HEADS: &str = "SELECT l.lane AS head_lane, l.sequence AS head_sequence, l.hash AS head_hash, \
+     e.lane, e.sequence, e.previous, e.organization, e.at, e.actor, e.request_id, e.action, e.subject, e.detail, \
+     e.seal FROM audit_lanes l LEFT JOIN audit_entries e ON e.lane = l.lane AND e.sequence = l.sequence";
+const LAST_CHECKPOINT: &str = "SELECT number, previous, at, heads, public_key, signature FROM audit_checkpoints \
+     ORDER BY number DESC LIMIT 1";
+const INSERT_CHECKPOINT: &str = "INSERT INTO audit_checkpoints (number, previous, at, heads, public_key, signature) \
+     VALUES ($1, $2, $3, $4, $5, $6)";
+
+/// Moves the head only from where this writer saw it: no two processes can write one lane.
+const MOVE_LANE: &str = "INSERT INTO audit_lanes (lane, sequence, hash) VALUES ($1, $2, $3) \
+     ON CONFLICT (lane) DO UPDATE SET sequence = excluded.sequence, hash = excluded.hash \
+     WHERE audit_lanes.sequence = $4";
+
+/// Insert texts for one to eight, 16 and 32 entries, so that few statements need to be prepared.
+#[derive(Debug)]
+pub(crate) struct EntryInserts(Vec<(usize, SqlStr)>);
+
+impl EntryInserts {
+    pub(crate) fn new() -> Self {
+        Self([32, 16, 8, 7, 6, 5, 4, 3, 2, 1].map(|rows| (rows, insert_text(rows))).into())
+    }
+
+    /// Statements that append the entries, in order, and then move the lane from `before` to the last of them.
+    pub(crate) fn statements(
+        &self,
+        entries: &[Sealed<AuditEntry>],
+        before: Option<LaneHead>,
+    ) -> Result<Vec<Statement>, TooLarge> {
+        let mut statements = Vec::with_capacity(2);
+        let mut left = entries;
+        while let Some((rows, sql)) = self.0.iter().find(|(rows, _)| *rows <= left.len()) {
+            let (now, later) = left.split_at(*rows);
+            statements.push(now.iter().try_fold(Statement::prepared(sql.clone()), entry_values)?);
+            left = later;
+        }
+        if let Some(last) = entries.last() {
+            let head = last.head();
+            statements.push(
+                Statement::new(MOVE_LANE)
+                    .shown(last.lane)
+                    .unsigned("sequence", head.sequence)?
+                    .bind(head.hash)
+                    .unsigned("sequence", before.map_or(0, |before| before.sequence))?
+                    .expecting(Expect::Change(Contested::Duplicate)),
+            );
+        }
+        Ok(statements)
+    }
+}
+
+fn insert_text(rows: usize) -> SqlStr {
+    let row = |row: usize| {
+        let places: Vec<String> = (1..=COLUMNS).map(|column| format!("${}", row * COLUMNS + column)).collect();
+        format!("({})", places.join(", "))
+    };
+    let values: Vec<String> = (0..rows).map(row).collect();
+    let text = format!(concat!("INSERT INTO audit_entries (", columns!(), ") VALUES {}"), values.join(", "));
+    AssertSqlSafe(text).into_sql_str()
+}
+
+fn entry_values(statement: Statement, entry: &Sealed<AuditEntry>) -> Result<Statement, TooLarge> {
+    Ok(statement
+        .shown(entry.lane)
+        .unsigned("sequence", entry.sequence)?
+        .bind(entry.previous)
+        .shown(entry.organization)
+        .bind(entry.at)
+        .bind(entry.actor.as_str())
+        .bind(entry.request_id.as_str())
+        .bind(entry.action.as_str())
+        .bind(entry.subject.as_str())
+        .bind(entry.detail.as_str())
+        .shown(entry.seal()))
+}
+
+impl Stored for AuditEntry {
+    fn read(row: &Fields<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            lane: row.parsed("lane")?,
+            sequence: row.unsigned("sequence")?,
+            previous: row.parsed("previous")?,
+            organization: row.parsed("organization")?,
+            at: row.time("at")?,
+            actor: row.text("actor")?,
+            request_id: row.text("request_id")?,
+            action: row.text("action")?,
+            subject: row.text("subject")?,
+            detail: row.text("detail")?,
+        })
+    }
+}
+
+pub(crate) fn read_lane(row: &AnyRow) -> Result<(InstanceId, LaneHead), Malformed> {
+    let row = Fields::new("audit_lanes", row);
+    let hash: B256 = row.parsed("hash")?;
+    Ok((row.parsed("lane")?, LaneHead { sequence: row.unsigned("sequence")?, hash }))
+}
+
+pub(crate) fn read_checkpoint(row: &AnyRow) -> Result<SignedCheckpoint, Malformed> {
+    let row = Fields::new("audit_checkpoints", row);
+    let bytes =
+        |column| hex::decode(row.text(column)?).map_err(|cause: hex::FromHexError| row.malformed(column, cause));
+    Ok(SignedCheckpoint {
+        checkpoint: Checkpoint {
+            number: row.unsigned("number")?,
+            previous: row.parsed("previous")?,
+            at: row.time("at")?,
+            heads: row.json("heads")?,
+        },
+        public_key: PublicKey(bytes("public_key")?),
+        signature: bytes("signature")?,
+    })
+}
+
+#[async_trait]
+impl AuditReads for Store {
+    /// Follows each head to its entry, opens the seal and compares the hash; the cost is one look-up a lane.
+    async fn lane_heads(&self) -> Result<BTreeMap<InstanceId, LaneHead>> {
+        let mut heads = BTreeMap::new();
+        for row in self.reads.rows(Statement::new(HEADS)).await? {
+            let fields = Fields::new("audit_lanes", &row);
+            let lane: InstanceId = fields.parsed("head_lane")?;
+            let head = LaneHead { sequence: fields.unsigned("head_sequence")?, hash: fields.parsed("head_hash")? };
+            let entry: Sealed<AuditEntry> = self.reads.open(&row)?;
+            if entry.head() != head {
+                return Err(Error::inconsistency(format!("the head of audit lane {lane} is not its last entry")));
+            }
+            heads.insert(lane, head);
+        }
+        Ok(heads)
+    }
+
+    async fn lane_entries(&self, lane: InstanceId, after: u64, limit: u32) -> Result<Vec<Sealed<AuditEntry>>> {
+        let Ok(after) = i64::try_from(after) else { return Ok(Vec::new()) };
+        self.reads.list(Statement::new(ENTRIES).shown(lane).bind(after).bind(limit)).await
+    }
+
+    async fn last_checkpoint(&self) -> Result<Option<SignedCheckpoint>> {
+        let row = self.reads.row(Statement::new(LAST_CHECKPOINT)).await?;
+        Ok(row.map(|row| read_checkpoint(&row)).transpose()?)
+    }
+
+    async fn insert_checkpoint(&self, signed: &SignedCheckpoint) -> Result<(), CommitError> {
+        let checkpoint = &signed.checkpoint;
+        let statement = Statement::new(INSERT_CHECKPOINT)
+            .unsigned("number", checkpoint.number)?
+            .bind(checkpoint.previous)
+            .bind(checkpoint.at)
+            .json(&checkpoint.heads)
+            .bind(hex::encode(&signed.public_key.0))
+            .bind(hex::encode(&signed.signature));
+        self.writer.submit(Unit::housekeeping(vec![statement])).await.map(|_| ())
+    }
+}

@@ -1,0 +1,67 @@
+//! Where the database is and how much of it may be used.
+
+use std::{fmt, time::Duration};
+
+/// A connection URL. Its `Debug` shows the engine only: the rest may hold a password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DatabaseUrl(String);
+
+/// Every bound of the store.
+#[derive(Clone, Debug)]
+pub struct StoreConfig {
+    /// `sqlite:///absolute/path` or `postgres://..`.
+    pub url: DatabaseUrl,
+    /// Applies pending migrations when opening; otherwise a database that lacks some is refused. Default false.
+    pub migrate: bool,
+    /// Connections for reads. Default 4.
+    pub read_connections_max: u32,
+    /// The longest a read may take, waiting for a connection included. Default 5 s.
+    pub read_timeout: Duration,
+    /// Change sets that may wait for the writer; more are refused. Default 1024.
+    pub commit_queue_max: usize,
+    /// A change set that waited longer is refused unapplied. Default 5 s.
+    pub commit_wait_max: Duration,
+    /// Change sets that may share one commit. Default 64.
+    pub commit_group_max: usize,
+    /// The longest that applying and committing one group may take. Default 10 s.
+    pub commit_timeout: Duration,
+    /// How often a group is applied again after a deadlock or a lost connection. Default 3.
+    pub commit_retries_max: u32,
+    /// How long SQLite waits for another process's lock. Default 5 s.
+    pub busy_timeout: Duration,
+}
+
+impl StoreConfig {
+    /// The documented defaults for a database.
+    pub fn new(url: DatabaseUrl) -> Self {
+        Self {
+            url,
+            migrate: false,
+            read_connections_max: 4,
+            read_timeout: Duration::from_secs(5),
+            commit_queue_max: 1024,
+            commit_wait_max: Duration::from_secs(5),
+            commit_group_max: 64,
+            commit_timeout: Duration::from_secs(10),
+            commit_retries_max: 3,
+            busy_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+impl DatabaseUrl {
+    pub fn new(url: impl Into<String>) -> Self {
+        Self(url.into())
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = self.0.split_once(':').map_or("unknown", |(scheme, _)| scheme);
+        write!(f, "DatabaseUrl({scheme}:..)")
+    }
+}

@@ -1,0 +1,251 @@
+//! All that differs between SQLite and PostgreSQL.
+
+use std::{path::PathBuf, time::Duration};
+
+use gateway_domain::changes::{CommitError, Contested};
+use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr, error::ErrorKind};
+
+use crate::{
+    config::{DatabaseUrl, StoreConfig},
+    error::StoreError,
+};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Engine {
+    Sqlite,
+    Postgres,
+}
+
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    Write,
+    Read,
+}
+
+/// Statements whose text depends on the engine.
+#[derive(Debug)]
+pub(crate) struct EngineSql {
+    pub(crate) begin: &'static str,
+    pub(crate) insert_permit: SqlStr,
+    pub(crate) renew_permit: SqlStr,
+    pub(crate) insert_idempotency: SqlStr,
+    pub(crate) claim_outbox: SqlStr,
+    pub(crate) postpone_outbox: SqlStr,
+    pub(crate) next_outbox: SqlStr,
+}
+
+/// What a failed write means for its unit and its group.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The unit lost; the rest of the group is unharmed.
+    Contested(Contested),
+    /// The unit cannot be stored; the rest of the group is unharmed.
+    Refused(sqlx::Error),
+    /// Nothing was applied and the same group may succeed if it is applied again.
+    Transient(sqlx::Error),
+    /// The database is away, full or too busy.
+    Unavailable(sqlx::Error),
+}
+
+impl Engine {
+    pub(crate) fn of(url: &DatabaseUrl) -> Result<Self, StoreError> {
+        match url.as_str().split_once(':') {
+            Some(("sqlite", _)) => Ok(Self::Sqlite),
+            Some(("postgres" | "postgresql", _)) => Ok(Self::Postgres),
+            _ => Err(StoreError::UnknownEngine),
+        }
+    }
+
+    /// The URL as the driver wants it: SQLite is told whether it may create or change the file.
+    pub(crate) fn driver_url(self, url: &DatabaseUrl, mode: &str) -> String {
+        match self {
+            Self::Sqlite if !url.as_str().contains("mode=") => {
+                let joint = if url.as_str().contains('?') { '&' } else { '?' };
+                format!("{}{joint}mode={mode}", url.as_str())
+            }
+            Self::Sqlite | Self::Postgres => url.as_str().to_owned(),
+        }
+    }
+
+    /// The file of a SQLite database.
+    pub(crate) fn file(self, url: &DatabaseUrl) -> Option<PathBuf> {
+        let path = match self {
+            Self::Sqlite => url.as_str().strip_prefix("sqlite:")?,
+            Self::Postgres => return None,
+        };
+        let path = path.strip_prefix("//").unwrap_or(path);
+        Some(path.split_once('?').map_or(path, |(path, _)| path).into())
+    }
+
+    /// Statements that every new connection runs first.
+    pub(crate) fn on_connect(self, access: Access, config: &StoreConfig) -> Vec<SqlStr> {
+        let text = match self {
+            Self::Sqlite => {
+                let busy = format!("PRAGMA busy_timeout = {}", config.busy_timeout.as_millis());
+                let access = match access {
+                    Access::Write => "PRAGMA journal_mode = WAL",
+                    Access::Read => "PRAGMA query_only = ON",
+                };
+                vec![busy, access.into(), "PRAGMA synchronous = FULL".into(), "PRAGMA foreign_keys = ON".into()]
+            }
+            Self::Postgres => {
+                let (timeout, read_only) = match access {
+                    Access::Write => (config.commit_timeout, "off"),
+                    Access::Read => (config.read_timeout, "on"),
+                };
+                vec![
+                    format!("SET statement_timeout = {}", timeout.as_millis()),
+                    format!("SET default_transaction_read_only = {read_only}"),
+                    "SET default_transaction_isolation = 'read committed'".into(),
+                    "SET synchronous_commit = on".into(),
+                ]
+            }
+        };
+        text.into_iter().map(|sql| AssertSqlSafe(sql).into_sql_str()).collect()
+    }
+
+    /// Counts tables of the given name that this connection sees.
+    pub(crate) fn table_exists(self) -> &'static str {
+        match self {
+            Self::Sqlite => "SELECT COUNT(*) AS found FROM sqlite_master WHERE type = 'table' AND name = $1",
+            Self::Postgres => {
+                "SELECT COUNT(*) AS found FROM information_schema.tables \
+                 WHERE table_schema = CURRENT_SCHEMA AND table_name = $1"
+            }
+        }
+    }
+
+    /// Microseconds since 1970 by the database's clock; SQLite's has a resolution of 1 ms.
+    fn now(self) -> &'static str {
+        match self {
+            Self::Sqlite => "CAST(unixepoch('subsec') * 1000000 AS INTEGER)",
+            Self::Postgres => "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)",
+        }
+    }
+}
+
+/// The conditions of a permit as rows that must exist. `$2` organization, `$3` transaction, `$5` key, `$8` policy
+/// revision, `$9` transaction version, `$11` expiry.
+const PERMIT_HOLDS: &str = "FROM policy_heads h, transactions t, organizations o, keys k \
+     WHERE h.organization = $2 AND h.revision = $8 \
+     AND t.id = $3 AND t.organization = $2 AND t.version = $9 \
+     AND o.id = $2 AND o.frozen = 0 \
+     AND k.id = $5 AND k.organization = $2 AND k.state = 'active' AND k.frozen = 0";
+
+impl EngineSql {
+    pub(crate) fn new(engine: Engine) -> Self {
+        let now = engine.now();
+        // PostgreSQL judges a statement by the snapshot it began with. Locking the rows that the conditions rest
+        // on makes a concurrent move of the policy head, or a freeze, wait for us or us for it.
+        let (begin, share, skip) = match engine {
+            Engine::Sqlite => ("BEGIN IMMEDIATE", "", ""),
+            Engine::Postgres => ("BEGIN", "FOR SHARE", "FOR UPDATE SKIP LOCKED"),
+        };
+        let sql = |text: String| AssertSqlSafe(text).into_sql_str();
+        Self {
+            begin,
+            insert_permit: sql(format!(
+                "INSERT INTO permits (id, organization, transaction_id, attempt_id, key_id, digest, intent_hash, \
+                 policy_revision, transaction_version, issued_at, expires_at, version, seal) \
+                 SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13 \
+                 {PERMIT_HOLDS} AND $11 > {now} {share}"
+            )),
+            renew_permit: sql(format!(
+                "UPDATE permits SET attempt_id = $4, policy_revision = $8, transaction_version = $9, \
+                 issued_at = $10, expires_at = $11, version = $12, seal = $13 \
+                 WHERE id = $1 AND organization = $2 AND transaction_id = $3 AND key_id = $5 AND digest = $6 \
+                 AND intent_hash = $7 AND version = $12 - 1 AND expires_at < {now} AND $11 > {now} \
+                 AND EXISTS (SELECT 1 {PERMIT_HOLDS} {share})"
+            )),
+            insert_idempotency: sql(format!(
+                "INSERT INTO idempotency_keys (organization, principal, operation, idempotency_key, body_hash, \
+                 outcome, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7) \
+                 ON CONFLICT (organization, principal, operation, idempotency_key) DO UPDATE \
+                 SET body_hash = excluded.body_hash, outcome = excluded.outcome, expires_at = excluded.expires_at \
+                 WHERE idempotency_keys.expires_at <= {now}"
+            )),
+            claim_outbox: sql(format!(
+                "WITH due AS MATERIALIZED (SELECT id FROM outbox WHERE due_at <= {now} ORDER BY due_at LIMIT $3 {skip}) \
+                 UPDATE outbox SET holder = $1, fencing = fencing + 1, due_at = {now} + $2 \
+                 WHERE id IN (SELECT id FROM due) RETURNING id, organization, job, due_at, fencing"
+            )),
+            postpone_outbox: sql(format!(
+                "UPDATE outbox SET holder = NULL, due_at = {now} + $2 WHERE id = $1 AND fencing = $3"
+            )),
+            next_outbox: sql(format!("SELECT MIN(due_at) - {now} AS delay FROM outbox")),
+        }
+    }
+}
+
+/// Unique constraints: their name on PostgreSQL, their columns on SQLite, and what two writers wanted. A
+/// constraint that is not listed is [`Contested::Duplicate`].
+const UNIQUE: &[(&str, &str, Contested)] = &[
+    ("users_ethereum_address", "users.organization, users.ethereum_address", Contested::UserAddress),
+    ("users_escrow_address", "users.organization, users.escrow_address", Contested::EscrowAddress),
+    ("policy_heads_pkey", "policy_heads.organization", Contested::Version),
+    (
+        "transactions_request_hash",
+        "transactions.organization, transactions.request_hash",
+        Contested::RequestHash,
+    ),
+    ("votes_principal", "votes.organization, votes.transaction_id, votes.principal", Contested::Vote),
+    ("permits_digest", "permits.transaction_id, permits.key_id, permits.digest", Contested::Permit),
+    ("permits_pkey", "permits.id", Contested::Permit),
+    (
+        "replay_guards_pkey",
+        "replay_guards.organization, replay_guards.signer, replay_guards.signed_hash",
+        Contested::Replay,
+    ),
+];
+
+impl Failure {
+    pub(crate) fn of(error: sqlx::Error) -> Self {
+        let sqlx::Error::Database(database) = &error else {
+            return match error {
+                sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => {
+                    Self::Transient(error)
+                }
+                _ => Self::Refused(error),
+            };
+        };
+        if database.kind() == ErrorKind::UniqueViolation {
+            return Self::Contested(contested(database.constraint(), database.message()));
+        }
+        match database.code().as_deref().unwrap_or_default() {
+            // Serialization failure, deadlock.
+            "40001" | "40P01" => Self::Transient(error),
+            code if is_unavailable(code) => Self::Unavailable(error),
+            _ => Self::Refused(error),
+        }
+    }
+
+    pub(crate) fn into_commit_error(self) -> CommitError {
+        match self {
+            Self::Contested(contested) => CommitError::Conflict(contested),
+            Self::Refused(cause) => CommitError::Refused(Box::new(cause)),
+            Self::Transient(cause) | Self::Unavailable(cause) => CommitError::Unavailable(Box::new(cause)),
+        }
+    }
+}
+
+fn contested(constraint: Option<&str>, message: &str) -> Contested {
+    let columns = message.rsplit_once("constraint failed: ").map(|(_, columns)| columns);
+    UNIQUE
+        .iter()
+        .find(|(name, listed, _)| constraint == Some(*name) || columns == Some(*listed))
+        .map_or(Contested::Duplicate, |(_, _, contested)| *contested)
+}
+
+/// `SQLite` primary codes 5 busy, 6 locked, 8 read-only, 10 I/O, 11 corrupt, 13 full, 14 cannot open; PostgreSQL classes
+/// 08 connection, 25 read-only transaction, 53 resources, 55 not in state, 57 intervention.
+fn is_unavailable(code: &str) -> bool {
+    match code.len() {
+        5 => ["08", "25", "53", "55", "57"].iter().any(|class| code.starts_with(class)),
+        _ => code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6 | 8 | 10 | 11 | 13 | 14)),
+    }
+}
+
+pub(crate) fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX / 2)
+}

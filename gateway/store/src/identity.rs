@@ -1,0 +1,264 @@
+//! Organizations, principals, users and their settings.
+
+use async_trait::async_trait;
+use gateway_domain::{
+    Address, Result,
+    changes::Contested,
+    identity::{Escrow, Organization, Principal, User},
+    ids::{OrganizationId, PrincipalId},
+    ports::IdentityReads,
+    sealed::Sealed,
+    settings::Settings,
+};
+
+use crate::{
+    error::{Malformed, TooLarge},
+    fields::Fields,
+    reader::{Stored, placeholders},
+    statement::{Expect, Statement},
+    store::Store,
+};
+
+macro_rules! user_columns {
+    () => {
+        "id, organization, ethereum_address, escrow_key, escrow_address, privy_user_id, display_name, email, \
+         version, created_at, updated_at, seal"
+    };
+}
+
+macro_rules! settings_columns {
+    () => {
+        "user_id, organization, execution_type, chain_id, execution_provider, agent_provider, \
+         verification_service, require_arbiter, orion_confidence_threshold_ppm, approval_ttl_seconds, version, \
+         updated_at, seal"
+    };
+}
+
+const ORGANIZATION: &str =
+    "SELECT id, name, frozen, version, created_at, seal FROM organizations WHERE id = $1";
+const USER: &str =
+    concat!("SELECT ", user_columns!(), " FROM users WHERE organization = $1 AND id = $2");
+const USER_BY_ADDRESS: &str =
+    concat!("SELECT ", user_columns!(), " FROM users WHERE organization = $1 AND ethereum_address = $2");
+const SETTINGS: &str =
+    concat!("SELECT ", settings_columns!(), " FROM settings WHERE organization = $1 AND user_id = $2");
+const PRINCIPALS: &str = concat!(
+    "SELECT id, organization, kind, name, active, version, created_at, seal FROM principals \
+     WHERE organization = $1 AND id IN ",
+    placeholders!()
+);
+
+pub(crate) fn insert_organization(organization: &Sealed<Organization>) -> Result<Statement, TooLarge> {
+    Ok(Statement::new(
+        "INSERT INTO organizations (id, name, frozen, version, created_at, seal) VALUES ($1, $2, $3, $4, $5, $6)",
+    )
+    .shown(organization.id)
+    .bind(organization.name.as_str())
+    .bind(organization.frozen)
+    .unsigned("version", organization.version)?
+    .bind(organization.created_at)
+    .shown(organization.seal()))
+}
+
+pub(crate) fn update_organization(organization: &Sealed<Organization>) -> Result<Statement, TooLarge> {
+    Ok(Statement::new(
+        "UPDATE organizations SET name = $2, frozen = $3, version = $4, seal = $5 WHERE id = $1 AND version = $4 - 1",
+    )
+    .shown(organization.id)
+    .bind(organization.name.as_str())
+    .bind(organization.frozen)
+    .unsigned("version", organization.version)?
+    .shown(organization.seal())
+    .expecting(Expect::Change(Contested::Version)))
+}
+
+pub(crate) fn insert_principal(principal: &Sealed<Principal>) -> Result<Statement, TooLarge> {
+    Ok(Statement::new(
+        "INSERT INTO principals (id, organization, kind, name, active, version, created_at, seal) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+    )
+    .shown(principal.id)
+    .shown(principal.organization)
+    .word(&principal.kind)
+    .bind(principal.name.as_str())
+    .bind(principal.active)
+    .unsigned("version", principal.version)?
+    .bind(principal.created_at)
+    .shown(principal.seal()))
+}
+
+pub(crate) fn update_principal(principal: &Sealed<Principal>) -> Result<Statement, TooLarge> {
+    Ok(Statement::new(
+        "UPDATE principals SET name = $3, active = $4, version = $5, seal = $6 \
+         WHERE id = $1 AND organization = $2 AND version = $5 - 1",
+    )
+    .shown(principal.id)
+    .shown(principal.organization)
+    .bind(principal.name.as_str())
+    .bind(principal.active)
+    .unsigned("version", principal.version)?
+    .shown(principal.seal())
+    .expecting(Expect::Change(Contested::Version)))
+}
+
+pub(crate) fn insert_user(user: &Sealed<User>) -> Result<Statement, TooLarge> {
+    let sql = concat!(
+        "INSERT INTO users (",
+        user_columns!(),
+        ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
+    );
+    user_values(Statement::new(sql), user)
+}
+
+pub(crate) fn update_user(user: &Sealed<User>) -> Result<Statement, TooLarge> {
+    let sql = "UPDATE users SET ethereum_address = $3, escrow_key = $4, escrow_address = $5, privy_user_id = $6, \
+         display_name = $7, email = $8, version = $9, created_at = $10, updated_at = $11, seal = $12 \
+         WHERE id = $1 AND organization = $2 AND version = $9 - 1";
+    Ok(user_values(Statement::new(sql), user)?.expecting(Expect::Change(Contested::Version)))
+}
+
+fn user_values(statement: Statement, user: &Sealed<User>) -> Result<Statement, TooLarge> {
+    let escrow_key = match user.escrow {
+        Some(Escrow::Hsm { key, .. }) => Some(key.to_string()),
+        Some(Escrow::Foreign { .. }) | None => None,
+    };
+    Ok(statement
+        .shown(user.id)
+        .shown(user.organization)
+        .hex(user.ethereum_address)
+        .bind(escrow_key)
+        .bind(user.escrow.map(|escrow| escrow.address()))
+        .bind(user.privy_user_id.clone())
+        .bind(user.display_name.clone())
+        .bind(user.email.clone())
+        .unsigned("version", user.version)?
+        .bind(user.created_at)
+        .bind(user.updated_at)
+        .shown(user.seal()))
+}
+
+pub(crate) fn insert_settings(settings: &Sealed<Settings>) -> Result<Statement, TooLarge> {
+    let sql = concat!(
+        "INSERT INTO settings (",
+        settings_columns!(),
+        ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
+    );
+    let service = settings.verification_service.map(i64::try_from).transpose();
+    Ok(Statement::new(sql)
+        .shown(settings.user)
+        .shown(settings.organization)
+        .word(&settings.execution_type)
+        .unsigned("chain_id", settings.chain_id)?
+        .word(&settings.execution_provider)
+        .word(&settings.agent_provider)
+        .bind(service.map_err(|_| TooLarge { column: "verification_service" })?)
+        .bind(settings.require_arbiter)
+        .bind(settings.orion_confidence_threshold_ppm)
+        .bind(settings.approval_ttl_seconds)
+        .unsigned("version", settings.version)?
+        .bind(settings.updated_at)
+        .shown(settings.seal()))
+}
+
+impl Stored for Organization {
+    fn read(row: &Fields<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            id: row.parsed("id")?,
+            name: row.text("name")?,
+            frozen: row.flag("frozen")?,
+            version: row.unsigned("version")?,
+            created_at: row.time("created_at")?,
+        })
+    }
+}
+
+impl Stored for Principal {
+    fn read(row: &Fields<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            id: row.parsed("id")?,
+            organization: row.parsed("organization")?,
+            kind: row.word("kind")?,
+            name: row.text("name")?,
+            active: row.flag("active")?,
+            version: row.unsigned("version")?,
+            created_at: row.time("created_at")?,
+        })
+    }
+}
+
+impl Stored for User {
+    fn read(row: &Fields<'_>) -> Result<Self, Malformed> {
+        let escrow = match (row.optional_parsed("escrow_key")?, row.optional_parsed("escrow_address")?) {
+            (Some(key), Some(address)) => Some(Escrow::Hsm { key, address }),
+            (None, Some(address)) => Some(Escrow::Foreign { address }),
+            (None, None) => None,
+            (Some(_), None) => return Err(row.malformed("escrow_address", "an escrow key has an address")),
+        };
+        Ok(Self {
+            id: row.parsed("id")?,
+            organization: row.parsed("organization")?,
+            ethereum_address: row.parsed("ethereum_address")?,
+            escrow,
+            privy_user_id: row.optional_text("privy_user_id")?,
+            display_name: row.optional_text("display_name")?,
+            email: row.optional_text("email")?,
+            version: row.unsigned("version")?,
+            created_at: row.time("created_at")?,
+            updated_at: row.time("updated_at")?,
+        })
+    }
+}
+
+impl Stored for Settings {
+    fn read(row: &Fields<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            user: row.parsed("user_id")?,
+            organization: row.parsed("organization")?,
+            execution_type: row.word("execution_type")?,
+            chain_id: row.unsigned("chain_id")?,
+            execution_provider: row.word("execution_provider")?,
+            agent_provider: row.word("agent_provider")?,
+            verification_service: row.optional_unsigned("verification_service")?,
+            require_arbiter: row.flag("require_arbiter")?,
+            orion_confidence_threshold_ppm: row.unsigned("orion_confidence_threshold_ppm")?,
+            approval_ttl_seconds: row.unsigned("approval_ttl_seconds")?,
+            version: row.unsigned("version")?,
+            updated_at: row.time("updated_at")?,
+        })
+    }
+}
+
+#[async_trait]
+impl IdentityReads for Store {
+    async fn organization(&self, id: OrganizationId) -> Result<Option<Sealed<Organization>>> {
+        self.reads.optional(Statement::new(ORGANIZATION).shown(id)).await
+    }
+
+    async fn user(&self, organization: OrganizationId, id: PrincipalId) -> Result<Option<Sealed<User>>> {
+        self.reads.optional(Statement::new(USER).shown(organization).shown(id)).await
+    }
+
+    async fn user_by_address(
+        &self,
+        organization: OrganizationId,
+        address: Address,
+    ) -> Result<Option<Sealed<User>>> {
+        self.reads.optional(Statement::new(USER_BY_ADDRESS).shown(organization).hex(address)).await
+    }
+
+    async fn settings(
+        &self,
+        organization: OrganizationId,
+        user: PrincipalId,
+    ) -> Result<Option<Sealed<Settings>>> {
+        self.reads.optional(Statement::new(SETTINGS).shown(organization).shown(user)).await
+    }
+
+    async fn principals(
+        &self,
+        organization: OrganizationId,
+        ids: &[PrincipalId],
+    ) -> Result<Vec<Sealed<Principal>>> {
+        self.reads.list_by_ids(PRINCIPALS, organization, ids).await
+    }
+}

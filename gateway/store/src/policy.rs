@@ -1,0 +1,150 @@
+//! Policies, their heads, and the plugin revisions they name.
+
+use async_trait::async_trait;
+use gateway_domain::{
+    B256, Error, Result,
+    changes::Contested,
+    ids::{OrganizationId, PluginRevisionId},
+    policy::{PluginRevision, Policy, PolicyHead},
+    ports::PolicyReads,
+    sealed::Sealed,
+};
+
+use crate::{
+    error::{Malformed, TooLarge},
+    fields::Fields,
+    reader::Stored,
+    statement::{Expect, Statement},
+    store::Store,
+};
+
+macro_rules! revision_columns {
+    () => {
+        "id, organization, plugin, component_digest, settings, grants, created_at, seal"
+    };
+}
+
+/// Head and policy in one statement, so that a move between two reads cannot mix them.
+const POLICY: &str = "SELECT h.organization AS head_organization, h.revision AS head_revision, h.seal AS head_seal, \
+     p.organization, p.revision, p.floor, p.bindings, p.created_at, p.seal \
+     FROM policy_heads h LEFT JOIN policies p ON p.organization = h.organization AND p.revision = h.revision \
+     WHERE h.organization = $1";
+const REVISION: &str =
+    concat!("SELECT ", revision_columns!(), " FROM plugin_revisions WHERE organization = $1 AND id = $2");
+const REVISIONS: &str = concat!(
+    "SELECT ",
+    revision_columns!(),
+    " FROM plugin_revisions WHERE organization = $1 ORDER BY created_at, id"
+);
+
+pub(crate) fn insert(policy: &Sealed<Policy>) -> Result<Statement, TooLarge> {
+    Ok(Statement::new(
+        "INSERT INTO policies (organization, revision, floor, bindings, created_at, seal) \
+         VALUES ($1, $2, $3, $4, $5, $6)",
+    )
+    .shown(policy.organization)
+    .unsigned("revision", policy.revision)?
+    .json(&policy.floor)
+    .json(&policy.bindings)
+    .bind(policy.created_at)
+    .shown(policy.seal()))
+}
+
+pub(crate) fn move_head(head: &Sealed<PolicyHead>) -> Result<Statement, TooLarge> {
+    let sql = if head.revision == 1 {
+        "INSERT INTO policy_heads (organization, revision, seal) VALUES ($1, $2, $3)"
+    } else {
+        "UPDATE policy_heads SET revision = $2, seal = $3 WHERE organization = $1 AND revision = $2 - 1"
+    };
+    Ok(Statement::new(sql)
+        .shown(head.organization)
+        .unsigned("revision", head.revision)?
+        .shown(head.seal())
+        .expecting(Expect::Change(Contested::Version)))
+}
+
+/// The component first, for those revisions that share it find it there.
+pub(crate) fn insert_revision(revision: &Sealed<PluginRevision>, component: &[u8]) -> [Statement; 2] {
+    let component = Statement::new("INSERT INTO components (digest, bytes) VALUES ($1, $2) ON CONFLICT (digest) DO NOTHING")
+        .bind(revision.component_digest)
+        .bind(component);
+    let sql = concat!(
+        "INSERT INTO plugin_revisions (",
+        revision_columns!(),
+        ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
+    );
+    let row = Statement::new(sql)
+        .shown(revision.id)
+        .shown(revision.organization)
+        .bind(revision.plugin.as_str())
+        .bind(revision.component_digest)
+        .bind(revision.settings.as_str())
+        .json(&revision.grants)
+        .bind(revision.created_at)
+        .shown(revision.seal());
+    [component, row]
+}
+
+impl Stored for Policy {
+    fn read(row: &Fields<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            organization: row.parsed("organization")?,
+            revision: row.unsigned("revision")?,
+            floor: row.json("floor")?,
+            bindings: row.json("bindings")?,
+            created_at: row.time("created_at")?,
+        })
+    }
+}
+
+impl Stored for PluginRevision {
+    fn read(row: &Fields<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            id: row.parsed("id")?,
+            organization: row.parsed("organization")?,
+            plugin: row.text("plugin")?,
+            component_digest: row.parsed("component_digest")?,
+            settings: row.text("settings")?,
+            grants: row.json("grants")?,
+            created_at: row.time("created_at")?,
+        })
+    }
+}
+
+#[async_trait]
+impl PolicyReads for Store {
+    async fn policy(&self, organization: OrganizationId) -> Result<Option<Sealed<Policy>>> {
+        let Some(row) = self.reads.row(Statement::new(POLICY).shown(organization)).await? else {
+            return Ok(None);
+        };
+        let fields = Fields::new("policy_heads", &row);
+        let head = PolicyHead {
+            organization: fields.parsed("head_organization")?,
+            revision: fields.unsigned("head_revision")?,
+        };
+        let head = self.reads.sealer.open(head, fields.parsed("head_seal")?)?;
+        let policy: Sealed<Policy> = self.reads.open(&row)?;
+        if policy.revision != head.revision || policy.organization != head.organization {
+            return Err(Error::inconsistency("the policy is not the one its head names"));
+        }
+        Ok(Some(policy))
+    }
+
+    async fn plugin_revision(
+        &self,
+        organization: OrganizationId,
+        id: PluginRevisionId,
+    ) -> Result<Option<Sealed<PluginRevision>>> {
+        self.reads.optional(Statement::new(REVISION).shown(organization).shown(id)).await
+    }
+
+    async fn plugin_revision_list(&self, organization: OrganizationId) -> Result<Vec<Sealed<PluginRevision>>> {
+        self.reads.list(Statement::new(REVISIONS).shown(organization)).await
+    }
+
+    async fn component(&self, digest: B256) -> Result<Option<Vec<u8>>> {
+        let statement = Statement::new("SELECT bytes FROM components WHERE digest = $1").bind(digest);
+        let row = self.reads.row(statement).await?;
+        Ok(row.map(|row| Fields::new("components", &row).bytes("bytes")).transpose()?)
+    }
+}

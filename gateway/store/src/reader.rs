@@ -1,0 +1,90 @@
+//! Reads: bounded in time, and sealed values only.
+
+use std::{fmt::Display, sync::Arc, time::Duration};
+
+use gateway_domain::{
+    Error, Result,
+    ids::OrganizationId,
+    sealed::{Sealable, Sealed, Sealer},
+};
+use sqlx::{AnyPool, any::AnyRow};
+
+use crate::{
+    error::{Malformed, unavailable},
+    fields::Fields,
+    statement::Statement,
+};
+
+/// A sealed value that a row holds.
+pub(crate) trait Stored: Sealable + Sized {
+    fn read(row: &Fields<'_>) -> Result<Self, Malformed>;
+}
+
+pub(crate) struct Reader {
+    pub(crate) pool: AnyPool,
+    pub(crate) timeout: Duration,
+    pub(crate) sealer: Arc<Sealer>,
+}
+
+/// How many ids [`placeholders!`] lists, after the organization.
+pub(crate) const IDS_MAX: usize = 16;
+
+/// One text for every number of ids, so that statements stay prepared; spare places repeat the last id.
+macro_rules! placeholders {
+    () => {
+        "($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)"
+    };
+}
+pub(crate) use placeholders;
+
+impl Reader {
+    pub(crate) async fn optional<T: Stored>(&self, statement: Statement) -> Result<Option<Sealed<T>>> {
+        self.row(statement).await?.map(|row| self.open(&row)).transpose()
+    }
+
+    pub(crate) async fn list<T: Stored>(&self, statement: Statement) -> Result<Vec<Sealed<T>>> {
+        self.rows(statement).await?.iter().map(|row| self.open(row)).collect()
+    }
+
+    /// Values of the organization whose ids are listed; `sql` ends in [`placeholders!`].
+    pub(crate) async fn list_by_ids<T: Stored>(
+        &self,
+        sql: &'static str,
+        organization: OrganizationId,
+        ids: &[impl Display],
+    ) -> Result<Vec<Sealed<T>>> {
+        let mut found = Vec::with_capacity(ids.len());
+        for chunk in ids.chunks(IDS_MAX) {
+            let padded = chunk.iter().chain(chunk.iter().rev().take(1).cycle()).take(IDS_MAX);
+            let statement = padded.fold(Statement::new(sql).shown(organization), Statement::shown);
+            found.append(&mut self.list(statement).await?);
+        }
+        Ok(found)
+    }
+
+    pub(crate) async fn row(&self, statement: Statement) -> Result<Option<AnyRow>> {
+        self.within(statement.query().fetch_optional(&self.pool)).await
+    }
+
+    pub(crate) async fn rows(&self, statement: Statement) -> Result<Vec<AnyRow>> {
+        self.within(statement.query().fetch_all(&self.pool)).await
+    }
+
+    pub(crate) fn open<T: Stored>(&self, row: &AnyRow) -> Result<Sealed<T>> {
+        let fields = Fields::new(T::TABLE, row);
+        let value = T::read(&fields)?;
+        Ok(self.sealer.open(value, fields.parsed("seal")?)?)
+    }
+
+    async fn within<T>(&self, read: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T> {
+        match tokio::time::timeout(self.timeout, read).await {
+            Ok(Ok(value)) => Ok(value),
+            // The driver found a type that no column of ours has: somebody else wrote the row.
+            Ok(Err(cause @ (sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)))) => {
+                Err(Error::inconsistency(cause))
+            }
+            Ok(Err(cause)) => Err(unavailable(cause)),
+            Err(elapsed) => Err(unavailable(elapsed)),
+        }
+    }
+}

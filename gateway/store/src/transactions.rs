@@ -1,0 +1,194 @@
+//! Transactions. The intent has columns of its own, written once.
+
+use async_trait::async_trait;
+use gateway_domain::{
+    Address, B256, Result, Timestamp,
+    changes::{Contested, Idempotency},
+    ids::{KeyId, OrganizationId, PrincipalId, TransactionId},
+    ports::{TransactionFilter, TransactionReads},
+    sealed::Sealed,
+    transactions::{Intent, State, Transaction},
+};
+
+use crate::{
+    error::{Malformed, TooLarge},
+    fields::Fields,
+    guards,
+    reader::Stored,
+    statement::{Expect, Statement},
+    store::Store,
+};
+
+macro_rules! columns {
+    () => {
+        "id, organization, request_hash, request_nonce, initiator, owner, owner_address, execution_type, \
+         provider, key_id, chain, kind, from_address, to_address, value, data, ceilings, intent_hash, snapshot, \
+         note, state, state_facts, version, created_at, updated_at, seal"
+    };
+}
+
+const BY_ID: &str = concat!("SELECT ", columns!(), " FROM transactions WHERE organization = $1 AND id = $2");
+const BY_REQUEST_HASH: &str =
+    concat!("SELECT ", columns!(), " FROM transactions WHERE organization = $1 AND request_hash = $2");
+const OF_OWNER: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM transactions WHERE organization = $1 AND owner = $2 AND created_at < $3 \
+     ORDER BY created_at DESC, id DESC LIMIT $4"
+);
+const OF_OWNER_IN_STATES: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM transactions WHERE organization = $1 AND owner = $2 AND created_at < $3 \
+     AND state IN ($5, $6, $7, $8, $9, $10, $11, $12) ORDER BY created_at DESC, id DESC LIMIT $4"
+);
+const EXECUTED_TO: &str = "SELECT COUNT(*) AS executed FROM transactions \
+     WHERE organization = $1 AND key_id = $2 AND to_address = $3 AND state = 'executed'";
+
+/// As many places as there are states; spare ones repeat the last name.
+const STATES: usize = 8;
+
+pub(crate) fn insert(transaction: &Sealed<Transaction>) -> Result<Statement, TooLarge> {
+    let sql = concat!(
+        "INSERT INTO transactions (",
+        columns!(),
+        ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, \
+         $21, $22, $23, $24, $25, $26)"
+    );
+    let intent = &transaction.intent;
+    Ok(Statement::new(sql)
+        .shown(transaction.id)
+        .shown(transaction.organization)
+        .bind(transaction.request_hash)
+        .shown(transaction.request_nonce)
+        .shown(transaction.initiator)
+        .shown(transaction.owner)
+        .hex(transaction.owner_address)
+        .word(&transaction.execution_type)
+        .word(&transaction.provider)
+        .shown(intent.key)
+        .shown(intent.chain)
+        .word(&intent.kind)
+        .hex(intent.from)
+        .bind(intent.to)
+        .shown(intent.value)
+        .bind(intent.data.as_slice())
+        .json(&intent.ceilings)
+        .bind(transaction.intent_hash)
+        .json(&transaction.snapshot)
+        .bind(transaction.note.clone())
+        .bind(transaction.state.name())
+        .json(&transaction.state)
+        .unsigned("version", transaction.version)?
+        .bind(transaction.created_at)
+        .bind(transaction.updated_at)
+        .shown(transaction.seal()))
+}
+
+/// Writes what may change. Any other difference breaks the row's seal and is noticed at the next read.
+pub(crate) fn update(transaction: &Sealed<Transaction>) -> Result<Statement, TooLarge> {
+    Ok(Statement::new(
+        "UPDATE transactions SET note = $3, state = $4, state_facts = $5, version = $6, updated_at = $7, seal = $8 \
+         WHERE id = $1 AND organization = $2 AND version = $6 - 1",
+    )
+    .shown(transaction.id)
+    .shown(transaction.organization)
+    .bind(transaction.note.clone())
+    .bind(transaction.state.name())
+    .json(&transaction.state)
+    .unsigned("version", transaction.version)?
+    .bind(transaction.updated_at)
+    .shown(transaction.seal())
+    .expecting(Expect::Change(Contested::Version)))
+}
+
+impl Stored for Transaction {
+    fn read(row: &Fields<'_>) -> Result<Self, Malformed> {
+        let state: State = row.json("state_facts")?;
+        row.agree("state", row.text("state")? == state.name())?;
+        let (id, organization) = (row.parsed("id")?, row.parsed("organization")?);
+        Ok(Self {
+            id,
+            organization,
+            request_hash: row.parsed("request_hash")?,
+            request_nonce: row.parsed("request_nonce")?,
+            initiator: row.parsed("initiator")?,
+            owner: row.parsed("owner")?,
+            owner_address: row.parsed("owner_address")?,
+            execution_type: row.word("execution_type")?,
+            provider: row.word("provider")?,
+            intent: Intent {
+                organization,
+                transaction: id,
+                key: row.parsed("key_id")?,
+                chain: row.parsed("chain")?,
+                kind: row.word("kind")?,
+                from: row.parsed("from_address")?,
+                to: row.optional_parsed("to_address")?,
+                value: row.parsed("value")?,
+                data: row.bytes("data")?,
+                ceilings: row.json("ceilings")?,
+            },
+            intent_hash: row.parsed("intent_hash")?,
+            snapshot: row.json("snapshot")?,
+            note: row.optional_text("note")?,
+            state,
+            version: row.unsigned("version")?,
+            created_at: row.time("created_at")?,
+            updated_at: row.time("updated_at")?,
+        })
+    }
+}
+
+#[async_trait]
+impl TransactionReads for Store {
+    async fn transaction(
+        &self,
+        organization: OrganizationId,
+        id: TransactionId,
+    ) -> Result<Option<Sealed<Transaction>>> {
+        self.reads.optional(Statement::new(BY_ID).shown(organization).shown(id)).await
+    }
+
+    async fn transaction_by_request_hash(
+        &self,
+        organization: OrganizationId,
+        hash: B256,
+    ) -> Result<Option<Sealed<Transaction>>> {
+        self.reads.optional(Statement::new(BY_REQUEST_HASH).shown(organization).bind(hash)).await
+    }
+
+    async fn transactions_of(
+        &self,
+        organization: OrganizationId,
+        owner: PrincipalId,
+        filter: &TransactionFilter,
+    ) -> Result<Vec<Sealed<Transaction>>> {
+        let before = filter.before.unwrap_or(Timestamp::from_unix_micros(i64::MAX));
+        let bound = |sql| Statement::new(sql).shown(organization).shown(owner).bind(before).bind(filter.limit);
+        let Some(last) = filter.states.last() else {
+            return self.reads.list(bound(OF_OWNER)).await;
+        };
+        debug_assert!(filter.states.len() <= STATES, "there are {STATES} states");
+        let places = filter.states.iter().chain(std::iter::repeat(last)).take(STATES);
+        let statement = places.fold(bound(OF_OWNER_IN_STATES), |statement, state| statement.bind(*state));
+        self.reads.list(statement).await
+    }
+
+    async fn executed_to(&self, organization: OrganizationId, key: KeyId, to: Address) -> Result<u64> {
+        let statement = Statement::new(EXECUTED_TO).shown(organization).shown(key).hex(to);
+        let row = self.reads.row(statement).await?;
+        Ok(row.map_or(Ok(0), |row| Fields::new("transactions", &row).unsigned("executed"))?)
+    }
+
+    async fn idempotency(
+        &self,
+        organization: OrganizationId,
+        principal: PrincipalId,
+        operation: &str,
+        key: &str,
+        now: Timestamp,
+    ) -> Result<Option<Idempotency>> {
+        guards::idempotency(&self.reads, (organization, principal), (operation, key), now).await
+    }
+}

@@ -1,0 +1,68 @@
+//! From a change set to statements. Runs where the change set was made, so the writer only executes.
+
+use gateway_domain::{
+    audit::AuditEvent,
+    changes::{ChangeSet, CommitError, Write},
+};
+
+use crate::{
+    attempts, credentials, decisions, dialect::EngineSql, guards, identity, keys, outbox, permits, policy,
+    statement::Statement, transactions,
+};
+
+/// What is applied whole or not at all, inside a group.
+#[derive(Debug)]
+pub(crate) struct Unit {
+    pub(crate) statements: Vec<Statement>,
+    pub(crate) events: Vec<AuditEvent>,
+    pub(crate) wakes_outbox: bool,
+}
+
+impl Unit {
+    /// Statements that change no domain object and so have no audit event.
+    pub(crate) fn housekeeping(statements: Vec<Statement>) -> Self {
+        Self { statements, events: Vec::new(), wakes_outbox: false }
+    }
+
+    pub(crate) fn of(changes: &ChangeSet, sql: &EngineSql) -> Result<Self, CommitError> {
+        let mut statements = Vec::with_capacity(changes.writes().len() + 2);
+        for write in changes.writes() {
+            compile(write, sql, &mut statements)?;
+        }
+        let wakes_outbox = changes.writes().iter().any(|write| matches!(write, Write::ScheduleOutbox(_)));
+        Ok(Self { statements, events: changes.events().to_vec(), wakes_outbox })
+    }
+}
+
+fn compile(write: &Write, sql: &EngineSql, out: &mut Vec<Statement>) -> Result<(), CommitError> {
+    match write {
+        Write::InsertOrganization(organization) => out.push(identity::insert_organization(organization)?),
+        Write::UpdateOrganization(organization) => out.push(identity::update_organization(organization)?),
+        Write::InsertPrincipal(principal) => out.push(identity::insert_principal(principal)?),
+        Write::UpdatePrincipal(principal) => out.push(identity::update_principal(principal)?),
+        Write::InsertUser(user) => out.push(identity::insert_user(user)?),
+        Write::UpdateUser(user) => out.push(identity::update_user(user)?),
+        Write::InsertSettings(settings) => out.push(identity::insert_settings(settings)?),
+        Write::InsertApiKey(key) => out.push(credentials::insert(key)?),
+        Write::UpdateApiKey(key) => out.push(credentials::update(key)?),
+        Write::InsertKey(key) => out.push(keys::insert(key)?),
+        Write::UpdateKey(key) => out.push(keys::update(key)?),
+        Write::InsertPluginRevision(revision, component) => {
+            out.extend(policy::insert_revision(revision, component));
+        }
+        Write::InsertPolicy(policy) => out.push(policy::insert(policy)?),
+        Write::MovePolicyHead(head) => out.push(policy::move_head(head)?),
+        Write::InsertTransaction(transaction) => out.push(transactions::insert(transaction)?),
+        Write::UpdateTransaction(transaction) => out.push(transactions::update(transaction)?),
+        Write::InsertEvaluation(evaluation) => out.push(decisions::insert_evaluation(evaluation)?),
+        Write::InsertVote(vote) => out.push(decisions::insert_vote(vote)),
+        Write::InsertPermit(permit) => out.push(permits::insert(permit, sql)?),
+        Write::RenewPermit(permit) => out.push(permits::renew(permit, sql)?),
+        Write::InsertAttempt(attempt) => out.extend(attempts::insert(attempt)?),
+        Write::UpdateAttempt(attempt) => out.extend(attempts::update(attempt)?),
+        Write::ScheduleOutbox(item) => out.push(outbox::schedule(item)),
+        Write::InsertReplayGuard(guard) => out.push(guards::insert_replay_guard(guard)),
+        Write::InsertIdempotency(idempotency) => out.push(guards::insert_idempotency(idempotency, sql)),
+    }
+    Ok(())
+}
