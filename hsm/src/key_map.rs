@@ -158,8 +158,11 @@ impl KeyMap {
             Some(objects) => objects,
             None => object::find(token.session, cka_id)?,
         };
-        if objects.is_empty() {
+        // While logged out public objects are still seen: only a token that shows its canary lacks the private ones.
+        if objects.private.is_empty() && objects.secret.is_empty() {
             confirm_token(token)?;
+        }
+        if objects.is_empty() {
             return Err(HsmError::KeyNotFound { cka_id: *cka_id });
         }
         let resolved = object::read(token.session, cka_id, &objects)?;
@@ -178,8 +181,10 @@ impl KeyMap {
     ) -> Result<Option<Resolved>, HsmError> {
         self.forget(cka_id);
         let objects = object::find(token.session, cka_id)?;
-        if objects.is_empty() {
+        if objects.private.is_empty() && objects.secret.is_empty() {
             confirm_token(token)?;
+        }
+        if objects.is_empty() {
             return Ok(None);
         }
         object::read(token.session, cka_id, &objects).map(Some)

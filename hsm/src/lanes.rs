@@ -162,3 +162,6 @@ impl Lanes {
         self.state.lock().expect("no thread panics while it holds the lanes")
     }
 }
+
+#[cfg(test)]
+mod tests;

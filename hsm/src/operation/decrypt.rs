@@ -1,6 +1,7 @@
 //! RSA decryption, and the one rule by which a failed decryption is told from a failed token.
 
 use cryptoki::{
+    context::Function,
     error::{Error as ModuleError, RvError},
     mechanism::Mechanism,
     object::ObjectHandle,
@@ -40,7 +41,13 @@ impl Hsm {
                 RsaDecryption::Pkcs1v15 => Mechanism::RsaPkcs,
                 RsaDecryption::OaepSha256 => oaep_sha256(),
             };
-            run(token, &mechanism, pair.private, &ciphertext)
+            match run(token, &mechanism, pair.private, &ciphertext) {
+                Err(HsmError::Module(ModuleError::Pkcs11(
+                    RvError::ArgumentsBad | RvError::MechanismParamInvalid | RvError::MechanismInvalid,
+                    Function::DecryptInit,
+                ))) => Err(HsmError::Unsupported("this RSA decryption scheme")),
+                outcome => outcome,
+            }
         };
         self.run("decrypt_rsa", Lane::Decrypt, self.timeouts().decrypt, call).await
     }

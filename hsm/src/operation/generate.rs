@@ -16,7 +16,7 @@ use crate::{
     key::{KeyAlgorithm, KeyReference, KeySpec, KeyUsage},
     key_map::{Resolved, ResolvedPair, confirm_token},
     lanes::Lane,
-    object::{OID_ED25519, OID_P256, OID_SECP256K1},
+    object::{self, OID_ED25519, OID_P256, OID_SECP256K1},
     operation::sign::{self, SignatureScheme},
     status::count,
     storage,
@@ -119,25 +119,36 @@ pub(crate) fn create_pair(token: &TokenSession<'_>, spec: &KeySpec) -> Result<()
         private.push(Attribute::Destroyable(false));
     }
     count(&token.shared.status.counters.generate_calls);
-    with_hardening(|hardening| {
+    let make = |hardening: &[Attribute]| {
         let public = [&public[..], hardening].concat();
         let private = [&private[..], hardening].concat();
         token.session.generate_key_pair(&mechanism, &public, &private).map(drop)
-    })
+    };
+    with_hardening(make, || Ok(object::find(token.session, &spec.cka_id)?.is_empty()))
 }
 
-/// Runs `make` with attributes that forbid change and copy, and without them where the module refuses them.
-pub(crate) fn with_hardening(make: impl Fn(&[Attribute]) -> Result<(), ModuleError>) -> Result<(), HsmError> {
-    match make(&[Attribute::Modifiable(false), Attribute::Copyable(false)]) {
-        Err(ModuleError::Pkcs11(
-            RvError::AttributeTypeInvalid
-            | RvError::AttributeValueInvalid
-            | RvError::AttributeReadOnly
-            | RvError::TemplateInconsistent,
-            _,
-        )) => Ok(make(&[])?),
-        outcome => Ok(outcome?),
+/// Runs `make` with attributes that forbid change and copy, and with fewer where the module refuses them. NSS says
+/// `CKR_GENERAL_ERROR` for an attribute that its database does not know; after that, only what `is_clean` says has
+/// left nothing behind is tried again.
+pub(crate) fn with_hardening(
+    make: impl Fn(&[Attribute]) -> Result<(), ModuleError>,
+    is_clean: impl Fn() -> Result<bool, HsmError>,
+) -> Result<(), HsmError> {
+    let full = [Attribute::Modifiable(false), Attribute::Copyable(false)];
+    for hardening in [&full[..], &full[..1]] {
+        match make(hardening) {
+            Err(ModuleError::Pkcs11(
+                RvError::AttributeTypeInvalid
+                | RvError::AttributeValueInvalid
+                | RvError::AttributeReadOnly
+                | RvError::TemplateInconsistent
+                | RvError::GeneralError,
+                _,
+            )) if is_clean()? => {}
+            outcome => return Ok(outcome?),
+        }
     }
+    Ok(make(&[])?)
 }
 
 /// Uses the key once and checks the result with its public half.

@@ -8,6 +8,7 @@ use crate::{
     key::{SecretAlgorithm, SecretKeyReference, SecretKeySpec},
     key_map::{Resolved, confirm_token},
     lanes::Lane,
+    object,
     operation::{generate::with_hardening, hmac, seal},
     status::count,
     storage,
@@ -76,7 +77,8 @@ fn create(token: &TokenSession<'_>, spec: &SecretKeySpec) -> Result<(), HsmError
         template.push(Attribute::Destroyable(false));
     }
     count(&token.shared.status.counters.generate_calls);
-    with_hardening(|hardening| {
+    let make = |hardening: &[Attribute]| {
         token.session.generate_key(&mechanism, &[&template[..], hardening].concat()).map(drop)
-    })
+    };
+    with_hardening(make, || Ok(object::find(token.session, &spec.cka_id)?.is_empty()))
 }

@@ -1,0 +1,90 @@
+use std::{num::NonZeroUsize, time::Duration};
+
+use hsm::{HsmError, KeyAlgorithm, Lane, SignatureScheme};
+
+use crate::harness::{generate, isolated, sign, soon, spec, until};
+
+#[test]
+fn a_full_lane_refuses_while_others_go_on() {
+    isolated("limits::a_full_lane_refuses_while_others_go_on", async |bench| {
+        let hsm = bench
+            .start_with(|config| {
+                config.session_threads = 2;
+                config.queue_bounds.generate = NonZeroUsize::MIN;
+            })
+            .await;
+        let key = generate(&hsm, 100, KeyAlgorithm::Secp256k1).await;
+        // Each takes about a second.
+        let slow = |number| {
+            let hsm = hsm.clone();
+            tokio::spawn(async move { hsm.generate(spec(number, KeyAlgorithm::Rsa4096)).await })
+        };
+        let made = hsm.status().counters.generate_calls;
+        let first = slow(1);
+        until("the first is running", || hsm.status().counters.generate_calls == made + 1).await;
+        let second = slow(2);
+        until("the lane is full", || hsm.status().queue_depths[3] == (Lane::Generate, 1)).await;
+        let refused = slow(3).await.unwrap();
+        assert!(matches!(refused, Err(HsmError::Busy { lane: Lane::Generate })), "{refused:?}");
+        sign(&hsm, &key).await.unwrap();
+        first.await.unwrap().unwrap();
+        second.await.unwrap().unwrap();
+        hsm.shutdown().await;
+    });
+}
+
+#[test]
+fn generation_that_comes_too_late_is_adopted_later() {
+    isolated("limits::generation_that_comes_too_late_is_adopted_later", async |bench| {
+        let hsm = bench.start_with(|config| config.timeouts.generate = Duration::from_millis(1)).await;
+        let result = hsm.generate(spec(1, KeyAlgorithm::Rsa4096)).await;
+        assert!(matches!(result, Err(HsmError::DeadlineExceeded { .. })), "{result:?}");
+        // The thread was written off, its result thrown away, and nothing is left stuck.
+        until("the late result is dropped", || hsm.status().counters.late_results == 1).await;
+        until("no thread is stuck", || hsm.status().stuck_threads == 0).await;
+        hsm.shutdown().await;
+        let hsm = hsm::Hsm::start(bench.config()).await.unwrap();
+        let key = generate(&hsm, 1, KeyAlgorithm::Rsa4096).await;
+        assert_eq!(hsm.status().counters.generate_calls, 0, "the pair was adopted");
+        let signed = hsm.sign_message(&key, SignatureScheme::RsaPssSha256, b"m", Lane::Sign, soon()).await;
+        assert_eq!(signed.unwrap().len(), 512);
+        hsm.shutdown().await;
+    });
+}
+
+#[test]
+fn messages_above_the_limit_are_refused() {
+    isolated("limits::messages_above_the_limit_are_refused", async |bench| {
+        let hsm = bench.start_with(|config| config.message_bytes_max = 64).await;
+        let key = generate(&hsm, 1, KeyAlgorithm::Ed25519).await;
+        let sign = |message: Vec<u8>| {
+            let (hsm, key) = (&hsm, &key);
+            async move { hsm.sign_message(key, SignatureScheme::Ed25519, &message, Lane::Sign, soon()).await }
+        };
+        sign(vec![0; 64]).await.unwrap();
+        assert!(matches!(sign(vec![0; 65]).await, Err(HsmError::InvalidInput(_))));
+        hsm.shutdown().await;
+    });
+}
+
+#[test]
+fn a_caller_that_went_away_costs_the_token_nothing() {
+    isolated("limits::a_caller_that_went_away_costs_the_token_nothing", async |bench| {
+        let hsm = bench.start_with(|config| config.session_threads = 2).await;
+        let first = tokio::spawn({
+            let hsm = hsm.clone();
+            async move { hsm.generate(spec(1, KeyAlgorithm::Rsa4096)).await }
+        });
+        until("the first is running", || hsm.status().counters.generate_calls == 2).await;
+        let second = tokio::spawn({
+            let hsm = hsm.clone();
+            async move { hsm.generate(spec(2, KeyAlgorithm::Rsa4096)).await }
+        });
+        until("the second waits", || hsm.status().queue_depths[3].1 == 1).await;
+        second.abort();
+        first.await.unwrap().unwrap();
+        until("the second is dropped", || hsm.status().counters.stale_jobs == 1).await;
+        assert_eq!(hsm.status().counters.generate_calls, 2);
+        hsm.shutdown().await;
+    });
+}

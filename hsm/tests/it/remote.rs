@@ -1,0 +1,116 @@
+//! SoftHSM behind a p11-kit server: a token that can hang and die like one on a network.
+
+use std::{
+    os::unix::process::CommandExt,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use hsm::{Hsm, HsmConfig, HsmError, KeyAlgorithm, State};
+
+use crate::harness::{Bench, SOFTHSM, generate, isolated, sign, until, until_state};
+
+const CLIENT: &str = "/usr/lib/x86_64-linux-gnu/pkcs11/p11-kit-client.so";
+
+struct Server {
+    process: Child,
+    socket: PathBuf,
+}
+
+impl Server {
+    async fn start(bench: &Bench) -> Self {
+        let socket = bench.directory.join("p11-kit.socket");
+        let process = Command::new("/usr/libexec/p11-kit/p11-kit-server")
+            .args(["--foreground", "--provider", SOFTHSM, "--name"])
+            .arg(&socket)
+            .arg("pkcs11:token=countersign%20test")
+            .stdout(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        let server = Self { process, socket };
+        until("the server listens", || server.socket.exists()).await;
+        server
+    }
+
+    /// To the server and the process it forked for the connection.
+    fn signal(&self, signal: &str) {
+        let group = format!("-{}", self.process.id());
+        assert!(Command::new("kill").args(["-s", signal, "--", &group]).status().unwrap().success());
+    }
+
+    fn kill(mut self) {
+        self.signal("KILL");
+        self.process.wait().unwrap();
+        std::fs::remove_file(&self.socket).unwrap();
+    }
+}
+
+fn remote(bench: &Bench) -> HsmConfig {
+    let mut config = bench.config();
+    config.module = CLIENT.into();
+    config.session_threads = 2;
+    config.timeouts.sign = Duration::from_millis(300);
+    config.timeouts.canary = Duration::from_millis(300);
+    config.timeouts.quiesce = Duration::from_millis(300);
+    config.canary_interval = Duration::from_millis(100);
+    config.backoff_max = Duration::from_millis(200);
+    config
+}
+
+#[test]
+fn a_killed_server_is_taken_up_again_when_it_returns() {
+    isolated("remote::a_killed_server_is_taken_up_again_when_it_returns", async |bench| {
+        bench.provision();
+        let server = Server::start(&bench).await;
+        let hsm = Hsm::start(remote(&bench)).await.unwrap();
+        let key = generate(&hsm, 1, KeyAlgorithm::Secp256k1).await;
+        sign(&hsm, &key).await.unwrap();
+        server.kill();
+        let result = sign(&hsm, &key).await;
+        assert!(matches!(result, Err(HsmError::Unavailable { .. })), "{result:?}");
+        until("the cause has a return code or names the token", || hsm.status().cause.is_some()).await;
+        assert!(!hsm.is_ready());
+        let server = Server::start(&bench).await;
+        until_state(&hsm, State::Ready).await;
+        sign(&hsm, &key).await.unwrap();
+        hsm.shutdown().await;
+        server.kill();
+    });
+}
+
+#[test]
+fn a_stopped_server_costs_threads_but_no_late_signature() {
+    isolated("remote::a_stopped_server_costs_threads_but_no_late_signature", async |bench| {
+        bench.provision();
+        let server = Server::start(&bench).await;
+        let mut config = remote(&bench);
+        config.stuck_threads_max = 2;
+        let hsm = Hsm::start(config).await.unwrap();
+        let key = generate(&hsm, 1, KeyAlgorithm::Secp256k1).await;
+        server.signal("STOP");
+        let result = sign(&hsm, &key).await;
+        assert!(matches!(result, Err(HsmError::DeadlineExceeded { .. })), "{result:?}");
+        until("the thread is written off", || hsm.status().stuck_threads >= 1).await;
+        // Replacements are limited; then only a restart of the process helps, and the status says so.
+        until("replacements are used up", || {
+            let submitted = hsm.clone();
+            let key = key.clone();
+            tokio::spawn(async move { sign(&submitted, &key).await });
+            hsm.status().restart_required
+        })
+        .await;
+        let status = hsm.status();
+        assert_eq!(status.state, State::Degraded);
+        assert!(status.cause.unwrap().text.contains("restart"), "the cause says what helps");
+        server.signal("CONT");
+        until_state(&hsm, State::Ready).await;
+        let status = hsm.status();
+        assert_eq!((status.stuck_threads, status.restart_required), (0, false));
+        assert!(status.counters.late_results >= 1, "{status:?}");
+        sign(&hsm, &key).await.unwrap();
+        hsm.shutdown().await;
+        server.kill();
+    });
+}
