@@ -18,7 +18,6 @@ use countersign_tests::wait;
 use countersign_tests::wallet::{Approval, SignedRequest, Wallet, malleate, request_hash};
 use gateway_chains::evm::eip712;
 use gateway_chains::evm::message::request_text;
-use gateway_chains::evm::request_hash::RequestFacts;
 use gateway_chains::evm::signature::{Signature, SignatureError, recover_personal};
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -78,10 +77,9 @@ fn the_gateways_own_code_recovers_the_wallet_from_all_three_forms() -> Result<()
 #[test]
 fn both_sides_compute_the_same_request_hash() {
     let (escrow, to, value) = (Address::repeat_byte(1), Address::repeat_byte(2), U256::from(3));
-    let facts = RequestFacts { escrow, to, value, data: &[4, 5], chain_id: 6, request_nonce: U256::from(7) };
     assert_eq!(
         request_hash(&(escrow, to, value), &[4, 5], 6, 7),
-        gateway_chains::evm::request_hash::request_hash(&facts)
+        gateway_domain::transactions::request_hash(escrow, Some(to), value, &[4, 5], 6, U256::from(7))
     );
 }
 

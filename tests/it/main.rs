@@ -8,6 +8,7 @@ mod crash;
 mod database;
 mod harness;
 mod main_job;
+mod revocation;
 mod routes;
 mod stand;
 mod tamper;
