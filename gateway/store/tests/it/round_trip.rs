@@ -1,0 +1,165 @@
+use std::time::Duration;
+
+use gateway_domain::{
+    changes::{Idempotency, ReplayGuard, Write},
+    identity::{Escrow, User},
+    outbox::OutboxItem,
+    ports::{
+        CredentialReads, DecisionReads, IdentityReads, KeyReads, OutboxQueue, PolicyReads, TransactionFilter,
+        TransactionReads,
+    },
+    transactions::{AttemptOutcome, State, Transaction},
+};
+
+use crate::{
+    database::{Database, instance, on_both_engines},
+    world::{World, address, hash, now, sample_transaction},
+};
+
+on_both_engines!(
+    every_entity_reads_back_as_it_was_written,
+    updates_read_back_with_their_version,
+    transactions_are_listed_newest_first_and_filtered,
+    executions_to_a_recipient_are_counted,
+    guards_and_outbox_items_read_back,
+);
+
+async fn every_entity_reads_back_as_it_was_written(database: &Database) {
+    let store = database.store().await;
+    let world = World::decided(&store).await;
+    let organization = world.organization.id;
+    let transaction = world.transaction.id;
+
+    assert_eq!(*store.organization(organization).await.unwrap().unwrap(), world.organization);
+    assert_eq!(*store.user(organization, world.user.id).await.unwrap().unwrap(), world.user);
+    let by_address = store.user_by_address(organization, world.user.ethereum_address).await.unwrap();
+    assert_eq!(*by_address.unwrap(), world.user);
+    assert_eq!(*store.settings(organization, world.user.id).await.unwrap().unwrap(), world.settings);
+    assert_eq!(*store.principals(organization, &[world.principal.id]).await.unwrap()[0], world.principal);
+    assert_eq!(*store.api_key_by_public_id(&world.api_key.public_id).await.unwrap().unwrap(), world.api_key);
+    assert_eq!(*store.api_keys(organization, &[world.api_key.id]).await.unwrap()[0], world.api_key);
+    assert_eq!(*store.api_key_list(organization).await.unwrap()[0], world.api_key);
+    assert_eq!(*store.role_keys(organization, now()).await.unwrap()[0], world.api_key);
+    assert_eq!(*store.key(organization, world.key.id).await.unwrap().unwrap(), world.key);
+    assert_eq!(*store.key_list(organization).await.unwrap()[0], world.key);
+    assert_eq!(store.wallet_key_count(organization).await.unwrap(), 1);
+    assert!(store.address_is_hsm_key(world.key.address.unwrap()).await.unwrap());
+    assert!(!store.address_is_hsm_key(address()).await.unwrap());
+    assert_eq!(*store.policy(organization).await.unwrap().unwrap(), world.policy);
+    assert_eq!(*store.plugin_revision(organization, world.revision.id).await.unwrap().unwrap(), world.revision);
+    assert_eq!(*store.plugin_revision_list(organization).await.unwrap()[0], world.revision);
+    let component = store.component(world.revision.component_digest).await.unwrap();
+    assert_eq!(component.unwrap(), b"\0asm component");
+    assert_eq!(*store.transaction(organization, transaction).await.unwrap().unwrap(), world.transaction);
+    let by_hash = store.transaction_by_request_hash(organization, world.transaction.request_hash).await.unwrap();
+    assert_eq!(*by_hash.unwrap(), world.transaction);
+    assert_eq!(*store.evaluations(organization, transaction).await.unwrap()[0], world.evaluation);
+    assert_eq!(*store.votes(organization, transaction).await.unwrap()[0], world.vote);
+    assert_eq!(*store.attempts(organization, transaction).await.unwrap()[0], world.attempt);
+    assert_eq!(*store.permits(organization, transaction).await.unwrap()[0], world.permit);
+}
+
+async fn updates_read_back_with_their_version(database: &Database) {
+    let store = database.store().await;
+    let world = World::decided(&store).await;
+    let organization = gateway_domain::identity::Organization { frozen: true, version: 2, ..world.organization.clone() };
+    let principal = gateway_domain::identity::Principal { active: false, version: 2, ..world.principal.clone() };
+    let user = User { escrow: Some(Escrow::Foreign { address: address() }), version: 2, ..world.user.clone() };
+    let api_key =
+        gateway_domain::credentials::ApiKey { revoked_at: Some(now()), version: 2, ..world.api_key.clone() };
+    let key = gateway_domain::keys::KeyRecord { frozen: true, version: 2, ..world.key.clone() };
+    let transaction = world.transaction.moved_to(State::Signed { attempt: world.attempt.id }, now());
+    let attempt = world.attempt.with_outcome(AttemptOutcome::Signed { raw: vec![1, 2], hash: hash() });
+    let writes = [
+        Write::UpdateOrganization(world.seal(&organization)),
+        Write::UpdatePrincipal(world.seal(&principal)),
+        Write::UpdateUser(world.seal(&user)),
+        Write::UpdateApiKey(world.seal(&api_key)),
+        Write::UpdateKey(world.seal(&key)),
+        Write::UpdateTransaction(world.seal(&transaction)),
+        Write::UpdateAttempt(world.seal(&attempt)),
+    ];
+    world.commit(&store, writes).await.unwrap();
+
+    let id = organization.id;
+    assert_eq!(*store.organization(id).await.unwrap().unwrap(), organization);
+    assert_eq!(*store.principals(id, &[principal.id; 40]).await.unwrap()[0], principal);
+    assert_eq!(*store.user(id, user.id).await.unwrap().unwrap(), user);
+    assert_eq!(*store.api_key_list(id).await.unwrap()[0], api_key);
+    assert!(store.role_keys(id, now()).await.unwrap().is_empty());
+    assert_eq!(*store.key(id, key.id).await.unwrap().unwrap(), key);
+    assert_eq!(*store.transaction(id, transaction.id).await.unwrap().unwrap(), transaction);
+    assert_eq!(*store.attempts(id, transaction.id).await.unwrap()[0], attempt);
+}
+
+async fn transactions_are_listed_newest_first_and_filtered(database: &Database) {
+    let store = database.store().await;
+    let world = World::founded(&store).await;
+    let (organization, owner) = (world.organization.id, world.user.id);
+    let later: Vec<Transaction> = (1..=3)
+        .map(|minutes| {
+            let at = world.transaction.created_at.plus(Duration::from_secs(60 * minutes));
+            let state = if minutes == 2 { State::Aborted } else { State::Pending };
+            Transaction { state, ..sample_transaction(&world.user, &world.key, at) }
+        })
+        .collect();
+    world.commit(&store, later.iter().map(|one| Write::InsertTransaction(world.seal(one)))).await.unwrap();
+
+    let list = async |filter: TransactionFilter| {
+        let found = store.transactions_of(organization, owner, &filter).await.unwrap();
+        found.iter().map(|transaction| transaction.id).collect::<Vec<_>>()
+    };
+    let all = list(TransactionFilter { limit: 10, ..TransactionFilter::default() }).await;
+    assert_eq!(all, [later[2].id, later[1].id, later[0].id, world.transaction.id]);
+    let before = Some(later[1].created_at);
+    let page = list(TransactionFilter { before, limit: 1, ..TransactionFilter::default() }).await;
+    assert_eq!(page, [later[0].id]);
+    let aborted = TransactionFilter { states: vec!["aborted", "failed"], limit: 10, before: None };
+    assert_eq!(list(aborted).await, [later[1].id]);
+}
+
+async fn executions_to_a_recipient_are_counted(database: &Database) {
+    let store = database.store().await;
+    let world = World::decided(&store).await;
+    let (organization, key) = (world.organization.id, world.key.id);
+    let to = world.transaction.intent.to.unwrap();
+    assert_eq!(store.executed_to(organization, key, to).await.unwrap(), 0);
+    let state = State::Executed { attempt: world.attempt.id, hash: hash(), block: 9, reverted: false };
+    let executed = world.seal(&world.transaction.moved_to(state, now()));
+    world.commit(&store, [Write::UpdateTransaction(executed)]).await.unwrap();
+    assert_eq!(store.executed_to(organization, key, to).await.unwrap(), 1);
+    assert_eq!(store.executed_to(organization, key, address()).await.unwrap(), 0);
+}
+
+async fn guards_and_outbox_items_read_back(database: &Database) {
+    let store = database.store().await;
+    let world = World::founded(&store).await;
+    let (organization, principal) = (world.organization.id, world.principal.id);
+    let idempotency = Idempotency {
+        organization,
+        principal,
+        operation: "transactions:create",
+        key: "k".into(),
+        body_hash: hash(),
+        outcome: "tx".into(),
+        expires_at: now().plus(Duration::from_secs(60)),
+    };
+    let guard =
+        ReplayGuard { organization, signer: "0x1".into(), signed_hash: hash(), expires_at: idempotency.expires_at };
+    let item = OutboxItem::advance(organization, world.transaction.id, now());
+    let writes = [
+        Write::InsertIdempotency(idempotency.clone()),
+        Write::InsertReplayGuard(guard),
+        Write::ScheduleOutbox(item.clone()),
+    ];
+    world.commit(&store, writes).await.unwrap();
+
+    let found = store.idempotency(organization, principal, idempotency.operation, "k", now()).await.unwrap();
+    assert_eq!(found, Some(idempotency.clone()));
+    let late = idempotency.expires_at;
+    let expired = store.idempotency(organization, principal, idempotency.operation, "k", late).await.unwrap();
+    assert_eq!(expired, None);
+    assert_eq!(store.next_due().await.unwrap(), Some(Duration::ZERO));
+    let claimed = store.claim(instance(1), Duration::from_secs(30), 10).await.unwrap();
+    assert_eq!((claimed[0].item.id, claimed[0].item.job, claimed[0].tries), (item.id, item.job, 0));
+}

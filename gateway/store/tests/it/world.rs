@@ -1,0 +1,406 @@
+//! A tenant with one of everything.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use gateway_domain::{
+    Address, B256, Timestamp, U256,
+    approvals::{Ballot, Evidence, EvidenceLevel, Role, Vote},
+    audit::AuditEvent,
+    chain::{ChainId, GasFee, Pricing},
+    changes::{ChangeSet, CommitError, Contested, Write},
+    credentials::{ApiKey, Label, Scope},
+    evaluations::{Evaluation, EvaluationResult, Outcome, Purpose, Verdict},
+    identity::{Escrow, Organization, Principal, PrincipalKind, User},
+    ids::{
+        AttemptId, BindingId, CredentialId, EvaluationId, KeyId, OrganizationId, PermitId, PluginRevisionId,
+        PrincipalId, TransactionId, VoteId,
+    },
+    keys::{KeyAlgorithm, KeyPurpose, KeyRecord, KeyState, PublicKey},
+    policy::{
+        Applies, Binding, BindingScope, Floor, Mode, PermitRecord, PluginRevision, Policy, PolicyHead, Power,
+        Requirement,
+    },
+    ports::UnitOfWork,
+    sealed::{Sealable, Sealed, Sealer},
+    settings::Settings,
+    transactions::{
+        Attempt, AttemptOutcome, Ceilings, ExecutionType, Intent, Kind, Provider, RequirementSnapshot, State,
+        Transaction,
+    },
+};
+use gateway_store::Store;
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::database::sealer;
+
+pub(crate) struct World {
+    pub(crate) sealer: std::sync::Arc<Sealer>,
+    pub(crate) organization: Organization,
+    pub(crate) principal: Principal,
+    pub(crate) user: User,
+    pub(crate) settings: Settings,
+    pub(crate) api_key: ApiKey,
+    pub(crate) key: KeyRecord,
+    pub(crate) revision: PluginRevision,
+    pub(crate) policy: Policy,
+    pub(crate) transaction: Transaction,
+    pub(crate) evaluation: Evaluation,
+    pub(crate) vote: Vote,
+    pub(crate) attempt: Attempt,
+    pub(crate) permit: PermitRecord,
+}
+
+/// Permits are judged by the database's clock, so samples live in the present.
+#[expect(clippy::disallowed_methods, reason = "the database's clock cannot be set")]
+pub(crate) fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    Timestamp::from_unix_micros(i64::try_from(since.as_micros()).unwrap())
+}
+
+pub(crate) fn id<T>(make: impl Fn(Uuid) -> T) -> T {
+    make(Uuid::new_v4())
+}
+
+pub(crate) fn hash() -> B256 {
+    let (high, low) = (Uuid::new_v4().into_bytes(), Uuid::new_v4().into_bytes());
+    B256::from_slice(&[high, low].concat())
+}
+
+pub(crate) fn address() -> Address {
+    Address::from_word(hash())
+}
+
+impl World {
+    /// Values only; [`World::settle`] stores them.
+    pub(crate) fn new() -> Self {
+        let at = now();
+        let organization = id(OrganizationId::from_uuid);
+        let principal = id(PrincipalId::from_uuid);
+        let key = sample_key(organization, at);
+        let escrow = key.address.unwrap();
+        let user = User {
+            id: principal,
+            organization,
+            ethereum_address: address(),
+            escrow: Some(Escrow::Hsm { key: key.id, address: escrow }),
+            privy_user_id: Some("privy".into()),
+            display_name: Some("Ünïcode \u{1F511}".into()),
+            email: None,
+            version: 1,
+            created_at: at,
+            updated_at: at,
+        };
+        let revision = sample_revision(organization, at);
+        let policy = sample_policy(organization, &revision, at);
+        let transaction = sample_transaction(&user, &key, at);
+        let attempt = sample_attempt(&transaction, 7, at);
+        Self {
+            sealer: sealer(),
+            organization: Organization { id: organization, name: "acme".into(), frozen: false, version: 1, created_at: at },
+            principal: Principal {
+                id: principal,
+                organization,
+                kind: PrincipalKind::User,
+                name: "owner".into(),
+                active: true,
+                version: 1,
+                created_at: at,
+            },
+            settings: Settings { verification_service: Some(3), ..Settings::defaults(principal, organization, at) },
+            api_key: sample_api_key(organization, principal, at),
+            evaluation: sample_evaluation(&transaction, &policy, at),
+            vote: sample_vote(&transaction, principal, at),
+            permit: sample_permit(&transaction, &attempt, at),
+            user,
+            key,
+            revision,
+            policy,
+            transaction,
+            attempt,
+        }
+    }
+
+    pub(crate) fn seal<T: Sealable>(&self, value: &T) -> Sealed<T>
+    where
+        T: Clone,
+    {
+        self.sealer.seal(value.clone())
+    }
+
+    pub(crate) fn event(&self) -> AuditEvent {
+        AuditEvent {
+            organization: self.organization.id,
+            at: now(),
+            actor: "gateway".into(),
+            request_id: "-".into(),
+            action: "test.changed",
+            subject: "world".into(),
+            detail: json!({"note": "ü"}),
+        }
+    }
+
+    pub(crate) fn changes(&self, writes: impl IntoIterator<Item = Write>) -> ChangeSet {
+        ChangeSet::new(self.event()).writes_of(writes)
+    }
+
+    pub(crate) async fn commit(
+        &self,
+        store: &Store,
+        writes: impl IntoIterator<Item = Write>,
+    ) -> Result<(), CommitError> {
+        store.commit(self.changes(writes)).await
+    }
+
+    pub(crate) fn head(&self) -> PolicyHead {
+        PolicyHead { organization: self.organization.id, revision: self.policy.revision }
+    }
+
+    /// Tenant, owner, key and policy: what a transaction needs.
+    pub(crate) fn foundation(&self) -> Vec<Write> {
+        vec![
+            Write::InsertOrganization(self.seal(&self.organization)),
+            Write::InsertPrincipal(self.seal(&self.principal)),
+            Write::InsertKey(self.seal(&self.key)),
+            Write::InsertUser(self.seal(&self.user)),
+            Write::InsertSettings(self.seal(&self.settings)),
+            Write::InsertApiKey(self.seal(&self.api_key)),
+            Write::InsertPluginRevision(self.seal(&self.revision), b"\0asm component".to_vec()),
+            Write::InsertPolicy(self.seal(&self.policy)),
+            Write::MovePolicyHead(self.seal(&self.head())),
+            Write::InsertTransaction(self.seal(&self.transaction)),
+        ]
+    }
+
+    /// What follows the transaction.
+    pub(crate) fn decision(&self) -> Vec<Write> {
+        vec![
+            Write::InsertEvaluation(self.seal(&self.evaluation)),
+            Write::InsertVote(self.seal(&self.vote)),
+            Write::InsertAttempt(self.seal(&self.attempt)),
+            Write::InsertPermit(self.seal(&self.permit)),
+        ]
+    }
+
+    pub(crate) async fn founded(store: &Store) -> Self {
+        let world = Self::new();
+        world.commit(store, world.foundation()).await.unwrap();
+        world
+    }
+
+    pub(crate) async fn decided(store: &Store) -> Self {
+        let world = Self::founded(store).await;
+        world.commit(store, world.decision()).await.unwrap();
+        world
+    }
+}
+
+pub(crate) fn contested(result: Result<(), CommitError>) -> Contested {
+    match result {
+        Err(CommitError::Conflict(contested)) => contested,
+        other => panic!("expected a conflict, got {other:?}"),
+    }
+}
+
+pub(crate) fn sample_key(organization: OrganizationId, at: Timestamp) -> KeyRecord {
+    KeyRecord {
+        id: id(KeyId::from_uuid),
+        organization,
+        token_id: "token".into(),
+        cka_id: Uuid::new_v4().into_bytes(),
+        algorithm: KeyAlgorithm::Secp256k1,
+        purpose: KeyPurpose::Wallet,
+        kinds: BTreeSet::from([Kind::Transaction, Kind::TypedData]),
+        public_key: Some(PublicKey(vec![4; 65])),
+        address: Some(address()),
+        state: KeyState::Active,
+        frozen: false,
+        version: 1,
+        created_at: at,
+    }
+}
+
+pub(crate) fn sample_api_key(organization: OrganizationId, principal: PrincipalId, at: Timestamp) -> ApiKey {
+    ApiKey {
+        id: id(CredentialId::from_uuid),
+        organization,
+        principal,
+        public_id: Uuid::new_v4().simple().to_string()[..12].to_owned(),
+        name: "agent".into(),
+        label: Label::Agent,
+        scopes: BTreeSet::from([Scope::ApproveTransactions, Scope::ReadUsers]),
+        secret_hash: serde_json::from_value(json!(format!("1:{}", "ab".repeat(32)))).unwrap(),
+        dev_only: true,
+        expires_at: Some(at.plus(Duration::from_secs(3600))),
+        revoked_at: None,
+        version: 1,
+        created_at: at,
+    }
+}
+
+fn sample_revision(organization: OrganizationId, at: Timestamp) -> PluginRevision {
+    PluginRevision {
+        id: id(PluginRevisionId::from_uuid),
+        organization,
+        plugin: "orion".into(),
+        component_digest: hash(),
+        settings: "{\"limit\":\"1\"}".into(),
+        grants: BTreeSet::from(["log".to_owned(), "state".to_owned()]),
+        created_at: at,
+    }
+}
+
+fn sample_policy(organization: OrganizationId, revision: &PluginRevision, at: Timestamp) -> Policy {
+    Policy {
+        organization,
+        revision: 1,
+        floor: Floor {
+            requirements: vec![Requirement {
+                role: Role::Named("treasurer".into()),
+                count: 2,
+                evidence: EvidenceLevel::Signed,
+                applies: Applies::AboveValue(U256::from(10).pow(U256::from(30))),
+            }],
+            ..Floor::open()
+        },
+        bindings: vec![Binding {
+            id: id(BindingId::from_uuid),
+            revision: revision.id,
+            plugin: "orion".into(),
+            subject_digest: hash(),
+            scope: BindingScope {
+                kinds: BTreeSet::from([Kind::Transaction]),
+                chains: BTreeSet::from([chain()]),
+                keys: BTreeSet::new(),
+            },
+            mode: Mode::Enforce,
+            power: Power::Authority(Role::Orion),
+        }],
+        created_at: at,
+    }
+}
+
+pub(crate) fn chain() -> ChainId {
+    ChainId::eip155(31_337).unwrap()
+}
+
+pub(crate) fn sample_transaction(user: &User, key: &KeyRecord, at: Timestamp) -> Transaction {
+    let transaction = id(TransactionId::from_uuid);
+    let intent = Intent {
+        organization: user.organization,
+        transaction,
+        key: key.id,
+        chain: chain(),
+        kind: Kind::Transaction,
+        from: key.address.unwrap(),
+        to: Some(address()),
+        value: U256::MAX,
+        data: vec![0, 255, 3],
+        ceilings: Ceilings { gas: 21_000, fee_per_gas: u128::MAX, total: U256::MAX },
+    };
+    Transaction {
+        id: transaction,
+        organization: user.organization,
+        request_hash: hash(),
+        request_nonce: u64::MAX,
+        initiator: user.id,
+        owner: user.id,
+        owner_address: user.ethereum_address,
+        execution_type: ExecutionType::AgentExecuted,
+        provider: Provider::Hsm,
+        intent_hash: intent.hash(),
+        intent,
+        snapshot: RequirementSnapshot {
+            requirements: Vec::new(),
+            minimum_confidence_ppm: 1,
+            eligible: BTreeMap::from([(Role::Agent, BTreeSet::from([user.id]))]),
+            expires_at: at.plus(Duration::from_secs(60)),
+        },
+        note: Some("note".into()),
+        state: State::Pending,
+        version: 1,
+        created_at: at,
+        updated_at: at,
+    }
+}
+
+fn sample_evaluation(transaction: &Transaction, policy: &Policy, at: Timestamp) -> Evaluation {
+    Evaluation {
+        id: id(EvaluationId::from_uuid),
+        organization: transaction.organization,
+        transaction: transaction.id,
+        intent_hash: transaction.intent_hash,
+        binding: policy.bindings[0].id,
+        policy_revision: policy.revision,
+        subject_digest: policy.bindings[0].subject_digest,
+        subject_name: "orion".into(),
+        purpose: Purpose::DryRun,
+        result: EvaluationResult::Verdict(Outcome {
+            verdict: Verdict::NeedApprovals(vec![(Role::Arbiter, 1)]),
+            reason_code: "large".into(),
+            analysis: "a large value".into(),
+            confidence_ppm: Some(1_000_000),
+            evidence: vec![("limit".into(), "1".into())],
+        }),
+        duration_micros: 1234,
+        record: "{}".into(),
+        created_at: at,
+    }
+}
+
+pub(crate) fn sample_vote(transaction: &Transaction, principal: PrincipalId, at: Timestamp) -> Vote {
+    Vote {
+        id: id(VoteId::from_uuid),
+        organization: transaction.organization,
+        transaction: transaction.id,
+        intent_hash: transaction.intent_hash,
+        principal,
+        role: Role::User,
+        ballot: Ballot::Approve,
+        evidence: Evidence::WalletApproval { signature: vec![9; 65], expires: 1_800_000_000 },
+        confidence_ppm: Some(1),
+        analysis: Some("fine".into()),
+        created_at: at,
+    }
+}
+
+pub(crate) fn sample_attempt(transaction: &Transaction, nonce: u64, at: Timestamp) -> Attempt {
+    Attempt {
+        id: id(AttemptId::from_uuid),
+        organization: transaction.organization,
+        transaction: transaction.id,
+        key: transaction.intent.key,
+        chain: transaction.intent.chain,
+        address: transaction.intent.from,
+        nonce,
+        pricing: Pricing {
+            gas_limit: 21_000,
+            fee: GasFee::Dynamic { max_fee_per_gas: u128::MAX, max_priority_fee_per_gas: 1 },
+        },
+        payload: vec![2, 0, 255],
+        digest: hash(),
+        outcome: AttemptOutcome::Prepared,
+        version: 1,
+        created_at: at,
+    }
+}
+
+pub(crate) fn sample_permit(transaction: &Transaction, attempt: &Attempt, at: Timestamp) -> PermitRecord {
+    PermitRecord {
+        id: id(PermitId::from_uuid),
+        organization: transaction.organization,
+        transaction: transaction.id,
+        attempt: attempt.id,
+        key: attempt.key,
+        digest: attempt.digest,
+        intent_hash: transaction.intent_hash,
+        policy_revision: 1,
+        transaction_version: transaction.version,
+        issued_at: at,
+        expires_at: at.plus(Duration::from_secs(60)),
+        version: 1,
+    }
+}
