@@ -1,5 +1,5 @@
-//! The configuration file that the demo and the tests give to `countersign dev`: the only place that
-//! knows its keys.
+//! The configuration file that the demo and the tests give to `countersign dev`, and what `dev` itself
+//! decides for its demo organization: the only place that knows either.
 
 use std::fmt::Write;
 
@@ -16,22 +16,20 @@ pub struct Chain<'a> {
     pub confirmations: u32,
 }
 
+/// Work left behind by a killed gateway is taken up soon, and nothing is waited for longer than needed.
+const OUTBOX: &str = "[outbox]\nlease_ms = 1000\npoll_interval_ms = 100\nretry_pause_ms = 100\n";
+
 /// A configuration for `chains`, with SQLite in the data directory unless a database is named.
 pub fn render(chains: &[Chain<'_>], database_url: Option<&str>) -> String {
-    let mut text = String::new();
+    let mut text = OUTBOX.to_owned();
     if let Some(url) = database_url {
-        let _ = write!(text, "[database]\nurl = \"{url}\"\n\n");
+        let _ = write!(text, "\n[database]\nurl = \"{url}\"\n");
     }
     for Chain { id, rpc_url, confirmations } in chains {
         let _ = write!(
             text,
-            "[[chains]]\nchain_id = {id}\nrpc_url = \"{rpc_url}\"\nconfirmations = {confirmations}\npoll_interval_ms = 100\n\n"
+            "\n[[chains]]\nid = \"eip155:{id}\"\nrpc_urls = \"{rpc_url}\"\nconfirmations = {confirmations}\n"
         );
     }
-    let _ = write!(
-        text,
-        "[dev]\npeople_from_wei = \"{PEOPLE_FROM_WEI}\"\n\n\
-         [dev.orion]\nvalue_limit_wei = \"{ORION_LIMIT_WEI}\"\ndenied_recipients = [\"{DENIED_RECIPIENT}\"]\n"
-    );
     text
 }
