@@ -1,0 +1,90 @@
+//! Rules that the sections' ranges cannot express.
+
+use std::net::IpAddr;
+
+use gateway_chains::registry::ChainRegistry;
+
+use super::{Config, ConfigError, section::Section};
+
+impl Config {
+    /// Names every key that breaks its rule.
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        let mut faults = Vec::new();
+        self.core.check_ranges(&mut faults);
+        self.server.check_ranges(&mut faults);
+        self.database.check_ranges(&mut faults);
+        self.hsm.check_ranges(&mut faults);
+        self.plugins.check_ranges(&mut faults);
+        for chain in &self.chains {
+            chain.check_ranges(&mut faults);
+        }
+        self.limits.check_ranges(&mut faults);
+        self.outbox.check_ranges(&mut faults);
+        self.audit.check_ranges(&mut faults);
+        self.telemetry.check_ranges(&mut faults);
+        self.check_server(&mut faults);
+        self.check_chains(&mut faults);
+        self.check_others(&mut faults);
+        if faults.is_empty() { Ok(()) } else { Err(ConfigError::Rules(faults)) }
+    }
+
+    fn check_server(&self, faults: &mut Vec<String>) {
+        if let Some(origin) = &self.server.public_origin
+            && !is_origin(origin)
+        {
+            faults.push(
+                "`server.public_origin` must be scheme, host and port, such as `https://custody.example`"
+                    .into(),
+            );
+        }
+        for origin in self.server.cors_origins.0.iter().filter(|origin| !is_origin(origin)) {
+            faults.push(format!("`server.cors_origins`: `{origin}` is not an origin"));
+        }
+        for network in self.server.trusted_proxies.0.iter().filter(|network| !is_network(network)) {
+            faults.push(format!("`server.trusted_proxies`: `{network}` is not a network in CIDR form"));
+        }
+        if self.server.listen == self.server.operator_listen && self.server.listen.port() != 0 {
+            faults.push("`server.operator_listen` must differ from `server.listen`".into());
+        }
+    }
+
+    fn check_chains(&self, faults: &mut Vec<String>) {
+        let configs: Result<Vec<_>, _> = self.chains.iter().map(super::Chain::chain_config).collect();
+        match configs {
+            Ok(configs) => {
+                if let Err(error) = ChainRegistry::new(configs) {
+                    faults.push(format!("`chains`: {error}"));
+                }
+            }
+            Err(error) => faults.push(format!("`chains.id`: {error}")),
+        }
+    }
+
+    fn check_others(&self, faults: &mut Vec<String>) {
+        if self.hsm.backoff_min_ms > self.hsm.backoff_max_ms {
+            faults.push("`hsm.backoff_min_ms` exceeds `hsm.backoff_max_ms`".into());
+        }
+        if self.hsm.canary_stale_ms < self.hsm.canary_interval_ms {
+            faults.push("`hsm.canary_stale_ms` must not be less than `hsm.canary_interval_ms`".into());
+        }
+        let is_fingerprint =
+            |text: &str| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if self.audit.key_fingerprint.as_deref().is_some_and(|text| !is_fingerprint(text)) {
+            faults.push("`audit.key_fingerprint` must have 64 hex digits".into());
+        }
+        if tracing_subscriber::EnvFilter::try_new(&self.telemetry.log_filter).is_err() {
+            faults.push("`telemetry.log_filter` must be a level, or `target=level` pairs with commas".into());
+        }
+    }
+}
+
+fn is_origin(text: &str) -> bool {
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    host.is_some_and(|host| !host.is_empty() && !host.contains(['/', '?', '#', '@', ' ']))
+}
+
+fn is_network(text: &str) -> bool {
+    let (address, bits) = text.split_once('/').unwrap_or((text, "0"));
+    let (Ok(address), Ok(bits)) = (address.parse::<IpAddr>(), bits.parse::<u8>()) else { return false };
+    bits <= if address.is_ipv4() { 32 } else { 128 }
+}

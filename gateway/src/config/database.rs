@@ -1,0 +1,53 @@
+//! `[database]`, and the store's configuration made of it.
+
+use std::{path::PathBuf, time::Duration};
+
+use gateway_store::{DatabaseUrl, StoreConfig};
+
+use super::{ConfigError, section::section, value::Secret};
+
+section! {
+    /// The database: SQLite beside the gateway, or PostgreSQL shared by several.
+    pub struct Database = "database" {
+        /// `sqlite:///absolute/path` or `postgres://user:password@host/name`.
+        url: Option<Secret> = None, like "\"sqlite:///var/lib/countersign/countersign.db\"";
+        /// File that holds the URL, instead of `url`.
+        url_file: Option<PathBuf> = None, like "\"/run/secrets/countersign-database-url\"";
+        /// Applies pending migrations at start; otherwise `countersign migrate` does.
+        migrate: bool = false;
+        /// Connections for reads.
+        read_connections_max: u32 = 4, within 1..=1000;
+        /// Milliseconds for a read, waiting for a connection included.
+        read_timeout_ms: u64 = 5000, within 1..=600_000;
+        /// Changes that wait for the writer; more are answered 503.
+        commit_queue_max: usize = 1024, within 1..=1_000_000;
+        /// Milliseconds after which a waiting change is refused unapplied.
+        commit_wait_max_ms: u64 = 5000, within 1..=600_000;
+        /// Changes that share one commit.
+        commit_group_max: usize = 64, within 1..=10_000;
+        /// Milliseconds for applying and committing one group.
+        commit_timeout_ms: u64 = 10_000, within 1..=600_000;
+        /// How often a group is applied again after a deadlock or a lost connection.
+        commit_retries_max: u32 = 3, within 0..=100;
+        /// Milliseconds that SQLite waits for another process's lock.
+        busy_timeout_ms: u64 = 5000, within 1..=600_000;
+    }
+}
+
+impl Database {
+    pub fn store_config(&self) -> Result<StoreConfig, ConfigError> {
+        let url = self.url.as_ref().ok_or(ConfigError::Missing("database.url"))?;
+        Ok(StoreConfig {
+            url: DatabaseUrl::new(url.expose()),
+            migrate: self.migrate,
+            read_connections_max: self.read_connections_max,
+            read_timeout: Duration::from_millis(self.read_timeout_ms),
+            commit_queue_max: self.commit_queue_max,
+            commit_wait_max: Duration::from_millis(self.commit_wait_max_ms),
+            commit_group_max: self.commit_group_max,
+            commit_timeout: Duration::from_millis(self.commit_timeout_ms),
+            commit_retries_max: self.commit_retries_max,
+            busy_timeout: Duration::from_millis(self.busy_timeout_ms),
+        })
+    }
+}

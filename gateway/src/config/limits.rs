@@ -1,0 +1,38 @@
+//! `[limits]`, and the domain's bounds made of it.
+
+use std::time::Duration;
+
+use gateway_domain::ports;
+
+use super::section::section;
+
+section! {
+    /// Quotas and pauses of the domain.
+    pub struct Limits = "limits" {
+        /// Wallet keys an organization may have.
+        wallet_keys_max: u32 = 5000, within 0..=10_000_000;
+        /// Seconds for which an `Idempotency-Key` is remembered.
+        idempotency_window_seconds: u64 = 86_400, within 1..=31_536_000;
+        /// How often an operation starts again after losing against another write.
+        contest_attempts_max: u32 = 8, within 1..=1000;
+        /// Milliseconds between looks at a transaction that is under way.
+        poll_interval_ms: u64 = 1000, within 10..=600_000;
+        /// Milliseconds before another attempt when the HSM or a node is away.
+        unavailable_pause_ms: u64 = 2000, within 10..=600_000;
+        /// Milliseconds before another look at a signed transaction whose stored evidence does not hold.
+        evidence_pause_ms: u64 = 60_000, within 10..=86_400_000;
+    }
+}
+
+impl Limits {
+    pub fn domain_limits(&self) -> ports::Limits {
+        ports::Limits {
+            wallet_keys_max: self.wallet_keys_max,
+            idempotency_window: Duration::from_secs(self.idempotency_window_seconds),
+            contest_attempts_max: self.contest_attempts_max,
+            poll_interval: Duration::from_millis(self.poll_interval_ms),
+            unavailable_pause: Duration::from_millis(self.unavailable_pause_ms),
+            evidence_pause: Duration::from_millis(self.evidence_pause_ms),
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! `[plugins]`, and the plugin host's configuration made of it.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use plugin_host::{CacheConfig, CacheKey, CompileCommand, CompileConfig, HostConfig, Limits, ScheduleConfig};
+
+use super::section::section;
+
+section! {
+    /// The sandbox of plugins. Raising a limit weakens what the sandbox promises.
+    pub struct Plugins = "plugins" {
+        /// Directory of compiled components, private to the gateway. Without it, `plugin-cache` in `core.data_dir`.
+        cache_dir: Option<PathBuf> = None, like "\"/var/cache/countersign/plugins\"";
+        /// Threads that run plugins. Without it, twice the number of cores, at least 4.
+        threads: Option<usize> = None, within 1..=1024, like "4";
+        /// Evaluations of one plugin that run at once. Without it, half of the threads.
+        running_per_plugin_max: Option<usize> = None, within 1..=1024, like "2";
+        /// Evaluations of one plugin that wait; more are denied.
+        waiting_per_plugin_max: usize = 1024, within 1..=1_000_000;
+        /// Evaluations that wait, all plugins together.
+        waiting_total_max: usize = 8192, within 1..=1_000_000;
+        /// Milliseconds for an evaluation, waiting included; then it is denied.
+        deadline_ms: u64 = 500, within 1..=60_000;
+        /// Milliseconds between looks at the deadline.
+        tick_ms: u64 = 5, within 1..=1000;
+        /// Bytes of linear memory, all instances of an evaluation together.
+        memory_bytes_max: usize = 16 << 20, within 65_536..=1 << 30;
+        /// Elements of one table.
+        table_elements_max: usize = 20_000, within 1..=10_000_000;
+        /// Core instances, and tables, of one component.
+        instances_max: usize = 10, within 1..=1000;
+        /// Linear memories of one component.
+        memories_max: usize = 2, within 1..=100;
+        /// Bytes of native stack.
+        stack_bytes_max: usize = 512 << 10, within 65_536..=16 << 20;
+        /// Bytes lifted from the plugin in one host call, and in its answer.
+        transfer_bytes_max: usize = 1 << 20, within 1024..=64 << 20;
+        /// Lines logged by one evaluation.
+        log_lines_max: usize = 100, within 1..=100_000;
+        /// Bytes logged by one evaluation.
+        log_bytes_max: usize = 16 << 10, within 1..=16 << 20;
+        /// Bytes of one log line; the rest is cut off.
+        log_line_bytes_max: usize = 1 << 10, within 1..=1 << 20;
+        /// Bytes of a plugin's settings.
+        settings_bytes_max: usize = 64 << 10, within 2..=16 << 20;
+        /// Keys of its state that one evaluation may read, and that it may write.
+        state_keys_max: usize = 64, within 1..=10_000;
+        /// Bytes of one key of the state.
+        state_key_bytes_max: usize = 256, within 1..=65_536;
+        /// Bytes of one value of the state.
+        state_value_bytes_max: usize = 16 << 10, within 1..=16 << 20;
+        /// Bytes of an analysis and of a failure's detail; the rest is cut off.
+        analysis_bytes_max: usize = 4 << 10, within 1..=1 << 20;
+        /// Entries of a verdict's evidence.
+        evidence_entries_max: usize = 32, within 1..=10_000;
+        /// Bytes of one name, value or role in a verdict; the rest is cut off.
+        evidence_bytes_max: usize = 512, within 1..=65_536;
+        /// Roles in a demand for approvals, and problems reported about settings.
+        list_entries_max: usize = 32, within 1..=10_000;
+        /// Bytes of the settings schema in a description.
+        schema_bytes_max: usize = 64 << 10, within 2..=16 << 20;
+        /// Bytes of a component accepted for compiling.
+        component_bytes_max: usize = 32 << 20, within 1024..=1 << 30;
+        /// Bytes of compiled code accepted from the compiler.
+        artifact_bytes_max: usize = 256 << 20, within 1024..=4 << 30;
+        /// Bytes of address space of the compiler.
+        compile_memory_bytes_max: u64 = 2 << 30, within 256 << 20..=64 << 30;
+        /// Seconds of processor time of the compiler.
+        compile_cpu_seconds_max: u64 = 60, within 1..=3600;
+        /// Milliseconds for one compilation.
+        compile_timeout_ms: u64 = 90_000, within 1..=3_600_000;
+        /// Compilations at once.
+        compile_concurrent_max: usize = 1, within 1..=64;
+    }
+}
+
+impl Plugins {
+    /// `command` starts a compiler; `data_dir` holds the cache where it has no path of its own.
+    pub fn host_config(&self, command: CompileCommand, cache_key: CacheKey, data_dir: &Path) -> HostConfig {
+        let directory = self.cache_dir.clone().unwrap_or_else(|| data_dir.join("plugin-cache"));
+        HostConfig {
+            limits: self.limits(),
+            schedule: self.schedule(),
+            compile: CompileConfig {
+                command,
+                component_bytes: self.component_bytes_max,
+                artifact_bytes: self.artifact_bytes_max,
+                memory_bytes: self.compile_memory_bytes_max,
+                cpu_seconds: self.compile_cpu_seconds_max,
+                timeout: Duration::from_millis(self.compile_timeout_ms),
+                concurrent: self.compile_concurrent_max,
+            },
+            cache: CacheConfig { directory, key: cache_key },
+        }
+    }
+
+    fn limits(&self) -> Limits {
+        Limits {
+            memory_bytes: self.memory_bytes_max,
+            table_elements: self.table_elements_max,
+            instances: self.instances_max,
+            memories: self.memories_max,
+            stack_bytes: self.stack_bytes_max,
+            transfer_bytes: self.transfer_bytes_max,
+            log_lines: self.log_lines_max,
+            log_bytes: self.log_bytes_max,
+            log_line_bytes: self.log_line_bytes_max,
+            settings_bytes: self.settings_bytes_max,
+            state_keys: self.state_keys_max,
+            state_key_bytes: self.state_key_bytes_max,
+            state_value_bytes: self.state_value_bytes_max,
+            analysis_bytes: self.analysis_bytes_max,
+            evidence_entries: self.evidence_entries_max,
+            evidence_bytes: self.evidence_bytes_max,
+            list_entries: self.list_entries_max,
+            schema_bytes: self.schema_bytes_max,
+        }
+    }
+
+    fn schedule(&self) -> ScheduleConfig {
+        let defaults = ScheduleConfig::default();
+        let threads = self.threads.unwrap_or(defaults.threads);
+        ScheduleConfig {
+            threads,
+            running_per_plugin: self.running_per_plugin_max.unwrap_or((threads / 2).max(1)),
+            waiting_per_plugin: self.waiting_per_plugin_max,
+            waiting_total: self.waiting_total_max,
+            deadline: Duration::from_millis(self.deadline_ms),
+            tick: Duration::from_millis(self.tick_ms),
+        }
+    }
+}
