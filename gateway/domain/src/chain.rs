@@ -71,7 +71,15 @@ pub struct SignedPayload {
 pub struct DecodedCall {
     /// `transfer(address,uint256)` and the like.
     pub function: String,
-    pub arguments: Vec<(String, String)>,
+    pub arguments: Vec<DecodedArgument>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DecodedArgument {
+    pub name: String,
+    /// `address`, `uint256` and the like.
+    pub kind: String,
+    pub value: String,
 }
 
 #[derive(Debug, thiserror::Error)]

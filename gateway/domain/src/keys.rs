@@ -14,7 +14,7 @@ use crate::{
 
 mod generate;
 
-pub use generate::{GenerateWalletKey, generate_wallet_key, retire_key};
+pub use generate::{GenerateKey, generate_key, retire_key};
 
 /// A key pair or secret key of the token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,7 +23,7 @@ pub struct KeyRecord {
     pub organization: OrganizationId,
     /// Which token holds the key; a token holds a few thousand.
     pub token_id: String,
-    /// CKA_ID, decided and stored before the token was asked to generate.
+    /// `CKA_ID`, decided and stored before the token was asked to generate.
     pub cka_id: [u8; 16],
     pub algorithm: KeyAlgorithm,
     pub purpose: KeyPurpose,
@@ -70,7 +70,7 @@ pub enum KeyPurpose {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum KeyState {
-    /// The CKA_ID is reserved; the token may or may not hold the pair.
+    /// The `CKA_ID` is reserved; the token may or may not hold the pair.
     Generating,
     Active,
     /// Signs nothing any more; reversible until destroyed.

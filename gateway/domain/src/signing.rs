@@ -36,12 +36,20 @@ pub(crate) enum Signing {
     Contested,
 }
 
-/// A permit and everything stored with it.
+/// What a permit is made of.
+struct Draft<'a> {
+    approved: Approved,
+    /// The permit row for the same digest, left by a process that died before it signed.
+    earlier: Option<&'a Sealed<PermitRecord>>,
+    attempt: Attempt,
+    is_new: bool,
+    fresh: Vec<Sealed<Evaluation>>,
+}
+
+/// What was stored with a permit.
 struct Prepared {
     transaction: Sealed<Transaction>,
     attempt: Sealed<Attempt>,
-    permit: SigningPermit,
-    key: Sealed<KeyRecord>,
 }
 
 /// Signs an approved transaction, or its replacement when `replaces` names the attempt to outbid.
@@ -62,10 +70,11 @@ pub(crate) async fn sign(
         Decision::Denied(denial) if replaces.is_none() => {
             return end(ctx, services, transaction, &attempts, State::rejected(&denial), fresh).await;
         }
-        // A signature exists already and may still execute: nothing is rejected, and nothing more is signed.
-        Decision::Denied(_) => return Ok(Signing::Later(services.limits.unavailable_pause)),
-        // What was satisfied no longer is: an approver or a key was revoked, or the policy was raised.
-        Decision::Pending(_) | Decision::Unheard(_) => return Ok(Signing::Later(services.limits.unavailable_pause)),
+        // Denied with a signature out: it may still execute, so nothing is rejected and nothing more is signed.
+        // Pending: what was satisfied no longer is, since somebody was revoked or the policy was raised.
+        Decision::Denied(_) | Decision::Pending(_) | Decision::Unheard(_) => {
+            return Ok(Signing::Later(services.limits.unavailable_pause));
+        }
     };
     let Some(key) = usable_key(services, transaction).await? else {
         return Ok(Signing::Later(services.limits.unavailable_pause));
@@ -87,9 +96,9 @@ pub(crate) async fn sign(
     };
     let earlier = permits.iter().find(|permit| permit.digest == attempt.digest && permit.key == attempt.key);
     let is_new = unsigned.is_none();
-    let prepared = prepare(ctx, services, chain, transaction, (&approved, earlier), (attempt, is_new), (key, fresh)).await?;
-    match prepared {
-        Some(prepared) => release(ctx, services, chain, prepared).await,
+    let draft = Draft { approved, earlier, attempt, is_new, fresh };
+    match prepare(ctx, services, chain, transaction, draft).await? {
+        Some((prepared, permit)) => release(ctx, services, chain, prepared, (permit, key)).await,
         None => Ok(Signing::Contested),
     }
 }
@@ -187,13 +196,12 @@ async fn prepare(
     services: &Services,
     chain: &Chain,
     transaction: &Sealed<Transaction>,
-    (approved, earlier): (&Approved, Option<&Sealed<PermitRecord>>),
-    (attempt, is_new): (Attempt, bool),
-    (key, fresh): (Sealed<KeyRecord>, Vec<Sealed<Evaluation>>),
-) -> Result<Option<Prepared>> {
+    draft: Draft<'_>,
+) -> Result<Option<(Prepared, SigningPermit)>> {
+    let Draft { approved, earlier, attempt, is_new, fresh } = draft;
     let next = transaction.moved_to(transaction.state.clone(), ctx.now);
     let id = PermitId::generate(ctx.now, services.entropy.as_ref());
-    let permit = issue_permit(approved, &next, &attempt, chain.codec.as_ref(), id, ctx.now);
+    let permit = issue_permit(&approved, &next, &attempt, chain.codec.as_ref(), id, ctx.now);
     let permit = permit.map_err(Error::inconsistency)?;
     let permit = match earlier {
         Some(previous) => permit.renewing(previous),
@@ -215,15 +223,21 @@ async fn prepare(
     }
     changes = changes.write(if earlier.is_some() { Write::RenewPermit(record) } else { Write::InsertPermit(record) });
     match services.store.commit(changes).await {
-        Ok(()) => Ok(Some(Prepared { transaction: next, attempt, permit, key })),
+        Ok(()) => Ok(Some((Prepared { transaction: next, attempt }, permit))),
         Err(CommitError::Conflict(Contested::Version | Contested::Permit | Contested::Nonce)) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }
 
 /// Uses the stored permit: signs, checks that the bytes are signed by the intent's address, stores.
-async fn release(ctx: &OpCtx, services: &Services, chain: &Chain, prepared: Prepared) -> Result<Signing> {
-    let Prepared { transaction, attempt, permit, key } = prepared;
+async fn release(
+    ctx: &OpCtx,
+    services: &Services,
+    chain: &Chain,
+    prepared: Prepared,
+    (permit, key): (SigningPermit, Sealed<KeyRecord>),
+) -> Result<Signing> {
+    let Prepared { transaction, attempt } = prepared;
     let signature = match services.signer.sign(&permit, &key).await {
         Ok(signature) => signature,
         Err(Error::Unavailable { retry_after, cause, .. }) => {

@@ -3,7 +3,7 @@
 use alloy_primitives::{Address, B256};
 use gateway_domain::{
     chain::{
-        ApprovalText, ChainId, DecodedCall, GasFee, PayloadCodec, PayloadInvalid, Pricing, Projection,
+        ApprovalText, ChainId, DecodedArgument, DecodedCall, GasFee, PayloadCodec, PayloadInvalid, Pricing, Projection,
         SignedPayload, SigningPayload,
     },
     transactions::{Intent, Kind},
@@ -75,11 +75,13 @@ impl PayloadCodec for EvmCodec {
 
     fn decode_call(&self, data: &[u8]) -> Option<DecodedCall> {
         let call = calldata::decode(data).ok().flatten()?;
-        let argument = |argument: calldata::Argument| (argument.name.to_owned(), argument.value);
-        Some(DecodedCall {
-            function: call.signature.to_owned(),
-            arguments: call.arguments.into_iter().map(argument).collect(),
-        })
+        let kinds = parameter_kinds(call.signature);
+        let arguments = call.arguments.into_iter().zip(kinds).map(|(argument, kind)| DecodedArgument {
+            name: argument.name.to_owned(),
+            kind: kind.to_owned(),
+            value: argument.value,
+        });
+        Some(DecodedCall { function: call.signature.to_owned(), arguments: arguments.collect() })
     }
 
     fn recover_approval(&self, approval: &ApprovalText, signature: &[u8]) -> Result<Address, PayloadInvalid> {
@@ -88,6 +90,12 @@ impl PayloadCodec for EvmCodec {
         let signature = Signature::from_bytes(bytes).map_err(invalid)?;
         signature.recover(approval_digest(approval)).map_err(invalid)
     }
+}
+
+/// The types in a signature such as `approve(address,uint256)`; none of the known ones nests a tuple.
+fn parameter_kinds(signature: &str) -> impl Iterator<Item = &str> {
+    let list = signature.split_once('(').map_or("", |(_, rest)| rest.trim_end_matches(')'));
+    list.split(',')
 }
 
 /// The digest that a wallet signs for an EIP-712 `Approval`.

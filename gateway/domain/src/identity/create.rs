@@ -12,7 +12,7 @@ use crate::{
     error::{Error, Result},
     identity::{Escrow, Principal, PrincipalKind, User},
     ids::{OrganizationId, PrincipalId},
-    keys::{GenerateWalletKey, KeyAlgorithm, generate_wallet_key},
+    keys::{GenerateKey, KeyAlgorithm, KeyPurpose, generate_key},
     ports::Services,
     sealed::Sealed,
     settings::Settings,
@@ -38,17 +38,17 @@ pub async fn create_user(ctx: &OpCtx, services: &Services, request: CreateUser) 
         return Err(Error::Conflict("a user with this ethereumAddress exists"));
     }
     let id = PrincipalId::generate(ctx.now, services.entropy.as_ref());
-    let escrow = match request.escrow_address {
-        Some(address) => Escrow::Foreign { address },
-        None => {
-            let wanted = GenerateWalletKey {
-                algorithm: KeyAlgorithm::Secp256k1,
-                kinds: BTreeSet::from([Kind::Transaction]),
-            };
-            let key = generate_wallet_key(ctx, services, wanted).await?;
-            let address = key.address.ok_or_else(|| Error::inconsistency("a secp256k1 key without an address"))?;
-            Escrow::Hsm { key: key.id, address }
-        }
+    let escrow = if let Some(address) = request.escrow_address {
+        Escrow::Foreign { address }
+    } else {
+        let wanted = GenerateKey {
+            algorithm: KeyAlgorithm::Secp256k1,
+            purpose: KeyPurpose::Wallet,
+            kinds: BTreeSet::from([Kind::Transaction]),
+        };
+        let key = generate_key(ctx, services, wanted).await?;
+        let address = key.address.ok_or_else(|| Error::inconsistency("a secp256k1 key without an address"))?;
+        Escrow::Hsm { key: key.id, address }
     };
     let user = User {
         id,

@@ -1,4 +1,4 @@
-//! Making and retiring wallet keys.
+//! Making and retiring key pairs.
 
 use std::collections::BTreeSet;
 
@@ -18,18 +18,22 @@ use crate::{
 };
 
 #[derive(Clone, Debug)]
-pub struct GenerateWalletKey {
+pub struct GenerateKey {
     pub algorithm: KeyAlgorithm,
+    pub purpose: KeyPurpose,
+    /// What a wallet key may sign; empty for other purposes.
     pub kinds: BTreeSet<Kind>,
 }
 
-/// Reserves a CKA_ID, lets the token generate the pair, and returns the record once the key is durable and has
-/// signed a canary. A crash in between leaves a record in state `generating`, which is finished by its CKA_ID.
-pub async fn generate_wallet_key(ctx: &OpCtx, services: &Services, wanted: GenerateWalletKey) -> Result<KeyRecord> {
+/// Reserves a `CKA_ID`, lets the token generate the pair, and returns the record once the key is durable and has
+/// signed a canary. A crash in between leaves a record in state `generating`, which is finished by its `CKA_ID`.
+pub async fn generate_key(ctx: &OpCtx, services: &Services, wanted: GenerateKey) -> Result<KeyRecord> {
     if !services.vault.supports(wanted.algorithm) {
         return Err(Error::invalid("the token does not support this key algorithm"));
     }
-    enforce_quota(ctx, services).await?;
+    if wanted.purpose == KeyPurpose::Wallet {
+        enforce_quota(ctx, services).await?;
+    }
     let id = KeyId::generate(ctx.now, services.entropy.as_ref());
     let reserved = KeyRecord {
         id,
@@ -37,7 +41,7 @@ pub async fn generate_wallet_key(ctx: &OpCtx, services: &Services, wanted: Gener
         token_id: services.vault.token_id().to_owned(),
         cka_id: draw(services.entropy.as_ref()),
         algorithm: wanted.algorithm,
-        purpose: KeyPurpose::Wallet,
+        purpose: wanted.purpose,
         kinds: wanted.kinds,
         public_key: None,
         address: None,
@@ -70,7 +74,7 @@ pub async fn generate_wallet_key(ctx: &OpCtx, services: &Services, wanted: Gener
 async fn enforce_quota(ctx: &OpCtx, services: &Services) -> Result<()> {
     let limit = services.limits.wallet_keys_max;
     if services.store.wallet_key_count(ctx.organization).await? >= u64::from(limit) {
-        let retry_after = std::time::Duration::from_secs(3600);
+        let retry_after = std::time::Duration::from_hours(1);
         return Err(Error::Exhausted { what: "the organization's quota of wallet keys is used up", retry_after });
     }
     Ok(())

@@ -239,8 +239,10 @@ fn outcome_of<'a>(binding: &Binding, evaluation: &'a Evaluation) -> Result<&'a O
     }
 }
 
+/// An authority that demands approvals besides its own approves as well.
 pub(super) fn is_authority_approval(binding: &Binding, outcome: &Outcome) -> bool {
-    matches!(binding.power, Power::Authority(_)) && outcome.verdict == Verdict::Approve
+    matches!(binding.power, Power::Authority(_))
+        && matches!(outcome.verdict, Verdict::Approve | Verdict::NeedApprovals(_))
 }
 
 pub(super) fn denied(reason: DenialReason, detail: impl Into<String>) -> Denial {

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// How long after the decision a digest may be signed.
-pub const PERMIT_LIFETIME: Duration = Duration::from_secs(60);
+pub const PERMIT_LIFETIME: Duration = Duration::from_mins(1);
 
 /// The stored fact that a digest may be signed. Reading one back gives no authority: recovery decides again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -105,7 +105,7 @@ impl Tally {
             Self { approvals: BTreeMap::new(), authorities: BTreeMap::new(), rejections: BTreeSet::new() };
         for (binding, outcome) in heard {
             if let Power::Authority(role) = &binding.power
-                && outcome.verdict == Verdict::Approve
+                && is_authority_approval(binding, outcome)
             {
                 *tally.authorities.entry(role.clone()).or_default() += 1;
             }

@@ -95,32 +95,32 @@ async fn standing(
         return Ok(Standing::default());
     }
     let organization = transaction.organization;
-    let mut standing = Standing::default();
-    let voters: Vec<_> = votes.iter().map(|vote| vote.principal).collect();
-    for principal in services.store.principals(organization, &voters).await? {
+    let mut found = Standing::default();
+    let principals: Vec<_> = votes.iter().map(|vote| vote.principal).collect();
+    for principal in services.store.principals(organization, &principals).await? {
         if principal.active {
-            standing.active_principals.insert(principal.id);
+            found.active_principals.insert(principal.id);
         }
     }
     let credentials: Vec<_> = votes.iter().filter_map(|vote| vote.evidence.credential()).collect();
     if !credentials.is_empty() {
         for key in services.store.api_keys(organization, &credentials).await? {
             if let (true, Some(role)) = (key.is_active(now), key.label.role()) {
-                standing.active_credentials.insert(key.id, (key.principal, role));
+                found.active_credentials.insert(key.id, (key.principal, role));
             }
         }
     }
     if votes.iter().any(|vote| vote.evidence.credential().is_none())
         && let Some(owner) = services.store.user(organization, transaction.owner).await?
     {
-        standing.wallets.insert(owner.id, owner.ethereum_address);
+        found.wallets.insert(owner.id, owner.ethereum_address);
     }
     for vote in votes {
-        if signature_stands(services, transaction, vote, &standing.wallets) {
-            standing.verified_votes.insert(vote.id);
+        if signature_stands(services, transaction, vote, &found.wallets) {
+            found.verified_votes.insert(vote.id);
         }
     }
-    Ok(standing)
+    Ok(found)
 }
 
 fn signature_stands(
