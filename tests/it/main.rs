@@ -14,4 +14,5 @@ mod routes;
 mod secrets;
 mod stand;
 mod tamper;
+mod telemetry;
 mod tidy;

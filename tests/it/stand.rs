@@ -25,19 +25,24 @@ pub(crate) struct Stand {
 
 impl Stand {
     pub(crate) async fn on_sqlite() -> Result<Stand> {
-        Stand::new(None).await
+        Stand::new(None, "").await
     }
 
     pub(crate) async fn on_postgres() -> Result<Stand> {
-        Stand::new(Some(Postgres::create().await?)).await
+        Stand::new(Some(Postgres::create().await?), "").await
     }
 
-    async fn new(database: Option<Postgres>) -> Result<Stand> {
+    /// On SQLite, with further sections of the configuration file.
+    pub(crate) async fn with_configuration(more: &str) -> Result<Stand> {
+        Stand::new(None, more).await
+    }
+
+    async fn new(database: Option<Postgres>, more: &str) -> Result<Stand> {
         let anvil = Anvil::start(CHAIN_ID).await?;
         let node = LyingNode::start(anvil.node().url()).await?;
         let chain = Chain { id: CHAIN_ID, rpc_url: node.url(), confirmations: 1 };
-        let installation =
-            Installation::new(&configuration::render(&[chain], database.as_ref().map(Postgres::url)))?;
+        let configuration = configuration::render(&[chain], database.as_ref().map(Postgres::url));
+        let installation = Installation::new(&format!("{configuration}\n{more}"))?;
         Ok(Stand { anvil, node, installation, wallet: Wallet::random(), _database: database })
     }
 

@@ -15,5 +15,6 @@ pub mod main_job;
 pub mod node;
 pub mod postgres;
 pub mod process;
+pub mod trace_receiver;
 pub mod wait;
 pub mod wallet;

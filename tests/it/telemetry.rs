@@ -1,0 +1,53 @@
+//! Traces reach a receiver, metrics and the access log tell what happened.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use countersign_tests::client::Credential;
+use countersign_tests::trace_receiver::TraceReceiver;
+use countersign_tests::wait;
+
+use crate::stand::{Stand, request_hash};
+
+const EXPORT_DEADLINE: Duration = Duration::from_secs(20);
+
+#[tokio::test]
+async fn a_signed_transaction_is_traced_counted_and_logged() -> Result<()> {
+    let receiver = TraceReceiver::start().await?;
+    let telemetry = format!("[telemetry]\notlp_endpoint = \"{}\"\n", receiver.endpoint());
+    let stand = Stand::with_configuration(&telemetry).await?;
+    let gateway = stand.installation.start().await?;
+    let escrow = stand.user(&gateway).await?;
+    let (_, proposed) = stand.pending(&gateway, escrow).await?;
+    let (job, hash) = (stand.job(&gateway), request_hash(&proposed));
+    job.approve_as_agent(hash).await?.expect(201)?;
+    job.approve_as_user(hash).await?.expect(201)?;
+    assert_eq!(job.final_transaction(hash).await?["status"], "EXECUTED");
+
+    let metrics = gateway.operator().get("/metrics", Credential::Nobody).await?.body;
+    for word in ["orion", "sign"] {
+        assert!(metrics.contains(word), "no metric speaks of `{word}`:\n{metrics}");
+    }
+    // The route's template, never the values in it.
+    let route = "/transactions/{requestHash}/approvals";
+    assert!(gateway.output().contains(route), "no access line:\n{}", gateway.output());
+    assert!(!gateway.output().contains(&format!("/transactions/{hash}/approvals")));
+
+    wait::until("the traces", EXPORT_DEADLINE, async || {
+        let all = ["countersign", route, "hsm", "orion"].iter().all(|text| receiver.has_seen(text));
+        Ok(all.then_some(()))
+    })
+    .await?;
+    assert!(!receiver.has_seen(gateway.bootstrap.agent_api_key.rsplit('_').next().unwrap()));
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_absent_receiver_harms_nobody() -> Result<()> {
+    let stand =
+        Stand::with_configuration("[telemetry]\notlp_endpoint = \"http://127.0.0.1:1/v1/traces\"\n").await?;
+    let gateway = stand.installation.start().await?;
+    stand.user(&gateway).await?;
+    assert!(gateway.stop().await?.success());
+    Ok(())
+}
