@@ -34,7 +34,7 @@ impl HostConfig {
 /// Bounds of one evaluation.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Linear memory of all instances together.
+    /// Linear memory of all instances together; at most 256 MiB.
     pub memory_bytes: usize,
     /// Elements of one table.
     pub table_elements: usize,
@@ -54,7 +54,7 @@ pub struct Limits {
     pub log_line_bytes: usize,
     /// Settings handed to the guest.
     pub settings_bytes: usize,
-    /// Keys read from the state, and keys written, each.
+    /// Different keys of the state that are touched.
     pub state_keys: usize,
     pub state_key_bytes: usize,
     pub state_value_bytes: usize,

@@ -5,8 +5,9 @@ use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAlloc
 use crate::config::{Limits, ScheduleConfig};
 
 const MEBIBYTE: usize = 1024 * 1024;
-/// Address space reserved behind each memory, so that guests need no bounds checks.
-const RESERVATION_BYTES: u64 = 64 * MEBIBYTE as u64;
+/// Address space reserved behind each memory, so that guests need no bounds checks: the most that a
+/// configuration can allow.
+pub(crate) const MEMORY_BYTES_MAX: usize = 256 * MEBIBYTE;
 const GUARD_BYTES: u64 = 32 * MEBIBYTE as u64;
 /// Memory that a slot keeps between evaluations: covers a Rust guest with the SDK's arena.
 const RESIDENT_BYTES: usize = 512 * 1024;
@@ -19,7 +20,7 @@ fn code_config() -> Config {
         .epoch_interruption(true)
         .cranelift_nan_canonicalization(true)
         .relaxed_simd_deterministic(true)
-        .memory_reservation(RESERVATION_BYTES)
+        .memory_reservation(MEMORY_BYTES_MAX as u64)
         .memory_guard_size(GUARD_BYTES)
         .memory_init_cow(true);
     config
@@ -43,7 +44,7 @@ pub(crate) fn running(limits: &Limits, schedule: &ScheduleConfig) -> wasmtime::R
         .max_memories_per_component(count(limits.memories))
         .max_tables_per_component(instances)
         .max_tables_per_module(instances)
-        .max_memory_size(limits.memory_bytes.min(64 * MEBIBYTE))
+        .max_memory_size(limits.memory_bytes)
         .table_elements(limits.table_elements)
         .linear_memory_keep_resident(RESIDENT_BYTES)
         .table_keep_resident(16 * 1024)

@@ -43,7 +43,7 @@ pub(crate) fn validate_settings(
     let mut store = Sandbox::new(Arc::clone(limits), unbound()).into_store(plugin.engine(), deadline);
     let problems = plugin.contract().validate_settings(&mut store, settings);
     let problems = problems.map_err(|error| failure(classify::stop(&error, store.data())))?;
-    answer::settings_problems(problems, limits).map_err(failure)
+    answer::settings_problems(&problems, limits).map_err(failure)
 }
 
 /// Judges one transaction. `started` is when the caller asked.

@@ -20,7 +20,7 @@ pub enum FailureCode {
     MemoryLimit,
     /// The guest asked for more table elements than it may have.
     TableLimit,
-    /// The component holds more instances, memories or tables than it may.
+    /// The component holds more instances, memories or tables than it may, or larger ones.
     InstanceLimit,
     /// The guest recursed past its native stack.
     StackOverflow,

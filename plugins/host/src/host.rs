@@ -34,6 +34,10 @@ struct Inner {
 impl PluginHost {
     /// Opens the cache and starts the threads.
     pub fn start(config: &HostConfig) -> Result<Self, EvaluationFailure> {
+        if config.limits.memory_bytes > engine::MEMORY_BYTES_MAX {
+            let detail = format!("`memory_bytes` must be at most {}", engine::MEMORY_BYTES_MAX);
+            return Err(EvaluationFailure::new(FailureCode::HostError, detail));
+        }
         let engine = engine::running(&config.limits, &config.schedule)
             .map_err(|error| EvaluationFailure::new(FailureCode::HostError, format!("{error:#}")))?;
         let activity = Activity::new();

@@ -192,8 +192,9 @@ impl Workshop {
         // MAC was verified over this same buffer; nothing that a plugin's author supplies gets here.
         #[expect(unsafe_code, reason = "wasmtime loads native code only so")]
         let component = unsafe { Component::deserialize(&self.engine, artifact) };
-        let component = component
-            .map_err(|error| EvaluationFailure::new(FailureCode::CompileFailed, format!("{error:#}")))?;
+        // The code is ours and fits this engine, so what remains to refuse are the limits of its pool.
+        let beyond_pool = |error| EvaluationFailure::new(FailureCode::InstanceLimit, format!("{error:#}"));
+        let component = component.map_err(beyond_pool)?;
         let required = imports::check(&self.engine, &component)?;
         let contract = Contract::resolve(&self.linker, &component)?;
         let engine = self.engine.clone();

@@ -1,7 +1,7 @@
 //! Write a Countersign policy plugin: implement [`Plugin`], name the type in [`plugin!`], build a
 //! `cdylib` for `wasm32-unknown-unknown`.
 //!
-//! ```ignore
+//! ```
 //! use countersign_plugin::{Claimed, Description, Outcome, Plugin, SettingsProblem, Verified, plugin};
 //!
 //! struct Quiet;
@@ -62,6 +62,7 @@ pub mod bindings {
     wit_bindgen::generate!({
         path: "../../wit/0.1",
         world: "plugin",
+        additional_derives: [PartialEq, Eq],
         pub_export_macro: true,
         export_macro_name: "export_plugin",
         default_bindings_module: "countersign_plugin::bindings",
@@ -146,5 +147,9 @@ macro_rules! plugin {
             type Export = $crate::Export<$plugin>;
             $crate::bindings::export_plugin!(Export with_types_in $crate::bindings);
         }
+
+        // Native builds, for unit tests, export nothing but check the implementation all the same.
+        #[cfg(not(target_family = "wasm"))]
+        const _: fn() -> $crate::Description = <$plugin as $crate::Plugin>::describe;
     };
 }

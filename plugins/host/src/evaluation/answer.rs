@@ -64,7 +64,7 @@ pub(super) fn description(description: Description, limits: &Limits) -> Result<D
 }
 
 pub(super) fn settings_problems(
-    problems: Vec<SettingsProblem>,
+    problems: &[SettingsProblem],
     limits: &Limits,
 ) -> Result<Vec<SettingsProblem>, Stop> {
     require_entries("problems with the settings", problems.len(), limits.list_entries)?;

@@ -1,5 +1,14 @@
 //! The sandbox, driven through the public interface with real components. `deploy/guests` builds those
 //! that are written in Rust.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod cache;
+mod compile;
 mod guests;
+mod hostile;
+mod imports;
 mod orion;
+mod record;
+mod schedule;
+mod state;

@@ -1,0 +1,114 @@
+//! Only components are compiled, in a child that cannot take more than it is given.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use plugin_host::{CompileCommand, ComponentSource, Digest, FailureCode, HostConfig};
+
+use crate::guests::{TestHost, component, source};
+
+async fn refusal(component: ComponentSource, change: impl FnOnce(&mut HostConfig)) -> (FailureCode, String) {
+    let failure = TestHost::with(change).host.prepare(component).await.unwrap_err();
+    (failure.code, failure.detail)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bytes_that_differ_from_their_digest_are_refused() {
+    let mut bytes = component("hello").bytes.to_vec();
+    bytes[100] ^= 1;
+    let swapped = ComponentSource { bytes: bytes.into(), digest: component("hello").digest };
+    assert_eq!(refusal(swapped, |_| {}).await.0, FailureCode::DigestMismatch);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bytes_are_hashed_again_when_the_digest_is_known() {
+    let host = TestHost::start();
+    let prepared = host.prepare("hello").await;
+    let swapped = ComponentSource { bytes: Arc::from(*b"other"), digest: prepared.digest() };
+    assert_eq!(host.host.prepare(swapped).await.unwrap_err().code, FailureCode::DigestMismatch);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_a_component_does_not_compile() {
+    let truncated = component("hello").bytes[..2000].to_vec();
+    let module = wat::parse_str("(module)").unwrap();
+    for bytes in [b"not wasm".to_vec(), Vec::new(), truncated, module] {
+        let (code, detail) = refusal(source(bytes), |_| {}).await;
+        assert_eq!(code, FailureCode::CompileFailed, "{detail}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn precompiled_code_is_not_accepted_as_a_component() {
+    let host = TestHost::start();
+    host.prepare("hello").await;
+    let cached = std::fs::read_dir(&host.config.cache.directory).unwrap().next().unwrap().unwrap().path();
+    let native = std::fs::read(cached).unwrap().split_off(32);
+    assert!(native.starts_with(b"\x7fELF"));
+    assert_eq!(refusal(source(native), |_| {}).await.0, FailureCode::CompileFailed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn component_above_the_size_limit_is_refused() {
+    let (code, _) = refusal(component("hello"), |config| config.compile.component_bytes = 1000).await;
+    assert_eq!(code, FailureCode::ComponentTooLarge);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn child_out_of_memory_fails_alone() {
+    let (code, detail) = refusal(component("hello"), |config| config.compile.memory_bytes = 8 << 20).await;
+    assert_eq!(code, FailureCode::CompileFailed);
+    assert!(detail.contains("memory allocation") || detail.contains("signal"), "{detail}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn child_out_of_processor_time_is_ended() {
+    let (code, detail) = refusal(component("hello"), |config| config.compile.cpu_seconds = 0).await;
+    assert_eq!(code, FailureCode::CompileFailed);
+    assert!(detail.contains("signal"), "{detail}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn child_that_hangs_is_ended_at_its_time_out() {
+    let command =
+        CompileCommand { program: PathBuf::from("/bin/sleep"), arguments: vec![OsString::from("1000")] };
+    let (code, detail) = refusal(component("hello"), |config| {
+        config.compile.command = command;
+        config.compile.timeout = Duration::from_millis(50);
+    })
+    .await;
+    assert_eq!((code, detail.as_str()), (FailureCode::CompileFailed, "compiling took longer than 50ms"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn child_that_writes_without_end_is_refused() {
+    let command = CompileCommand { program: PathBuf::from("/usr/bin/yes"), arguments: Vec::new() };
+    let (code, _) = refusal(component("hello"), |config| config.compile.command = command).await;
+    assert_eq!(code, FailureCode::CompileFailed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn compiled_code_above_the_limit_is_refused() {
+    let (code, _) = refusal(component("hello"), |config| config.compile.artifact_bytes = 1000).await;
+    assert_eq!(code, FailureCode::CompileFailed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn component_of_too_many_instances_or_too_large_a_memory_is_refused() {
+    let many = format!("(component (core module $m) {})", "(core instance (instantiate $m))".repeat(11));
+    let large = "(component (core module $m (memory 300)) (core instance (instantiate $m)))";
+    for text in [many.as_str(), large] {
+        let (code, detail) = refusal(source(wat::parse_str(text).unwrap()), |_| {}).await;
+        assert_eq!(code, FailureCode::InstanceLimit, "{detail}");
+    }
+}
+
+#[test]
+fn digests_read_and_print_as_hexadecimal() {
+    let digest = Digest::of(b"");
+    assert_eq!(digest.to_string(), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+    assert_eq!(Digest::from_hex(&digest.to_string()), Some(digest));
+    assert_eq!(Digest::from_hex("e3b0"), None);
+}

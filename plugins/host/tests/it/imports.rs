@@ -1,0 +1,59 @@
+//! What a component may import and must export.
+
+use plugin_host::FailureCode;
+
+use crate::guests::{TestHost, source};
+
+async fn refusal(text: &str) -> (FailureCode, String) {
+    let component = source(wat::parse_str(text).unwrap());
+    let failure = TestHost::start().host.prepare(component).await.unwrap_err();
+    (failure.code, failure.detail)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wasi_is_refused_with_the_way_to_build_without_it() {
+    let text = r#"(component (import "wasi:cli/environment@0.2.0" (instance)))"#;
+    let (code, detail) = refusal(text).await;
+    assert_eq!(code, FailureCode::ForeignImport);
+    assert!(detail.starts_with("the component imports `wasi:cli/environment@0.2.0`: "), "{detail}");
+    for way in ["wasm32-unknown-unknown", "disableFeatures", "--stub-wasi"] {
+        assert!(detail.contains(way), "{detail}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn imports_of_other_packages_and_bare_functions_are_refused() {
+    for text in [
+        r#"(component (import "acme:tools/print@1.0.0" (instance)))"#,
+        r#"(component (import "print" (func)))"#,
+        r#"(component (import "countersign:policy-evil/log@0.1.0" (instance)))"#,
+    ] {
+        assert_eq!(refusal(text).await.0, FailureCode::ForeignImport, "{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn interface_of_ours_that_this_version_lacks_is_refused_by_name() {
+    let (code, detail) = refusal(r#"(component (import "countersign:policy/http@0.1.0" (instance)))"#).await;
+    assert_eq!(code, FailureCode::ForeignImport);
+    assert!(detail.contains("`countersign:policy/http@0.1.0`: this gateway does not offer"), "{detail}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn function_that_this_version_lacks_is_refused() {
+    let text = r#"(component (import "countersign:policy/clock@0.1.9" (instance (export "fresh" (func)))))"#;
+    let (code, detail) = refusal(text).await;
+    assert_eq!(code, FailureCode::UnsupportedContract);
+    assert!(detail.contains("`fresh`"), "{detail}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_version_of_the_contract_is_refused() {
+    let text = r#"(component (import "countersign:policy/clock@0.2.0" (instance (export "now" (func (result u64))))))"#;
+    assert_eq!(refusal(text).await.0, FailureCode::UnsupportedContract);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn component_that_exports_no_policy_is_refused() {
+    assert_eq!(refusal("(component)").await.0, FailureCode::UnsupportedContract);
+}

@@ -1,0 +1,53 @@
+//! A record repeats its evaluation.
+
+use std::sync::Arc;
+
+use plugin_host::{EvaluationRecord, EvaluationRequest, LogLevel, StateSnapshot};
+
+use crate::guests::{TestHost, request};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn record_that_went_through_json_repeats_the_evaluation() {
+    let host = TestHost::start();
+    let hostile = host.prepare("hostile").await;
+    let mut counting = request("count");
+    counting.verified.data = vec![0, 1, 0xff];
+    let first = host.host.evaluate(&hostile, counting).await.unwrap();
+    let json = serde_json::to_string(&first.record).unwrap();
+    let record: EvaluationRecord = serde_json::from_str(&json).unwrap();
+    assert_eq!(record, first.record);
+
+    let state = record.state_reads.into_iter().filter_map(|read| Some((read.key, read.value?)));
+    let repeated = EvaluationRequest {
+        verified: record.verified,
+        claimed: record.claimed,
+        settings: record.settings,
+        grants: record.grants,
+        state: Arc::new(StateSnapshot(state.collect())),
+        requested_at_ms: record.requested_at_ms,
+        deadline: None,
+    };
+    let second = host.host.evaluate(&hostile, repeated).await.unwrap();
+    assert_eq!((second.outcome, second.record), (first.outcome, first.record));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn log_lines_are_plain_and_cut() {
+    let host = TestHost::start();
+    let hostile = host.prepare("hostile").await;
+    let logs = host.host.evaluate(&hostile, request("log")).await.unwrap().record.logs;
+    assert_eq!((logs[0].level, logs[0].message.as_str()), (LogLevel::Info, "first[31m line"));
+    assert_eq!(logs[1].level, LogLevel::Warn);
+    assert!(logs[1].message.len() <= host.config.limits.log_line_bytes && logs[1].message.ends_with('…'));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failure_keeps_its_record() {
+    let host = TestHost::start();
+    let hostile = host.prepare("hostile").await;
+    let failure = host.host.evaluate(&hostile, request("panic")).await.unwrap_err();
+    let record = failure.record.unwrap();
+    assert_eq!(record.settings, "panic");
+    assert_eq!(record.logs[0].level, LogLevel::Error);
+    assert!(record.memory_peak_bytes > 0);
+}

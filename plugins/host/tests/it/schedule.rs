@@ -1,0 +1,160 @@
+//! Queues, threads and deadlines. Counts are asserted, never how fast a machine is.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use plugin_host::{
+    EvaluationRequest, FailureCode, PluginHost, PreparedPlugin, StatePort, StatePortError, Verdict,
+};
+use tokio::task::JoinSet;
+
+use crate::guests::{TestHost, request};
+
+/// State that holds every reader until the gate is opened (its sender dropped), counting them.
+struct Gate {
+    opened: std::sync::Mutex<mpsc::Receiver<()>>,
+    entered: tokio::sync::mpsc::UnboundedSender<()>,
+}
+
+impl StatePort for Gate {
+    fn read(&self, _key: &str) -> Result<Option<Vec<u8>>, StatePortError> {
+        // The test may have ended; then nobody counts.
+        let _ = self.entered.send(());
+        let _ = self.opened.lock().unwrap().recv();
+        Ok(None)
+    }
+}
+
+fn gate() -> (Arc<Gate>, tokio::sync::mpsc::UnboundedReceiver<()>, mpsc::Sender<()>) {
+    let (open, opened) = mpsc::channel();
+    let (entered, arrivals) = tokio::sync::mpsc::unbounded_channel();
+    (Arc::new(Gate { opened: opened.into(), entered }), arrivals, open)
+}
+
+fn held(gate: &Arc<Gate>) -> EvaluationRequest {
+    let state: Arc<dyn StatePort> = Arc::clone(gate) as _;
+    EvaluationRequest { state, ..request("count") }
+}
+
+async fn code_of(
+    host: PluginHost,
+    plugin: Arc<PreparedPlugin>,
+    request: EvaluationRequest,
+) -> Option<FailureCode> {
+    host.evaluate(&plugin, request).await.err().map(|failure| failure.code)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn thousand_evaluations_at_once_all_answer() {
+    let host = TestHost::start();
+    let hello = host.prepare("hello").await;
+    let mut evaluations = JoinSet::new();
+    for number in 0..1000 {
+        let (host, hello) = (host.host.clone(), Arc::clone(&hello));
+        let mut asked = request("{}");
+        asked.verified.transaction_id = number.to_string();
+        evaluations.spawn(async move { (number, host.evaluate(&hello, asked).await.unwrap()) });
+    }
+    let mut answered = 0;
+    while let Some(done) = evaluations.join_next().await {
+        let (number, evaluation) = done.unwrap();
+        assert_eq!(evaluation.outcome.verdict, Verdict::Abstain);
+        assert_eq!(evaluation.outcome.analysis, format!("Hello, transaction {number}."));
+        answered += 1;
+    }
+    assert_eq!(answered, 1000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn full_queue_refuses_its_own_plugin_at_once_and_no_other() {
+    let host = TestHost::with(|config| {
+        config.schedule.running_per_plugin = 1;
+        config.schedule.waiting_per_plugin = 2;
+    });
+    let (hostile, hello) = (host.prepare("hostile").await, host.prepare("hello").await);
+    let (gate, mut arrivals, open) = gate();
+    let mut waiting = JoinSet::new();
+    waiting.spawn(code_of(host.host.clone(), Arc::clone(&hostile), held(&gate)));
+    arrivals.recv().await.unwrap();
+    for _ in 0..3 {
+        waiting.spawn(code_of(host.host.clone(), Arc::clone(&hostile), held(&gate)));
+    }
+    // One runs, two wait, so exactly one of the three is refused, and first.
+    assert_eq!(waiting.join_next().await.unwrap().unwrap(), Some(FailureCode::QueueFull));
+    assert_eq!(code_of(host.host.clone(), hello, request("{}")).await, None);
+    drop(open);
+    assert_eq!(waiting.join_all().await, [None, None, None]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn plugin_that_hogs_its_threads_leaves_some_to_others() {
+    let host = TestHost::with(|config| {
+        config.schedule.threads = 4;
+        config.schedule.running_per_plugin = 2;
+    });
+    let (hostile, hello) = (host.prepare("hostile").await, host.prepare("hello").await);
+    let finished = Arc::new(AtomicUsize::new(0));
+    let mut loops = JoinSet::new();
+    for _ in 0..10 {
+        let (host, hostile, finished) = (host.host.clone(), Arc::clone(&hostile), Arc::clone(&finished));
+        loops.spawn(async move {
+            let code = code_of(host, hostile, request("endless loop")).await;
+            finished.fetch_add(1, Ordering::SeqCst);
+            code
+        });
+    }
+    for _ in 0..100 {
+        assert_eq!(code_of(host.host.clone(), Arc::clone(&hello), request("{}")).await, None);
+    }
+    // All hundred were served while the loops held their threads: none had reached its deadline.
+    assert_eq!(finished.load(Ordering::SeqCst), 0);
+    loops.abort_all();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deadline_includes_the_time_in_the_queue() {
+    let host = TestHost::with(|config| config.schedule.running_per_plugin = 1);
+    let hostile = host.prepare("hostile").await;
+    let (gate, mut arrivals, open) = gate();
+    let holding = tokio::spawn(code_of(host.host.clone(), Arc::clone(&hostile), held(&gate)));
+    arrivals.recv().await.unwrap();
+    let mut asked = request("behave");
+    asked.deadline = Some(Instant::now() + Duration::from_millis(20));
+    assert_eq!(code_of(host.host.clone(), hostile, asked).await, Some(FailureCode::Timeout));
+    assert!(!holding.is_finished());
+    drop(open);
+    assert_eq!(holding.await.unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn host_call_that_blocks_does_not_delay_the_answer() {
+    let host = TestHost::start();
+    let hostile = host.prepare("hostile").await;
+    let (gate, mut arrivals, open) = gate();
+    let mut asked = held(&gate);
+    asked.deadline = Some(Instant::now() + Duration::from_millis(200));
+    let failure = host.host.evaluate(&hostile, asked).await.unwrap_err();
+    assert_eq!(failure.code, FailureCode::Timeout);
+    assert_eq!(failure.detail, "no answer at the deadline");
+    arrivals.recv().await.unwrap();
+    drop(open);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn call_that_nobody_waits_for_is_not_run() {
+    let host = TestHost::with(|config| config.schedule.running_per_plugin = 1);
+    let hostile = host.prepare("hostile").await;
+    let (first, mut first_arrivals, open_first) = gate();
+    let holding = tokio::spawn(code_of(host.host.clone(), Arc::clone(&hostile), held(&first)));
+    first_arrivals.recv().await.unwrap();
+
+    let (second, mut second_arrivals, open_second) = gate();
+    let abandoned = host.host.evaluate(&hostile, held(&second));
+    assert!(tokio::time::timeout(Duration::ZERO, abandoned).await.is_err());
+    drop((second, open_second, open_first));
+    assert_eq!(holding.await.unwrap(), None);
+    // The abandoned call's turn has passed without a read: its sender is gone.
+    assert_eq!(second_arrivals.recv().await, None);
+}
