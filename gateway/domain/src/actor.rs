@@ -82,7 +82,9 @@ impl OpCtx {
     /// Whether the caller is a server key that holds `scope`; admin keys hold every server scope.
     pub fn has_scope(&self, scope: Scope) -> bool {
         match &self.actor {
-            Actor::ApiKey(key) => key.scopes.contains(&scope) || (scope.is_server() && key.scopes.contains(&Scope::Admin)),
+            Actor::ApiKey(key) => {
+                key.scopes.contains(&scope) || (scope.is_server() && key.scopes.contains(&Scope::Admin))
+            }
             Actor::Anonymous | Actor::Wallet(_) | Actor::Gateway | Actor::LocalOperator => false,
         }
     }

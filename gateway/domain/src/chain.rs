@@ -88,13 +88,23 @@ pub struct PayloadInvalid(pub String);
 
 /// Pure coding of a chain family's payloads.
 pub trait PayloadCodec: Send + Sync {
-    fn encode(&self, intent: &Intent, nonce: u64, pricing: &Pricing) -> Result<SigningPayload, PayloadInvalid>;
+    fn encode(
+        &self,
+        intent: &Intent,
+        nonce: u64,
+        pricing: &Pricing,
+    ) -> Result<SigningPayload, PayloadInvalid>;
 
     /// Reads signing bytes back; refuses anything that is not canonical.
     fn decode(&self, bytes: &[u8]) -> Result<Projection, PayloadInvalid>;
 
     /// Joins payload and signature, recovers the sender and refuses any but `from`.
-    fn assemble(&self, bytes: &[u8], signature: &[u8; 65], from: Address) -> Result<SignedPayload, PayloadInvalid>;
+    fn assemble(
+        &self,
+        bytes: &[u8],
+        signature: &[u8; 65],
+        from: Address,
+    ) -> Result<SignedPayload, PayloadInvalid>;
 
     /// The function a call's data names, where it is a known one.
     fn decode_call(&self, data: &[u8]) -> Option<DecodedCall>;
@@ -132,7 +142,12 @@ pub enum Inclusion {
     Unknown,
     /// In the node's pool.
     Queued,
-    Mined { block: u64, block_hash: B256, confirmations: u64, succeeded: bool },
+    Mined {
+        block: u64,
+        block_hash: B256,
+        confirmations: u64,
+        succeeded: bool,
+    },
 }
 
 /// Why a node would not take a transaction; the closed list that clients may see.

@@ -92,7 +92,10 @@ impl Sealable for ApiKey {
 impl Scope {
     /// Scopes that reach beyond the owner's own objects; `admin` implies them all.
     pub fn is_server(self) -> bool {
-        !matches!(self, Self::CreateOwnTransactions | Self::ApproveOwnTransactions | Self::ReadOwnTransactions)
+        !matches!(
+            self,
+            Self::CreateOwnTransactions | Self::ApproveOwnTransactions | Self::ReadOwnTransactions
+        )
     }
 }
 
@@ -100,7 +103,9 @@ impl Label {
     /// The scopes a new key of this label gets.
     pub fn default_scopes(self) -> BTreeSet<Scope> {
         let scopes: &[Scope] = match self {
-            Self::User => &[Scope::CreateOwnTransactions, Scope::ApproveOwnTransactions, Scope::ReadOwnTransactions],
+            Self::User => {
+                &[Scope::CreateOwnTransactions, Scope::ApproveOwnTransactions, Scope::ReadOwnTransactions]
+            }
             Self::Agent => &[
                 Scope::CreateTransactions,
                 Scope::ApproveTransactions,

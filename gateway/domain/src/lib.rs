@@ -26,7 +26,7 @@ pub mod settings;
 pub mod signing;
 pub mod transactions;
 
-pub use alloy_primitives::{Address, B256, U256};
 pub use actor::OpCtx;
+pub use alloy_primitives::{Address, B256, U256};
 pub use clock::{Clock, Timestamp};
 pub use error::{Error, Result};

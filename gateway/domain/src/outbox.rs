@@ -37,6 +37,11 @@ pub struct ClaimedItem {
 impl OutboxItem {
     /// The one item of a transaction: it lives from creation to the final state.
     pub fn advance(organization: OrganizationId, transaction: TransactionId, due_at: Timestamp) -> Self {
-        Self { id: OutboxId::from_uuid(transaction.uuid()), organization, job: Job::Advance { transaction }, due_at }
+        Self {
+            id: OutboxId::from_uuid(transaction.uuid()),
+            organization,
+            job: Job::Advance { transaction },
+            due_at,
+        }
     }
 }

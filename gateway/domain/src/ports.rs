@@ -16,7 +16,10 @@ use crate::{
     error::Result,
     evaluations::{Evaluation, EvaluationResult},
     identity::{Organization, Principal, User},
-    ids::{CredentialId, InstanceId, KeyId, OrganizationId, OutboxId, PluginRevisionId, PrincipalId, TransactionId},
+    ids::{
+        CredentialId, InstanceId, KeyId, OrganizationId, OutboxId, PluginRevisionId, PrincipalId,
+        TransactionId,
+    },
     keys::{KeyAlgorithm, KeyRecord, PublicKey},
     outbox::ClaimedItem,
     policy::{PermitRecord, PluginRevision, Policy, SigningPermit},
@@ -36,16 +39,32 @@ pub trait UnitOfWork: Send + Sync {
 pub trait IdentityReads: Send + Sync {
     async fn organization(&self, id: OrganizationId) -> Result<Option<Sealed<Organization>>>;
     async fn user(&self, organization: OrganizationId, id: PrincipalId) -> Result<Option<Sealed<User>>>;
-    async fn user_by_address(&self, organization: OrganizationId, address: Address) -> Result<Option<Sealed<User>>>;
-    async fn settings(&self, organization: OrganizationId, user: PrincipalId) -> Result<Option<Sealed<Settings>>>;
-    async fn principals(&self, organization: OrganizationId, ids: &[PrincipalId]) -> Result<Vec<Sealed<Principal>>>;
+    async fn user_by_address(
+        &self,
+        organization: OrganizationId,
+        address: Address,
+    ) -> Result<Option<Sealed<User>>>;
+    async fn settings(
+        &self,
+        organization: OrganizationId,
+        user: PrincipalId,
+    ) -> Result<Option<Sealed<Settings>>>;
+    async fn principals(
+        &self,
+        organization: OrganizationId,
+        ids: &[PrincipalId],
+    ) -> Result<Vec<Sealed<Principal>>>;
 }
 
 #[async_trait]
 pub trait CredentialReads: Send + Sync {
     /// The one look-up that precedes the tenant: the record names its organization.
     async fn api_key_by_public_id(&self, public_id: &str) -> Result<Option<Sealed<ApiKey>>>;
-    async fn api_keys(&self, organization: OrganizationId, ids: &[CredentialId]) -> Result<Vec<Sealed<ApiKey>>>;
+    async fn api_keys(
+        &self,
+        organization: OrganizationId,
+        ids: &[CredentialId],
+    ) -> Result<Vec<Sealed<ApiKey>>>;
     async fn api_key_list(&self, organization: OrganizationId) -> Result<Vec<Sealed<ApiKey>>>;
     /// Active keys labelled agent, arbiter or orion, for freezing who may fill a role.
     async fn role_keys(&self, organization: OrganizationId, now: Timestamp) -> Result<Vec<Sealed<ApiKey>>>;
@@ -65,8 +84,13 @@ pub trait KeyReads: Send + Sync {
 pub trait PolicyReads: Send + Sync {
     /// The policy at the head, both seals checked.
     async fn policy(&self, organization: OrganizationId) -> Result<Option<Sealed<Policy>>>;
-    async fn plugin_revision(&self, organization: OrganizationId, id: PluginRevisionId) -> Result<Option<Sealed<PluginRevision>>>;
-    async fn plugin_revision_list(&self, organization: OrganizationId) -> Result<Vec<Sealed<PluginRevision>>>;
+    async fn plugin_revision(
+        &self,
+        organization: OrganizationId,
+        id: PluginRevisionId,
+    ) -> Result<Option<Sealed<PluginRevision>>>;
+    async fn plugin_revision_list(&self, organization: OrganizationId)
+    -> Result<Vec<Sealed<PluginRevision>>>;
     /// Component bytes by their SHA-256, which the caller compares again.
     async fn component(&self, digest: B256) -> Result<Option<Vec<u8>>>;
 }
@@ -82,21 +106,57 @@ pub struct TransactionFilter {
 
 #[async_trait]
 pub trait TransactionReads: Send + Sync {
-    async fn transaction(&self, organization: OrganizationId, id: TransactionId) -> Result<Option<Sealed<Transaction>>>;
-    async fn transaction_by_request_hash(&self, organization: OrganizationId, hash: B256) -> Result<Option<Sealed<Transaction>>>;
+    async fn transaction(
+        &self,
+        organization: OrganizationId,
+        id: TransactionId,
+    ) -> Result<Option<Sealed<Transaction>>>;
+    async fn transaction_by_request_hash(
+        &self,
+        organization: OrganizationId,
+        hash: B256,
+    ) -> Result<Option<Sealed<Transaction>>>;
     /// Newest first.
-    async fn transactions_of(&self, organization: OrganizationId, owner: PrincipalId, filter: &TransactionFilter) -> Result<Vec<Sealed<Transaction>>>;
+    async fn transactions_of(
+        &self,
+        organization: OrganizationId,
+        owner: PrincipalId,
+        filter: &TransactionFilter,
+    ) -> Result<Vec<Sealed<Transaction>>>;
     /// How many transactions of this key to this recipient were executed.
     async fn executed_to(&self, organization: OrganizationId, key: KeyId, to: Address) -> Result<u64>;
-    async fn idempotency(&self, organization: OrganizationId, principal: PrincipalId, operation: &str, key: &str, now: Timestamp) -> Result<Option<Idempotency>>;
+    async fn idempotency(
+        &self,
+        organization: OrganizationId,
+        principal: PrincipalId,
+        operation: &str,
+        key: &str,
+        now: Timestamp,
+    ) -> Result<Option<Idempotency>>;
 }
 
 #[async_trait]
 pub trait DecisionReads: Send + Sync {
-    async fn votes(&self, organization: OrganizationId, transaction: TransactionId) -> Result<Vec<Sealed<Vote>>>;
-    async fn evaluations(&self, organization: OrganizationId, transaction: TransactionId) -> Result<Vec<Sealed<Evaluation>>>;
-    async fn permits(&self, organization: OrganizationId, transaction: TransactionId) -> Result<Vec<Sealed<PermitRecord>>>;
-    async fn attempts(&self, organization: OrganizationId, transaction: TransactionId) -> Result<Vec<Sealed<Attempt>>>;
+    async fn votes(
+        &self,
+        organization: OrganizationId,
+        transaction: TransactionId,
+    ) -> Result<Vec<Sealed<Vote>>>;
+    async fn evaluations(
+        &self,
+        organization: OrganizationId,
+        transaction: TransactionId,
+    ) -> Result<Vec<Sealed<Evaluation>>>;
+    async fn permits(
+        &self,
+        organization: OrganizationId,
+        transaction: TransactionId,
+    ) -> Result<Vec<Sealed<PermitRecord>>>;
+    async fn attempts(
+        &self,
+        organization: OrganizationId,
+        transaction: TransactionId,
+    ) -> Result<Vec<Sealed<Attempt>>>;
     /// Nonces of the address that attempts hold, at or above `from`, ascending.
     async fn held_nonces(&self, chain: ChainId, address: Address, from: u64) -> Result<Vec<u64>>;
 }
@@ -118,19 +178,36 @@ pub trait OutboxQueue: Send + Sync {
 pub trait AuditReads: Send + Sync {
     async fn lane_heads(&self) -> Result<BTreeMap<InstanceId, LaneHead>>;
     /// Entries of a lane after `after`, ascending, at most `limit`, their seals checked.
-    async fn lane_entries(&self, lane: InstanceId, after: u64, limit: u32) -> Result<Vec<Sealed<AuditEntry>>>;
+    async fn lane_entries(&self, lane: InstanceId, after: u64, limit: u32)
+    -> Result<Vec<Sealed<AuditEntry>>>;
     async fn last_checkpoint(&self) -> Result<Option<SignedCheckpoint>>;
     async fn insert_checkpoint(&self, checkpoint: &SignedCheckpoint) -> Result<(), CommitError>;
 }
 
 /// All reads and writes of one database.
 pub trait Store:
-    UnitOfWork + IdentityReads + CredentialReads + KeyReads + PolicyReads + TransactionReads + DecisionReads + OutboxQueue + AuditReads
+    UnitOfWork
+    + IdentityReads
+    + CredentialReads
+    + KeyReads
+    + PolicyReads
+    + TransactionReads
+    + DecisionReads
+    + OutboxQueue
+    + AuditReads
 {
 }
 
 impl<T> Store for T where
-    T: UnitOfWork + IdentityReads + CredentialReads + KeyReads + PolicyReads + TransactionReads + DecisionReads + OutboxQueue + AuditReads
+    T: UnitOfWork
+        + IdentityReads
+        + CredentialReads
+        + KeyReads
+        + PolicyReads
+        + TransactionReads
+        + DecisionReads
+        + OutboxQueue
+        + AuditReads
 {
 }
 
@@ -185,7 +262,11 @@ pub struct EvaluationReply {
 /// Asks sandboxed plugins. A failure to ask is a reply too: it denies.
 #[async_trait]
 pub trait Evaluator: Send + Sync {
-    async fn evaluate(&self, revision: &Sealed<PluginRevision>, request: &EvaluationRequest) -> EvaluationReply;
+    async fn evaluate(
+        &self,
+        revision: &Sealed<PluginRevision>,
+        request: &EvaluationRequest,
+    ) -> EvaluationReply;
 }
 
 /// A chain this gateway serves.
@@ -243,6 +324,8 @@ pub struct Limits {
 
 impl Services {
     pub fn require_chain(&self, id: ChainId) -> Result<&Chain> {
-        self.chains.get(&id).ok_or_else(|| crate::Error::invalid(format!("chainId {} is not served here", id.number())))
+        self.chains
+            .get(&id)
+            .ok_or_else(|| crate::Error::invalid(format!("chainId {} is not served here", id.number())))
     }
 }

@@ -16,9 +16,7 @@ use crate::{
     policy::{Approved, Decision, PermitRecord, SigningPermit, issue_permit},
     ports::{Chain, Services},
     sealed::Sealed,
-    transactions::{
-        Assessment, Attempt, AttemptOutcome, FailureReason, Phase, State, Transaction, assess,
-    },
+    transactions::{Assessment, Attempt, AttemptOutcome, FailureReason, Phase, State, Transaction, assess},
 };
 
 mod nonce;
@@ -113,7 +111,9 @@ async fn usable_key(services: &Services, transaction: &Transaction) -> Result<Op
     let intent = &transaction.intent;
     let key = services.store.key(transaction.organization, intent.key).await?;
     let key = key.ok_or_else(|| Error::inconsistency("the intent's key does not exist"))?;
-    let fits = key.purpose == KeyPurpose::Wallet && key.kinds.contains(&intent.kind) && key.address == Some(intent.from);
+    let fits = key.purpose == KeyPurpose::Wallet
+        && key.kinds.contains(&intent.kind)
+        && key.address == Some(intent.from);
     if !fits {
         return Err(Error::inconsistency("the intent's key is not the key of its address"));
     }
@@ -169,14 +169,17 @@ async fn new_attempt(
 }
 
 fn worst_case(value: crate::U256, pricing: &Pricing) -> crate::U256 {
-    let fees = crate::U256::from(pricing.gas_limit).saturating_mul(crate::U256::from(pricing.fee.max_per_gas()));
+    let fees =
+        crate::U256::from(pricing.gas_limit).saturating_mul(crate::U256::from(pricing.fee.max_per_gas()));
     value.saturating_add(fees)
 }
 
 fn setback(error: &NodeError) -> Setback {
     match error {
         NodeError::Unavailable(_) | NodeError::WrongChain => Setback::Wait,
-        NodeError::Rejected(NodeRejection::InsufficientFunds) => Setback::Hopeless(FailureReason::InsufficientFunds),
+        NodeError::Rejected(NodeRejection::InsufficientFunds) => {
+            Setback::Hopeless(FailureReason::InsufficientFunds)
+        }
         NodeError::Rejected(NodeRejection::FeeTooLow | NodeRejection::GasTooLow) => {
             Setback::Hopeless(FailureReason::CeilingExceeded)
         }
@@ -221,7 +224,11 @@ async fn prepare(
     if is_new {
         changes = changes.write(Write::InsertAttempt(attempt.clone()));
     }
-    changes = changes.write(if earlier.is_some() { Write::RenewPermit(record) } else { Write::InsertPermit(record) });
+    changes = changes.write(if earlier.is_some() {
+        Write::RenewPermit(record)
+    } else {
+        Write::InsertPermit(record)
+    });
     match services.store.commit(changes).await {
         Ok(()) => Ok(Some((Prepared { transaction: next, attempt }, permit))),
         Err(CommitError::Conflict(Contested::Version | Contested::Permit | Contested::Nonce)) => Ok(None),
@@ -249,7 +256,9 @@ async fn release(
     let signed = chain.codec.assemble(&attempt.payload, &signature, transaction.intent.from);
     let signed = signed.map_err(Error::inconsistency)?;
     let state = match &transaction.state {
-        State::Submitted { .. } => State::Submitted { attempt: attempt.id, since: ctx.now, phase: Phase::Pushed },
+        State::Submitted { .. } => {
+            State::Submitted { attempt: attempt.id, since: ctx.now, phase: Phase::Pushed }
+        }
         _ => State::Signed { attempt: attempt.id },
     };
     let next = transaction.moved_to(state, ctx.now);

@@ -96,14 +96,31 @@ pub enum State {
     /// Policy is satisfied; no signature exists.
     Approved,
     /// A signature is stored and has not been sent.
-    Signed { attempt: AttemptId },
+    Signed {
+        attempt: AttemptId,
+    },
     /// Sent at least once.
-    Submitted { attempt: AttemptId, since: Timestamp, phase: Phase },
+    Submitted {
+        attempt: AttemptId,
+        since: Timestamp,
+        phase: Phase,
+    },
     /// Included with the configured confirmations.
-    Executed { attempt: AttemptId, hash: B256, block: u64, reverted: bool },
-    Rejected { reason: DenialReason, detail: String, rejected_by: BTreeSet<Role> },
+    Executed {
+        attempt: AttemptId,
+        hash: B256,
+        block: u64,
+        reverted: bool,
+    },
+    Rejected {
+        reason: DenialReason,
+        detail: String,
+        rejected_by: BTreeSet<Role>,
+    },
     Aborted,
-    Failed { reason: FailureReason },
+    Failed {
+        reason: FailureReason,
+    },
 }
 
 /// Finer facts of a submitted transaction.
@@ -161,8 +178,12 @@ impl State {
     /// The attempt that counts, once a signature exists.
     pub fn attempt(&self) -> Option<AttemptId> {
         match self {
-            Self::Signed { attempt } | Self::Submitted { attempt, .. } | Self::Executed { attempt, .. } => Some(*attempt),
-            Self::Pending | Self::Approved | Self::Rejected { .. } | Self::Aborted | Self::Failed { .. } => None,
+            Self::Signed { attempt } | Self::Submitted { attempt, .. } | Self::Executed { attempt, .. } => {
+                Some(*attempt)
+            }
+            Self::Pending | Self::Approved | Self::Rejected { .. } | Self::Aborted | Self::Failed { .. } => {
+                None
+            }
         }
     }
 }

@@ -37,7 +37,12 @@ pub struct VoteRecorded {
 }
 
 /// Records the caller's vote and decides again in the same change. The same vote again changes nothing.
-pub async fn cast_vote(ctx: &OpCtx, services: &Services, request_hash: B256, cast: CastVote) -> Result<VoteRecorded> {
+pub async fn cast_vote(
+    ctx: &OpCtx,
+    services: &Services,
+    request_hash: B256,
+    cast: CastVote,
+) -> Result<VoteRecorded> {
     for _ in 0..services.limits.contest_attempts_max {
         let found = services.store.transaction_by_request_hash(ctx.organization, request_hash).await?;
         let transaction = found.ok_or(Error::NotFound("transaction"))?;
@@ -115,7 +120,8 @@ fn voter(ctx: &OpCtx, transaction: &Transaction, cast: &CastVote) -> Result<(Pri
         Actor::Wallet(wallet) => {
             refuse_orion_fields(cast)?;
             let principal = wallet.principal.filter(|principal| *principal == transaction.owner);
-            let principal = principal.ok_or(Error::Forbidden("users may only vote on their own transactions"))?;
+            let principal =
+                principal.ok_or(Error::Forbidden("users may only vote on their own transactions"))?;
             let signature = wallet.evidence.signature.clone();
             let evidence = match (wallet.evidence.level, cast.signed_until) {
                 (EvidenceLevel::Signed, Some(expires)) => Evidence::WalletApproval { signature, expires },

@@ -43,7 +43,8 @@ impl ApiKeyText {
         };
         let labels = [Label::User, Label::Agent, Label::Arbiter, Label::Orion, Label::Admin];
         let label = labels.into_iter().find(|known| known.as_str() == label).ok_or(KeyTextMalformed)?;
-        let spelled = |part: &str, length| part.len() == length && part.bytes().all(|byte| ALPHABET.contains(&byte));
+        let spelled =
+            |part: &str, length| part.len() == length && part.bytes().all(|byte| ALPHABET.contains(&byte));
         if !spelled(public_id, PUBLIC_ID_LENGTH) || !spelled(secret, SECRET_LENGTH) {
             return Err(KeyTextMalformed);
         }

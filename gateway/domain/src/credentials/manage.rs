@@ -27,7 +27,11 @@ pub struct CreateApiKey {
 }
 
 /// Makes a key and returns its record with the clear text, which exists nowhere else.
-pub async fn create_api_key(ctx: &OpCtx, services: &Services, request: CreateApiKey) -> Result<(ApiKey, ApiKeyText)> {
+pub async fn create_api_key(
+    ctx: &OpCtx,
+    services: &Services,
+    request: CreateApiKey,
+) -> Result<(ApiKey, ApiKeyText)> {
     if request.name.is_empty() || request.name.chars().count() > 100 {
         return Err(Error::invalid("name must have 1 to 100 characters"));
     }
@@ -115,6 +119,10 @@ pub async fn revoke_api_key(ctx: &OpCtx, services: &Services, id: CredentialId) 
     Ok(revoked)
 }
 
-async fn require_api_key(services: &Services, organization: OrganizationId, id: CredentialId) -> Result<Sealed<ApiKey>> {
+async fn require_api_key(
+    services: &Services,
+    organization: OrganizationId,
+    id: CredentialId,
+) -> Result<Sealed<ApiKey>> {
     services.store.api_keys(organization, &[id]).await?.pop().ok_or(Error::NotFound("api key"))
 }

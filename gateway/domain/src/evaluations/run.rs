@@ -23,7 +23,10 @@ pub(crate) async fn evaluate(
     bindings: &[(&Binding, u64)],
     request: &EvaluationRequest,
 ) -> Result<Vec<Sealed<Evaluation>>> {
-    try_join_all(bindings.iter().map(|(binding, revision)| ask(services, transaction, binding, *revision, request))).await
+    try_join_all(
+        bindings.iter().map(|(binding, revision)| ask(services, transaction, binding, *revision, request)),
+    )
+    .await
 }
 
 async fn ask(
@@ -35,7 +38,8 @@ async fn ask(
 ) -> Result<Sealed<Evaluation>> {
     let organization = transaction.organization;
     let revision = services.store.plugin_revision(organization, binding.revision).await?;
-    let Some(revision) = revision.filter(|revision| revision.subject_digest() == binding.subject_digest) else {
+    let Some(revision) = revision.filter(|revision| revision.subject_digest() == binding.subject_digest)
+    else {
         return Err(Error::inconsistency(format!("binding {} names no such plugin revision", binding.id)));
     };
     let reply = services.evaluator.evaluate(&revision, request).await;

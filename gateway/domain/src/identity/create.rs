@@ -47,7 +47,8 @@ pub async fn create_user(ctx: &OpCtx, services: &Services, request: CreateUser) 
             kinds: BTreeSet::from([Kind::Transaction]),
         };
         let key = generate_key(ctx, services, wanted).await?;
-        let address = key.address.ok_or_else(|| Error::inconsistency("a secp256k1 key without an address"))?;
+        let address =
+            key.address.ok_or_else(|| Error::inconsistency("a secp256k1 key without an address"))?;
         Escrow::Hsm { key: key.id, address }
     };
     let user = User {
@@ -65,7 +66,9 @@ pub async fn create_user(ctx: &OpCtx, services: &Services, request: CreateUser) 
     let committed = services.store.commit(enrolment(ctx, services, &user)).await;
     committed.map_err(|error| match error {
         CommitError::Conflict(Contested::EscrowAddress) => Error::Conflict("escrowAddress is in use"),
-        CommitError::Conflict(Contested::UserAddress) => Error::Conflict("a user with this ethereumAddress exists"),
+        CommitError::Conflict(Contested::UserAddress) => {
+            Error::Conflict("a user with this ethereumAddress exists")
+        }
         other => other.into(),
     })?;
     Ok(user)
@@ -124,6 +127,10 @@ async fn refuse_own_addresses(services: &Services, request: &CreateUser) -> Resu
 }
 
 /// The user with this wallet, or not found.
-pub async fn require_user(services: &Services, organization: OrganizationId, address: Address) -> Result<Sealed<User>> {
+pub async fn require_user(
+    services: &Services,
+    organization: OrganizationId,
+    address: Address,
+) -> Result<Sealed<User>> {
     services.store.user_by_address(organization, address).await?.ok_or(Error::NotFound("user"))
 }

@@ -51,7 +51,8 @@ pub async fn generate_key(ctx: &OpCtx, services: &Services, wanted: GenerateKey)
         created_at: ctx.now,
     };
     let subject = format!("key {id}");
-    let detail = json!({"algorithm": reserved.algorithm, "purpose": reserved.purpose, "kinds": reserved.kinds});
+    let detail =
+        json!({"algorithm": reserved.algorithm, "purpose": reserved.purpose, "kinds": reserved.kinds});
     let sealed = services.sealer.seal(reserved);
     let reserve = ChangeSet::new(AuditEvent::new(ctx, "key.reserved", subject.clone(), detail))
         .write(Write::InsertKey(sealed.clone()));
@@ -75,7 +76,10 @@ async fn enforce_quota(ctx: &OpCtx, services: &Services) -> Result<()> {
     let limit = services.limits.wallet_keys_max;
     if services.store.wallet_key_count(ctx.organization).await? >= u64::from(limit) {
         let retry_after = std::time::Duration::from_hours(1);
-        return Err(Error::Exhausted { what: "the organization's quota of wallet keys is used up", retry_after });
+        return Err(Error::Exhausted {
+            what: "the organization's quota of wallet keys is used up",
+            retry_after,
+        });
     }
     Ok(())
 }

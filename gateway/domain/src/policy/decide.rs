@@ -129,7 +129,10 @@ fn judge(input: &DecisionInput<'_>) -> Result<Decision, Denial> {
     let bindings: Vec<&Binding> = input.policy.enforced(&transaction.intent).collect();
     if bindings.is_empty() {
         let kind = transaction.intent.kind.as_str();
-        return Err(denied(DenialReason::KindNotPermitted, format!("no policy binding covers kind `{kind}`")));
+        return Err(denied(
+            DenialReason::KindNotPermitted,
+            format!("no policy binding covers kind `{kind}`"),
+        ));
     }
 
     let mut unheard = Vec::new();
@@ -159,7 +162,8 @@ fn judge(input: &DecisionInput<'_>) -> Result<Decision, Denial> {
         let detail = format!("role `{}` cannot reach {} approvals", requirement.role, requirement.count);
         return Err(denied(DenialReason::RequirementUnreachable, detail));
     }
-    let unmet: Vec<Requirement> = requirements.into_iter().filter(|requirement| !tally.meets(requirement)).collect();
+    let unmet: Vec<Requirement> =
+        requirements.into_iter().filter(|requirement| !tally.meets(requirement)).collect();
     if unmet.is_empty() {
         let approved = Approved {
             intent_hash: transaction.intent_hash,
@@ -174,7 +178,8 @@ fn judge(input: &DecisionInput<'_>) -> Result<Decision, Denial> {
 /// Seals say that a row is ours; this says that the rows belong together.
 fn check_evidence(input: &DecisionInput<'_>) -> Result<(), Denial> {
     let transaction = input.transaction;
-    let refuse = |what: &str| Err(denied(DenialReason::EvidenceInvalid, format!("{what} is about something else")));
+    let refuse =
+        |what: &str| Err(denied(DenialReason::EvidenceInvalid, format!("{what} is about something else")));
     if input.policy.organization != transaction.organization {
         return refuse("the policy");
     }
@@ -189,7 +194,11 @@ fn check_evidence(input: &DecisionInput<'_>) -> Result<(), Denial> {
     }) {
         return refuse("an evaluation");
     }
-    if input.votes.iter().any(|vote| vote.transaction != transaction.id || vote.organization != transaction.organization) {
+    if input
+        .votes
+        .iter()
+        .any(|vote| vote.transaction != transaction.id || vote.organization != transaction.organization)
+    {
         return refuse("a vote");
     }
     Ok(())
@@ -231,10 +240,13 @@ fn outcome_of<'a>(binding: &Binding, evaluation: &'a Evaluation) -> Result<&'a O
         }
         EvaluationResult::Verdict(outcome) => match &outcome.verdict {
             Verdict::Approve | Verdict::Abstain | Verdict::NeedApprovals(_) => Ok(outcome),
-            Verdict::Reject => refuse(DenialReason::Plugin, format!("{}: {}", binding.plugin, outcome.analysis)),
-            Verdict::Other(_) => {
-                refuse(DenialReason::PluginFailure, format!("plugin `{}` gave an unknown verdict", binding.plugin))
+            Verdict::Reject => {
+                refuse(DenialReason::Plugin, format!("{}: {}", binding.plugin, outcome.analysis))
             }
+            Verdict::Other(_) => refuse(
+                DenialReason::PluginFailure,
+                format!("plugin `{}` gave an unknown verdict", binding.plugin),
+            ),
         },
     }
 }

@@ -75,14 +75,17 @@ pub(super) fn applicable(
 
 /// The roles that must agree, as far as is known before every binding has spoken.
 pub fn required_roles(input: &DecisionInput<'_>) -> BTreeSet<Role> {
-    applicable(input, &[]).map_or_else(|_| BTreeSet::new(), |all| all.into_iter().map(|one| one.role).collect())
+    applicable(input, &[])
+        .map_or_else(|_| BTreeSet::new(), |all| all.into_iter().map(|one| one.role).collect())
 }
 
 fn confidence_is_weak(input: &DecisionInput<'_>, heard: &[(&Binding, &Outcome)]) -> bool {
-    let threshold = input.policy.floor.minimum_confidence_ppm.max(input.transaction.snapshot.minimum_confidence_ppm);
+    let threshold =
+        input.policy.floor.minimum_confidence_ppm.max(input.transaction.snapshot.minimum_confidence_ppm);
     let weak = |confidence: Option<u32>| confidence.unwrap_or(0) < threshold;
-    let by_plugin =
-        heard.iter().any(|(binding, outcome)| is_authority_approval(binding, outcome) && weak(outcome.confidence_ppm));
+    let by_plugin = heard
+        .iter()
+        .any(|(binding, outcome)| is_authority_approval(binding, outcome) && weak(outcome.confidence_ppm));
     let by_vote = input
         .votes
         .iter()
@@ -94,7 +97,9 @@ impl Applies {
     fn to(&self, intent: &Intent) -> bool {
         match self {
             Self::Always => true,
-            Self::AboveValue(limit) => intent.value > *limit || !intent.data.is_empty() || intent.to.is_none(),
+            Self::AboveValue(limit) => {
+                intent.value > *limit || !intent.data.is_empty() || intent.to.is_none()
+            }
         }
     }
 }
@@ -156,7 +161,8 @@ impl Tally {
 fn counts(input: &DecisionInput<'_>, vote: &Vote) -> bool {
     let snapshot = &input.transaction.snapshot;
     let floor = &input.policy.floor;
-    let eligible = snapshot.eligible.get(&vote.role).is_some_and(|principals| principals.contains(&vote.principal));
+    let eligible =
+        snapshot.eligible.get(&vote.role).is_some_and(|principals| principals.contains(&vote.principal));
     let fresh = input.now.since(vote.created_at).as_secs() <= u64::from(floor.vote_age_max_seconds);
     let own = vote.principal == input.transaction.initiator && vote.role != Role::User;
     vote.intent_hash == input.transaction.intent_hash
@@ -173,7 +179,9 @@ fn evidence_stands(input: &DecisionInput<'_>, vote: &Vote) -> bool {
         Evidence::ApiKey { credential } => {
             standing.active_credentials.get(credential) == Some(&(vote.principal, vote.role.clone()))
         }
-        Evidence::WalletRequest { .. } => vote.role == Role::User && standing.wallets.contains_key(&vote.principal),
+        Evidence::WalletRequest { .. } => {
+            vote.role == Role::User && standing.wallets.contains_key(&vote.principal)
+        }
         Evidence::WalletApproval { .. } => {
             vote.role == Role::User
                 && standing.wallets.contains_key(&vote.principal)

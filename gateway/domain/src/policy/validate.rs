@@ -14,7 +14,10 @@ pub fn validate_policy(policy: &Policy) -> Result<()> {
     let mut faults = Vec::new();
     for requirement in &policy.floor.requirements {
         if requirement.count < 1 {
-            faults.push(format!("floor.requirements: count for role `{}` must be at least 1", requirement.role));
+            faults.push(format!(
+                "floor.requirements: count for role `{}` must be at least 1",
+                requirement.role
+            ));
         }
         if matches!(&requirement.role, Role::Named(name) if name.is_empty()) {
             faults.push("floor.requirements: role must not be empty".to_owned());
@@ -35,8 +38,9 @@ pub fn validate_policy(policy: &Policy) -> Result<()> {
     }
     let covered: BTreeSet<_> = enforced().flat_map(|binding| binding.scope.kinds.iter().copied()).collect();
     for kind in covered {
-        let has_authority = enforced()
-            .any(|binding| binding.scope.kinds.contains(&kind) && matches!(binding.power, Power::Authority(_)));
+        let has_authority = enforced().any(|binding| {
+            binding.scope.kinds.contains(&kind) && matches!(binding.power, Power::Authority(_))
+        });
         if !has_authority {
             faults.push(format!("bindings: kind `{}` has no enforcing authority", kind.as_str()));
         }

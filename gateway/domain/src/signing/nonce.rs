@@ -6,7 +6,12 @@ use crate::{chain::ChainId, error::Result, ports::Services};
 
 /// The lowest nonce that the chain has not used and no live attempt holds, so that a released one is filled
 /// before a higher one is taken and nothing waits behind a gap.
-pub(super) async fn next(services: &Services, chain: ChainId, address: Address, used_on_chain: u64) -> Result<u64> {
+pub(super) async fn next(
+    services: &Services,
+    chain: ChainId,
+    address: Address,
+    used_on_chain: u64,
+) -> Result<u64> {
     let held = services.store.held_nonces(chain, address, used_on_chain).await?;
     Ok(first_gap(used_on_chain, &held))
 }

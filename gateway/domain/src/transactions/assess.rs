@@ -79,7 +79,11 @@ async fn evaluation_request(
         transaction: (**transaction).clone(),
         call: codec.decode_call(&intent.data),
         executed_to_recipient,
-        approvals: votes.iter().filter(|vote| vote.ballot == Ballot::Approve).map(|vote| (**vote).clone()).collect(),
+        approvals: votes
+            .iter()
+            .filter(|vote| vote.ballot == Ballot::Approve)
+            .map(|vote| (**vote).clone())
+            .collect(),
         now,
     })
 }
@@ -137,7 +141,12 @@ fn signature_stands(
 }
 
 /// The EIP-712 `Approval` a wallet signs to vote on `transaction`.
-pub(crate) fn approval_text(services: &Services, transaction: &Transaction, ballot: Ballot, expires: u64) -> ApprovalText {
+pub(crate) fn approval_text(
+    services: &Services,
+    transaction: &Transaction,
+    ballot: Ballot,
+    expires: u64,
+) -> ApprovalText {
     ApprovalText {
         origin: services.origin.clone(),
         domain_chain: services.domain_chain,

@@ -22,8 +22,8 @@ use crate::{
     ports::{Chain, Services},
     sealed::Sealed,
     transactions::{
-        Assessment, Ceilings, ExecutionType, Intent, Kind, Provider, RequirementSnapshot, State, Transaction, assess,
-        request_hash,
+        Assessment, Ceilings, ExecutionType, Intent, Kind, Provider, RequirementSnapshot, State, Transaction,
+        assess, request_hash,
     },
 };
 
@@ -76,7 +76,8 @@ pub async fn create(ctx: &OpCtx, services: &Services, request: CreateTransaction
     for round in 0..services.limits.contest_attempts_max {
         let draft = draft(ctx, services, chain, initiator, round, &request).await?;
         if request.request_nonce.is_some() {
-            let earlier = services.store.transaction_by_request_hash(ctx.organization, draft.request_hash).await?;
+            let earlier =
+                services.store.transaction_by_request_hash(ctx.organization, draft.request_hash).await?;
             if let Some(earlier) = earlier {
                 return repeated(&earlier, &draft);
             }
@@ -130,7 +131,8 @@ async fn draft(
     let counter = u64::try_from(ctx.now.unix_micros()).unwrap_or(0) + u64::from(round);
     let request_nonce = request.request_nonce.unwrap_or(counter);
     let number = request.chain.number();
-    let formula = request_hash(from, request.to, request.value, &request.data, number, U256::from(request_nonce));
+    let formula =
+        request_hash(from, request.to, request.value, &request.data, number, U256::from(request_nonce));
     if request.request_hash.is_some_and(|given| given != formula) {
         return Err(Error::invalid("requestHash does not equal the formula over the other fields"));
     }
@@ -163,7 +165,8 @@ async fn draft(
 /// The chain's configured ceilings: what a node says later can only stay below them (T5).
 fn ceilings(chain: &Chain, value: U256) -> Result<Ceilings> {
     let fees = U256::from(chain.gas_max).checked_mul(U256::from(chain.fee_per_gas_max));
-    let total = fees.and_then(|fees| fees.checked_add(value)).ok_or_else(|| Error::invalid("value is too large"))?;
+    let total =
+        fees.and_then(|fees| fees.checked_add(value)).ok_or_else(|| Error::invalid("value is too large"))?;
     Ok(Ceilings { gas: chain.gas_max, fee_per_gas: chain.fee_per_gas_max, total })
 }
 
@@ -242,8 +245,11 @@ fn creation(
     let mut changes = ChangeSet::new(AuditEvent::new(ctx, "transaction.created", subject, detail))
         .write(Write::InsertTransaction(services.sealer.seal(transaction.clone())));
     if let Some(due_at) = first_due(ctx, services, transaction) {
-        changes =
-            changes.write(Write::ScheduleOutbox(OutboxItem::advance(ctx.organization, transaction.id, due_at)));
+        changes = changes.write(Write::ScheduleOutbox(OutboxItem::advance(
+            ctx.organization,
+            transaction.id,
+            due_at,
+        )));
     }
     if let Some(idempotency) = &request.idempotency {
         changes = changes.write(Write::InsertIdempotency(Idempotency {

@@ -16,7 +16,9 @@ use crate::{
     ports::{Chain, Services},
     sealed::Sealed,
     signing::{Signing, sign},
-    transactions::{Assessment, Attempt, AttemptOutcome, FailureReason, Phase, Provider, State, Transaction, assess},
+    transactions::{
+        Assessment, Attempt, AttemptOutcome, FailureReason, Phase, Provider, State, Transaction, assess,
+    },
 };
 
 /// Whether there is more to do.
@@ -34,7 +36,11 @@ enum Step {
 }
 
 /// Takes the transaction as far as it can go now.
-pub async fn advance(services: &Services, organization: OrganizationId, id: TransactionId) -> Result<Progress> {
+pub async fn advance(
+    services: &Services,
+    organization: OrganizationId,
+    id: TransactionId,
+) -> Result<Progress> {
     for _ in 0..services.limits.contest_attempts_max {
         let found = services.store.transaction(organization, id).await?;
         let transaction = found.ok_or(Error::NotFound("transaction"))?;
@@ -53,7 +59,9 @@ pub async fn advance(services: &Services, organization: OrganizationId, id: Tran
 async fn step(ctx: &OpCtx, services: &Services, transaction: &Sealed<Transaction>) -> Result<Step> {
     match &transaction.state {
         State::Pending => expire(ctx, services, transaction).await,
-        State::Approved if transaction.provider == Provider::Hsm => sign_now(ctx, services, transaction).await,
+        State::Approved if transaction.provider == Provider::Hsm => {
+            sign_now(ctx, services, transaction).await
+        }
         State::Approved => Ok(Step::Stop(Progress::Done)),
         State::Signed { .. } => send(ctx, services, transaction).await,
         State::Submitted { .. } => follow(ctx, services, transaction).await,
@@ -100,7 +108,9 @@ async fn send(ctx: &OpCtx, services: &Services, transaction: &Sealed<Transaction
             tracing::warn!(transaction.id = %transaction.id, ?rejection, "the node refused a signed transaction");
             Phase::Stuck
         }
-        Err(error @ (NodeError::Unavailable(_) | NodeError::WrongChain)) => return Ok(wait(services, &error)),
+        Err(error @ (NodeError::Unavailable(_) | NodeError::WrongChain)) => {
+            return Ok(wait(services, &error));
+        }
     };
     let state = State::Submitted { attempt: *attempt, since: ctx.now, phase };
     store(ctx, services, transaction, state, "transaction.submitted").await?;
@@ -109,7 +119,9 @@ async fn send(ctx: &OpCtx, services: &Services, transaction: &Sealed<Transaction
 
 /// Looks for receipts of every signature this transaction ever released.
 async fn follow(ctx: &OpCtx, services: &Services, transaction: &Sealed<Transaction>) -> Result<Step> {
-    let State::Submitted { attempt: current, since, phase } = &transaction.state else { return Ok(Step::Moved) };
+    let State::Submitted { attempt: current, since, phase } = &transaction.state else {
+        return Ok(Step::Moved);
+    };
     let chain = services.require_chain(transaction.intent.chain)?;
     let attempts = services.store.attempts(ctx.organization, transaction.id).await?;
     let mut queued = false;
@@ -193,7 +205,12 @@ fn wait(services: &Services, error: &NodeError) -> Step {
 }
 
 /// Stores `state` if it says anything new, and looks again later unless it is final.
-async fn settle(ctx: &OpCtx, services: &Services, transaction: &Sealed<Transaction>, state: State) -> Result<Step> {
+async fn settle(
+    ctx: &OpCtx,
+    services: &Services,
+    transaction: &Sealed<Transaction>,
+    state: State,
+) -> Result<Step> {
     if state != transaction.state {
         let action = if state.is_final() { "transaction.executed" } else { "transaction.followed" };
         let is_final = state.is_final();
@@ -212,7 +229,8 @@ async fn store(
     state: State,
     action: &'static str,
 ) -> Result<Step> {
-    let event = AuditEvent::new(ctx, action, format!("transaction {}", transaction.id), json!({"state": &state}));
+    let event =
+        AuditEvent::new(ctx, action, format!("transaction {}", transaction.id), json!({"state": &state}));
     let next = services.sealer.seal(transaction.moved_to(state, ctx.now));
     match services.store.commit(ChangeSet::new(event).write(Write::UpdateTransaction(next))).await {
         Ok(()) | Err(CommitError::Conflict(Contested::Version)) => Ok(Step::Moved),

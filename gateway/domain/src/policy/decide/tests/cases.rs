@@ -1,0 +1,249 @@
+use alloy_primitives::{Address, B256, U256};
+
+use super::situation::{
+    MINUTE, Situation, binding, confident, evaluation, principal, requirement, situation, verdict,
+};
+use crate::{
+    approvals::{Ballot, Evidence, EvidenceLevel, Role},
+    clock::Timestamp,
+    evaluations::{EvaluationResult, Purpose, Verdict},
+    policy::{Applies, Decision, DenialReason, Mode, Power, Requirement},
+    transactions::Kind,
+};
+
+fn denial(situation: &Situation) -> DenialReason {
+    match situation.decide() {
+        Decision::Denied(denial) => denial.reason,
+        other => panic!("not denied: {other:?}"),
+    }
+}
+
+fn unmet(situation: &Situation) -> Vec<Role> {
+    match situation.decide() {
+        Decision::Pending(open) => open.unmet.into_iter().map(|requirement| requirement.role).collect(),
+        other => panic!("not pending: {other:?}"),
+    }
+}
+
+fn heard(result: EvaluationResult) -> Situation {
+    let mut case = situation();
+    case.evaluations = vec![evaluation(&case.transaction, 1, result)];
+    case
+}
+
+#[test]
+fn an_approving_authority_suffices_where_nobody_else_is_demanded() {
+    assert!(situation().is_approved());
+}
+
+#[test]
+fn rejects_failures_abstentions_and_unknown_verdicts_deny() {
+    assert_eq!(denial(&heard(verdict(Verdict::Reject))), DenialReason::Plugin);
+    assert_eq!(denial(&heard(verdict(Verdict::Abstain))), DenialReason::NoAuthority);
+    assert_eq!(denial(&heard(verdict(Verdict::Other("later".into())))), DenialReason::PluginFailure);
+    let failure = EvaluationResult::Failure { code: "timeout".into(), detail: String::new() };
+    assert_eq!(denial(&heard(failure)), DenialReason::PluginFailure);
+}
+
+#[test]
+fn a_kind_that_no_binding_names_is_denied() {
+    let mut case = situation();
+    case.transaction.intent.kind = Kind::Digest;
+    case.transaction.intent_hash = case.transaction.intent.hash();
+    assert_eq!(denial(&case), DenialReason::KindNotPermitted);
+}
+
+#[test]
+fn a_gate_cannot_approve_and_a_shadow_does_not_count() {
+    let mut gate = situation();
+    gate.policy.bindings = vec![binding(1, Power::Gate)];
+    assert_eq!(denial(&gate), DenialReason::NoAuthority);
+
+    let mut shadowed = situation();
+    shadowed.policy.bindings[0].mode = Mode::Shadow;
+    shadowed.policy.bindings.push(binding(2, Power::Gate));
+    shadowed.evaluations.push(evaluation(&shadowed.transaction, 2, verdict(Verdict::Approve)));
+    assert_eq!(denial(&shadowed), DenialReason::NoAuthority);
+}
+
+#[test]
+fn evaluations_count_only_for_this_intent_binding_revision_purpose_and_age() {
+    let spoil: [fn(&mut Situation); 7] = [
+        |case| case.evaluations[0].intent_hash = B256::repeat_byte(1),
+        |case| case.evaluations[0].subject_digest = B256::repeat_byte(1),
+        |case| case.evaluations[0].purpose = Purpose::DryRun,
+        |case| case.evaluations[0].purpose = Purpose::Shadow,
+        |case| case.evaluations[0].policy_revision = 7,
+        |case| case.evaluations.clear(),
+        |case| case.now = Timestamp::from_unix_micros(16 * MINUTE),
+    ];
+    for (index, change) in spoil.iter().enumerate() {
+        let mut case = situation();
+        change(&mut case);
+        assert!(matches!(case.decide(), Decision::Unheard(_)), "case {index}");
+    }
+}
+
+#[test]
+fn a_later_kinder_evaluation_does_not_outweigh_a_denial() {
+    let mut case = heard(verdict(Verdict::Reject));
+    let mut second = evaluation(&case.transaction, 1, verdict(Verdict::Approve));
+    second.created_at = Timestamp::from_unix_micros(MINUTE);
+    case.evaluations.push(second);
+    assert_eq!(denial(&case), DenialReason::Plugin);
+}
+
+#[test]
+fn every_demanded_role_must_agree() {
+    let demand = vec![requirement(Role::User, 1), requirement(Role::Agent, 1)];
+    let case = situation().floor(demand);
+    assert_eq!(unmet(&case), [Role::User, Role::Agent]);
+    let case = case.vote(10, Role::User, Ballot::Approve);
+    assert_eq!(unmet(&case), [Role::Agent]);
+    assert!(case.vote(20, Role::Agent, Ballot::Approve).is_approved());
+}
+
+#[test]
+fn quorums_count_principals_and_not_credentials() {
+    let case = situation().floor(vec![requirement(Role::Agent, 2)]).vote(20, Role::Agent, Ballot::Approve);
+    let mut twice = case.clone();
+    let mut again = twice.votes[0].clone();
+    again.id = crate::ids::VoteId::from_uuid(super::situation::id(77));
+    twice.votes.push(again);
+    assert_eq!(unmet(&twice), [Role::Agent]);
+    assert!(case.vote(21, Role::Agent, Ballot::Approve).is_approved());
+}
+
+#[test]
+fn the_creator_does_not_count_unless_policy_says_so() {
+    let mut case =
+        situation().floor(vec![requirement(Role::Agent, 1)]).vote(20, Role::Agent, Ballot::Approve);
+    case.transaction.initiator = principal(20);
+    assert_eq!(unmet(&case), [Role::Agent]);
+    case.policy.floor.initiator_may_vote = true;
+    assert!(case.is_approved());
+}
+
+#[test]
+fn a_vote_needs_standing_eligibility_freshness_and_this_intent() {
+    let base = situation().floor(vec![requirement(Role::Agent, 1)]).vote(20, Role::Agent, Ballot::Approve);
+    assert!(base.is_approved());
+    let spoil: [fn(&mut Situation); 6] = [
+        |case| case.standing.active_principals.clear(),
+        |case| case.standing.active_credentials.clear(),
+        |case| {
+            case.transaction.snapshot.eligible.remove(&Role::Agent);
+        },
+        |case| case.votes[0].intent_hash = B256::repeat_byte(1),
+        |case| case.votes[0].role = Role::Arbiter,
+        |case| {
+            case.policy.floor.vote_age_max_seconds = 30;
+        },
+    ];
+    for (index, change) in spoil.iter().enumerate() {
+        let mut case = base.clone();
+        change(&mut case);
+        assert!(!case.is_approved(), "case {index}");
+    }
+}
+
+#[test]
+fn weak_evidence_does_not_meet_a_strong_demand() {
+    let strong = Requirement { evidence: EvidenceLevel::Signed, ..requirement(Role::User, 1) };
+    let mut case = situation().floor(vec![strong]).vote(10, Role::User, Ballot::Approve);
+    assert_eq!(unmet(&case), [Role::User]);
+    case.votes[0].evidence = Evidence::WalletApproval { signature: vec![0; 65], expires: 0 };
+    case.standing.wallets.insert(principal(10), Address::repeat_byte(3));
+    assert_eq!(unmet(&case), [Role::User], "the signature was not verified again");
+    case.standing.verified_votes.insert(case.votes[0].id);
+    assert!(case.is_approved());
+}
+
+#[test]
+fn a_required_role_that_rejects_ends_it_and_others_do_not() {
+    let case = situation().vote(30, Role::Arbiter, Ballot::Reject);
+    assert!(case.is_approved());
+    let case = case.floor(vec![requirement(Role::Arbiter, 1)]);
+    assert_eq!(denial(&case), DenialReason::Vote);
+}
+
+#[test]
+fn low_confidence_calls_the_arbiter() {
+    let mut case = heard(confident(Verdict::Approve, 799_999));
+    assert!(case.is_approved());
+    case.transaction.snapshot.minimum_confidence_ppm = 800_000;
+    assert_eq!(unmet(&case), [Role::Arbiter]);
+    case.transaction.snapshot.minimum_confidence_ppm = 0;
+    case.policy.floor.minimum_confidence_ppm = 800_000;
+    assert_eq!(unmet(&case), [Role::Arbiter]);
+    assert!(case.vote(30, Role::Arbiter, Ballot::Approve).is_approved());
+}
+
+#[test]
+fn a_plugin_can_demand_more_people() {
+    let case = heard(verdict(Verdict::NeedApprovals(vec![(Role::Agent, 2)])));
+    assert_eq!(unmet(&case), [Role::Agent]);
+    let case = case.vote(20, Role::Agent, Ballot::Approve).vote(21, Role::Agent, Ballot::Approve);
+    assert!(case.is_approved());
+}
+
+#[test]
+fn unreadable_and_unreachable_requirements_deny() {
+    assert_eq!(
+        denial(&situation().floor(vec![requirement(Role::Agent, 0)])),
+        DenialReason::RequirementInvalid
+    );
+    let nameless = requirement(Role::Named(String::new()), 1);
+    assert_eq!(denial(&situation().floor(vec![nameless])), DenialReason::RequirementInvalid);
+    assert_eq!(
+        denial(&situation().floor(vec![requirement(Role::Agent, 3)])),
+        DenialReason::RequirementUnreachable
+    );
+    let unknown = requirement(Role::Named("treasurer".into()), 1);
+    assert_eq!(denial(&situation().floor(vec![unknown])), DenialReason::RequirementUnreachable);
+}
+
+#[test]
+fn a_value_floor_counts_call_data_as_value() {
+    let above = |limit: u64| Requirement {
+        applies: Applies::AboveValue(U256::from(limit)),
+        ..requirement(Role::User, 1)
+    };
+    assert!(situation().floor(vec![above(100)]).is_approved());
+    assert_eq!(unmet(&situation().floor(vec![above(99)])), [Role::User]);
+    let mut call = situation().floor(vec![above(100)]);
+    call.transaction.intent.data = vec![1, 2, 3, 4];
+    call.transaction.intent_hash = call.transaction.intent.hash();
+    call.evaluations[0].intent_hash = call.transaction.intent_hash;
+    assert_eq!(unmet(&call), [Role::User]);
+}
+
+#[test]
+fn time_ends_a_pending_transaction() {
+    let mut case = situation();
+    case.transaction.snapshot.expires_at = case.now;
+    assert_eq!(denial(&case), DenialReason::Expired);
+}
+
+#[test]
+fn evidence_about_something_else_is_refused() {
+    let spoil: [fn(&mut Situation); 5] = [
+        |case| case.policy.organization = crate::ids::OrganizationId::from_uuid(super::situation::id(8)),
+        |case| case.transaction.intent.value = U256::from(101),
+        |case| {
+            case.transaction.intent.organization =
+                crate::ids::OrganizationId::from_uuid(super::situation::id(8))
+        },
+        |case| {
+            case.evaluations[0].transaction = crate::ids::TransactionId::from_uuid(super::situation::id(8))
+        },
+        |case| {
+            case.evaluations[0].organization = crate::ids::OrganizationId::from_uuid(super::situation::id(8))
+        },
+    ];
+    for (index, change) in spoil.iter().enumerate() {
+        let mut case = situation();
+        change(&mut case);
+        assert_eq!(denial(&case), DenialReason::EvidenceInvalid, "case {index}");
+    }
+}
