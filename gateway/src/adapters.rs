@@ -1,0 +1,11 @@
+//! The domain's ports, answered by the HSM, the plugin host and the operating system.
+
+pub(crate) mod checkpoint_signer;
+pub(crate) mod evaluator;
+pub(crate) mod node;
+pub(crate) mod signer;
+pub(crate) mod system;
+pub(crate) mod vault;
+
+mod hsm_error;
+mod key_reference;

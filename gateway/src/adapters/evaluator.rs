@@ -1,0 +1,224 @@
+//! Asks plugins: translates a transaction into the contract's records and a verdict back.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use gateway_domain::{
+    B256,
+    approvals::{EvidenceLevel, Role},
+    evaluations::{EvaluationResult, Outcome, Verdict},
+    policy::PluginRevision,
+    ports::{EvaluationReply, EvaluationRequest, Evaluator, PolicyReads},
+    sealed::Sealed,
+};
+use plugin_host::{
+    Approval, Argument, Call, Ceilings, ClaimedTransaction, ComponentSource, Digest, EvaluationFailure, FailureCode,
+    Grants, NoState, PluginHost, PreparedPlugin, VerifiedTransaction,
+};
+
+pub(crate) struct PluginEvaluator {
+    host: PluginHost,
+    components: Arc<dyn PolicyReads>,
+    /// Components that were verified, compiled and linked in this process, by digest.
+    prepared: Mutex<BTreeMap<B256, Arc<PreparedPlugin>>>,
+}
+
+impl PluginEvaluator {
+    pub(crate) fn new(host: PluginHost, components: Arc<dyn PolicyReads>) -> Self {
+        Self { host, components, prepared: Mutex::default() }
+    }
+
+    /// The linked component of a revision; its bytes are hashed again whenever they are loaded.
+    pub(crate) async fn prepare(&self, digest: B256) -> Result<Arc<PreparedPlugin>, EvaluationFailure> {
+        if let Some(prepared) = self.cached(digest) {
+            return Ok(prepared);
+        }
+        let bytes = self.components.component(digest).await.map_err(|error| {
+            EvaluationFailure::new(FailureCode::HostError, format!("the component cannot be read: {error}"))
+        })?;
+        let Some(bytes) = bytes else {
+            return Err(EvaluationFailure::new(FailureCode::HostError, "the component is not in the database"));
+        };
+        let source = ComponentSource { bytes: bytes.into(), digest: Digest(digest.0) };
+        let prepared = self.host.prepare(source).await?;
+        self.locked().insert(digest, Arc::clone(&prepared));
+        Ok(prepared)
+    }
+
+    /// Loads a component that is not stored yet, and asks it whether its settings hold.
+    pub(crate) async fn check(&self, revision: &PluginRevision, component: Arc<[u8]>) -> anyhow::Result<()> {
+        let digest = Digest(revision.component_digest.0);
+        let prepared = self.host.prepare(ComponentSource { bytes: component, digest }).await?;
+        let granted = grants(revision);
+        if let Some(missing) = prepared.required().missing_from(granted).next() {
+            anyhow::bail!("the component imports `{missing}`, which is not granted");
+        }
+        let problems = self.host.validate_settings(&prepared, &revision.settings).await?;
+        if !problems.is_empty() {
+            let shown: Vec<_> = problems.iter().map(|problem| format!("`{}` {}", problem.field, problem.rule)).collect();
+            anyhow::bail!("the settings of `{}` are refused: {}", revision.plugin, shown.join("; "));
+        }
+        Ok(())
+    }
+
+    fn cached(&self, digest: B256) -> Option<Arc<PreparedPlugin>> {
+        self.locked().get(&digest).cloned()
+    }
+
+    fn locked(&self) -> std::sync::MutexGuard<'_, BTreeMap<B256, Arc<PreparedPlugin>>> {
+        self.prepared.lock().expect("nobody panics while holding the map")
+    }
+
+    async fn ask(
+        &self,
+        revision: &PluginRevision,
+        request: &EvaluationRequest,
+    ) -> Result<plugin_host::Evaluation, EvaluationFailure> {
+        let prepared = self.prepare(revision.component_digest).await?;
+        let evaluation = plugin_host::EvaluationRequest {
+            verified: verified(request),
+            claimed: claimed(request),
+            settings: revision.settings.clone(),
+            grants: grants(revision),
+            state: Arc::new(NoState),
+            requested_at_ms: request.now.unix_millis(),
+            deadline: None,
+        };
+        self.host.evaluate(&prepared, evaluation).await
+    }
+}
+
+#[async_trait]
+impl Evaluator for PluginEvaluator {
+    async fn evaluate(&self, revision: &Sealed<PluginRevision>, request: &EvaluationRequest) -> EvaluationReply {
+        let started = Instant::now();
+        match self.ask(revision, request).await {
+            Ok(evaluation) => EvaluationReply {
+                result: EvaluationResult::Verdict(outcome(evaluation.outcome)),
+                duration: Duration::from_micros(evaluation.duration_micros),
+                record: json(&evaluation.record),
+            },
+            Err(failure) => EvaluationReply {
+                result: EvaluationResult::Failure {
+                    code: failure.code.as_str().to_owned(),
+                    detail: failure.detail.clone(),
+                },
+                duration: started.elapsed(),
+                record: failure.record.as_deref().map_or_else(|| "{}".to_owned(), json),
+            },
+        }
+    }
+}
+
+fn json(record: &plugin_host::EvaluationRecord) -> String {
+    serde_json::to_string(record).expect("records have string keys only")
+}
+
+/// Names that this host does not know grant nothing.
+fn grants(revision: &PluginRevision) -> Grants {
+    revision.grants.iter().filter_map(|name| plugin_host::Capability::from_interface(name)).collect()
+}
+
+fn verified(request: &EvaluationRequest) -> VerifiedTransaction {
+    let transaction = &request.transaction;
+    let intent = &transaction.intent;
+    let kind = match (&intent.to, intent.data.is_empty()) {
+        (None, _) => "contract-creation",
+        (Some(_), true) => "transfer",
+        (Some(_), false) => "contract-call",
+    };
+    VerifiedTransaction {
+        organization: transaction.organization.to_string(),
+        transaction_id: transaction.id.to_string(),
+        key_id: intent.key.to_string(),
+        chain: intent.chain.to_string(),
+        kind: kind.to_owned(),
+        sender: format!("{:#x}", intent.from),
+        recipient: intent.to.map(|to| format!("{to:#x}")),
+        value: intent.value.to_string(),
+        data: intent.data.clone(),
+        call: call(request),
+        ceilings: Ceilings {
+            gas_limit: Some(intent.ceilings.gas),
+            fee_per_gas: Some(intent.ceilings.fee_per_gas.to_string()),
+            priority_fee_per_gas: None,
+            total_fee: Some(intent.ceilings.total.saturating_sub(intent.value).to_string()),
+        },
+        approvals: request.approvals.iter().map(approval).collect(),
+        transactions_to_recipient: request.executed_to_recipient,
+        extra: Vec::new(),
+    }
+}
+
+fn call(request: &EvaluationRequest) -> Option<Call> {
+    let selector = request.transaction.intent.data.get(..4)?;
+    let decoded = request.call.as_ref();
+    let argument = |argument: &gateway_domain::chain::DecodedArgument| Argument {
+        name: argument.name.clone(),
+        kind: argument.kind.clone(),
+        value: argument.value.clone(),
+    };
+    Some(Call {
+        selector: format!("0x{}", hex::encode(selector)),
+        function: decoded.map(|call| call.function.clone()),
+        arguments: decoded.map_or_else(Vec::new, |call| call.arguments.iter().map(argument).collect()),
+    })
+}
+
+fn approval(vote: &gateway_domain::approvals::Vote) -> Approval {
+    let evidence = match vote.evidence.level() {
+        EvidenceLevel::Bearer => "api-key",
+        EvidenceLevel::Request => "ethereum-signature-of-request",
+        EvidenceLevel::Signed => "ethereum-signature",
+    };
+    Approval {
+        role: vote.role.to_string(),
+        principal: vote.principal.to_string(),
+        evidence: evidence.to_owned(),
+        given_at_ms: vote.created_at.unix_millis(),
+    }
+}
+
+/// What the client says; nothing of it was checked.
+fn claimed(request: &EvaluationRequest) -> ClaimedTransaction {
+    ClaimedTransaction {
+        reference: None,
+        description: request.transaction.note.as_deref().map(|note| plugin_host::plain(note, NOTE_BYTES_MAX)),
+        extra: Vec::new(),
+    }
+}
+
+const NOTE_BYTES_MAX: usize = 1024;
+
+fn outcome(outcome: plugin_host::Outcome) -> Outcome {
+    let verdict = match outcome.verdict {
+        plugin_host::Verdict::Approve => Verdict::Approve,
+        plugin_host::Verdict::Reject => Verdict::Reject,
+        plugin_host::Verdict::Abstain => Verdict::Abstain,
+        plugin_host::Verdict::NeedApprovals(needs) => {
+            Verdict::NeedApprovals(needs.into_iter().map(|need| (role(need.role), need.count)).collect())
+        }
+        plugin_host::Verdict::Other(name) => Verdict::Other(name),
+    };
+    Outcome {
+        verdict,
+        reason_code: outcome.reason_code,
+        analysis: outcome.analysis,
+        confidence_ppm: Some(outcome.confidence_ppm),
+        evidence: outcome.evidence,
+    }
+}
+
+fn role(name: String) -> Role {
+    match name.as_str() {
+        "user" => Role::User,
+        "agent" => Role::Agent,
+        "arbiter" => Role::Arbiter,
+        "orion" => Role::Orion,
+        _ => Role::Named(name),
+    }
+}

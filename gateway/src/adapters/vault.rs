@@ -1,0 +1,43 @@
+//! Making key pairs in the token.
+
+use async_trait::async_trait;
+use gateway_domain::{
+    error::Result,
+    keys::{KeyAlgorithm, KeyRecord, PublicKey},
+    ports::KeyVault,
+    sealed::Sealed,
+};
+use hsm::{Hsm, KeySpec, KeyUsage};
+
+use super::{
+    hsm_error::translate,
+    key_reference::{label, pair_algorithm},
+};
+
+pub(crate) struct HsmVault {
+    pub(crate) hsm: Hsm,
+    pub(crate) token_id: String,
+}
+
+#[async_trait]
+impl KeyVault for HsmVault {
+    fn token_id(&self) -> &str {
+        &self.token_id
+    }
+
+    async fn generate(&self, record: &Sealed<KeyRecord>) -> Result<PublicKey> {
+        let spec = KeySpec {
+            cka_id: record.cka_id,
+            label: label(record),
+            algorithm: pair_algorithm(record.algorithm)?,
+            usage: KeyUsage::Sign,
+            permanent: false,
+        };
+        let reference = self.hsm.generate(spec).await.map_err(translate)?;
+        Ok(PublicKey(reference.public_key.as_bytes().to_vec()))
+    }
+
+    fn supports(&self, algorithm: KeyAlgorithm) -> bool {
+        pair_algorithm(algorithm).is_ok()
+    }
+}

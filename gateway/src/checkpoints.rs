@@ -1,0 +1,130 @@
+//! Signs the heads of all audit lanes: after so many entries, after so long, and once at the end.
+
+use std::{
+    collections::BTreeMap,
+    io::Write as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::{Context as _, Result, bail};
+use gateway_domain::{
+    B256, Clock,
+    audit::{Checkpoint, LaneHead, SignedCheckpoint},
+    ids::InstanceId,
+    ports::{AuditReads as _, CheckpointSigner, Store},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Audit;
+
+/// Makes checkpoints; one writer a database, contention is settled by the unique number.
+pub(crate) struct Checkpoints {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) signer: Arc<dyn CheckpointSigner>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) config: Audit,
+    /// The last checkpoint this host saw, beside the database: start-up refuses a database behind it.
+    pub(crate) anchor: PathBuf,
+}
+
+/// How often heads are compared while waiting for the configured number of entries.
+const LOOKS_PER_INTERVAL: u32 = 10;
+
+impl Checkpoints {
+    /// Refuses a log that was cut or rolled back behind what this host saw signed.
+    pub(crate) async fn check_anchor(&self) -> Result<()> {
+        let Some(anchor) = read_anchor(&self.anchor)? else { return Ok(()) };
+        let last = self.store.last_checkpoint().await?;
+        let number = last.as_ref().map_or(0, |last| last.checkpoint.number);
+        if number < anchor.checkpoint.number {
+            bail!(
+                "the audit log was rolled back: the database ends at checkpoint {number}, this host saw {} signed",
+                anchor.checkpoint.number
+            );
+        }
+        let heads = self.store.lane_heads().await?;
+        for (lane, signed) in &anchor.checkpoint.heads {
+            let found = heads.get(lane).map_or(0, |head| head.sequence);
+            if found < signed.sequence {
+                bail!("the audit log was cut: lane {lane} ends at {found}, {} was signed", signed.sequence);
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn run(self, stop: CancellationToken) {
+        let look = self.config.checkpoint_interval() / LOOKS_PER_INTERVAL;
+        let mut looks = 0;
+        while !stop.is_cancelled() {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(look) => {}
+            }
+            looks += 1;
+            let due = stop.is_cancelled() || looks >= LOOKS_PER_INTERVAL;
+            match self.sign_if(due).await {
+                Ok(true) => looks = 0,
+                Ok(false) if due => looks = 0,
+                Ok(false) => {}
+                Err(error) => tracing::warn!(error = format!("{error:#}"), "no audit checkpoint could be signed"),
+            }
+        }
+    }
+
+    /// Signs if anything is unsigned and either `due` or more than the configured number of entries are.
+    async fn sign_if(&self, due: bool) -> Result<bool> {
+        let heads = self.store.lane_heads().await?;
+        let last = self.store.last_checkpoint().await?;
+        let signed = last.as_ref().map(|last| &last.checkpoint.heads);
+        let unsigned = unsigned_entries(&heads, signed);
+        if unsigned == 0 || (!due && unsigned < self.config.checkpoint_entries) {
+            return Ok(false);
+        }
+        let checkpoint = Checkpoint {
+            number: last.as_ref().map_or(1, |last| last.checkpoint.number + 1),
+            previous: last.as_ref().map_or(B256::ZERO, |last| last.checkpoint.hash()),
+            at: self.clock.now(),
+            heads,
+        };
+        let signature = self.signer.sign_checkpoint(&checkpoint).await?;
+        let signed = SignedCheckpoint { checkpoint, public_key: self.signer.public_key(), signature };
+        self.store.insert_checkpoint(&signed).await.context("storing the checkpoint")?;
+        if let Some(witness) = &self.config.witness_file {
+            append(witness, &signed)?;
+        }
+        write_anchor(&self.anchor, &signed)?;
+        metrics::gauge!("countersign_audit_unsigned_entries").set(0.0);
+        Ok(true)
+    }
+}
+
+fn unsigned_entries(heads: &BTreeMap<InstanceId, LaneHead>, signed: Option<&BTreeMap<InstanceId, LaneHead>>) -> u64 {
+    let signed_to = |lane| signed.and_then(|signed| signed.get(lane)).map_or(0, |head| head.sequence);
+    heads.iter().map(|(lane, head)| head.sequence.saturating_sub(signed_to(lane))).sum()
+}
+
+fn append(witness: &Path, signed: &SignedCheckpoint) -> Result<()> {
+    let mut file = std::fs::OpenOptions::new().create(true).append(true).open(witness);
+    let file = file.as_mut().map_err(|error| anyhow::anyhow!("witness `{}`: {error}", witness.display()))?;
+    let mut line = serde_json::to_vec(signed)?;
+    line.push(b'\n');
+    file.write_all(&line)?;
+    Ok(file.sync_data()?)
+}
+
+fn write_anchor(path: &Path, signed: &SignedCheckpoint) -> Result<()> {
+    let temporary = path.with_extension("new");
+    let mut file = std::fs::File::create(&temporary).with_context(|| format!("anchor `{}`", temporary.display()))?;
+    file.write_all(&serde_json::to_vec(signed)?)?;
+    file.sync_all()?;
+    Ok(std::fs::rename(&temporary, path)?)
+}
+
+pub(crate) fn read_anchor(path: &Path) -> Result<Option<SignedCheckpoint>> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes).with_context(|| format!("anchor `{}`", path.display()))?)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("anchor `{}`", path.display())),
+    }
+}

@@ -1,0 +1,126 @@
+//! Installing a plugin: a new immutable revision, bound by a new revision of the organization's policy.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context as _, Result, bail};
+use gateway_domain::{
+    B256,
+    actor::OpCtx,
+    audit::AuditEvent,
+    changes::{ChangeSet, Write},
+    ids::{BindingId, PluginRevisionId},
+    policy::{
+        Binding, BindingScope, Floor, Mode, PluginRevision, Policy, PolicyHead, Power, Requirement, validate_policy,
+    },
+    ports::{PolicyReads as _, UnitOfWork as _},
+    transactions::Kind,
+};
+use plugin_host::{Capability, Digest};
+use serde_json::json;
+
+use crate::wiring::Gateway;
+
+/// A plugin to be attached to every EVM transaction of an organization.
+pub struct InstallPlugin {
+    /// Also the binding's name: installing the same name again replaces it.
+    pub name: String,
+    pub component: Vec<u8>,
+    /// JSON that the component's `validate-settings` accepts.
+    pub settings: String,
+    pub grants: BTreeSet<String>,
+    pub power: Power,
+    /// Replaces the people demanded by the policy's floor; absent leaves them as they are.
+    pub floor: Option<Vec<Requirement>>,
+}
+
+/// What an installation made.
+pub struct Installed {
+    pub revision: PluginRevision,
+    pub policy_revision: u64,
+}
+
+/// Checks the component and its settings in the sandbox, stores both, and moves the policy head.
+pub async fn install_plugin(gateway: &Gateway, ctx: &OpCtx, install: InstallPlugin) -> Result<Installed> {
+    check_grants(&install.grants)?;
+    let entropy = gateway.services.entropy.as_ref();
+    let revision = PluginRevision {
+        id: PluginRevisionId::generate(ctx.now, entropy),
+        organization: ctx.organization,
+        plugin: install.name,
+        component_digest: B256::new(Digest::of(&install.component).0),
+        settings: install.settings,
+        grants: install.grants,
+        created_at: ctx.now,
+    };
+    gateway.plugins.check(&revision, install.component.clone().into()).await?;
+
+    let present = gateway.store.policy(ctx.organization).await?.map(gateway_domain::sealed::Sealed::into_value);
+    let policy = next_policy(ctx, present, &revision, install.power, install.floor, BindingId::generate(ctx.now, entropy));
+    validate_policy(&policy)?;
+    let policy_revision = policy.revision;
+    let seal = &gateway.services.sealer;
+    let head = PolicyHead { organization: ctx.organization, revision: policy_revision };
+    let detail = json!({
+        "plugin": revision.plugin, "componentDigest": revision.component_digest,
+        "subjectDigest": revision.subject_digest(), "policyRevision": policy_revision,
+    });
+    let changes = ChangeSet::new(AuditEvent::new(ctx, "plugin.installed", format!("plugin {}", revision.id), detail))
+        .write(Write::InsertPluginRevision(seal.seal(revision.clone()), install.component))
+        .write(Write::InsertPolicy(seal.seal(policy)))
+        .write(Write::MovePolicyHead(seal.seal(head)));
+    gateway.store.commit(changes).await.context("storing the plugin and the policy")?;
+    Ok(Installed { revision, policy_revision })
+}
+
+/// `state` has no store behind it yet, so granting it would promise what no evaluation gets.
+fn check_grants(grants: &BTreeSet<String>) -> Result<()> {
+    for name in grants {
+        match Capability::from_interface(name) {
+            Some(Capability::Log | Capability::Settings | Capability::Clock) => {}
+            Some(Capability::State) => bail!("capability `state` cannot be granted by this version"),
+            None => bail!("`{name}` is not a capability; there are `log`, `settings`, `state` and `clock`"),
+        }
+    }
+    Ok(())
+}
+
+fn next_policy(
+    ctx: &OpCtx,
+    present: Option<Policy>,
+    revision: &PluginRevision,
+    power: Power,
+    people: Option<Vec<Requirement>>,
+    id: BindingId,
+) -> Policy {
+    let mut policy = present.unwrap_or_else(|| Policy {
+        organization: ctx.organization,
+        revision: 0,
+        floor: Floor::open(),
+        bindings: Vec::new(),
+        created_at: ctx.now,
+    });
+    policy.revision += 1;
+    policy.created_at = ctx.now;
+    if let Some(people) = people {
+        policy.floor.requirements = people;
+    }
+    let earlier = policy.bindings.iter().position(|binding| binding.plugin == revision.plugin);
+    let binding = Binding {
+        id: earlier.map_or(id, |index| policy.bindings[index].id),
+        revision: revision.id,
+        plugin: revision.plugin.clone(),
+        subject_digest: revision.subject_digest(),
+        scope: BindingScope {
+            kinds: BTreeSet::from([Kind::Transaction]),
+            chains: BTreeSet::new(),
+            keys: BTreeSet::new(),
+        },
+        mode: Mode::Enforce,
+        power,
+    };
+    match earlier {
+        Some(index) => policy.bindings[index] = binding,
+        None => policy.bindings.push(binding),
+    }
+    policy
+}

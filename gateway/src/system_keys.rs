@@ -1,0 +1,119 @@
+//! Keys of the gateway itself: masters from which sealing and hashing keys are derived, and the key that signs
+//! audit checkpoints. They are found on the token by identifiers computed from their purpose, so that no
+//! database row can name another key.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result, bail};
+use gateway_domain::{
+    keys::KeyPurpose,
+    mac::{MacKey, MacKeys},
+};
+use hsm::{
+    CkaId, FoundKey, Hsm, KeyAlgorithm, KeyLabel, KeyReference, KeySpec, KeyUsage, SecretAlgorithm,
+    SecretKeyReference, SecretKeySpec,
+};
+use sha2::{Digest as _, Sha256};
+
+/// The only epoch until rotation exists; the epoch is part of every identifier and derivation.
+const EPOCH: u32 = 1;
+const ORGANIZATION: &str = "gateway";
+
+/// What start-up takes from the token.
+pub(crate) struct SystemKeys {
+    pub(crate) sealing: MacKeys,
+    pub(crate) credentials: MacKeys,
+    /// Authenticates the cache of compiled plugins.
+    pub(crate) plugin_cache: [u8; 32],
+    pub(crate) checkpoint: KeyReference,
+}
+
+/// Whether absent keys are made: on the first start of a fresh token only. An absent master otherwise means that
+/// this is not the token it should be, and a new one would orphan every sealed row.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Absent {
+    Create,
+    Refuse,
+}
+
+pub(crate) async fn load(hsm: &Hsm, absent: Absent) -> Result<SystemKeys> {
+    let seal_master = secret(hsm, KeyPurpose::SealMaster, absent).await?;
+    let credential_master = secret(hsm, KeyPurpose::CredentialMaster, absent).await?;
+    Ok(SystemKeys {
+        sealing: keys(derive(hsm, &seal_master, "rows").await?),
+        credentials: keys(derive(hsm, &credential_master, "api-keys").await?),
+        plugin_cache: derive(hsm, &seal_master, "plugin-cache").await?,
+        checkpoint: checkpoint(hsm, absent).await?,
+    })
+}
+
+fn keys(active: [u8; 32]) -> MacKeys {
+    MacKeys::new(BTreeMap::from([(EPOCH, MacKey::new(active))]), EPOCH)
+}
+
+async fn derive(hsm: &Hsm, master: &SecretKeyReference, label: &str) -> Result<[u8; 32]> {
+    let message = format!("countersign-derive-1|{label}|{EPOCH}");
+    hsm.hmac_sha256(master, message.as_bytes()).await.with_context(|| format!("deriving the key for `{label}`"))
+}
+
+async fn secret(hsm: &Hsm, purpose: KeyPurpose, absent: Absent) -> Result<SecretKeyReference> {
+    let (cka_id, label) = identity(purpose);
+    let algorithm = SecretAlgorithm::HmacSha256;
+    let expected = SecretKeyReference { cka_id, label: label.clone(), algorithm };
+    match hsm.find(cka_id).await? {
+        Some(FoundKey::Secret { reference, .. }) if reference == expected => Ok(reference),
+        Some(_) => bail!("the token holds another object in place of the `{}` key", purpose.as_str()),
+        None => {
+            refuse_absent(purpose, absent)?;
+            Ok(hsm.generate_secret(SecretKeySpec { cka_id, label, algorithm, permanent: false }).await?)
+        }
+    }
+}
+
+async fn checkpoint(hsm: &Hsm, absent: Absent) -> Result<KeyReference> {
+    let purpose = KeyPurpose::AuditCheckpoint;
+    let (cka_id, label) = identity(purpose);
+    let algorithm = KeyAlgorithm::P256;
+    match hsm.find(cka_id).await? {
+        Some(FoundKey::Pair { reference, .. })
+            if reference.label == label && reference.public_key.algorithm() == algorithm =>
+        {
+            Ok(reference)
+        }
+        Some(_) => bail!("the token holds another object in place of the `{}` key", purpose.as_str()),
+        None => {
+            refuse_absent(purpose, absent)?;
+            let usage = KeyUsage::Sign;
+            Ok(hsm.generate(KeySpec { cka_id, label, algorithm, usage, permanent: false }).await?)
+        }
+    }
+}
+
+fn refuse_absent(purpose: KeyPurpose, absent: Absent) -> Result<()> {
+    if absent == Absent::Refuse {
+        bail!(
+            "the token has no `{}` key: it is not the token this gateway was initialized with; run `countersign init` \
+             only for a new deployment",
+            purpose.as_str()
+        );
+    }
+    Ok(())
+}
+
+fn identity(purpose: KeyPurpose) -> (CkaId, KeyLabel) {
+    let name = format!("countersign-system-key-1|{}|{EPOCH}", purpose.as_str());
+    let hash = Sha256::digest(name.as_bytes());
+    let cka_id = hash[..16].try_into().expect("SHA-256 has more than 16 bytes");
+    let label = KeyLabel {
+        organization: ORGANIZATION.to_owned(),
+        key_id: format!("epoch-{EPOCH}"),
+        purpose: purpose.as_str().to_owned(),
+        kinds: Vec::new(),
+    };
+    (cka_id, label)
+}
+
+/// Hex SHA-256 of the checkpoint key's SEC1 point: what an auditor pins.
+pub(crate) fn fingerprint(key: &KeyReference) -> String {
+    hex::encode(Sha256::digest(key.public_key.as_bytes()))
+}

@@ -1,0 +1,164 @@
+//! Puts the parts together: the only file that names concrete adapters.
+
+use std::{collections::BTreeMap, env, sync::Arc};
+
+use anyhow::{Context as _, Result, bail};
+use gateway_chains::{
+    evm::{codec::EvmCodec, node::EvmNode},
+    registry::ChainRegistry,
+};
+use gateway_domain::{
+    Clock,
+    chain::{ChainNode, PayloadCodec},
+    credentials::CredentialHasher,
+    entropy::Entropy,
+    ids::InstanceId,
+    ports::{Chain, Services},
+    sealed::Sealer,
+};
+use gateway_store::Store;
+use hsm::{Hsm, KeyReference};
+use plugin_host::{CacheKey, CompileCommand, PluginHost};
+use tokio::sync::Notify;
+
+use crate::{
+    adapters::{
+        checkpoint_signer::HsmCheckpointSigner,
+        evaluator::PluginEvaluator,
+        node::UnconfiguredNode,
+        signer::HsmSigner,
+        system::{SystemClock, SystemEntropy},
+        vault::HsmVault,
+    },
+    checkpoints::Checkpoints,
+    config::{Config, ConfigError},
+    data_dir::DataDir,
+    system_keys::{self, Absent, SystemKeys},
+};
+
+/// Every part of a gateway, connected and not yet serving.
+pub struct Gateway {
+    pub config: Config,
+    pub services: Services,
+    pub hsm: Hsm,
+    pub store: Arc<Store>,
+    pub plugins: Arc<PluginEvaluator>,
+    pub instance: InstanceId,
+    /// Signs audit checkpoints; its fingerprint is what auditors pin.
+    pub checkpoint_key: KeyReference,
+    pub data_dir: DataDir,
+}
+
+/// Name of the hidden command that compiles a plugin in a process of its own.
+pub const COMPILE_COMMAND: &str = "compile-plugin";
+
+/// Connects everything. With [`Absent::Create`] the token's system keys are made if they are absent: first start of
+/// a new deployment only.
+pub async fn build(config: Config, data_dir: DataDir, absent: Absent) -> Result<Gateway> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+    let hsm = start_hsm(&config, &data_dir, absent).await?;
+    let keys = system_keys::load(&hsm, absent).await.context("loading the gateway's own keys from the token")?;
+    let SystemKeys { sealing, credentials, plugin_cache, checkpoint } = keys;
+
+    let sealer = Arc::new(Sealer::new(sealing));
+    let instance = InstanceId::generate(clock.now(), entropy.as_ref());
+    let outbox_written = Arc::new(Notify::new());
+    let store = Store::open(config.database.store_config()?, sealer.clone(), instance, outbox_written.clone()).await;
+    let store = Arc::new(store.context("opening the database")?);
+
+    let host = start_plugins(&config, &data_dir, plugin_cache)?;
+    let plugins = Arc::new(PluginEvaluator::new(host, store.clone()));
+    let (chains, domain_chain) = chains(&config)?;
+    let services = Services {
+        store: store.clone(),
+        sealer,
+        clock: clock.clone(),
+        entropy,
+        credentials: Arc::new(CredentialHasher::new(credentials)),
+        signer: Arc::new(HsmSigner { hsm: hsm.clone(), clock }),
+        vault: Arc::new(HsmVault { hsm: hsm.clone(), token_id: token_name(&config)? }),
+        evaluator: plugins.clone(),
+        chains: Arc::new(chains),
+        limits: config.limits.domain_limits(),
+        origin: config.server.origin(),
+        domain_chain,
+        outbox_written,
+    };
+    Ok(Gateway { config, services, hsm, store, plugins, instance, checkpoint_key: checkpoint, data_dir })
+}
+
+async fn start_hsm(config: &Config, data_dir: &DataDir, absent: Absent) -> Result<Hsm> {
+    let mut settings = config.hsm.hsm_config(data_dir.path())?;
+    settings.create_canary = absent == Absent::Create;
+    Hsm::start(settings).await.context("starting the HSM layer")
+}
+
+fn start_plugins(config: &Config, data_dir: &DataDir, cache_key: [u8; 32]) -> Result<PluginHost> {
+    let program = env::current_exe().context("finding this program's own path, to compile plugins with")?;
+    let command = CompileCommand { program, arguments: vec![COMPILE_COMMAND.into()] };
+    let host = config.plugins.host_config(command, CacheKey::new(cache_key), data_dir.path());
+    PluginHost::start(&host).context("starting the plugin host")
+}
+
+fn token_name(config: &Config) -> Result<String> {
+    Ok(config.hsm.token_label.clone().ok_or(ConfigError::Missing("hsm.token_label"))?)
+}
+
+/// The chains by id, and the number of the first configured one.
+fn chains(config: &Config) -> Result<(BTreeMap<gateway_domain::chain::ChainId, Chain>, u64)> {
+    let configs = config.chains.iter().map(crate::config::Chain::chain_config).collect::<Result<Vec<_>, _>>()?;
+    let Some(first) = configs.first().map(|chain| chain.id.number()) else {
+        bail!("`chains` names no chain: at least one is needed")
+    };
+    let registry = ChainRegistry::new(configs)?;
+    let codec: Arc<dyn PayloadCodec> = Arc::new(EvmCodec);
+    let mut chains = BTreeMap::new();
+    for (chain, section) in registry.iter().zip(sorted_sections(config)) {
+        let node: Arc<dyn ChainNode> = match chain.rpc_client()? {
+            Some(client) => Arc::new(EvmNode::new(Box::new(client), chain.clone())),
+            None => Arc::new(UnconfiguredNode),
+        };
+        let chain = Chain {
+            id: chain.id,
+            codec: codec.clone(),
+            node,
+            confirmations: chain.confirmations,
+            gas_max: chain.gas_limit_max,
+            fee_per_gas_max: chain.fee_per_gas_max_wei.into(),
+            stuck_after: section.stuck_after(),
+        };
+        chains.insert(chain.id, chain);
+    }
+    Ok((chains, first))
+}
+
+/// The sections in the registry's order.
+fn sorted_sections(config: &Config) -> Vec<&crate::config::Chain> {
+    let mut sections: Vec<_> = config.chains.iter().collect();
+    sections.sort_by_key(|section| section.chain_config().map(|chain| chain.id).ok());
+    sections
+}
+
+impl Gateway {
+    pub fn checkpoints(&self) -> Checkpoints {
+        Checkpoints {
+            store: self.services.store.clone(),
+            signer: Arc::new(HsmCheckpointSigner { hsm: self.hsm.clone(), key: self.checkpoint_key.clone() }),
+            clock: self.services.clock.clone(),
+            config: self.config.audit.clone(),
+            anchor: self.data_dir.anchor(),
+        }
+    }
+
+    /// Hex SHA-256 of the checkpoint key's public point.
+    pub fn fingerprint(&self) -> String {
+        system_keys::fingerprint(&self.checkpoint_key)
+    }
+
+    /// Closes the database and the token; for commands and the end of a server.
+    pub async fn close(self) {
+        self.store.close().await;
+        self.hsm.shutdown().await;
+    }
+}
