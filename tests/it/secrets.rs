@@ -39,12 +39,13 @@ async fn no_secret_reaches_logs_metrics_answers_or_files() -> Result<()> {
     for (place, text) in
         [("metrics", &metrics), ("status", &status), ("logs", &logs), ("transaction", &executed.to_string())]
     {
-        for secret in &secrets[1..] {
+        for secret in &secrets {
             assert!(!text.contains(secret), "a secret is in the {place}");
         }
     }
 
     assert!(gateway.stop().await?.success());
+    // The PIN has a file of its own there.
     for file in files(&stand.installation.data_dir()) {
         if file.ends_with("bootstrap.json") {
             continue;

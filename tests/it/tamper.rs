@@ -3,14 +3,18 @@
 
 use alloy_primitives::U256;
 use anyhow::Result;
+use countersign_tests::client::hex;
+use serde_json::Value;
 
 use crate::database::Snapshot;
-use crate::stand::{Stand, request_hash};
+use crate::stand::{CHAIN_ID, Stand, request_hash};
 
 /// A transaction that lacks nothing but the user's vote, its gateway stopped.
 struct Case {
     stand: Stand,
     request_hash: String,
+    /// Seen before the attack, so that the vote depends on nothing that the attacker has changed.
+    status: Value,
     snapshot: Snapshot,
 }
 
@@ -22,9 +26,10 @@ impl Case {
         let (_, proposed) = stand.pending(&gateway, escrow).await?;
         let request_hash = request_hash(&proposed).to_owned();
         stand.job(&gateway).approve_as_agent(&request_hash).await?.expect(201)?;
+        let status = stand.job(&gateway).approval_status(&request_hash).await?;
         assert!(gateway.stop().await?.success());
         let snapshot = Snapshot::take(&stand.installation.data_dir())?;
-        Ok(Case { stand, request_hash, snapshot })
+        Ok(Case { stand, request_hash, status, snapshot })
     }
 
     /// Starts the gateway on what the attacker left, lets the user vote, and drains. True if anything
@@ -34,16 +39,19 @@ impl Case {
         // Refusing to start is a good answer, too.
         if let Ok(gateway) = self.stand.installation.start().await {
             if user_votes {
+                let job = self.stand.job(&gateway);
+                let approval = job.approval_of(&self.status, true)?;
+                let signature = hex(&self.stand.wallet.sign_approval(CHAIN_ID, &approval)?);
                 // So is any answer to the vote; what counts is what happened.
-                let _ = self.stand.job(&gateway).approve_as_user(&self.request_hash).await;
+                let _ = job.send_signed_approval(&self.request_hash, &approval, &signature).await;
             }
             let _ = gateway.stop().await?;
         }
-        let permits = self
+        let signed = self
             .snapshot
             .count("SELECT count(*) FROM attempts WHERE outcome IN ('signed', 'released')")
             .await?;
-        Ok(permits > 0 || self.stand.node.calls("eth_sendRawTransaction").len() > sent_before)
+        Ok(signed > 0 || self.stand.node.calls("eth_sendRawTransaction").len() > sent_before)
     }
 }
 
