@@ -213,8 +213,9 @@ impl Failure {
             return Self::Contested(contested(database.constraint(), database.message()));
         }
         match database.code().as_deref().unwrap_or_default() {
-            // Serialization failure, deadlock.
-            "40001" | "40P01" => Self::Transient(error),
+            // Serialization failure, deadlock; connection lost or ended by the server.
+            "40001" | "40P01" | "57P01" | "57P02" | "57P03" => Self::Transient(error),
+            code if code.len() == 5 && code.starts_with("08") => Self::Transient(error),
             code if is_unavailable(code) => Self::Unavailable(error),
             _ => Self::Refused(error),
         }
@@ -238,10 +239,10 @@ fn contested(constraint: Option<&str>, message: &str) -> Contested {
 }
 
 /// `SQLite` primary codes 5 busy, 6 locked, 8 read-only, 10 I/O, 11 corrupt, 13 full, 14 cannot open; PostgreSQL classes
-/// 08 connection, 25 read-only transaction, 53 resources, 55 not in state, 57 intervention.
+/// 25 read-only transaction, 53 resources, 55 not in state, 57 intervention.
 fn is_unavailable(code: &str) -> bool {
     match code.len() {
-        5 => ["08", "25", "53", "55", "57"].iter().any(|class| code.starts_with(class)),
+        5 => ["25", "53", "55", "57"].iter().any(|class| code.starts_with(class)),
         _ => code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6 | 8 | 10 | 11 | 13 | 14)),
     }
 }

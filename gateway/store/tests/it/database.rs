@@ -113,6 +113,27 @@ impl Intruder {
         self.rows(sql).await[0].get::<i64, _>(0)
     }
 
+    /// Makes the gateway's writes wait until [`Intruder::release`].
+    pub(crate) async fn block_writes(&mut self) {
+        let (begin, lock) = if self.is_postgres {
+            ("BEGIN", "LOCK TABLE organizations, votes, principals IN SHARE MODE")
+        } else {
+            ("BEGIN IMMEDIATE", "SELECT 1")
+        };
+        self.execute(begin).await.unwrap();
+        self.execute(lock).await.unwrap();
+    }
+
+    /// Makes PostgreSQL's reads of organizations wait until [`Intruder::release`].
+    pub(crate) async fn block_reads(&mut self) {
+        self.execute("BEGIN").await.unwrap();
+        self.execute("LOCK TABLE organizations IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    }
+
+    pub(crate) async fn release(&mut self) {
+        self.execute("ROLLBACK").await.unwrap();
+    }
+
     /// Takes away what the schema itself holds against edits: triggers, foreign keys and unique indexes.
     pub(crate) async fn disarm(&mut self) {
         let sql = if self.is_postgres {
@@ -149,6 +170,11 @@ impl Intruder {
         tables.remove("_sqlx_migrations");
         tables
     }
+}
+
+/// The store of [`instance`] 1, in a database that is migrated already.
+pub(crate) async fn store_at(url: &DatabaseUrl) -> Store {
+    Store::open(StoreConfig::new(url.clone()), sealer(), instance(1), Arc::new(Notify::new())).await.unwrap()
 }
 
 pub(crate) fn instance(number: u128) -> InstanceId {

@@ -3,17 +3,17 @@
 mod database;
 mod world;
 
-//audit
-//conflicts
-//crashes
-//groups
-//guards
-//limits
-//migrations
-//nonces
-//outbox
-//permits
+mod audit;
+mod conflicts;
+mod crashes;
+mod groups;
+mod guards;
+mod limits;
+mod migrations;
+mod nonces;
+mod outbox;
+mod permits;
 mod round_trip;
-//seals
-//tenants
-//write_once
+mod seals;
+mod tenants;
+mod write_once;

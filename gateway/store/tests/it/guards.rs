@@ -1,0 +1,55 @@
+use std::time::Duration;
+
+use gateway_domain::{
+    Timestamp,
+    changes::{Contested, Idempotency, ReplayGuard, Write},
+};
+
+use crate::{
+    database::{Database, on_both_engines},
+    world::{World, contested, hash, now},
+};
+
+on_both_engines!(purging_removes_what_expired_within_its_limit, a_guard_that_has_not_expired_still_holds);
+
+fn guards(world: &World, expires_at: Timestamp) -> [Write; 2] {
+    let organization = world.organization.id;
+    let key = hash().to_string();
+    [
+        Write::InsertReplayGuard(ReplayGuard { organization, signer: "0x1".into(), signed_hash: hash(), expires_at }),
+        Write::InsertIdempotency(Idempotency {
+            organization,
+            principal: world.principal.id,
+            operation: "create",
+            key,
+            body_hash: hash(),
+            outcome: "o".into(),
+            expires_at,
+        }),
+    ]
+}
+
+async fn purging_removes_what_expired_within_its_limit(database: &Database) {
+    let store = database.store().await;
+    let world = World::founded(&store).await;
+    let (past, future) = (now(), now().plus(Duration::from_secs(600)));
+    for expiry in [past, past, past, future] {
+        world.commit(&store, guards(&world, expiry)).await.unwrap();
+    }
+    assert_eq!(store.purge(past, 2).await.unwrap().rows, 4);
+    assert_eq!(store.purge(past, 2).await.unwrap().rows, 2);
+    assert_eq!(store.purge(past, 2).await.unwrap().rows, 0);
+    let mut intruder = database.intruder().await;
+    assert_eq!(intruder.number("SELECT COUNT(*) FROM replay_guards").await, 1);
+    assert_eq!(intruder.number("SELECT COUNT(*) FROM idempotency_keys").await, 1);
+}
+
+async fn a_guard_that_has_not_expired_still_holds(database: &Database) {
+    let store = database.store().await;
+    let world = World::founded(&store).await;
+    let [guard, idempotency] = guards(&world, now().plus(Duration::from_secs(600)));
+    world.commit(&store, [guard.clone(), idempotency.clone()]).await.unwrap();
+    store.purge(now(), 100).await.unwrap();
+    assert_eq!(contested(world.commit(&store, [guard]).await), Contested::Replay);
+    assert_eq!(contested(world.commit(&store, [idempotency]).await), Contested::Idempotency);
+}

@@ -1,0 +1,139 @@
+use std::time::Duration;
+
+use gateway_domain::{
+    Timestamp,
+    changes::{Contested, Write},
+    identity::Organization,
+    keys::{KeyRecord, KeyState},
+    policy::{PermitRecord, Policy, PolicyHead},
+    ports::DecisionReads,
+    transactions::State,
+};
+use gateway_store::Store;
+
+use crate::{
+    database::{Database, on_both_engines},
+    world::{World, contested, now},
+};
+
+on_both_engines!(
+    no_permit_after_the_policy_head_moved,
+    no_permit_after_the_transaction_moved,
+    no_permit_in_a_frozen_organization,
+    no_permit_for_a_frozen_key,
+    no_permit_for_a_retired_or_unfinished_key,
+    no_permit_that_has_expired_already,
+    no_second_permit_for_a_digest,
+    an_expired_permit_is_renewed_once_and_under_the_same_conditions,
+    a_permit_holds_at_the_version_its_own_change_set_makes,
+);
+
+async fn ready(database: &Database) -> (Store, World) {
+    let store = database.store().await;
+    let world = World::founded(&store).await;
+    world.commit(&store, [Write::InsertAttempt(world.seal(&world.attempt))]).await.unwrap();
+    (store, world)
+}
+
+async fn refused_after(database: &Database, change: impl Fn(&World) -> Vec<Write>) {
+    let (store, world) = ready(database).await;
+    world.commit(&store, change(&world)).await.unwrap();
+    let insert = Write::InsertPermit(world.seal(&world.permit));
+    assert_eq!(contested(world.commit(&store, [insert]).await), Contested::Permit);
+    assert!(store.permits(world.organization.id, world.transaction.id).await.unwrap().is_empty());
+}
+
+fn move_head(world: &World) -> Vec<Write> {
+    let policy = Policy { revision: 2, ..world.policy.clone() };
+    let head = PolicyHead { organization: world.organization.id, revision: 2 };
+    vec![Write::InsertPolicy(world.seal(&policy)), Write::MovePolicyHead(world.seal(&head))]
+}
+
+async fn no_permit_after_the_policy_head_moved(database: &Database) {
+    refused_after(database, move_head).await;
+}
+
+async fn no_permit_after_the_transaction_moved(database: &Database) {
+    refused_after(database, |world| {
+        vec![Write::UpdateTransaction(world.seal(&world.transaction.moved_to(State::Aborted, now())))]
+    })
+    .await;
+}
+
+async fn no_permit_in_a_frozen_organization(database: &Database) {
+    refused_after(database, |world| {
+        let frozen = Organization { frozen: true, version: 2, ..world.organization.clone() };
+        vec![Write::UpdateOrganization(world.seal(&frozen))]
+    })
+    .await;
+}
+
+async fn no_permit_for_a_frozen_key(database: &Database) {
+    refused_after(database, |world| {
+        vec![Write::UpdateKey(world.seal(&KeyRecord { frozen: true, version: 2, ..world.key.clone() }))]
+    })
+    .await;
+}
+
+async fn no_permit_for_a_retired_or_unfinished_key(database: &Database) {
+    for state in [KeyState::Retired, KeyState::Generating] {
+        refused_after(database, |world| {
+            vec![Write::UpdateKey(world.seal(&KeyRecord { state, version: 2, ..world.key.clone() }))]
+        })
+        .await;
+    }
+}
+
+async fn no_permit_that_has_expired_already(database: &Database) {
+    let (store, world) = ready(database).await;
+    let expired = PermitRecord { expires_at: now(), ..world.permit.clone() };
+    let insert = Write::InsertPermit(world.seal(&expired));
+    assert_eq!(contested(world.commit(&store, [insert]).await), Contested::Permit);
+}
+
+async fn no_second_permit_for_a_digest(database: &Database) {
+    let (store, world) = ready(database).await;
+    let insert = || Write::InsertPermit(world.seal(&world.permit));
+    world.commit(&store, [insert()]).await.unwrap();
+    assert_eq!(contested(world.commit(&store, [insert()]).await), Contested::Permit);
+}
+
+async fn an_expired_permit_is_renewed_once_and_under_the_same_conditions(database: &Database) {
+    let (store, world) = ready(database).await;
+    let renewal = PermitRecord { version: 2, ..world.permit.clone() };
+    let renew = |permit: &PermitRecord| Write::RenewPermit(world.seal(permit));
+    world.commit(&store, [Write::InsertPermit(world.seal(&world.permit))]).await.unwrap();
+    assert_eq!(contested(world.commit(&store, [renew(&renewal)]).await), Contested::Permit, "still valid");
+
+    let past = Timestamp::from_unix_micros(now().unix_micros() - 1_000_000).unix_micros();
+    let mut intruder = database.intruder().await;
+    intruder.execute(format!("UPDATE permits SET expires_at = {past}")).await.unwrap();
+    let skipping = PermitRecord { version: 3, ..renewal.clone() };
+    let other_digest = PermitRecord { digest: crate::world::hash(), ..renewal.clone() };
+    let expired = PermitRecord { expires_at: now(), ..renewal.clone() };
+    let old_policy = PermitRecord { policy_revision: 2, ..renewal.clone() };
+    let moved = PermitRecord { transaction_version: 2, ..renewal.clone() };
+    for refused in [skipping, other_digest, expired, old_policy, moved] {
+        assert_eq!(contested(world.commit(&store, [renew(&refused)]).await), Contested::Permit);
+    }
+    let frozen = Organization { frozen: true, version: 2, ..world.organization.clone() };
+    let in_frozen = [Write::UpdateOrganization(world.seal(&frozen)), renew(&renewal)];
+    assert_eq!(contested(world.commit(&store, in_frozen).await), Contested::Permit);
+
+    world.commit(&store, [renew(&renewal)]).await.unwrap();
+    assert_eq!(contested(world.commit(&store, [renew(&renewal)]).await), Contested::Permit, "renewed already");
+    let stored = store.permits(world.organization.id, world.transaction.id).await.unwrap();
+    assert_eq!((stored.len(), &*stored[0]), (1, &renewal));
+}
+
+async fn a_permit_holds_at_the_version_its_own_change_set_makes(database: &Database) {
+    let (store, world) = ready(database).await;
+    let moved = world.transaction.moved_to(State::Approved, now());
+    let permit = PermitRecord {
+        transaction_version: moved.version,
+        expires_at: now().plus(Duration::from_secs(5)),
+        ..world.permit.clone()
+    };
+    let writes = [Write::UpdateTransaction(world.seal(&moved)), Write::InsertPermit(world.seal(&permit))];
+    world.commit(&store, writes).await.unwrap();
+}
