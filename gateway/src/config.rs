@@ -29,17 +29,17 @@ mod server;
 mod telemetry;
 mod value;
 
-pub use audit::Audit;
-pub use chains::Chain;
-pub use database::Database;
-pub use general::{Core, EthSignature};
-pub use hsm::Hsm;
-pub use limits::Limits;
-pub use outbox::Outbox;
-pub use plugins::Plugins;
-pub use server::Server;
-pub use telemetry::{LogFormat, Telemetry};
-pub use value::{List, Secret};
+pub(crate) use audit::Audit;
+pub(crate) use chains::Chain;
+pub(crate) use database::Database;
+pub(crate) use general::{Core, EthSignature};
+pub(crate) use hsm::Hsm;
+pub(crate) use limits::Limits;
+pub(crate) use outbox::Outbox;
+pub(crate) use plugins::Plugins;
+pub(crate) use server::Server;
+pub(crate) use telemetry::{LogFormat, Telemetry};
+pub(crate) use value::{List, Secret};
 
 #[cfg(test)]
 mod tests;
@@ -50,37 +50,37 @@ const ENVIRONMENT_PREFIX: &str = "COUNTERSIGN";
 /// Everything that can be configured.
 #[derive(Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Config {
-    pub core: Core,
-    pub server: Server,
-    pub database: Database,
-    pub hsm: Hsm,
-    pub plugins: Plugins,
-    pub chains: Vec<Chain>,
-    pub limits: Limits,
-    pub outbox: Outbox,
-    pub audit: Audit,
-    pub telemetry: Telemetry,
+pub(crate) struct Config {
+    pub(crate) core: Core,
+    pub(crate) server: Server,
+    pub(crate) database: Database,
+    pub(crate) hsm: Hsm,
+    pub(crate) plugins: Plugins,
+    pub(crate) chains: Vec<Chain>,
+    pub(crate) limits: Limits,
+    pub(crate) outbox: Outbox,
+    pub(crate) audit: Audit,
+    pub(crate) telemetry: Telemetry,
 }
 
 /// What overrides the file.
 #[derive(Clone, Default)]
-pub struct Overrides {
+pub(crate) struct Overrides {
     /// `COUNTERSIGN__SECTION__KEY` and values; other variables are ignored.
-    pub environment: HashMap<String, String>,
+    pub(crate) environment: HashMap<String, String>,
 }
 
 /// The command line of `dev`.
 #[derive(Clone, Debug)]
-pub struct DevPlace {
-    pub data_dir: PathBuf,
-    pub listen: SocketAddr,
-    pub operator_listen: SocketAddr,
+pub(crate) struct DevPlace {
+    pub(crate) data_dir: PathBuf,
+    pub(crate) listen: SocketAddr,
+    pub(crate) operator_listen: SocketAddr,
 }
 
 /// Why a configuration cannot be used; each text names the key and the rule.
 #[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
+pub(crate) enum ConfigError {
     #[error("cannot read `{path}`")]
     Read {
         path: PathBuf,
@@ -99,7 +99,7 @@ pub enum ConfigError {
 
 impl Overrides {
     /// The variables of this process.
-    pub fn from_process() -> Self {
+    pub(crate) fn from_process() -> Self {
         let environment = env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .filter(|(name, _)| name.starts_with(ENVIRONMENT_PREFIX))
@@ -112,12 +112,12 @@ type Builder = ::config::ConfigBuilder<DefaultState>;
 
 impl Config {
     /// Reads the file, if one is given, applies the overrides and checks every rule.
-    pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Self, ConfigError> {
+    pub(crate) fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Self, ConfigError> {
         Self::assemble(Builder::default(), file, overrides)
     }
 
     /// The same for `dev`: its defaults lie under the file, its command line over everything.
-    pub fn for_dev(
+    pub(crate) fn for_dev(
         file: Option<&Path>,
         place: &DevPlace,
         overrides: &Overrides,

@@ -6,7 +6,7 @@ use super::section::section;
 
 section! {
     /// The audit log's checkpoints.
-    pub struct Audit = "audit" {
+    pub(crate) struct Audit = "audit" {
         /// Entries after which a checkpoint is signed.
         checkpoint_entries: u64 = 1000, within 1..=1_000_000;
         /// Milliseconds after which unsigned entries get a checkpoint.
@@ -21,7 +21,7 @@ section! {
 }
 
 impl Audit {
-    pub fn checkpoint_interval(&self) -> Duration {
+    pub(crate) fn checkpoint_interval(&self) -> Duration {
         Duration::from_millis(self.checkpoint_interval_ms)
     }
 }

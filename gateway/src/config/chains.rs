@@ -2,14 +2,15 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use gateway_chains::registry::{ChainConfig, ChainId, NodeUrl, RegistryError};
+use gateway_chains::registry::{ChainConfig, ChainId, NodeUrl};
+use gateway_domain::chain::ChainIdMalformed;
 
 use super::{section::section, value::Secret};
 
 section! {
     /// One chain; the table repeats. The first one is the chain of the EIP-712 domain. A chain that is not named here
     /// is neither signed for nor shown.
-    pub struct Chain = "chains" {
+    pub(crate) struct Chain = "chains" {
         /// CAIP-2 id. Required.
         id: String = String::new(), like "\"eip155:1\"";
         /// Nodes in order of preference, separated by commas; a secret, because their URLs often hold access keys.
@@ -57,7 +58,7 @@ impl Chain {
         }
     }
 
-    pub fn chain_config(&self) -> Result<ChainConfig, RegistryError> {
+    pub(crate) fn chain_config(&self) -> Result<ChainConfig, ChainIdMalformed> {
         let id: ChainId = self.id.parse()?;
         let nodes = self.rpc_urls.as_ref().map_or("", Secret::expose);
         Ok(ChainConfig {
@@ -83,7 +84,7 @@ impl Chain {
         })
     }
 
-    pub fn stuck_after(&self) -> Duration {
+    pub(crate) fn stuck_after(&self) -> Duration {
         Duration::from_millis(self.stuck_after_ms)
     }
 }

@@ -8,7 +8,7 @@ use super::{ConfigError, section::section, value::Secret};
 
 section! {
     /// The database: SQLite beside the gateway, or PostgreSQL shared by several.
-    pub struct Database = "database" {
+    pub(crate) struct Database = "database" {
         /// `sqlite:///absolute/path` or `postgres://user:password@host/name`.
         url: Option<Secret> = None, like "\"sqlite:///var/lib/countersign/countersign.db\"";
         /// File that holds the URL, instead of `url`.
@@ -35,7 +35,7 @@ section! {
 }
 
 impl Database {
-    pub fn store_config(&self) -> Result<StoreConfig, ConfigError> {
+    pub(crate) fn store_config(&self) -> Result<StoreConfig, ConfigError> {
         let url = self.url.as_ref().ok_or(ConfigError::Missing("database.url"))?;
         Ok(StoreConfig {
             url: DatabaseUrl::new(url.expose()),

@@ -6,7 +6,7 @@ use super::section::section;
 
 section! {
     /// Where the gateway keeps its files, and whom the core API serves.
-    pub struct Core = "core" {
+    pub(crate) struct Core = "core" {
         /// Directory of this instance's files: locks, PIN record, plugin cache. Created with mode 0700.
         data_dir: Option<PathBuf> = None, like "\"/var/lib/countersign\"";
         /// Organization of requests whose host is not in `hosts`: its id or name. Without it such requests are
@@ -20,7 +20,7 @@ section! {
 
 section! {
     /// Requests signed by an Ethereum wallet.
-    pub struct EthSignature = "core.eth_signature" {
+    pub(crate) struct EthSignature = "core.eth_signature" {
         /// Accepts requests without `x-ethereum-timestamp`. They can be replayed within the window, and approve
         /// pending transactions only.
         allow_untimed: bool = false;

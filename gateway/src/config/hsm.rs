@@ -16,7 +16,7 @@ use super::{
 
 section! {
     /// The PKCS#11 token that holds every key.
-    pub struct Hsm = "hsm" {
+    pub(crate) struct Hsm = "hsm" {
         /// The PKCS#11 library.
         module: Option<PathBuf> = None, like "\"/usr/lib/softhsm/libsofthsm2.so\"";
         /// `pReserved` of `C_Initialize`; NSS wants one, others refuse it.
@@ -86,7 +86,7 @@ section! {
 
 impl Hsm {
     /// `data_dir` holds the lock and the PIN record where they have no path of their own.
-    pub fn hsm_config(&self, data_dir: &Path) -> Result<HsmConfig, ConfigError> {
+    pub(crate) fn hsm_config(&self, data_dir: &Path) -> Result<HsmConfig, ConfigError> {
         let module = self.module.as_ref().ok_or(ConfigError::Missing("hsm.module"))?;
         let label = self.token_label.as_ref().ok_or(ConfigError::Missing("hsm.token_label"))?;
         let pin = self.pin.as_ref().ok_or(ConfigError::Missing("hsm.pin"))?;

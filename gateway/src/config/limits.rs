@@ -8,7 +8,7 @@ use super::section::section;
 
 section! {
     /// Quotas and pauses of the domain.
-    pub struct Limits = "limits" {
+    pub(crate) struct Limits = "limits" {
         /// Wallet keys an organization may have.
         wallet_keys_max: u32 = 5000, within 0..=10_000_000;
         /// Seconds for which an `Idempotency-Key` is remembered.
@@ -25,7 +25,7 @@ section! {
 }
 
 impl Limits {
-    pub fn domain_limits(&self) -> ports::Limits {
+    pub(crate) fn domain_limits(&self) -> ports::Limits {
         ports::Limits {
             wallet_keys_max: self.wallet_keys_max,
             idempotency_window: Duration::from_secs(self.idempotency_window_seconds),

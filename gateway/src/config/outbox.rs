@@ -6,7 +6,7 @@ use super::section::section;
 
 section! {
     /// Work that leaves the database: signing that waits, broadcasts, receipts.
-    pub struct Outbox = "outbox" {
+    pub(crate) struct Outbox = "outbox" {
         /// Items taken at once.
         batch_max: u32 = 16, within 1..=10_000;
         /// Items worked on at once.
@@ -21,15 +21,15 @@ section! {
 }
 
 impl Outbox {
-    pub fn lease(&self) -> Duration {
+    pub(crate) fn lease(&self) -> Duration {
         Duration::from_millis(self.lease_ms)
     }
 
-    pub fn poll_interval(&self) -> Duration {
+    pub(crate) fn poll_interval(&self) -> Duration {
         Duration::from_millis(self.poll_interval_ms)
     }
 
-    pub fn retry_pause(&self) -> Duration {
+    pub(crate) fn retry_pause(&self) -> Duration {
         Duration::from_millis(self.retry_pause_ms)
     }
 }

@@ -11,7 +11,7 @@ use super::section::section;
 
 section! {
     /// The sandbox of plugins. Raising a limit weakens what the sandbox promises.
-    pub struct Plugins = "plugins" {
+    pub(crate) struct Plugins = "plugins" {
         /// Directory of compiled components, private to the gateway. Without it, `plugin-cache` in `core.data_dir`.
         cache_dir: Option<PathBuf> = None, like "\"/var/cache/countersign/plugins\"";
         /// Threads that run plugins. Without it, twice the number of cores, at least 4.
@@ -79,7 +79,12 @@ section! {
 
 impl Plugins {
     /// `command` starts a compiler; `data_dir` holds the cache where it has no path of its own.
-    pub fn host_config(&self, command: CompileCommand, cache_key: CacheKey, data_dir: &Path) -> HostConfig {
+    pub(crate) fn host_config(
+        &self,
+        command: CompileCommand,
+        cache_key: CacheKey,
+        data_dir: &Path,
+    ) -> HostConfig {
         let directory = self.cache_dir.clone().unwrap_or_else(|| data_dir.join("plugin-cache"));
         HostConfig {
             limits: self.limits(),

@@ -7,17 +7,17 @@ use super::value::Value;
 
 /// One key, as the reference describes it.
 #[derive(Clone, Debug)]
-pub struct KeyDescription {
+pub(crate) struct KeyDescription {
     /// Dotted path of the section.
-    pub section: &'static str,
-    pub key: &'static str,
-    pub meaning: String,
-    pub kind: &'static str,
+    pub(crate) section: &'static str,
+    pub(crate) key: &'static str,
+    pub(crate) meaning: String,
+    pub(crate) kind: &'static str,
     /// As TOML; absent when the key has no default.
-    pub default: Option<String>,
-    pub range: Option<RangeInclusive<u64>>,
+    pub(crate) default: Option<String>,
+    pub(crate) range: Option<RangeInclusive<u64>>,
     /// As TOML; shown where there is no default.
-    pub example: Option<&'static str>,
+    pub(crate) example: Option<&'static str>,
 }
 
 /// A table of the file.
@@ -56,7 +56,7 @@ pub(crate) fn paragraph(lines: &[&str]) -> String {
 macro_rules! section {
     (
         $(#[doc = $about:literal])+
-        pub struct $name:ident = $path:literal {
+        pub(crate) struct $name:ident = $path:literal {
             $(
                 $(#[doc = $line:literal])+
                 $key:ident: $kind:ty = $default:expr $(, within $range:expr)? $(, like $example:literal)?;
@@ -67,9 +67,9 @@ macro_rules! section {
         $(#[doc = $about])+
         #[derive(Clone, serde::Deserialize)]
         #[serde(default, deny_unknown_fields)]
-        pub struct $name {
-            $( $(#[doc = $line])+ pub $key: $kind, )*
-            $( $( pub $nested_key: $nested, )* )?
+        pub(crate) struct $name {
+            $( $(#[doc = $line])+ pub(crate) $key: $kind, )*
+            $( $( pub(crate) $nested_key: $nested, )* )?
         }
 
         impl Default for $name {

@@ -2,11 +2,13 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use super::{section::section, value::List};
+use gateway_api::{ApiConfig, EthSignatureConfig, Rate, RateConfig};
+
+use super::{ConfigError, EthSignature, section::section, value::List};
 
 section! {
     /// The HTTP listeners and what they let in.
-    pub struct Server = "server" {
+    pub(crate) struct Server = "server" {
         /// Public listener.
         listen: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080));
         /// Operator listener: health, metrics and internal routes. Keep it off public networks.
@@ -18,32 +20,40 @@ section! {
         trusted_proxies: List = List::default();
         /// Origins that browsers may call from.
         cors_origins: List = List::default();
-        /// Bytes of a request body.
+        /// Bytes of a request body; a longer one is answered 413.
         body_bytes_max: usize = 1 << 20, within 1024..=64 << 20;
-        /// Levels of arrays and objects in a request body.
-        json_depth_max: usize = 64, within 4..=512;
-        /// Bytes of a request's head.
+        /// Levels of arrays and objects in a request body; deeper ones are answered 400.
+        json_depth_max: usize = 32, within 4..=512;
+        /// Bytes of a path with its query; a longer one is answered 414.
+        uri_bytes_max: usize = 8 << 10, within 256..=64 << 10;
+        /// Bytes of all headers of a request together; more are answered 431.
         header_bytes_max: usize = 16 << 10, within 8192..=1 << 20;
-        /// Milliseconds for the head of a request to arrive.
+        /// Milliseconds for the headers of a request to arrive.
         header_timeout_ms: u64 = 10_000, within 1..=600_000;
-        /// Milliseconds for a request, from its head to its answer.
+        /// Milliseconds for a request, its body's arrival included; then it is answered 503.
         request_timeout_ms: u64 = 30_000, within 1..=600_000;
-        /// Connections open at once, each listener.
+        /// Milliseconds that a creating request waits for an approved transaction to be signed and sent, before it
+        /// answers with the state as it is.
+        inline_signing_wait_ms: u64 = 5000, within 0..=600_000;
+        /// Connections open at once on each listener; further ones wait to be accepted.
         connections_max: usize = 4096, within 1..=1_000_000;
         /// Requests worked on at once; more are answered 503.
         requests_in_flight_max: usize = 1024, within 1..=1_000_000;
-        /// Requests per second and credential.
-        credential_rate_per_second: u32 = 200, within 1..=1_000_000;
-        /// Requests at once per credential, above the rate.
-        credential_burst: u32 = 400, within 1..=1_000_000;
-        /// Unauthenticated requests per second and source address.
-        source_rate_per_second: u32 = 50, within 1..=1_000_000;
-        /// Unauthenticated requests at once per source address, above the rate.
-        source_burst: u32 = 100, within 1..=1_000_000;
-        /// Failed authentications per minute and source address.
-        failures_per_minute: u32 = 60, within 1..=1_000_000;
-        /// Enrolments of users per minute and source address.
-        registrations_per_minute: u32 = 20, within 1..=1_000_000;
+        /// Requests of one credential in `credential_period_ms`, at once if need be; more are answered 429.
+        credential_burst: u32 = 5000, within 1..=10_000_000;
+        /// Milliseconds in which a credential's burst comes back.
+        credential_period_ms: u64 = 1000, within 1..=3_600_000;
+        /// Requests from one source address in `source_period_ms`, at once if need be; more are answered 429.
+        source_burst: u32 = 10_000, within 1..=10_000_000;
+        /// Milliseconds in which a source's burst comes back.
+        source_period_ms: u64 = 1000, within 1..=3_600_000;
+        /// Failed authentications from one source address in `failure_period_ms`; then the source is answered 429
+        /// before anything is looked up.
+        failure_burst: u32 = 120, within 1..=10_000_000;
+        /// Milliseconds in which a source's failures are forgotten.
+        failure_period_ms: u64 = 60_000, within 1..=3_600_000;
+        /// Sources and credentials that the rates tell apart at once; further ones share one.
+        rate_keys_max: usize = 65_536, within 1..=10_000_000;
         /// Milliseconds for open requests to end after SIGTERM.
         drain_timeout_ms: u64 = 20_000, within 1..=600_000;
     }
@@ -51,7 +61,37 @@ section! {
 
 impl Server {
     /// The origin that clients sign.
-    pub fn origin(&self) -> String {
+    pub(crate) fn origin(&self) -> String {
         self.public_origin.clone().unwrap_or_else(|| format!("http://{}", self.listen))
+    }
+
+    pub(crate) fn api_config(&self, eth_signature: &EthSignature) -> Result<ApiConfig, ConfigError> {
+        let rate = |burst, period_ms| Rate { burst, period_ms };
+        let network = |text: &String| {
+            text.parse().map_err(|_| {
+                ConfigError::Value(format!("`server.trusted_proxies`: `{text}` is not a network"))
+            })
+        };
+        Ok(ApiConfig {
+            body_bytes_max: self.body_bytes_max,
+            json_depth_max: self.json_depth_max,
+            uri_bytes_max: self.uri_bytes_max,
+            header_bytes_max: self.header_bytes_max,
+            request_timeout_ms: self.request_timeout_ms,
+            requests_in_flight_max: self.requests_in_flight_max,
+            inline_signing_wait_ms: self.inline_signing_wait_ms,
+            trusted_proxies: self.trusted_proxies.0.iter().map(network).collect::<Result<_, _>>()?,
+            cors_origins: self.cors_origins.0.clone(),
+            eth_signature: EthSignatureConfig {
+                allow_untimed: eth_signature.allow_untimed,
+                window_seconds: eth_signature.window_seconds,
+            },
+            rates: RateConfig {
+                credential: rate(self.credential_burst, self.credential_period_ms),
+                source: rate(self.source_burst, self.source_period_ms),
+                failures: rate(self.failure_burst, self.failure_period_ms),
+                keys_max: self.rate_keys_max,
+            },
+        })
     }
 }

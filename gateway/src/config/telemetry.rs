@@ -10,7 +10,7 @@ use super::{
 /// How a log line looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum LogFormat {
+pub(crate) enum LogFormat {
     #[default]
     Text,
     Json,
@@ -31,7 +31,7 @@ impl Value for LogFormat {
 
 section! {
     /// Logs to standard error, traces over OTLP, metrics on the operator listener.
-    pub struct Telemetry = "telemetry" {
+    pub(crate) struct Telemetry = "telemetry" {
         /// Form of log lines.
         log_format: LogFormat = LogFormat::Text;
         /// Which log lines are written: a level, or `target=level` pairs with commas.

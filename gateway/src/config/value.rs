@@ -19,14 +19,14 @@ pub(crate) trait Value {
 
 /// Text that must not be shown: neither `Debug` nor `Serialize`, zeroized on drop.
 #[derive(Clone)]
-pub struct Secret(Zeroizing<String>);
+pub(crate) struct Secret(Zeroizing<String>);
 
 impl Secret {
-    pub fn new(text: String) -> Self {
+    pub(crate) fn new(text: String) -> Self {
         Self(Zeroizing::new(text))
     }
 
-    pub fn expose(&self) -> &str {
+    pub(crate) fn expose(&self) -> &str {
         &self.0
     }
 }
@@ -39,7 +39,7 @@ impl<'de> Deserialize<'de> for Secret {
 
 /// An array of strings; in the environment, one string with commas.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct List(pub Vec<String>);
+pub(crate) struct List(pub(crate) Vec<String>);
 
 impl<'de> Deserialize<'de> for List {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
