@@ -141,7 +141,7 @@ impl Default for Timeouts {
         Self {
             sign: Duration::from_secs(5),
             decrypt: Duration::from_secs(5),
-            generate: Duration::from_secs(60),
+            generate: Duration::from_mins(1),
             canary: Duration::from_secs(5),
             quiesce: Duration::from_secs(10),
         }

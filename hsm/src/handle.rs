@@ -13,7 +13,7 @@ use crate::{
     lanes::Lane,
     shared::Shared,
     status::{State, Status},
-    supervisor,
+    supervisor, telemetry,
     worker::{Call, Job, TokenSession},
 };
 
@@ -42,7 +42,8 @@ impl Hsm {
     pub async fn start(config: HsmConfig) -> Result<Self, HsmError> {
         let shared = Arc::new(Shared::new(config));
         let failed = |source| HsmError::File { path: "/proc/self/task".into(), source };
-        let (started, ended) = supervisor::spawn(Arc::clone(&shared)).map_err(failed)?;
+        let supervisor::Spawned { started, ended } =
+            supervisor::spawn(Arc::clone(&shared)).map_err(failed)?;
         let hsm = Self { inner: Arc::new(Inner { shared, ended: Mutex::new(Some(ended)) }) };
         started.await.map_err(|_| HsmError::ShutDown)??;
         Ok(hsm)
@@ -53,8 +54,8 @@ impl Hsm {
         self.inner.shared.shut_down();
         let ended = self.inner.ended.lock().expect("no thread panics while it holds the receiver").take();
         if let Some(ended) = ended {
-            // An error means that the thread is gone, which is what is waited for.
-            let _ = ended.await;
+            // The thread waits `quiesce` for others; if it is stuck in the module itself, nobody can help it.
+            let _ = tokio::time::timeout(self.timeouts().quiesce * 2, ended).await;
         }
     }
 
@@ -92,7 +93,7 @@ impl Hsm {
         Ok(())
     }
 
-    /// Queues one operation and waits for its result, at most `limit`.
+    /// Queues one operation, waits for its result at most `limit`, and counts it whatever comes of it.
     pub(crate) async fn run<T, F>(
         &self,
         operation: &'static str,
@@ -104,14 +105,31 @@ impl Hsm {
         T: Send + 'static,
         F: FnMut(&TokenSession<'_>) -> Result<T, HsmError> + Send + 'static,
     {
+        let begun = Instant::now();
+        let outcome = self.queue(operation, lane, begun, limit, call).await;
+        telemetry::operation(operation, begun.elapsed(), outcome.as_ref().err());
+        outcome
+    }
+
+    async fn queue<T, F>(
+        &self,
+        operation: &'static str,
+        lane: Lane,
+        submitted_at: Instant,
+        limit: Duration,
+        call: F,
+    ) -> Result<T, HsmError>
+    where
+        T: Send + 'static,
+        F: FnMut(&TokenSession<'_>) -> Result<T, HsmError> + Send + 'static,
+    {
         let shared = &self.inner.shared;
         if shared.status.state() != State::Ready {
             return Err(shared.unavailable());
         }
-        let submitted_at = Instant::now();
         let deadline = submitted_at + limit;
         let (reply, result) = oneshot::channel();
-        let task = Box::new(Call { call, value: None, reply });
+        let task = Box::new(Call { attempt: call, value: None, reply });
         shared.lanes.push(Job { lane, operation, submitted_at, deadline, limit, task })?;
         match tokio::time::timeout_at(deadline.into(), result).await {
             Ok(Ok(outcome)) => outcome,

@@ -114,19 +114,17 @@ pub(crate) fn read(session: &Session, cka_id: &CkaId, objects: &Objects) -> Resu
     let retired = !objects.retirement.is_empty();
     match (objects.private.as_slice(), objects.public.as_slice(), objects.secret.as_slice()) {
         (&[private], &[public], &[]) => {
-            let label = protected_label(session, private)
-                .and_then(|label| label.ok_or_else(|| differs(Mismatch::Protection)))?;
+            let label = protected_label(session, cka_id, private)?;
             let public_facts = Facts::read(session, public, PUBLIC_FACTS)?;
+            if public_facts.label().as_ref() != Some(&label) {
+                return Err(differs(Mismatch::Label));
+            }
             let public_key = public_facts.public_key().ok_or_else(|| differs(Mismatch::PublicKey))?;
-            let label = label.filter(|label| Some(label) == public_facts.label().as_ref());
-            let label = label.ok_or_else(|| differs(Mismatch::Label))?;
             let verifier = Verifier::parse(public_key.algorithm(), public_key.as_bytes())?;
             Ok(Resolved::Pair(Arc::new(ResolvedPair { private, label, public_key, verifier, retired })))
         }
         (&[], &[], &[handle]) => {
-            let label = protected_label(session, handle)
-                .and_then(|label| label.ok_or_else(|| differs(Mismatch::Protection)))?;
-            let label = label.ok_or_else(|| differs(Mismatch::Label))?;
+            let label = protected_label(session, cka_id, handle)?;
             let facts = Facts::read(session, handle, &[AttributeType::KeyType, AttributeType::ValueLen])?;
             let algorithm = facts.secret_algorithm().ok_or_else(|| differs(Mismatch::Algorithm))?;
             Ok(Resolved::Secret(Arc::new(ResolvedSecret { handle, label, algorithm, retired })))
@@ -136,13 +134,16 @@ pub(crate) fn read(session: &Session, cka_id: &CkaId, objects: &Objects) -> Resu
     }
 }
 
-/// The label of a private or secret object: outer none if the object could leave the token, inner if not ours.
-fn protected_label(session: &Session, handle: ObjectHandle) -> Result<Option<Option<KeyLabel>>, HsmError> {
+/// The label of a private or secret object that cannot leave the token.
+fn protected_label(session: &Session, cka_id: &CkaId, handle: ObjectHandle) -> Result<KeyLabel, HsmError> {
+    let differs = |mismatch| HsmError::KeyMismatch { cka_id: *cka_id, mismatch };
     let wanted = [AttributeType::Label, AttributeType::Sensitive, AttributeType::Extractable];
     let facts = Facts::read(session, handle, &wanted)?;
-    let sensitive = facts.0.iter().any(|attribute| matches!(attribute, Attribute::Sensitive(true)));
-    let extractable = !facts.0.iter().any(|attribute| matches!(attribute, Attribute::Extractable(false)));
-    Ok((sensitive && !extractable).then(|| facts.label()))
+    let says = |expected: &Attribute| facts.0.contains(expected);
+    if !says(&Attribute::Sensitive(true)) || !says(&Attribute::Extractable(false)) {
+        return Err(differs(Mismatch::Protection));
+    }
+    facts.label().ok_or_else(|| differs(Mismatch::Label))
 }
 
 const PUBLIC_FACTS: &[AttributeType] = &[

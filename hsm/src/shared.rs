@@ -1,6 +1,7 @@
 //! What handle, threads, watchdog and supervisor share.
 
 use std::{
+    collections::HashSet,
     sync::{Condvar, Mutex, MutexGuard},
     time::Duration,
 };
@@ -11,6 +12,7 @@ use crate::{
     config::HsmConfig,
     error::{Cause, HsmError},
     gate::{Gate, OpenToken},
+    key::CkaId,
     key_map::KeyMap,
     lanes::Lanes,
     pin_latch::PinLatch,
@@ -29,8 +31,9 @@ pub(crate) struct Shared {
     pub(crate) latch: PinLatch,
     /// Keeps the log-in alive: it ends when the application's last session closes.
     pub(crate) anchor: Mutex<Option<Session>>,
-    /// Held from the search for an existing pair to the end of generation.
-    pub(crate) generating: Mutex<()>,
+    /// Ids that are being generated, so that the same one is never generated twice at once.
+    generating: Mutex<HashSet<CkaId>>,
+    generated: Condvar,
     signals: Mutex<Signals>,
     signalled: Condvar,
 }
@@ -60,9 +63,24 @@ impl Shared {
             status: StatusBoard::new(),
             anchor: Mutex::default(),
             generating: Mutex::default(),
+            generated: Condvar::new(),
             signals: Mutex::default(),
             signalled: Condvar::new(),
         }
+    }
+
+    /// Runs `generate` while no other thread generates under this id.
+    pub(crate) fn generate_alone<T>(&self, cka_id: CkaId, generate: impl FnOnce() -> T) -> T {
+        let poisoned = "no thread panics while it holds the ids";
+        let mut ids = self.generating.lock().expect(poisoned);
+        while !ids.insert(cka_id) {
+            ids = self.generated.wait(ids).expect(poisoned);
+        }
+        drop(ids);
+        let outcome = generate();
+        self.generating.lock().expect(poisoned).remove(&cka_id);
+        self.generated.notify_all();
+        outcome
     }
 
     pub(crate) fn unavailable(&self) -> HsmError {
@@ -105,7 +123,7 @@ impl Shared {
 
     /// Waits for a shutdown or, if `trips` are asked for, for a trip.
     pub(crate) fn wait(&self, trips: bool, timeout: Option<Duration>) -> Signal {
-        let asleep = |signals: &mut Signals| !signals.shutdown && !(trips && signals.tripped);
+        let asleep = |signals: &mut Signals| !(signals.shutdown || trips && signals.tripped);
         let poisoned = "no thread panics while it holds the signals";
         let signals = match timeout {
             Some(timeout) => {

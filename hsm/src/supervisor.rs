@@ -23,14 +23,19 @@ use crate::{
 /// How often a wait for threads inside the module looks for a shutdown.
 const DRAIN_STEP: Duration = Duration::from_millis(50);
 
-/// Starts the thread; the first receiver yields the outcome of the start, the second the end of the thread.
-pub(crate) fn spawn(
-    shared: Arc<Shared>,
-) -> std::io::Result<(oneshot::Receiver<Result<(), HsmError>>, oneshot::Receiver<()>)> {
+/// A started supervisor.
+pub(crate) struct Spawned {
+    /// The outcome of the start.
+    pub(crate) started: oneshot::Receiver<Result<(), HsmError>>,
+    /// The end of the thread.
+    pub(crate) ended: oneshot::Receiver<()>,
+}
+
+pub(crate) fn spawn(shared: Arc<Shared>) -> std::io::Result<Spawned> {
     let (started, on_start) = oneshot::channel();
     let (ended, on_end) = oneshot::channel();
     thread::Builder::new().name("hsm-supervisor".to_owned()).spawn(move || {
-        match Supervisor::start(shared) {
+        match Supervisor::start(&shared) {
             Ok(mut supervisor) => {
                 // A caller that gave up waiting has dropped the handle, which asks for the shutdown below.
                 let _ = started.send(Ok(()));
@@ -42,7 +47,7 @@ pub(crate) fn spawn(
         }
         let _ = ended.send(());
     })?;
-    Ok((on_start, on_end))
+    Ok(Spawned { started: on_start, ended: on_end })
 }
 
 struct Supervisor {
@@ -52,9 +57,9 @@ struct Supervisor {
 }
 
 impl Supervisor {
-    fn start(shared: Arc<Shared>) -> Result<Self, HsmError> {
+    fn start(shared: &Arc<Shared>) -> Result<Self, HsmError> {
         shared.status.set(State::Starting, Some(Cause::new("starting")));
-        let outcome = Self::first_bring_up(&shared);
+        let outcome = Self::first_bring_up(shared);
         if let Err(error) = &outcome {
             let latched = matches!(error, HsmError::PinLatched(_));
             let state = if latched { State::PinLatched } else { State::Down };

@@ -116,3 +116,6 @@ pub(crate) enum RsaPadding {
 fn imported(digest: &[u8; 32]) -> Digest {
     Digest::import_less_safe(digest, &SHA256).expect("SHA-256 digests are 32 bytes")
 }
+
+#[cfg(test)]
+mod tests;

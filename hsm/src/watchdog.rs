@@ -95,7 +95,7 @@ impl Watchdog {
             submitted_at: now,
             deadline: now + limit,
             limit,
-            task: Box::new(Call { call: canary::sign, value: None, reply: sender }),
+            task: Box::new(Call { attempt: canary::sign, value: None, reply: sender }),
         };
         match self.shared.lanes.push(job) {
             Ok(()) => self.pending = Some(Pending { asked_at: now, reply }),
@@ -116,6 +116,7 @@ impl Watchdog {
     }
 
     fn note(&self, asked_at: Instant, now: Instant, error: Option<&HsmError>) {
+        telemetry::operation("canary", now - asked_at, error);
         let failure = error.map(Cause::from);
         let failures = self.shared.status.canary(CanaryReport { at: now, took: now - asked_at, failure });
         if let Some(error) = error

@@ -48,7 +48,7 @@ pub(crate) trait Task: Send {
 
 /// A task made of a closure and the place its result goes to.
 pub(crate) struct Call<T, F> {
-    pub(crate) call: F,
+    pub(crate) attempt: F,
     pub(crate) value: Option<T>,
     pub(crate) reply: oneshot::Sender<Result<T, HsmError>>,
 }
@@ -59,7 +59,7 @@ where
     F: FnMut(&TokenSession<'_>) -> Result<T, HsmError> + Send,
 {
     fn attempt(&mut self, token: &TokenSession<'_>) -> Result<(), HsmError> {
-        self.value = Some((self.call)(token)?);
+        self.value = Some((self.attempt)(token)?);
         Ok(())
     }
 
@@ -176,7 +176,6 @@ impl Worker {
             Fate::Working => {
                 self.shared.gate.leave();
                 self.shared.lanes.done(job.lane);
-                telemetry::operation(job.operation, job.submitted_at.elapsed(), outcome.as_ref().err());
                 job.task.finish(outcome);
                 false
             }

@@ -30,7 +30,7 @@ fn job(lane: Lane) -> Job {
     Job { lane, operation: "test", submitted_at, deadline: submitted_at + limit, limit, task: Box::new(Idle) }
 }
 
-const PATIENT: Duration = Duration::from_secs(3600);
+const PATIENT: Duration = Duration::from_hours(1);
 
 #[test]
 fn higher_lanes_go_first() {

@@ -42,19 +42,15 @@ impl Hsm {
 }
 
 fn generate(token: &TokenSession<'_>, spec: &KeySpec) -> Result<KeyReference, HsmError> {
-    let pair = {
-        let _generating = token.shared.generating.lock().expect("no thread panics while it generates");
-        match token.shared.keys.resolve_afresh(token, &spec.cka_id)? {
-            Some(found) => expect_pair(spec, found)?,
-            None => {
-                create_pair(token, spec)?;
-                storage::sync(&token.shared.config.storage_directories)?;
-                let found = token.shared.keys.resolve_afresh(token, &spec.cka_id)?;
-                expect_pair(spec, found.ok_or(HsmError::Doubtful("a key just made is not found"))?)?
-            }
+    let pair = token.shared.generate_alone(spec.cka_id, || {
+        if let Some(found) = token.shared.keys.resolve_afresh(token, &spec.cka_id)? {
+            return expect_pair(spec, found);
         }
-    };
-    // An adopted pair may stem from a call that died before its sync.
+        create_pair(token, spec)?;
+        let found = token.shared.keys.resolve_afresh(token, &spec.cka_id)?;
+        expect_pair(spec, found.ok_or(HsmError::Doubtful("a key just made is not found"))?)
+    })?;
+    // Also for an adopted pair: the call that made it may have died before its sync.
     storage::sync(&token.shared.config.storage_directories)?;
     prove(token, &pair, spec.usage)?;
     Ok(KeyReference { cka_id: spec.cka_id, label: pair.label.clone(), public_key: pair.public_key.clone() })

@@ -28,14 +28,13 @@ fn generate(token: &TokenSession<'_>, spec: &SecretKeySpec) -> Result<SecretKeyR
     let reference =
         SecretKeyReference { cka_id: spec.cka_id, label: spec.label.clone(), algorithm: spec.algorithm };
     let differs = |mismatch| HsmError::KeyMismatch { cka_id: spec.cka_id, mismatch };
-    {
-        let _generating = token.shared.generating.lock().expect("no thread panics while it generates");
+    token.shared.generate_alone(spec.cka_id, || {
         match token.shared.keys.resolve_afresh(token, &spec.cka_id)? {
-            Some(Resolved::Secret(_)) => {}
-            Some(Resolved::Pair(_)) => return Err(differs(Mismatch::Algorithm)),
-            None => create(token, spec)?,
+            Some(Resolved::Secret(_)) => Ok(()),
+            Some(Resolved::Pair(_)) => Err(differs(Mismatch::Algorithm)),
+            None => create(token, spec),
         }
-    }
+    })?;
     storage::sync(&token.shared.config.storage_directories)?;
     confirm_token(token)?;
     let secret = token.shared.keys.usable_secret(token, &reference)?;

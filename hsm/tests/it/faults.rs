@@ -5,7 +5,7 @@ use std::time::Instant;
 use cryptoki::object::ObjectClass;
 use hsm::{HsmError, KeyAlgorithm, Lane, State};
 
-use crate::harness::{Raw, SOFTHSM, generate, isolated, sign, soon, spec, until, until_state};
+use crate::harness::{Raw, SOFTHSM, generate, isolated, only, sign, soon, spec, until, until_state};
 
 #[test]
 fn closed_sessions_are_replaced_and_the_application_logged_in_again() {
@@ -65,8 +65,8 @@ fn a_stale_handle_is_found_again() {
         sign(&hsm, &key).await.unwrap();
         let raw = Raw::softhsm();
         let session = raw.session();
-        session.destroy_object(raw.only(&session, ObjectClass::PRIVATE_KEY, 1)).unwrap();
-        session.destroy_object(raw.only(&session, ObjectClass::PUBLIC_KEY, 1)).unwrap();
+        session.destroy_object(only(&session, ObjectClass::PRIVATE_KEY, 1)).unwrap();
+        session.destroy_object(only(&session, ObjectClass::PUBLIC_KEY, 1)).unwrap();
         let result = sign(&hsm, &key).await;
         assert!(matches!(result, Err(HsmError::KeyNotFound { .. })), "{result:?}");
         let status = hsm.status();
@@ -83,7 +83,7 @@ fn an_operation_left_open_costs_only_the_session() {
         sign(&hsm, &key).await.unwrap();
         let raw = Raw::softhsm();
         let session = raw.session();
-        let private = raw.only(&session, ObjectClass::PRIVATE_KEY, 1);
+        let private = only(&session, ObjectClass::PRIVATE_KEY, 1);
         open_operation_in_sessions_below(session.handle(), private.handle());
         for _ in 0..8 {
             sign(&hsm, &key).await.unwrap();

@@ -5,7 +5,7 @@ use cryptoki::{
 };
 use hsm::{AnyKey, Destruction, FoundKey, Hsm, HsmError, KeyAlgorithm, KeyReference, Mismatch};
 
-use crate::harness::{Raw, generate, id, isolated, label, sign, spec};
+use crate::harness::{Raw, generate, id, isolated, label, only, sign, spec};
 
 #[test]
 fn repeated_generation_adopts_the_one_pair() {
@@ -106,7 +106,7 @@ fn half_a_pair_is_neither_used_nor_completed() {
         let key = generate(&hsm, 1, KeyAlgorithm::P256).await;
         let raw = Raw::softhsm();
         let session = raw.session();
-        session.destroy_object(raw.only(&session, ObjectClass::PUBLIC_KEY, 1)).unwrap();
+        session.destroy_object(only(&session, ObjectClass::PUBLIC_KEY, 1)).unwrap();
         assert_mismatch(hsm.generate(spec(1, KeyAlgorithm::P256)).await, Mismatch::PublicCount(0));
         assert_mismatch(sign(&hsm, &key).await, Mismatch::PublicCount(0));
         hsm.shutdown().await;
@@ -120,7 +120,7 @@ fn keys_stay_inside_and_keep_their_label() {
         let key = generate(&hsm, 1, KeyAlgorithm::Secp256k1).await;
         let raw = Raw::softhsm();
         let session = raw.session();
-        let private = raw.only(&session, ObjectClass::PRIVATE_KEY, 1);
+        let private = only(&session, ObjectClass::PRIVATE_KEY, 1);
         let wanted = [
             AttributeType::Sensitive,
             AttributeType::Extractable,
@@ -162,8 +162,8 @@ fn find_tells_absence_from_a_token_that_cannot_be_trusted() {
         );
         let raw = Raw::softhsm();
         let session = raw.session();
-        session.destroy_object(raw.only(&session, ObjectClass::PRIVATE_KEY, 1)).unwrap();
-        session.destroy_object(raw.only(&session, ObjectClass::PUBLIC_KEY, 1)).unwrap();
+        session.destroy_object(only(&session, ObjectClass::PRIVATE_KEY, 1)).unwrap();
+        session.destroy_object(only(&session, ObjectClass::PUBLIC_KEY, 1)).unwrap();
         assert!(matches!(hsm.public_key(&key).await, Err(HsmError::KeyNotFound { .. })));
         assert!(hsm.is_ready());
         let canary = *b"countersign-cnry";
@@ -221,7 +221,7 @@ fn permanent_keys_cannot_be_destroyed() {
         sign(&hsm, &key).await.unwrap();
         let raw = Raw::softhsm();
         let session = raw.session();
-        let outcome = session.destroy_object(raw.only(&session, ObjectClass::PRIVATE_KEY, 1));
+        let outcome = session.destroy_object(only(&session, ObjectClass::PRIVATE_KEY, 1));
         assert!(matches!(outcome, Err(ModuleError::Pkcs11(RvError::ActionProhibited, _))), "{outcome:?}");
         hsm.shutdown().await;
     });

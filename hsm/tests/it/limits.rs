@@ -53,6 +53,31 @@ fn generation_that_comes_too_late_is_adopted_later() {
 }
 
 #[test]
+fn every_operation_is_counted_and_timed() {
+    isolated("limits::every_operation_is_counted_and_timed", async |bench| {
+        let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().install_recorder().unwrap();
+        let hsm = bench.start_with(|config| config.canary_interval = Duration::from_millis(20)).await;
+        let key = generate(&hsm, 1, KeyAlgorithm::Secp256k1).await;
+        sign(&hsm, &key).await.unwrap();
+        let expired = hsm.sign_digest(&key, &[7; 32], Lane::Sign, std::time::Instant::now()).await;
+        assert!(matches!(expired, Err(HsmError::Expired)));
+        until("a canary is counted", || recorder.render().contains("operation=\"canary\"")).await;
+        let text = recorder.render();
+        for expected in [
+            "countersign_hsm_operations_total{operation=\"sign_digest\",outcome=\"ok\"} 1",
+            "countersign_hsm_operations_total{operation=\"sign_digest\",outcome=\"load\"} 1",
+            "countersign_hsm_operation_seconds_count{operation=\"sign_digest\"} 2",
+            "countersign_hsm_state 2",
+            "countersign_hsm_queue_depth{lane=\"sign\"} 0",
+        ] {
+            assert!(text.contains(expected), "`{expected}` is missing in\n{text}");
+        }
+        hsm.shutdown().await;
+        assert!(recorder.render().contains("countersign_hsm_state 0"));
+    });
+}
+
+#[test]
 fn messages_above_the_limit_are_refused() {
     isolated("limits::messages_above_the_limit_are_refused", async |bench| {
         let hsm = bench.start_with(|config| config.message_bytes_max = 64).await;

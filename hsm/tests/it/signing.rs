@@ -1,6 +1,7 @@
 use std::time::Instant;
 
 use hsm::{HsmError, KeyAlgorithm, Lane, SignatureScheme};
+use p256::ecdsa::signature::hazmat::PrehashVerifier;
 use rsa::{pkcs1::DecodeRsaPublicKey, signature::Verifier};
 use sha2::{Digest, Sha256};
 
@@ -39,7 +40,6 @@ fn edge_digests_are_signed_exactly() {
             let signature = hsm.sign_digest(&p256, &digest, Lane::Token, soon()).await.unwrap();
             assert_eq!(signature.recovery_id, None);
             let parsed = p256::ecdsa::Signature::from_slice(&signature.bytes).unwrap();
-            use p256::ecdsa::signature::hazmat::PrehashVerifier;
             verifier.verify_prehash(&digest, &parsed).unwrap();
             if digest != [0; 32] {
                 hsm.sign_digest(&secp256k1, &digest, Lane::Sign, soon()).await.unwrap();
