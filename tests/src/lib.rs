@@ -8,6 +8,7 @@ pub mod anvil;
 pub mod client;
 pub mod configuration;
 pub mod environment;
+pub mod evaluations;
 pub mod fault_proxy;
 pub mod gateway;
 pub mod lying_node;

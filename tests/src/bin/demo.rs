@@ -8,6 +8,7 @@ use alloy_primitives::U256;
 use anyhow::{Context, Result, bail, ensure};
 use countersign_tests::anvil::Anvil;
 use countersign_tests::configuration::{self, Chain, DENIED_RECIPIENT, PEOPLE_FROM_WEI};
+use countersign_tests::evaluations;
 use countersign_tests::gateway::{Gateway, Installation};
 use countersign_tests::main_job::{MainJob, Transfer, ensure_required, text};
 use countersign_tests::wallet::Wallet;
@@ -56,7 +57,22 @@ async fn demonstrate() -> Result<Value> {
     let audit = installation.verify_audit()?;
     ensure!(audit["verified"] == true, "the audit log does not verify: {audit}");
     detail(&format!("{} entries, unbroken", audit["entries"]))?;
-    Ok(report(&transaction, &rejected, &raw, &audit))
+    let evaluations =
+        evaluations::of_transaction(&installation.data_dir(), text(&transaction, "requestHash")?).await?;
+    ensure!(!evaluations.is_empty(), "no plugin has evaluated the transaction");
+    Ok(json!({
+        "status": transaction["status"],
+        "transactionHash": transaction["executionTxHash"],
+        "rawTransaction": raw,
+        "from": transaction["escrowAddress"],
+        "to": transaction["to"],
+        "value": transaction["value"],
+        "chainId": transaction["chainId"],
+        "evaluations": evaluations,
+        "approvals": approvals(&transaction),
+        "rejected": {"status": rejected["status"], "analysis": analysis(&rejected)?},
+        "audit": {"entries": audit["entries"], "verified": audit["verified"]},
+    }))
 }
 
 struct Walked {
@@ -115,28 +131,15 @@ async fn walk(anvil: &Anvil, gateway: &Gateway) -> Result<Walked> {
     Ok(Walked { transaction, rejected, raw })
 }
 
-fn report(transaction: &Value, rejected: &Value, raw: &str, audit: &Value) -> Value {
-    let votes = |list: &str| transaction[list].as_array().cloned().unwrap_or_default();
-    json!({
-        "status": transaction["status"],
-        "transactionHash": transaction["executionTxHash"],
-        "rawTransaction": raw,
-        "from": transaction["escrowAddress"],
-        "to": transaction["to"],
-        "value": transaction["value"],
-        "chainId": transaction["chainId"],
-        "evaluations": transaction["evaluations"],
-        "approvals": ([votes("approvals"), votes("apiKeyApprovals")].concat()),
-        "rejected": {"status": rejected["status"], "analysis": analysis(rejected).unwrap_or_default()},
-        "audit": {"entries": audit["entries"], "verified": audit["verified"]},
-    })
+/// Of people and plugins alike.
+fn approvals(transaction: &Value) -> Vec<Value> {
+    let list = |name: &str| transaction[name].as_array().cloned().unwrap_or_default();
+    [list("approvals"), list("apiKeyApprovals")].concat()
 }
 
 /// Orion's own words about a transaction.
-fn analysis(transaction: &Value) -> Result<String> {
-    let evaluations = transaction["evaluations"].as_array().context("the answer lists no evaluations")?;
-    let orion = evaluations.iter().find(|evaluation| evaluation["plugin"] == "orion");
-    Ok(text(orion.context("Orion has not evaluated it")?, "analysis")?.to_owned())
+fn analysis(transaction: &Value) -> Result<&str> {
+    text(&transaction["orionMetadata"], "analysis").context("Orion has not evaluated the transaction")
 }
 
 fn say(step: &str) -> Result<()> {
