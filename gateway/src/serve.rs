@@ -1,0 +1,156 @@
+//! A running gateway: listeners, workers and checkpoints from start to drain.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result};
+use async_trait::async_trait;
+use gateway_api::{ApiState, OperatorState, OwnedTask, Readiness, ReadinessProbe, StoreHealth};
+use gateway_domain::ids::OrganizationId;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::TcpListener;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    config::Config,
+    listener::{self, Bounds},
+    wiring::Gateway,
+    worker,
+};
+
+const HEALTH_DEADLINE: Duration = Duration::from_secs(2);
+const PURGE_INTERVAL: Duration = Duration::from_secs(60);
+const PURGE_ROWS: u32 = 10_000;
+
+/// Serves until `stop`, drains, and returns. `ready` is called once both listeners accept and the canary has signed.
+pub async fn run(
+    gateway: Gateway,
+    organization: OrganizationId,
+    metrics: PrometheusHandle,
+    stop: CancellationToken,
+    ready: impl FnOnce(&Config),
+) -> Result<()> {
+    let checkpoints = gateway.checkpoints();
+    checkpoints.check_anchor().await?;
+    let config = &gateway.config;
+    let public = bind(config.server.listen).await?;
+    let operator = bind(config.server.operator_listen).await?;
+
+    let tasks = TaskTracker::new();
+    let (workers, signing_off) = (CancellationToken::new(), CancellationToken::new());
+    let worker = worker::run(
+        gateway.services.clone(),
+        gateway.instance,
+        config.outbox.clone(),
+        tasks.clone(),
+        workers.clone(),
+    );
+    let worker = tasks.spawn(worker);
+    tasks.spawn(purge(gateway.store.clone(), gateway.services.clock.clone(), workers.clone()));
+    let checkpointing = TaskTracker::new();
+    checkpointing.spawn(checkpoints.run(signing_off.clone()));
+
+    let bounds = bounds(config);
+    let api = gateway_api::public_router(api_state(&gateway, organization, &tasks)?);
+    let operations = gateway_api::operator_router(operator_state(&gateway, metrics));
+    let public = tasks.spawn(listener::serve(public, api, bounds, stop.clone()));
+    let operator = tasks.spawn(listener::serve(operator, operations, bounds, workers.clone()));
+    ready(config);
+
+    // Requests end first, then the work they started, then the log is signed to its last entry.
+    stop.cancelled().await;
+    public.await?;
+    workers.cancel();
+    worker.await?;
+    operator.await?;
+    tasks.close();
+    if tokio::time::timeout(bounds.drain_timeout, tasks.wait()).await.is_err() {
+        tracing::warn!("work was still under way when the drain time ended; it is carried on at the next start");
+    }
+    signing_off.cancel();
+    checkpointing.close();
+    checkpointing.wait().await;
+    gateway.close().await;
+    Ok(())
+}
+
+async fn bind(address: std::net::SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("listening on {address}"))
+}
+
+fn bounds(config: &Config) -> Bounds {
+    Bounds {
+        connections_max: config.server.connections_max,
+        header_timeout: Duration::from_millis(config.server.header_timeout_ms),
+        drain_timeout: Duration::from_millis(config.server.drain_timeout_ms),
+    }
+}
+
+fn api_state(gateway: &Gateway, organization: OrganizationId, tasks: &TaskTracker) -> Result<ApiState> {
+    let tasks = tasks.clone();
+    let store = gateway.services.store.clone();
+    Ok(ApiState {
+        services: gateway.services.clone(),
+        config: gateway.config.api_config()?,
+        default_organization: organization,
+        hosts: BTreeMap::new(),
+        health: Arc::new(StoreHealth { store, organization }),
+        spawner: Arc::new(move |task: OwnedTask| {
+            tasks.spawn(task);
+        }),
+    })
+}
+
+fn operator_state(gateway: &Gateway, metrics: PrometheusHandle) -> OperatorState {
+    let store = gateway.store.clone();
+    OperatorState {
+        readiness: Arc::new(Probe { hsm: gateway.hsm.clone(), store: gateway.store.clone() }),
+        metrics: Arc::new(move || {
+            store.publish_metrics();
+            metrics.render()
+        }),
+    }
+}
+
+/// Ready while the last canary signature is recent and the database answers.
+struct Probe {
+    hsm: hsm::Hsm,
+    store: Arc<gateway_store::Store>,
+}
+
+#[async_trait]
+impl ReadinessProbe for Probe {
+    async fn readiness(&self) -> Readiness {
+        let status = self.hsm.status();
+        let canary = status.last_canary_success.map(|at| Instant::now().saturating_duration_since(at));
+        let database = self.store.health(HEALTH_DEADLINE).await.is_ok();
+        Readiness {
+            ready: database && self.hsm.is_ready(),
+            checks: BTreeMap::from([
+                ("database", if database { "up".to_owned() } else { "down".to_owned() }),
+                ("hsm", status.state.to_string()),
+                ("canary", canary.map_or_else(|| "never".to_owned(), |age| format!("{} s ago", age.as_secs()))),
+            ]),
+        }
+    }
+}
+
+/// Removes expired replay guards and idempotency keys, so that both stay as large as their windows.
+async fn purge(
+    store: Arc<gateway_store::Store>,
+    clock: Arc<dyn gateway_domain::Clock>,
+    stop: CancellationToken,
+) {
+    while !stop.is_cancelled() {
+        if let Err(error) = store.purge(clock.now(), PURGE_ROWS).await {
+            tracing::warn!(%error, "expired rows could not be removed");
+        }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(PURGE_INTERVAL) => {}
+        }
+    }
+}
