@@ -41,7 +41,12 @@ impl AuditArchive {
     }
 
     /// Entries of a lane after `after`, ascending, at most `limit`.
-    pub async fn entries(&self, lane: InstanceId, after: u64, limit: u32) -> Result<Vec<AuditEntry>, StoreError> {
+    pub async fn entries(
+        &self,
+        lane: InstanceId,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<AuditEntry>, StoreError> {
         let after = i64::try_from(after).unwrap_or(i64::MAX);
         let rows = self.rows(Statement::new(audit::ENTRIES).shown(lane).bind(after).bind(limit)).await?;
         let entries: Result<_, _> =

@@ -28,7 +28,8 @@ const OF_TRANSACTION: &str = concat!(
     columns!(),
     " FROM attempts WHERE organization = $1 AND transaction_id = $2 ORDER BY created_at, id"
 );
-const HELD: &str = "SELECT nonce FROM nonces WHERE chain = $1 AND address = $2 AND nonce >= $3 ORDER BY nonce";
+const HELD: &str =
+    "SELECT nonce FROM nonces WHERE chain = $1 AND address = $2 AND nonce >= $3 ORDER BY nonce";
 
 /// Takes the nonce unless another transaction holds it; replacements find it held by their own.
 const TAKE_NONCE: &str = "INSERT INTO nonces (chain, address, nonce, transaction_id) VALUES ($1, $2, $3, $4) \

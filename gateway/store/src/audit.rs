@@ -94,7 +94,8 @@ impl EntryInserts {
 
 fn insert_text(rows: usize) -> SqlStr {
     let row = |row: usize| {
-        let places: Vec<String> = (1..=COLUMNS).map(|column| format!("${}", row * COLUMNS + column)).collect();
+        let places: Vec<String> =
+            (1..=COLUMNS).map(|column| format!("${}", row * COLUMNS + column)).collect();
         format!("({})", places.join(", "))
     };
     let values: Vec<String> = (0..rows).map(row).collect();
@@ -142,8 +143,9 @@ pub(crate) fn read_lane(row: &AnyRow) -> Result<(InstanceId, LaneHead), Malforme
 
 pub(crate) fn read_checkpoint(row: &AnyRow) -> Result<SignedCheckpoint, Malformed> {
     let row = Fields::new("audit_checkpoints", row);
-    let bytes =
-        |column| hex::decode(row.text(column)?).map_err(|cause: hex::FromHexError| row.malformed(column, cause));
+    let bytes = |column| {
+        hex::decode(row.text(column)?).map_err(|cause: hex::FromHexError| row.malformed(column, cause))
+    };
     Ok(SignedCheckpoint {
         checkpoint: Checkpoint {
             number: row.unsigned("number")?,
@@ -164,17 +166,25 @@ impl AuditReads for Store {
         for row in self.reads.rows(Statement::new(HEADS)).await? {
             let fields = Fields::new("audit_lanes", &row);
             let lane: InstanceId = fields.parsed("head_lane")?;
-            let head = LaneHead { sequence: fields.unsigned("head_sequence")?, hash: fields.parsed("head_hash")? };
+            let head =
+                LaneHead { sequence: fields.unsigned("head_sequence")?, hash: fields.parsed("head_hash")? };
             let entry: Sealed<AuditEntry> = self.reads.open(&row)?;
             if entry.head() != head {
-                return Err(Error::inconsistency(format!("the head of audit lane {lane} is not its last entry")));
+                return Err(Error::inconsistency(format!(
+                    "the head of audit lane {lane} is not its last entry"
+                )));
             }
             heads.insert(lane, head);
         }
         Ok(heads)
     }
 
-    async fn lane_entries(&self, lane: InstanceId, after: u64, limit: u32) -> Result<Vec<Sealed<AuditEntry>>> {
+    async fn lane_entries(
+        &self,
+        lane: InstanceId,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<Sealed<AuditEntry>>> {
         let Ok(after) = i64::try_from(after) else { return Ok(Vec::new()) };
         self.reads.list(Statement::new(ENTRIES).shown(lane).bind(after).bind(limit)).await
     }

@@ -87,7 +87,12 @@ impl Engine {
                     Access::Write => "PRAGMA journal_mode = WAL",
                     Access::Read => "PRAGMA query_only = ON",
                 };
-                vec![busy, access.into(), "PRAGMA synchronous = FULL".into(), "PRAGMA foreign_keys = ON".into()]
+                vec![
+                    busy,
+                    access.into(),
+                    "PRAGMA synchronous = FULL".into(),
+                    "PRAGMA foreign_keys = ON".into(),
+                ]
             }
             Self::Postgres => {
                 let (timeout, read_only) = match access {
@@ -116,7 +121,15 @@ impl Engine {
         }
     }
 
-    /// Microseconds since 1970 by the database's clock; SQLite's has a resolution of 1 ms.
+    /// What to add to [`Engine::now`] so that it is not before an instant that a finer clock has already seen.
+    fn resolution(self) -> &'static str {
+        match self {
+            Self::Sqlite => "+ 999",
+            Self::Postgres => "",
+        }
+    }
+
+    /// Microseconds since 1970 by the database's clock; SQLite's counts whole milliseconds.
     fn now(self) -> &'static str {
         match self {
             Self::Sqlite => "CAST(unixepoch('subsec') * 1000000 AS INTEGER)",
@@ -135,7 +148,7 @@ const PERMIT_HOLDS: &str = "FROM policy_heads h, transactions t, organizations o
 
 impl EngineSql {
     pub(crate) fn new(engine: Engine) -> Self {
-        let now = engine.now();
+        let (now, resolution) = (engine.now(), engine.resolution());
         // PostgreSQL judges a statement by the snapshot it began with. Locking the rows that the conditions rest
         // on makes a concurrent move of the policy head, or a freeze, wait for us or us for it.
         let (begin, share, skip) = match engine {
@@ -166,7 +179,7 @@ impl EngineSql {
                  WHERE idempotency_keys.expires_at <= {now}"
             )),
             claim_outbox: sql(format!(
-                "WITH due AS MATERIALIZED (SELECT id FROM outbox WHERE due_at <= {now} ORDER BY due_at LIMIT $3 {skip}) \
+                "WITH due AS MATERIALIZED (SELECT id FROM outbox WHERE due_at <= {now} {resolution} ORDER BY due_at LIMIT $3 {skip}) \
                  UPDATE outbox SET holder = $1, fencing = fencing + 1, due_at = {now} + $2 \
                  WHERE id IN (SELECT id FROM due) RETURNING id, organization, job, due_at, fencing"
             )),
@@ -203,9 +216,10 @@ impl Failure {
     pub(crate) fn of(error: sqlx::Error) -> Self {
         let sqlx::Error::Database(database) = &error else {
             return match error {
-                sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => {
-                    Self::Transient(error)
-                }
+                sqlx::Error::Io(_)
+                | sqlx::Error::Tls(_)
+                | sqlx::Error::Protocol(_)
+                | sqlx::Error::WorkerCrashed => Self::Transient(error),
                 _ => Self::Refused(error),
             };
         };

@@ -45,7 +45,10 @@ impl<'r> Fields<'r> {
         T::try_from(self.integer(column)?).map_err(|cause| self.malformed(column, cause))
     }
 
-    pub(crate) fn optional_unsigned<T: TryFrom<i64>>(&self, column: &'static str) -> Result<Option<T>, Malformed>
+    pub(crate) fn optional_unsigned<T: TryFrom<i64>>(
+        &self,
+        column: &'static str,
+    ) -> Result<Option<T>, Malformed>
     where
         T::Error: StdError + Send + Sync + 'static,
     {

@@ -68,12 +68,8 @@ pub(crate) async fn idempotency(
     used: (&str, &str),
     now: Timestamp,
 ) -> Result<Option<Idempotency>> {
-    let statement = Statement::new(IDEMPOTENCY)
-        .shown(organization)
-        .shown(principal)
-        .bind(used.0)
-        .bind(used.1)
-        .bind(now);
+    let statement =
+        Statement::new(IDEMPOTENCY).shown(organization).shown(principal).bind(used.0).bind(used.1).bind(now);
     let Some(row) = reads.row(statement).await? else { return Ok(None) };
     Ok(Some(read_idempotency(&Fields::new("idempotency_keys", &row))?))
 }

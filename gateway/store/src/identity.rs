@@ -36,8 +36,7 @@ macro_rules! settings_columns {
 
 const ORGANIZATION: &str =
     "SELECT id, name, frozen, version, created_at, seal FROM organizations WHERE id = $1";
-const USER: &str =
-    concat!("SELECT ", user_columns!(), " FROM users WHERE organization = $1 AND id = $2");
+const USER: &str = concat!("SELECT ", user_columns!(), " FROM users WHERE organization = $1 AND id = $2");
 const USER_BY_ADDRESS: &str =
     concat!("SELECT ", user_columns!(), " FROM users WHERE organization = $1 AND ethereum_address = $2");
 const SETTINGS: &str =

@@ -26,7 +26,8 @@ macro_rules! columns {
 }
 
 const KEY: &str = concat!("SELECT ", columns!(), " FROM keys WHERE organization = $1 AND id = $2");
-const LIST: &str = concat!("SELECT ", columns!(), " FROM keys WHERE organization = $1 ORDER BY created_at, id");
+const LIST: &str =
+    concat!("SELECT ", columns!(), " FROM keys WHERE organization = $1 ORDER BY created_at, id");
 const WALLET_KEYS: &str = "SELECT COUNT(*) AS wallets FROM keys \
      WHERE organization = $1 AND purpose = 'wallet' AND state <> 'retired'";
 const ADDRESS: &str = "SELECT 1 AS found FROM keys WHERE address = $1";
@@ -78,7 +79,8 @@ fn public_key_text(key: &KeyRecord) -> Option<String> {
 impl Stored for KeyRecord {
     fn read(row: &Fields<'_>) -> Result<Self, Malformed> {
         let mut cka_id = [0; 16];
-        hex::decode_to_slice(row.text("cka_id")?, &mut cka_id).map_err(|cause| row.malformed("cka_id", cause))?;
+        hex::decode_to_slice(row.text("cka_id")?, &mut cka_id)
+            .map_err(|cause| row.malformed("cka_id", cause))?;
         let public_key = row.optional_text("public_key")?.map(hex::decode).transpose();
         Ok(Self {
             id: row.parsed("id")?,

@@ -7,13 +7,7 @@ use sqlx::{
     migrate::{Migrate, Migration, MigrationType, Migrator},
 };
 
-use crate::{
-    config::DatabaseUrl,
-    dialect::Engine,
-    error::StoreError,
-    fields::Fields,
-    statement::Statement,
-};
+use crate::{config::DatabaseUrl, dialect::Engine, error::StoreError, fields::Fields, statement::Statement};
 
 /// A migration that the database lacks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,14 +63,20 @@ pub async fn pending_migrations(url: &DatabaseUrl) -> Result<Vec<PendingMigratio
 }
 
 /// Refuses a database that this binary does not fit.
-pub(crate) async fn require_current(engine: Engine, connection: &mut AnyConnection) -> Result<(), StoreError> {
+pub(crate) async fn require_current(
+    engine: Engine,
+    connection: &mut AnyConnection,
+) -> Result<(), StoreError> {
     match pending(engine, connection).await?.len() {
         0 => Ok(()),
         count => Err(StoreError::Older(count)),
     }
 }
 
-async fn pending(engine: Engine, connection: &mut AnyConnection) -> Result<Vec<PendingMigration>, StoreError> {
+async fn pending(
+    engine: Engine,
+    connection: &mut AnyConnection,
+) -> Result<Vec<PendingMigration>, StoreError> {
     let applied = applied(engine, connection).await?;
     let newest = TWINS.last().map_or(0, |twin| twin.version);
     if let Some(unknown) = applied.keys().find(|version| **version > newest) {

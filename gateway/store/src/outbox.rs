@@ -53,7 +53,8 @@ fn claimed(row: &AnyRow) -> Result<ClaimedItem, Malformed> {
 
 impl Store {
     async fn settle_claim(&self, statement: Statement, fencing: u64) -> Result<()> {
-        let statement = statement.unsigned("fencing", fencing).map_err(|cause| Error::inconsistency(cause))?;
+        let statement =
+            statement.unsigned("fencing", fencing).map_err(|cause| Error::inconsistency(cause))?;
         let outcome = self.writer.submit(Unit::housekeeping(vec![statement])).await.map_err(outbox_error)?;
         if outcome.affected == 0 {
             metrics::counter!("countersign_store_stale_claims_total").increment(1);

@@ -65,9 +65,11 @@ pub(crate) fn move_head(head: &Sealed<PolicyHead>) -> Result<Statement, TooLarge
 
 /// The component first, for those revisions that share it find it there.
 pub(crate) fn insert_revision(revision: &Sealed<PluginRevision>, component: &[u8]) -> [Statement; 2] {
-    let component = Statement::new("INSERT INTO components (digest, bytes) VALUES ($1, $2) ON CONFLICT (digest) DO NOTHING")
-        .bind(revision.component_digest)
-        .bind(component);
+    let component = Statement::new(
+        "INSERT INTO components (digest, bytes) VALUES ($1, $2) ON CONFLICT (digest) DO NOTHING",
+    )
+    .bind(revision.component_digest)
+    .bind(component);
     let sql = concat!(
         "INSERT INTO plugin_revisions (",
         revision_columns!(),
@@ -138,7 +140,10 @@ impl PolicyReads for Store {
         self.reads.optional(Statement::new(REVISION).shown(organization).shown(id)).await
     }
 
-    async fn plugin_revision_list(&self, organization: OrganizationId) -> Result<Vec<Sealed<PluginRevision>>> {
+    async fn plugin_revision_list(
+        &self,
+        organization: OrganizationId,
+    ) -> Result<Vec<Sealed<PluginRevision>>> {
         self.reads.list(Statement::new(REVISIONS).shown(organization)).await
     }
 

@@ -55,7 +55,8 @@ impl Store {
             migrations::migrate(&config.url).await?;
         }
         let sql = Arc::new(EngineSql::new(engine));
-        let mut writer = Writer::new(engine, &config, (sql.clone(), sealer.clone(), outbox_written), instance);
+        let mut writer =
+            Writer::new(engine, &config, (sql.clone(), sealer.clone(), outbox_written), instance);
         migrations::require_current(engine, writer.connection().await.map_err(StoreError::Connect)?).await?;
         let options = AnyPoolOptions::new()
             .max_connections(config.read_connections_max)
@@ -114,8 +115,7 @@ pub(crate) async fn connected_pool(
     (access, mode): (Access, &str),
 ) -> Result<AnyPool, StoreError> {
     sqlx::any::install_default_drivers();
-    let url: AnyConnectOptions =
-        engine.driver_url(&config.url, mode).parse().map_err(StoreError::Connect)?;
+    let url: AnyConnectOptions = engine.driver_url(&config.url, mode).parse().map_err(StoreError::Connect)?;
     let setup = Arc::new(engine.on_connect(access, config));
     options
         .after_connect(move |connection, _| {

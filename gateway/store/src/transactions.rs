@@ -165,7 +165,8 @@ impl TransactionReads for Store {
         filter: &TransactionFilter,
     ) -> Result<Vec<Sealed<Transaction>>> {
         let before = filter.before.unwrap_or(Timestamp::from_unix_micros(i64::MAX));
-        let bound = |sql| Statement::new(sql).shown(organization).shown(owner).bind(before).bind(filter.limit);
+        let bound =
+            |sql| Statement::new(sql).shown(organization).shown(owner).bind(before).bind(filter.limit);
         let Some(last) = filter.states.last() else {
             return self.reads.list(bound(OF_OWNER)).await;
         };

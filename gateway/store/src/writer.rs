@@ -230,7 +230,11 @@ impl Writer {
 /// A group of one gets the cause itself; several share its text.
 fn fail(mut group: Vec<Request>, cause: CommitError) {
     if !matches!(cause, CommitError::Conflict(_)) {
-        tracing::error!(error = &cause as &dyn std::error::Error, group = group.len(), "a group was not committed");
+        tracing::error!(
+            error = &cause as &dyn std::error::Error,
+            group = group.len(),
+            "a group was not committed"
+        );
     }
     if group.len() == 1
         && let Some(request) = group.pop()
@@ -244,7 +248,8 @@ fn fail(mut group: Vec<Request>, cause: CommitError) {
 
 fn answer(request: Request, outcome: UnitResult) {
     if let Err(CommitError::Conflict(contested)) = &outcome {
-        metrics::counter!("countersign_store_conflicts_total", "contested" => contested_name(*contested)).increment(1);
+        metrics::counter!("countersign_store_conflicts_total", "contested" => contested_name(*contested))
+            .increment(1);
     }
     // A caller that has gone away does not undo its commit.
     let _ = request.reply.send(outcome);

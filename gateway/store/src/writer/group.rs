@@ -43,7 +43,10 @@ impl Writer {
         let outcome = self.apply_on(&mut connection, units, (begin, isolation)).await;
         match &outcome {
             Ok(_) => self.connection = Some(connection),
-            Err(GroupFailure::UnitFailed | GroupFailure::NotApplied(Failure::Contested(_) | Failure::Refused(_))) => {
+            Err(
+                GroupFailure::UnitFailed
+                | GroupFailure::NotApplied(Failure::Contested(_) | Failure::Refused(_)),
+            ) => {
                 if connection.execute("ROLLBACK").await.is_ok() {
                     self.connection = Some(connection);
                 }
@@ -89,9 +92,9 @@ impl Writer {
 /// head again mends the latter.
 fn lane_lost(failure: Failure) -> GroupFailure {
     GroupFailure::NotApplied(match failure {
-        Failure::Contested(_) => {
-            Failure::Transient(sqlx::Error::Protocol("the head of this audit lane is not where it was left".into()))
-        }
+        Failure::Contested(_) => Failure::Transient(sqlx::Error::Protocol(
+            "the head of this audit lane is not where it was left".into(),
+        )),
         other => other,
     })
 }

@@ -49,7 +49,8 @@ impl Lane {
     pub(super) async fn learn(&mut self, connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
         let statement = Statement::new(LANE).shown(self.instance);
         let row = statement.query().fetch_optional(connection).await?;
-        let head = row.map(|row| read_lane(&row)).transpose().map_err(|cause| sqlx::Error::Decode(cause.into()))?;
+        let head =
+            row.map(|row| read_lane(&row)).transpose().map_err(|cause| sqlx::Error::Decode(cause.into()))?;
         self.head = Some(head.map(|(_, head)| head));
         Ok(())
     }

@@ -108,7 +108,8 @@ async fn an_auditor_reads_the_log_without_keys(database: &Database) {
 async fn many_events_of_one_change_set_are_chained_in_order(database: &Database) {
     let store = database.store().await;
     let world = World::new();
-    let changes = world.changes([Write::InsertOrganization(world.seal(&Organization { ..world.organization.clone() }))]);
+    let changes = world
+        .changes([Write::InsertOrganization(world.seal(&Organization { ..world.organization.clone() }))]);
     let changes = (0..78).fold(changes, |changes, _| changes.event(world.event()));
     store.commit(changes).await.unwrap();
     assert_eq!(verified_length(&store, 1).await, 79);

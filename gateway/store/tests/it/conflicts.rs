@@ -11,7 +11,7 @@ use gateway_domain::{
 
 use crate::{
     database::{Database, on_both_engines},
-    world::{World, address, contested, hash, id, now, sample_transaction, sample_vote},
+    world::{World, address, contested, hash, id, now, past, sample_transaction, sample_vote},
 };
 
 on_both_engines!(
@@ -63,6 +63,7 @@ async fn each_unique_thing_has_its_own_conflict(database: &Database) {
         request_hash: world.transaction.request_hash,
         ..sample_transaction(&world.user, &world.key, now())
     };
+    let same_id = Transaction { request_hash: hash(), ..world.transaction.clone() };
     let same_vote = sample_vote(&world.transaction, world.principal.id, now());
     let same_digest = PermitRecord { id: id(PermitId::from_uuid), ..world.permit.clone() };
     let expires_at = now().plus(Duration::from_secs(60));
@@ -79,7 +80,8 @@ async fn each_unique_thing_has_its_own_conflict(database: &Database) {
     let first = [Write::InsertReplayGuard(guard.clone()), Write::InsertIdempotency(idempotency.clone())];
     world.commit(&store, first).await.unwrap();
 
-    let with_person = |user: &User| vec![Write::InsertPrincipal(world.seal(&person)), Write::InsertUser(world.seal(user))];
+    let with_person =
+        |user: &User| vec![Write::InsertPrincipal(world.seal(&person)), Write::InsertUser(world.seal(user))];
     let cases = [
         (with_person(&same_address), Contested::UserAddress),
         (with_person(&same_escrow), Contested::EscrowAddress),
@@ -92,7 +94,7 @@ async fn each_unique_thing_has_its_own_conflict(database: &Database) {
         (vec![Write::InsertKey(world.seal(&world.key))], Contested::Duplicate),
         (vec![Write::InsertApiKey(world.seal(&world.api_key))], Contested::Duplicate),
         (vec![Write::InsertPolicy(world.seal(&world.policy))], Contested::Duplicate),
-        (vec![Write::InsertTransaction(world.seal(&world.transaction))], Contested::Duplicate),
+        (vec![Write::InsertTransaction(world.seal(&same_id))], Contested::Duplicate),
     ];
     for (writes, expected) in cases {
         assert_eq!(contested(world.commit(&store, writes).await), expected);
@@ -120,14 +122,16 @@ async fn a_lost_change_set_leaves_nothing_of_itself(database: &Database) {
     let world = World::decided(&store).await;
     let mut intruder = database.intruder().await;
     let entries = intruder.number("SELECT COUNT(*) FROM audit_entries").await;
-    let renamed =
-        gateway_domain::identity::Organization { name: "new".into(), version: 2, ..world.organization.clone() };
+    let renamed = gateway_domain::identity::Organization {
+        name: "new".into(),
+        version: 2,
+        ..world.organization.clone()
+    };
     let lost = [
         Write::UpdateOrganization(world.seal(&renamed)),
-        Write::InsertVote(world.seal(&gateway_domain::approvals::Vote {
-            id: id(VoteId::from_uuid),
-            ..world.vote.clone()
-        })),
+        Write::InsertVote(
+            world.seal(&gateway_domain::approvals::Vote { id: id(VoteId::from_uuid), ..world.vote.clone() }),
+        ),
     ];
     assert_eq!(contested(world.commit(&store, lost).await), Contested::Vote);
     let stored = store.organization(world.organization.id).await.unwrap().unwrap();
@@ -145,10 +149,13 @@ async fn an_expired_idempotency_key_may_be_used_again(database: &Database) {
         key: "k".into(),
         body_hash: hash(),
         outcome: "first".into(),
-        expires_at: now(),
+        expires_at: past(),
     };
-    let later =
-        Idempotency { outcome: "second".into(), expires_at: now().plus(Duration::from_secs(60)), ..expired.clone() };
+    let later = Idempotency {
+        outcome: "second".into(),
+        expires_at: now().plus(Duration::from_secs(60)),
+        ..expired.clone()
+    };
     world.commit(&store, [Write::InsertIdempotency(expired)]).await.unwrap();
     world.commit(&store, [Write::InsertIdempotency(later.clone())]).await.unwrap();
     let found = store.idempotency(later.organization, later.principal, "create", "k", now()).await.unwrap();

@@ -41,7 +41,10 @@ async fn a_killed_process_keeps_every_acknowledged_commit(database: &Database) {
 
         let store = database.store().await;
         for organization in &acknowledged {
-            assert!(store.organization(*organization).await.unwrap().is_some(), "{organization} was acknowledged");
+            assert!(
+                store.organization(*organization).await.unwrap().is_some(),
+                "{organization} was acknowledged"
+            );
         }
         let length = verified_length(&store, 1).await;
         assert!(length >= acknowledged.len() as u64);

@@ -63,7 +63,8 @@ impl Database {
         };
         let name = format!("store_{}", Uuid::new_v4().simple());
         administer(&server, format!("CREATE DATABASE {name}")).await;
-        let (base, query) = server.split_once('?').map_or((server.as_str(), None), |(base, query)| (base, Some(query)));
+        let (base, query) =
+            server.split_once('?').map_or((server.as_str(), None), |(base, query)| (base, Some(query)));
         let (base, _) = base.rsplit_once('/').expect("the url names a database");
         let query = query.map_or_else(String::new, |query| format!("?{query}"));
         let url = DatabaseUrl::new(format!("{base}/{name}{query}"));
@@ -91,7 +92,10 @@ impl Database {
     /// A connection of somebody who can write the database without the gateway.
     pub(crate) async fn intruder(&self) -> Intruder {
         sqlx::any::install_default_drivers();
-        Intruder { connection: AnyConnection::connect(self.url.as_str()).await.unwrap(), is_postgres: self.is_postgres }
+        Intruder {
+            connection: AnyConnection::connect(self.url.as_str()).await.unwrap(),
+            is_postgres: self.is_postgres,
+        }
     }
 }
 
@@ -144,13 +148,20 @@ impl Intruder {
              OR (type = 'index' AND sql LIKE '%UNIQUE%')"
         };
         // PostgreSQL's catalogue speaks `name`, which the portable driver cannot read.
-        let sql = if self.is_postgres { sql.replace("indexname, 'INDEX'", "indexname::text, 'INDEX'::text") } else { sql.into() };
+        let sql = if self.is_postgres {
+            sql.replace("indexname, 'INDEX'", "indexname::text, 'INDEX'::text")
+        } else {
+            sql.into()
+        };
         for row in self.rows(sql).await {
             let (name, kind): (String, String) = (row.get(0), row.get(1));
             self.execute(format!("DROP {kind} {name}")).await.unwrap();
         }
-        let unchecked =
-            if self.is_postgres { "SET session_replication_role = replica" } else { "PRAGMA foreign_keys = OFF" };
+        let unchecked = if self.is_postgres {
+            "SET session_replication_role = replica"
+        } else {
+            "PRAGMA foreign_keys = OFF"
+        };
         self.execute(unchecked).await.unwrap();
     }
 

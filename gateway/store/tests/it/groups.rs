@@ -8,7 +8,7 @@ use gateway_domain::{
 
 use crate::{
     audit::verified_length,
-    database::{Database, on_both_engines},
+    database::{Database, instance, on_both_engines},
     world::{World, id},
 };
 
@@ -59,8 +59,10 @@ async fn two_rivals_in_one_group_end_with_one_winner(database: &Database) {
 }
 
 async fn concurrent_instances_commit_side_by_side(database: &Database) {
-    use crate::database::instance;
-    let stores = join_all((1..=3).map(|number| database.store_as(instance(number)))).await;
+    let mut stores = Vec::new();
+    for number in 1..=3 {
+        stores.push(database.store_as(instance(number)).await);
+    }
     let worlds: Vec<World> = (0..UNITS).map(|_| World::new()).collect();
     let commits = worlds
         .iter()

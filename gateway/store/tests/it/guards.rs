@@ -16,7 +16,12 @@ fn guards(world: &World, expires_at: Timestamp) -> [Write; 2] {
     let organization = world.organization.id;
     let key = hash().to_string();
     [
-        Write::InsertReplayGuard(ReplayGuard { organization, signer: "0x1".into(), signed_hash: hash(), expires_at }),
+        Write::InsertReplayGuard(ReplayGuard {
+            organization,
+            signer: "0x1".into(),
+            signed_hash: hash(),
+            expires_at,
+        }),
         Write::InsertIdempotency(Idempotency {
             organization,
             principal: world.principal.id,

@@ -101,7 +101,8 @@ async fn a_group_is_no_larger_than_allowed(database: &Database) {
     let (outcomes, ()) = tokio::join!(join_all(commits), blockade.release());
     outcomes.into_iter().for_each(|outcome| outcome.unwrap());
     if database.is_postgres {
-        let groups = "SELECT MAX(members) FROM (SELECT COUNT(*) AS members FROM audit_entries GROUP BY xmin::text) g";
+        let groups =
+            "SELECT MAX(members) FROM (SELECT COUNT(*) AS members FROM audit_entries GROUP BY xmin::text) g";
         assert!(database.intruder().await.number(groups).await <= 4);
     }
 }

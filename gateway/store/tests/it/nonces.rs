@@ -78,7 +78,10 @@ async fn held_nonces_are_listed_from_a_bound(database: &Database) {
         let mut ids = Vec::new();
         for nonce in [9, 8, 12] {
             let rival = rival(&world, &store).await;
-            world.commit(&store, [Write::InsertAttempt(world.seal(&sample_attempt(&rival, nonce, now())))]).await.unwrap();
+            world
+                .commit(&store, [Write::InsertAttempt(world.seal(&sample_attempt(&rival, nonce, now())))])
+                .await
+                .unwrap();
             ids.push(rival.id);
         }
         ids

@@ -1,10 +1,6 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use gateway_domain::{
-    changes::Write,
-    outbox::OutboxItem,
-    ports::OutboxQueue,
-};
+use gateway_domain::{changes::Write, outbox::OutboxItem, ports::OutboxQueue};
 use gateway_store::Store;
 use tokio::sync::Notify;
 
@@ -88,7 +84,8 @@ async fn concurrent_workers_share_the_items_without_overlap(database: &Database)
         futures::future::join_all((2..4).map(|number| database.store_as(instance(number)))).await;
     let stores: Vec<&Store> = others.iter().chain([&store]).collect();
     let claims = stores.iter().map(|store| store.claim(instance(1), LEASE, 10));
-    let claimed: Vec<_> = futures::future::join_all(claims).await.into_iter().flat_map(Result::unwrap).collect();
+    let claimed: Vec<_> =
+        futures::future::join_all(claims).await.into_iter().flat_map(Result::unwrap).collect();
     let distinct: BTreeSet<_> = claimed.iter().map(|claim| claim.item.id).collect();
     assert_eq!(distinct.len(), claimed.len(), "no item was claimed twice");
     let rest = store.claim(instance(1), LEASE, 100).await.unwrap();

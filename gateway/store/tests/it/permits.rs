@@ -1,7 +1,6 @@
 use std::time::Duration;
 
 use gateway_domain::{
-    Timestamp,
     changes::{Contested, Write},
     identity::Organization,
     keys::{KeyRecord, KeyState},
@@ -13,7 +12,7 @@ use gateway_store::Store;
 
 use crate::{
     database::{Database, on_both_engines},
-    world::{World, contested, now},
+    world::{World, contested, now, past},
 };
 
 on_both_engines!(
@@ -86,7 +85,7 @@ async fn no_permit_for_a_retired_or_unfinished_key(database: &Database) {
 
 async fn no_permit_that_has_expired_already(database: &Database) {
     let (store, world) = ready(database).await;
-    let expired = PermitRecord { expires_at: now(), ..world.permit.clone() };
+    let expired = PermitRecord { expires_at: past(), ..world.permit.clone() };
     let insert = Write::InsertPermit(world.seal(&expired));
     assert_eq!(contested(world.commit(&store, [insert]).await), Contested::Permit);
 }
@@ -105,12 +104,11 @@ async fn an_expired_permit_is_renewed_once_and_under_the_same_conditions(databas
     world.commit(&store, [Write::InsertPermit(world.seal(&world.permit))]).await.unwrap();
     assert_eq!(contested(world.commit(&store, [renew(&renewal)]).await), Contested::Permit, "still valid");
 
-    let past = Timestamp::from_unix_micros(now().unix_micros() - 1_000_000).unix_micros();
     let mut intruder = database.intruder().await;
-    intruder.execute(format!("UPDATE permits SET expires_at = {past}")).await.unwrap();
+    intruder.execute(format!("UPDATE permits SET expires_at = {}", past().unix_micros())).await.unwrap();
     let skipping = PermitRecord { version: 3, ..renewal.clone() };
     let other_digest = PermitRecord { digest: crate::world::hash(), ..renewal.clone() };
-    let expired = PermitRecord { expires_at: now(), ..renewal.clone() };
+    let expired = PermitRecord { expires_at: past(), ..renewal.clone() };
     let old_policy = PermitRecord { policy_revision: 2, ..renewal.clone() };
     let moved = PermitRecord { transaction_version: 2, ..renewal.clone() };
     for refused in [skipping, other_digest, expired, old_policy, moved] {
@@ -121,7 +119,11 @@ async fn an_expired_permit_is_renewed_once_and_under_the_same_conditions(databas
     assert_eq!(contested(world.commit(&store, in_frozen).await), Contested::Permit);
 
     world.commit(&store, [renew(&renewal)]).await.unwrap();
-    assert_eq!(contested(world.commit(&store, [renew(&renewal)]).await), Contested::Permit, "renewed already");
+    assert_eq!(
+        contested(world.commit(&store, [renew(&renewal)]).await),
+        Contested::Permit,
+        "renewed already"
+    );
     let stored = store.permits(world.organization.id, world.transaction.id).await.unwrap();
     assert_eq!((stored.len(), &*stored[0]), (1, &renewal));
 }

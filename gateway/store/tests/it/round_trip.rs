@@ -46,12 +46,16 @@ async fn every_entity_reads_back_as_it_was_written(database: &Database) {
     assert!(store.address_is_hsm_key(world.key.address.unwrap()).await.unwrap());
     assert!(!store.address_is_hsm_key(address()).await.unwrap());
     assert_eq!(*store.policy(organization).await.unwrap().unwrap(), world.policy);
-    assert_eq!(*store.plugin_revision(organization, world.revision.id).await.unwrap().unwrap(), world.revision);
+    assert_eq!(
+        *store.plugin_revision(organization, world.revision.id).await.unwrap().unwrap(),
+        world.revision
+    );
     assert_eq!(*store.plugin_revision_list(organization).await.unwrap()[0], world.revision);
     let component = store.component(world.revision.component_digest).await.unwrap();
     assert_eq!(component.unwrap(), b"\0asm component");
     assert_eq!(*store.transaction(organization, transaction).await.unwrap().unwrap(), world.transaction);
-    let by_hash = store.transaction_by_request_hash(organization, world.transaction.request_hash).await.unwrap();
+    let by_hash =
+        store.transaction_by_request_hash(organization, world.transaction.request_hash).await.unwrap();
     assert_eq!(*by_hash.unwrap(), world.transaction);
     assert_eq!(*store.evaluations(organization, transaction).await.unwrap()[0], world.evaluation);
     assert_eq!(*store.votes(organization, transaction).await.unwrap()[0], world.vote);
@@ -62,9 +66,12 @@ async fn every_entity_reads_back_as_it_was_written(database: &Database) {
 async fn updates_read_back_with_their_version(database: &Database) {
     let store = database.store().await;
     let world = World::decided(&store).await;
-    let organization = gateway_domain::identity::Organization { frozen: true, version: 2, ..world.organization.clone() };
-    let principal = gateway_domain::identity::Principal { active: false, version: 2, ..world.principal.clone() };
-    let user = User { escrow: Some(Escrow::Foreign { address: address() }), version: 2, ..world.user.clone() };
+    let organization =
+        gateway_domain::identity::Organization { frozen: true, version: 2, ..world.organization.clone() };
+    let principal =
+        gateway_domain::identity::Principal { active: false, version: 2, ..world.principal.clone() };
+    let user =
+        User { escrow: Some(Escrow::Foreign { address: address() }), version: 2, ..world.user.clone() };
     let api_key =
         gateway_domain::credentials::ApiKey { revoked_at: Some(now()), version: 2, ..world.api_key.clone() };
     let key = gateway_domain::keys::KeyRecord { frozen: true, version: 2, ..world.key.clone() };
@@ -144,8 +151,12 @@ async fn guards_and_outbox_items_read_back(database: &Database) {
         outcome: "tx".into(),
         expires_at: now().plus(Duration::from_secs(60)),
     };
-    let guard =
-        ReplayGuard { organization, signer: "0x1".into(), signed_hash: hash(), expires_at: idempotency.expires_at };
+    let guard = ReplayGuard {
+        organization,
+        signer: "0x1".into(),
+        signed_hash: hash(),
+        expires_at: idempotency.expires_at,
+    };
     let item = OutboxItem::advance(organization, world.transaction.id, now());
     let writes = [
         Write::InsertIdempotency(idempotency.clone()),

@@ -2,7 +2,10 @@ use gateway_domain::{
     changes::{Contested, Write},
     identity::Organization,
     keys::KeyRecord,
-    ports::{CredentialReads, DecisionReads, IdentityReads, KeyReads, PolicyReads, TransactionFilter, TransactionReads},
+    ports::{
+        CredentialReads, DecisionReads, IdentityReads, KeyReads, PolicyReads, TransactionFilter,
+        TransactionReads,
+    },
 };
 
 use crate::{

@@ -61,6 +61,11 @@ pub(crate) fn now() -> Timestamp {
     Timestamp::from_unix_micros(i64::try_from(since.as_micros()).unwrap())
 }
 
+/// Over for any clock.
+pub(crate) fn past() -> Timestamp {
+    Timestamp::from_unix_micros(now().unix_micros() - 1_000_000)
+}
+
 pub(crate) fn id<T>(make: impl Fn(Uuid) -> T) -> T {
     make(Uuid::new_v4())
 }
@@ -100,7 +105,13 @@ impl World {
         let attempt = sample_attempt(&transaction, 7, at);
         Self {
             sealer: sealer(),
-            organization: Organization { id: organization, name: "acme".into(), frozen: false, version: 1, created_at: at },
+            organization: Organization {
+                id: organization,
+                name: "acme".into(),
+                frozen: false,
+                version: 1,
+                created_at: at,
+            },
             principal: Principal {
                 id: principal,
                 organization,
@@ -110,7 +121,10 @@ impl World {
                 version: 1,
                 created_at: at,
             },
-            settings: Settings { verification_service: Some(3), ..Settings::defaults(principal, organization, at) },
+            settings: Settings {
+                verification_service: Some(3),
+                ..Settings::defaults(principal, organization, at)
+            },
             api_key: sample_api_key(organization, principal, at),
             evaluation: sample_evaluation(&transaction, &policy, at),
             vote: sample_vote(&transaction, principal, at),
