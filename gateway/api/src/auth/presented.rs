@@ -1,0 +1,111 @@
+//! The credential headers of a request, read for shape.
+
+use axum::http::{HeaderMap, HeaderName};
+use gateway_chains::evm::signature::{Signature, SignatureError};
+use gateway_domain::{Address, Error};
+
+use crate::{extract::scalar, failure::Failure};
+
+const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+const ADDRESS: HeaderName = HeaderName::from_static("x-ethereum-address");
+const SIGNATURE: HeaderName = HeaderName::from_static("x-ethereum-signature");
+const TIMESTAMP: HeaderName = HeaderName::from_static("x-ethereum-timestamp");
+const EXPIRES: HeaderName = HeaderName::from_static("x-ethereum-expires");
+
+/// What a request brings along, before any of it is believed.
+#[derive(Debug)]
+pub(crate) struct Presented<'a> {
+    headers: &'a HeaderMap,
+}
+
+/// The `x-ethereum-*` headers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SignatureHeaders {
+    pub(crate) address: Address,
+    pub(crate) signature: Signature,
+    pub(crate) signed_at: SignedAt,
+}
+
+/// What the signature says about time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SignedAt {
+    /// `x-ethereum-timestamp`, seconds since the epoch: the request is signed.
+    Timestamp(u64),
+    /// Nothing: a client that knows only the seed.
+    Untimed,
+    /// `x-ethereum-expires`, seconds since the epoch: the approval itself is signed.
+    Expires(u64),
+}
+
+impl<'a> Presented<'a> {
+    pub(crate) fn of(headers: &'a HeaderMap) -> Self {
+        Self { headers }
+    }
+
+    pub(crate) fn has_api_key(&self) -> bool {
+        self.headers.contains_key(API_KEY)
+    }
+
+    pub(crate) fn has_signature(&self) -> bool {
+        self.headers.contains_key(ADDRESS) || self.headers.contains_key(SIGNATURE)
+    }
+
+    /// The text of the key. One that is not even text is unknown like any other.
+    pub(crate) fn api_key(&self) -> Result<&'a str, Failure> {
+        let text = single(self.headers, &API_KEY)?;
+        text.ok_or(Failure::Domain(Error::Unauthenticated))
+    }
+
+    pub(crate) fn signature(&self) -> Result<SignatureHeaders, Failure> {
+        let required = |name: &HeaderName| {
+            single(self.headers, name)?
+                .ok_or_else(|| Failure::Malformed(format!("header {name} is required")))
+        };
+        let address = scalar::address_text(required(&ADDRESS)?);
+        let address = address.map_err(|rule| Failure::Malformed(format!("header {ADDRESS} {rule}")))?;
+        let signature = Signature::parse(required(&SIGNATURE)?).map_err(|error| match error {
+            SignatureError::Shape | SignatureError::RecoveryId => {
+                Failure::Malformed(format!("header {SIGNATURE}: {error}"))
+            }
+            // Well-formed, and made by nobody: high s is the second form of a signature that may be known already.
+            SignatureError::Range
+            | SignatureError::HighS
+            | SignatureError::NoSigner
+            | SignatureError::OtherSigner => Failure::Domain(Error::Unauthenticated),
+        })?;
+        let signed_at = match (seconds(self.headers, &TIMESTAMP)?, seconds(self.headers, &EXPIRES)?) {
+            (Some(_), Some(_)) => {
+                return Err(Failure::Malformed(format!(
+                    "headers {TIMESTAMP} and {EXPIRES} exclude each other"
+                )));
+            }
+            (Some(timestamp), None) => SignedAt::Timestamp(timestamp),
+            (None, Some(expires)) => SignedAt::Expires(expires),
+            (None, None) => SignedAt::Untimed,
+        };
+        Ok(SignatureHeaders { address, signature, signed_at })
+    }
+}
+
+/// A header that may be given once. `None` when it is absent.
+fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Failure> {
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(Failure::Malformed(format!("header {name} is given twice")));
+    }
+    let text =
+        value.to_str().map_err(|_| Failure::Malformed(format!("header {name} must be visible ASCII")))?;
+    Ok(Some(text))
+}
+
+fn seconds(headers: &HeaderMap, name: &HeaderName) -> Result<Option<u64>, Failure> {
+    let Some(text) = single(headers, name)? else { return Ok(None) };
+    let canonical = text == "0" || matches!(text.as_bytes().first(), Some(b'1'..=b'9'));
+    let number =
+        text.parse::<u64>().ok().filter(|_| canonical && text.bytes().all(|byte| byte.is_ascii_digit()));
+    match number {
+        Some(number) => Ok(Some(number)),
+        None => Err(Failure::Malformed(format!("header {name} must be whole seconds since 1970"))),
+    }
+}

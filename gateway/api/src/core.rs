@@ -1,0 +1,76 @@
+//! The core family (contract/core.md), mounted at `/`.
+
+mod approvals;
+mod authorization;
+mod call;
+mod description;
+mod dialect;
+mod documents;
+mod presentation;
+mod system;
+mod transactions;
+mod users;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    middleware::{from_fn, from_fn_with_state},
+};
+use tower::ServiceBuilder;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+pub(crate) use description::document;
+
+use crate::{
+    failure::Failure,
+    layers::{self, access, admission, catch_panics, cors, guard_headers, request_id, size, source},
+    state::{ApiState, App},
+};
+
+/// The public listener's routes. Serve it with connect info, or no source address is known: rates are then shared
+/// by everybody and development keys refused.
+pub fn public_router(state: ApiState) -> Router {
+    let app = App::new(state);
+    let (routes, _) = routes().split_for_parts();
+    let layers = ServiceBuilder::new()
+        // First, so that everything after it can name the request.
+        .layer(from_fn_with_state(Arc::clone(&app), request_id))
+        // Outside all refusals, so that refused requests are seen too.
+        .layer(from_fn(access))
+        // Outside CORS, so that preflight answers carry them as well.
+        .layer(from_fn_with_state(Arc::clone(&app), guard_headers))
+        // Outside the dialect, so that a page can read why it was refused.
+        .layer(cors(&app))
+        // Words every failure from below in the family's language.
+        .layer(from_fn(dialect::render))
+        // Inside the dialect, so that a panic is an ordinary 500.
+        .layer(catch_panics())
+        // Before anything costs: overload is answered at once.
+        .layer(from_fn_with_state(Arc::clone(&app), admission))
+        // Inside admission, so that a stuck request gives its place back.
+        .layer(from_fn_with_state(Arc::clone(&app), layers::timeout))
+        // Cheap bounds before anything is parsed.
+        .layer(from_fn_with_state(Arc::clone(&app), size))
+        // Last, next to the handlers, which need the source to authenticate.
+        .layer(from_fn_with_state(Arc::clone(&app), source));
+    routes
+        .merge(documents::routes())
+        .fallback(async || Failure::NoRoute)
+        .method_not_allowed_fallback(async || Failure::MethodNotAllowed)
+        .with_state(app)
+        .layer(layers)
+}
+
+/// Every operation of the family, with its description.
+pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(system::get_hello))
+        .routes(routes!(system::health_check))
+        .routes(routes!(users::create_user))
+        .routes(routes!(users::get_user_by_ethereum_address))
+        .routes(routes!(transactions::create_transaction))
+        .routes(routes!(transactions::get_user_transactions))
+        .routes(routes!(approvals::create_approval))
+        .routes(routes!(approvals::get_approval_status))
+}

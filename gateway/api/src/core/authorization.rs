@@ -1,0 +1,184 @@
+//! Who may call what: the one table. Every operation of the family has a row; a handler without one answers
+//! nobody, and what a row grants is handed to the handler as a [`Reach`].
+
+use axum::http::Method;
+use gateway_domain::{Address, Error, OpCtx, actor::Actor, credentials::Scope, ids::PrincipalId};
+
+use crate::failure::Failure;
+
+/// One operation and its callers.
+#[derive(Debug)]
+pub(crate) struct Rule {
+    pub(crate) method: Method,
+    /// Route template.
+    pub(crate) path: &'static str,
+    /// `operation_id` of the contract.
+    pub(crate) operation: &'static str,
+    pub(crate) callers: Callers,
+    /// Error statuses beside those that every operation has.
+    pub(crate) errors: &'static [u16],
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Callers {
+    /// Anybody; no credential is looked at.
+    Everybody,
+    Credentials {
+        keys: KeyRule,
+        signatures: SignatureRule,
+    },
+}
+
+/// What an API key must hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct KeyRule {
+    /// Reaches the whole organization.
+    pub(crate) server: Scope,
+    /// Reaches what belongs to the key's owner.
+    pub(crate) own: Option<Scope>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SignatureRule {
+    /// Proven, and then refused: the operation is for API keys.
+    Refused,
+    /// Reaches what belongs to the signer. Forms 1 and 2.
+    Request,
+    /// As `Request`, and form 3.
+    RequestOrApproval,
+}
+
+/// How far a caller's authority goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    Nobody,
+    /// Everything in the caller's organization.
+    Organization,
+    /// What belongs to this principal.
+    Principal(PrincipalId),
+    /// What belongs to this wallet, which may not be enrolled.
+    Wallet {
+        address: Address,
+        principal: Option<PrincipalId>,
+    },
+}
+
+const fn keys(server: Scope) -> KeyRule {
+    KeyRule { server, own: None }
+}
+
+const fn own_keys(server: Scope, own: Scope) -> KeyRule {
+    KeyRule { server, own: Some(own) }
+}
+
+/// Statuses that every operation may answer with, whatever its row says.
+pub(crate) const COMMON_ERRORS: [u16; 6] = [405, 413, 415, 429, 500, 503];
+
+pub(crate) static TABLE: &[Rule] = &[
+    Rule { method: Method::GET, path: "/", operation: "get_hello", callers: Callers::Everybody, errors: &[] },
+    Rule {
+        method: Method::GET,
+        path: "/health",
+        operation: "health_check",
+        callers: Callers::Everybody,
+        errors: &[],
+    },
+    Rule {
+        method: Method::POST,
+        path: "/users",
+        operation: "create_user",
+        callers: Callers::Credentials { keys: keys(Scope::CreateUsers), signatures: SignatureRule::Request },
+        errors: &[400, 401, 403, 409],
+    },
+    Rule {
+        method: Method::GET,
+        path: "/users/{ethereumAddress}",
+        operation: "get_user_by_ethereum_address",
+        callers: Callers::Credentials { keys: keys(Scope::ReadUsers), signatures: SignatureRule::Request },
+        errors: &[400, 401, 403, 404],
+    },
+    Rule {
+        method: Method::POST,
+        path: "/transactions",
+        operation: "create_transaction",
+        callers: Callers::Credentials {
+            keys: own_keys(Scope::CreateTransactions, Scope::CreateOwnTransactions),
+            signatures: SignatureRule::Refused,
+        },
+        errors: &[400, 401, 403, 409, 502],
+    },
+    Rule {
+        method: Method::GET,
+        path: "/transactions/users/{ethereumAddress}",
+        operation: "get_user_transactions",
+        callers: Callers::Credentials {
+            keys: own_keys(Scope::ReadTransactions, Scope::ReadOwnTransactions),
+            signatures: SignatureRule::Request,
+        },
+        errors: &[400, 401, 403, 404],
+    },
+    Rule {
+        method: Method::POST,
+        path: "/transactions/{requestHash}/approvals",
+        operation: "create_approval",
+        callers: Callers::Credentials {
+            keys: own_keys(Scope::ApproveTransactions, Scope::ApproveOwnTransactions),
+            signatures: SignatureRule::RequestOrApproval,
+        },
+        errors: &[400, 401, 403, 404, 409],
+    },
+    Rule {
+        method: Method::GET,
+        path: "/transactions/{requestHash}/approval-status",
+        operation: "get_approval_status",
+        callers: Callers::Credentials {
+            keys: own_keys(Scope::ReadTransactions, Scope::ReadOwnTransactions),
+            signatures: SignatureRule::Request,
+        },
+        errors: &[400, 401, 403, 404],
+    },
+];
+
+/// The row of a matched route. `HEAD` is `GET` without a body.
+pub(crate) fn rule(method: &Method, path: &str) -> Option<&'static Rule> {
+    let method = if method == Method::HEAD { &Method::GET } else { method };
+    TABLE.iter().find(|rule| rule.method == *method && rule.path == path)
+}
+
+impl Rule {
+    /// How far the proven caller may reach here, or that it may not.
+    pub(crate) fn reach(&self, ctx: &OpCtx) -> Result<Reach, Failure> {
+        match (&ctx.actor, self.callers) {
+            (_, Callers::Everybody) => Ok(Reach::Nobody),
+            (Actor::ApiKey(key), Callers::Credentials { keys, .. }) => {
+                if ctx.has_scope(keys.server) {
+                    Ok(Reach::Organization)
+                } else if keys.own.is_some_and(|own| ctx.has_scope(own)) {
+                    Ok(Reach::Principal(key.principal))
+                } else {
+                    Err(Error::Forbidden("the API key lacks the scope for this").into())
+                }
+            }
+            (Actor::Wallet(wallet), Callers::Credentials { signatures, .. }) => match signatures {
+                SignatureRule::Refused => Err(Error::Forbidden("an API key is required").into()),
+                SignatureRule::Request | SignatureRule::RequestOrApproval => {
+                    Ok(Reach::Wallet { address: wallet.address, principal: wallet.principal })
+                }
+            },
+            (Actor::Anonymous | Actor::Gateway | Actor::LocalOperator, Callers::Credentials { .. }) => {
+                Err(Error::Unauthenticated.into())
+            }
+        }
+    }
+}
+
+impl Reach {
+    pub(crate) fn covers(self, owner: PrincipalId) -> bool {
+        match self {
+            Self::Organization => true,
+            Self::Principal(principal) => principal == owner,
+            Self::Wallet { principal, .. } => principal == Some(owner),
+            Self::Nobody => false,
+        }
+    }
+}

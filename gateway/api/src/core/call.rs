@@ -1,0 +1,255 @@
+//! One call of an operation: authenticated, authorized, its body read and hashed. The last argument of every
+//! handler, and the only way to a caller's identity.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{FromRequest, FromRequestParts, MatchedPath, RawPathParams, Request},
+    http::{HeaderMap, header, request::Parts},
+};
+use gateway_domain::{
+    Error, OpCtx,
+    actor::{Actor, WalletActor},
+    ids::OrganizationId,
+};
+
+use crate::{
+    auth::{self, Presented, RequestFacts, SignatureHeaders, SignedApproval, SignedAt},
+    core::{
+        approvals::approved_of,
+        authorization::{self, Callers, Reach, Rule, SignatureRule},
+    },
+    extract::{RawBody, Wire, read_query, scalar},
+    failure::Failure,
+    layers::{CallerNote, RequestId, Source},
+    state::App,
+};
+
+pub(crate) struct Call {
+    pub(crate) ctx: OpCtx,
+    pub(crate) reach: Reach,
+    pub(crate) headers: HeaderMap,
+    /// Until when a form 3 signature holds, seconds since the epoch.
+    pub(crate) signed_until: Option<u64>,
+    pub(crate) body: RawBody,
+    path: Vec<(String, String)>,
+    query: Option<String>,
+    app: Arc<App>,
+}
+
+impl Call {
+    /// A path parameter, by the rule for its kind.
+    pub(crate) fn path<T>(
+        &self,
+        name: &str,
+        read: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Result<T, Failure> {
+        path_value(&self.path, name, read)
+    }
+
+    /// The body, or every fault of it.
+    pub(crate) fn body<T: Wire>(&self) -> Result<T, Failure> {
+        self.body.read_as(&self.app.config)
+    }
+
+    /// The query, or every fault of it.
+    pub(crate) fn query<T: Wire>(&self) -> Result<T, Failure> {
+        read_query(self.query.as_deref())
+    }
+}
+
+impl FromRequest<Arc<App>> for Call {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Failure> {
+        let (mut parts, body) = request.into_parts();
+        let rule = rule_of(&parts)?;
+        let params = RawPathParams::from_request_parts(&mut parts, app).await;
+        let params = params.map_err(|_| Failure::invalid("the path must be UTF-8 when percent-decoded"))?;
+        let path = params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let mut caller = Caller { app, rule, parts: &parts, path: &path, signed_until: None };
+        let bytes_max = app.config.body_bytes_max;
+        let (actor, organization, body) = match caller.method()? {
+            CredentialKind::ApiKey => {
+                // Before the body: a stranger gets nothing read.
+                let (actor, organization) = caller.api_key().await?;
+                (actor, organization, RawBody::read(&parts.headers, body, bytes_max).await?)
+            }
+            CredentialKind::Signature => {
+                let body = RawBody::read(&parts.headers, body, bytes_max).await?;
+                let organization = caller.host_organization();
+                (Actor::Wallet(caller.wallet(organization, &body).await?), organization, body)
+            }
+            CredentialKind::None => {
+                let body = RawBody::read(&parts.headers, body, bytes_max).await?;
+                (Actor::Anonymous, caller.host_organization(), body)
+            }
+        };
+        let signed_until = caller.signed_until;
+        let ctx = context(app, &parts, organization, actor);
+        if let Some(note) = parts.extensions.get::<CallerNote>() {
+            note.note(&ctx);
+        }
+        charge(app, &ctx)?;
+        let reach = rule.reach(&ctx)?;
+        let query = parts.uri.query().map(str::to_owned);
+        Ok(Self { ctx, reach, headers: parts.headers, signed_until, body, path, query, app: Arc::clone(app) })
+    }
+}
+
+#[derive(Clone, Copy)]
+enum CredentialKind {
+    ApiKey,
+    Signature,
+    None,
+}
+
+/// Proving who calls, for one request.
+struct Caller<'a> {
+    app: &'a App,
+    rule: &'static Rule,
+    parts: &'a Parts,
+    path: &'a Vec<(String, String)>,
+    signed_until: Option<u64>,
+}
+
+impl Caller<'_> {
+    /// Which of the operation's methods the request uses. Methods it does not have are ignored, unless there is
+    /// nothing else: then a signature is proven to be refused by name.
+    fn method(&self) -> Result<CredentialKind, Failure> {
+        let Callers::Credentials { signatures, .. } = self.rule.callers else {
+            return Ok(CredentialKind::None);
+        };
+        let presented = Presented::of(&self.parts.headers);
+        match (presented.has_api_key(), presented.has_signature()) {
+            (true, true) if signatures != SignatureRule::Refused => {
+                Err(Failure::Malformed("x-api-key and x-ethereum-signature exclude each other".to_owned()))
+            }
+            (true, _) => Ok(CredentialKind::ApiKey),
+            (false, true) => Ok(CredentialKind::Signature),
+            (false, false) => Err(Failure::CredentialMissing),
+        }
+    }
+
+    async fn api_key(&self) -> Result<(Actor, OrganizationId), Failure> {
+        self.refuse_guessers()?;
+        let services = &self.app.services;
+        let text = Presented::of(&self.parts.headers).api_key();
+        let found = match text {
+            Ok(text) => auth::authenticate_key(services, text, self.source(), services.clock.now()).await,
+            Err(failure) => Err(failure),
+        };
+        let key = self.charged(found)?;
+        Ok((Actor::from(&*key), key.organization))
+    }
+
+    async fn wallet(&mut self, organization: OrganizationId, body: &RawBody) -> Result<WalletActor, Failure> {
+        self.refuse_guessers()?;
+        let proven = self.prove(organization, body).await;
+        self.charged(proven)
+    }
+
+    async fn prove(&mut self, organization: OrganizationId, body: &RawBody) -> Result<WalletActor, Failure> {
+        let headers = Presented::of(&self.parts.headers).signature()?;
+        let may_sign_approval = matches!(
+            self.rule.callers,
+            Callers::Credentials { signatures: SignatureRule::RequestOrApproval, .. }
+        );
+        match headers.signed_at {
+            SignedAt::Expires(expires) if may_sign_approval => {
+                self.signed_until = Some(expires);
+                self.prove_approval(organization, body, &headers, expires).await
+            }
+            // Without a time in it the signature can be used again for ever, so it may change nothing but a vote.
+            SignedAt::Untimed if !self.parts.method.is_safe() && !may_sign_approval => {
+                Err(Failure::Malformed("header x-ethereum-timestamp is required".to_owned()))
+            }
+            SignedAt::Expires(_) | SignedAt::Timestamp(_) | SignedAt::Untimed => {
+                let path = self.parts.uri.path_and_query().map_or("/", |path| path.as_str());
+                let facts = RequestFacts { method: self.parts.method.as_str(), path, body_hash: body.hash() };
+                let services = &self.app.services;
+                let place = (organization, services.clock.now());
+                auth::authenticate_request(services, &self.app.config.eth_signature, place, &headers, &facts)
+                    .await
+            }
+        }
+    }
+
+    /// A transaction that does not exist here cannot have been signed for, so strangers learn nothing.
+    async fn prove_approval(
+        &self,
+        organization: OrganizationId,
+        body: &RawBody,
+        headers: &SignatureHeaders,
+        expires: u64,
+    ) -> Result<WalletActor, Failure> {
+        let services = &self.app.services;
+        let request_hash = path_value(self.path, "requestHash", scalar::bytes32_text)?;
+        let approved = approved_of(&body.json(&self.app.config)?)?;
+        let found = services.store.transaction_by_request_hash(organization, request_hash).await?;
+        let transaction = found.ok_or(Error::Unauthenticated)?;
+        let approval = SignedApproval { transaction: &transaction, approved, expires };
+        auth::authenticate_approval(services, (organization, services.clock.now()), headers, &approval).await
+    }
+
+    fn refuse_guessers(&self) -> Result<(), Failure> {
+        match self.app.rates.failures.wait(self.source().bucket()) {
+            Some(retry_after) => Err(Failure::RateLimited { retry_after }),
+            None => Ok(()),
+        }
+    }
+
+    /// Charges a failed proof to the source, never to the key or wallet that was named (T25).
+    fn charged<T>(&self, proven: Result<T, Failure>) -> Result<T, Failure> {
+        if proven.as_ref().is_err_and(Failure::is_unauthenticated) {
+            self.app.rates.failures.charge(self.source().bucket());
+        }
+        proven
+    }
+
+    fn source(&self) -> Source {
+        self.parts.extensions.get::<Source>().copied().unwrap_or(Source(None))
+    }
+
+    fn host_organization(&self) -> OrganizationId {
+        let header = self.parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+        let host = self.parts.uri.authority().map(axum::http::uri::Authority::as_str).or(header);
+        self.app.organization_of_host(host)
+    }
+}
+
+fn rule_of(parts: &Parts) -> Result<&'static Rule, Failure> {
+    let route = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    authorization::rule(&parts.method, route)
+        .ok_or_else(|| Error::inconsistency(format!("`{route}` is not in the authorization table")).into())
+}
+
+fn context(app: &App, parts: &Parts, organization: OrganizationId, actor: Actor) -> OpCtx {
+    let id = parts.extensions.get::<RequestId>();
+    OpCtx {
+        organization,
+        actor,
+        source: parts.extensions.get::<Source>().and_then(|source| source.0),
+        request_id: id.map_or_else(|| "-".to_owned(), |id| id.0.to_string()),
+        now: app.services.clock.now(),
+    }
+}
+
+/// Takes one request from the caller's own rate.
+fn charge(app: &App, ctx: &OpCtx) -> Result<(), Failure> {
+    let name = match &ctx.actor {
+        Actor::ApiKey(key) => key.credential.to_string(),
+        Actor::Wallet(wallet) => wallet.address.to_string(),
+        Actor::Anonymous | Actor::Gateway | Actor::LocalOperator => return Ok(()),
+    };
+    app.rates.credential.check(&name).map_err(|retry_after| Failure::RateLimited { retry_after })
+}
+
+fn path_value<T>(
+    path: &[(String, String)],
+    name: &str,
+    read: impl FnOnce(&str) -> Result<T, String>,
+) -> Result<T, Failure> {
+    let value = path.iter().find(|(parameter, _)| parameter == name).map_or("", |(_, value)| value.as_str());
+    read(value).map_err(|rule| Failure::invalid(format!("{name} {rule}")))
+}

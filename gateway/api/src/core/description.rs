@@ -1,0 +1,100 @@
+//! The family's OpenAPI document: what the handlers' annotations say, with what the authorization table adds.
+
+use axum::http::StatusCode;
+use utoipa::{
+    OpenApi as _, ToSchema,
+    openapi::{
+        Content, OpenApi, Ref, RefOr,
+        path::Operation,
+        response::{Response, ResponseBuilder},
+        security::{ApiKey, ApiKeyValue, SecurityRequirement, SecurityScheme},
+    },
+};
+
+use crate::core::{
+    authorization::{COMMON_ERRORS, Callers, Rule, SignatureRule, TABLE},
+    dialect::{ErrorResponse, Message},
+    routes,
+};
+
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "Countersign core API",
+        version = "1.0",
+        description = "Users, transactions and approvals. Amounts are decimal strings in wei, times RFC 3339 in UTC, \
+                       addresses in any letter case."
+    ),
+    components(schemas(ErrorResponse, Message))
+)]
+struct Base;
+
+pub(crate) fn document() -> OpenApi {
+    let (_, described) = routes().split_for_parts();
+    let mut document = Base::openapi();
+    document.merge(described);
+    for rule in TABLE {
+        if let Some(operation) = operation_of(&mut document, rule) {
+            add_errors(operation, rule);
+            operation.operation_id = Some(rule.operation.to_owned());
+            operation.security = security(rule);
+        }
+    }
+    let components = document.components.get_or_insert_default();
+    let headers = [("apiKey", "x-api-key"), ("ethereumAddress", "x-ethereum-address")];
+    for (name, header) in headers.into_iter().chain([
+        ("ethereumSignature", "x-ethereum-signature"),
+        ("ethereumTimestamp", "x-ethereum-timestamp"),
+        ("ethereumExpires", "x-ethereum-expires"),
+    ]) {
+        components
+            .add_security_scheme(name, SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new(header))));
+    }
+    document
+}
+
+fn operation_of<'a>(document: &'a mut OpenApi, rule: &Rule) -> Option<&'a mut Operation> {
+    let item = document.paths.paths.get_mut(rule.path)?;
+    match rule.method.as_str() {
+        "GET" => item.get.as_mut(),
+        "POST" => item.post.as_mut(),
+        "PUT" => item.put.as_mut(),
+        "PATCH" => item.patch.as_mut(),
+        "DELETE" => item.delete.as_mut(),
+        _ => None,
+    }
+}
+
+fn add_errors(operation: &mut Operation, rule: &Rule) {
+    for status in rule.errors.iter().chain(&COMMON_ERRORS) {
+        let described = &mut operation.responses.responses;
+        described.entry(status.to_string()).or_insert_with(|| RefOr::T(error(*status)));
+    }
+}
+
+fn error(status: u16) -> Response {
+    let phrase =
+        StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("Error");
+    let schema = Ref::from_schema_name(ErrorResponse::name());
+    ResponseBuilder::new()
+        .description(phrase)
+        .content("application/json", Content::new(Some(RefOr::Ref(schema))))
+        .build()
+}
+
+/// Each element is one way to authenticate.
+fn security(rule: &Rule) -> Option<Vec<SecurityRequirement>> {
+    let Callers::Credentials { signatures, .. } = rule.callers else { return Some(Vec::new()) };
+    let none: [&str; 0] = [];
+    let mut ways = vec![SecurityRequirement::new("apiKey", none)];
+    let signed = || SecurityRequirement::new("ethereumAddress", none).add("ethereumSignature", none);
+    match signatures {
+        SignatureRule::Refused => {}
+        SignatureRule::Request => ways.push(signed().add("ethereumTimestamp", none)),
+        SignatureRule::RequestOrApproval => {
+            ways.push(signed().add("ethereumTimestamp", none));
+            ways.push(signed().add("ethereumExpires", none));
+        }
+    }
+    Some(ways)
+}

@@ -1,0 +1,240 @@
+//! Creating transactions.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::extract::State;
+use gateway_domain::{
+    Address, B256, Error, OpCtx, U256,
+    approvals::{EvidenceLevel, Role},
+    chain::ChainId,
+    credentials::Scope,
+    identity::User,
+    policy::{Applies, Requirement},
+    sealed::Sealed,
+    settings::Settings,
+    transactions::{
+        self, CreateTransaction, Created, ExecutionType, IdempotencyKey, Provider, State as TransactionState,
+        Transaction,
+    },
+};
+use utoipa::ToSchema;
+
+use crate::{
+    answer::{Answered, created},
+    core::{
+        call::Call,
+        transactions::{Hearing, TransactionResponse},
+    },
+    extract::{Fields, Json, Wire, scalar},
+    failure::Failure,
+    state::App,
+};
+
+const DATA_BYTES_MAX: usize = 128 * 1024;
+const NOTE_CHARACTERS_MAX: usize = 256;
+const IDEMPOTENCY_KEY_CHARACTERS_MAX: usize = 256;
+
+/// A transaction whose content the gateway reads.
+#[derive(Debug, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct CreateTrustedTransactionDto {
+    /// Whose funds move: the escrow address of a user.
+    #[schema(value_type = String, pattern = "^0x[0-9a-fA-F]{40}$")]
+    escrow_address: Address,
+    #[schema(value_type = String, pattern = "^0x[0-9a-fA-F]{40}$")]
+    to: Address,
+    /// Wei in decimal digits, below 2^256.
+    #[schema(value_type = String, pattern = "^(0|[1-9][0-9]*)$")]
+    value: U256,
+    /// Call data, at most 128 KiB; absent means none.
+    #[schema(value_type = Option<String>, pattern = "^0x([0-9a-fA-F]{2})*$")]
+    data: Vec<u8>,
+    #[schema(value_type = u64, minimum = 1)]
+    chain_id: ChainId,
+    /// Only 0 may be sent unencrypted.
+    #[schema(value_type = Option<u8>, minimum = 0, maximum = 2)]
+    execution_type: ExecutionType,
+    /// The client's own; needs `requestNonce` and must equal the formula over the other fields.
+    #[schema(value_type = Option<String>, pattern = "^0x[0-9a-fA-F]{64}$")]
+    request_hash: Option<B256>,
+    #[schema(value_type = Option<String>, pattern = "^(0|[1-9][0-9]*)$")]
+    request_nonce: Option<u64>,
+    #[schema(max_length = 256)]
+    note: Option<String>,
+}
+
+const EXECUTION_TYPES: [(u64, ExecutionType); 3] =
+    [(0, ExecutionType::DirectUser), (1, ExecutionType::UserExecuted), (2, ExecutionType::AgentExecuted)];
+
+impl Wire for CreateTrustedTransactionDto {
+    fn read(fields: &mut Fields) -> Option<Self> {
+        let escrow_address = fields.required("escrowAddress", scalar::address);
+        let to = fields.required("to", scalar::address);
+        let value = fields.required("value", scalar::wei);
+        let data = fields.optional("data", scalar::bytes(DATA_BYTES_MAX)).unwrap_or_default();
+        let chain_id = fields.required("chainId", scalar::chain);
+        let execution_type = fields.optional("executionType", scalar::numbered(&EXECUTION_TYPES));
+        match (fields.has("requestHash"), fields.has("requestNonce")) {
+            (true, false) => fields.fault("requestHash needs requestNonce"),
+            (false, true) => fields.fault("requestNonce needs requestHash"),
+            (true, true) | (false, false) => {}
+        }
+        let request_hash = fields.optional("requestHash", scalar::bytes32);
+        let request_nonce = fields.optional("requestNonce", scalar::counter);
+        let note = fields.optional("note", scalar::plain_text(0, NOTE_CHARACTERS_MAX));
+        Some(Self {
+            escrow_address: escrow_address?,
+            to: to?,
+            value: value?,
+            data,
+            chain_id: chain_id?,
+            execution_type: execution_type.unwrap_or(ExecutionType::DirectUser),
+            request_hash,
+            request_nonce,
+            note,
+        })
+    }
+}
+
+/// The two forms a payload may have; a body that mixes them is neither.
+enum PayloadForm {
+    Encrypted,
+    Trusted,
+}
+
+impl PayloadForm {
+    fn of(body: &Json) -> Result<Self, Failure> {
+        let clear = ["to", "value", "data"].iter().any(|name| body.has_member(name));
+        match (body.has_member("encryptedPayload"), clear) {
+            (true, false) => Ok(Self::Encrypted),
+            (false, true) => Ok(Self::Trusted),
+            (true, true) | (false, false) => {
+                Err(Failure::invalid("body must have either encryptedPayload or to and value"))
+            }
+        }
+    }
+}
+
+/// Asks that a transaction be judged and, once approved, executed. One that needs nobody is signed before the
+/// answer, unless that takes too long.
+#[utoipa::path(
+    post,
+    path = "/transactions",
+    tag = "Transactions",
+    params(("Idempotency-Key" = Option<String>, Header, max_length = 256, description = "Bound to body and outcome.")),
+    request_body = CreateTrustedTransactionDto,
+    responses((status = 201, body = TransactionResponse))
+)]
+pub(crate) async fn create_transaction(
+    State(app): State<Arc<App>>,
+    call: Call,
+) -> Answered<TransactionResponse> {
+    if let PayloadForm::Encrypted = PayloadForm::of(&call.body.json(&app.config)?)? {
+        return Err(Failure::Unconfigured("verification service"));
+    }
+    if !call.ctx.has_scope(Scope::Admin) {
+        return Err(Error::Forbidden("an unencrypted payload needs an admin key").into());
+    }
+    let request = trusted(&app, &call).await?;
+    let Created { transaction, .. } = transactions::create(&call.ctx, &app.services, request).await?;
+    carry_on(&app, &transaction).await;
+    let organization = call.ctx.organization;
+    let stored = app.services.store.transaction(organization, transaction.id).await?;
+    let stored = stored.ok_or_else(|| Error::inconsistency("a transaction vanished after it was stored"))?;
+    let policy = Hearing::policy(&app.services, organization).await?;
+    let hearing = Hearing::of(&app.services, &policy, stored).await?;
+    created(TransactionResponse::of(&hearing))
+}
+
+async fn trusted(app: &App, call: &Call) -> Result<CreateTransaction, Failure> {
+    let idempotency = idempotency_key(call)?;
+    let body: CreateTrustedTransactionDto = call.body()?;
+    if body.execution_type != ExecutionType::DirectUser {
+        return Err(Error::Forbidden("an unencrypted payload may only have executionType 0").into());
+    }
+    app.services.require_chain(body.chain_id)?;
+    let (owner, settings) = owner_of(app, &call.ctx, body.escrow_address).await?;
+    if let Some(vendor) = unconfigured_vendor(settings.execution_provider) {
+        return Err(Failure::Unconfigured(vendor));
+    }
+    Ok(CreateTransaction {
+        owner,
+        chain: body.chain_id,
+        to: Some(body.to),
+        value: body.value,
+        data: body.data,
+        execution_type: body.execution_type,
+        provider: settings.execution_provider,
+        request_hash: body.request_hash,
+        request_nonce: body.request_nonce,
+        note: body.note,
+        requirements: requirements(body.execution_type, &settings),
+        minimum_confidence_ppm: settings.orion_confidence_threshold_ppm,
+        approval_ttl: Duration::from_secs(u64::from(settings.approval_ttl_seconds)),
+        idempotency,
+    })
+}
+
+async fn owner_of(app: &App, ctx: &OpCtx, escrow: Address) -> Result<(Sealed<User>, Settings), Failure> {
+    let found = app.services.store.user_by_escrow_address(ctx.organization, escrow).await?;
+    let owner = found.ok_or_else(|| Failure::invalid("escrowAddress must belong to a user"))?;
+    let settings = app.services.store.settings(ctx.organization, owner.id).await?;
+    let settings = settings.ok_or_else(|| Error::inconsistency("a user without settings"))?;
+    Ok((owner, settings.into_value()))
+}
+
+/// What the execution type and the user's settings demand. The policy's floor comes on top (T7).
+fn requirements(execution_type: ExecutionType, settings: &Settings) -> Vec<Requirement> {
+    let mut roles = match execution_type {
+        ExecutionType::DirectUser => Vec::new(),
+        ExecutionType::UserExecuted => vec![Role::User, Role::Orion],
+        ExecutionType::AgentExecuted => vec![Role::Agent, Role::Orion],
+    };
+    if settings.require_arbiter {
+        roles.push(Role::Arbiter);
+    }
+    let one =
+        |role| Requirement { role, count: 1, evidence: EvidenceLevel::Bearer, applies: Applies::Always };
+    roles.into_iter().map(one).collect()
+}
+
+fn unconfigured_vendor(provider: Provider) -> Option<&'static str> {
+    match provider {
+        Provider::Hsm | Provider::None => None,
+        Provider::Fireblocks => Some("fireblocks"),
+        Provider::Privy => Some("privy"),
+    }
+}
+
+fn idempotency_key(call: &Call) -> Result<Option<IdempotencyKey>, Failure> {
+    let mut values = call.headers.get_all("idempotency-key").iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let text = value.to_str().ok().filter(|text| {
+        values.next().is_none() && !text.is_empty() && text.len() <= IDEMPOTENCY_KEY_CHARACTERS_MAX
+    });
+    let rule = "header idempotency-key must be given once, with 1 to 256 visible ASCII characters";
+    let key = text.ok_or_else(|| Failure::invalid(rule))?.to_owned();
+    Ok(Some(IdempotencyKey { key, body_hash: call.body.hash() }))
+}
+
+/// Signs and sends an approved transaction in a task that a leaving client cannot cancel, and waits a bounded
+/// time for it. Whatever is left over the outbox takes up.
+async fn carry_on(app: &App, transaction: &Transaction) {
+    if transaction.state != TransactionState::Approved || transaction.provider != Provider::Hsm {
+        return;
+    }
+    let (done, waited) = tokio::sync::oneshot::channel();
+    let services = app.services.clone();
+    let (organization, id) = (transaction.organization, transaction.id);
+    (app.spawner)(Box::pin(async move {
+        if let Err(error) = transactions::advance(&services, organization, id).await {
+            tracing::warn!(transaction.id = %id, %error, "an approved transaction is left to the outbox");
+        }
+        // The request may have given up waiting.
+        let _ = done.send(());
+    }));
+    let _ = tokio::time::timeout(app.config.inline_signing_wait(), waited).await;
+}
+
+#[cfg(test)]
+mod tests;

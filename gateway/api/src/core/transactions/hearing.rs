@@ -1,0 +1,116 @@
+//! A transaction with everything that was said about it.
+
+use std::collections::BTreeSet;
+
+use futures::future::try_join3;
+use gateway_domain::{
+    Error, Result,
+    approvals::{Ballot, Role, Vote},
+    evaluations::{Evaluation, EvaluationResult, Outcome, Purpose, Verdict},
+    ids::OrganizationId,
+    policy::{DecisionInput, Policy, Power, Standing, decide, required_roles},
+    ports::Services,
+    sealed::Sealed,
+    transactions::{Attempt, State, Transaction},
+};
+
+pub(crate) struct Hearing {
+    pub(crate) transaction: Sealed<Transaction>,
+    pub(crate) votes: Vec<Sealed<Vote>>,
+    pub(crate) attempts: Vec<Sealed<Attempt>>,
+    /// The newest decision of the binding that has authority for role `orion`, if it approved or rejected.
+    pub(crate) orion: Option<OrionWord>,
+    evaluations: Vec<Sealed<Evaluation>>,
+}
+
+/// What the Orion plugin decided.
+pub(crate) struct OrionWord {
+    pub(crate) evaluation: Sealed<Evaluation>,
+    pub(crate) outcome: Outcome,
+    pub(crate) approved: bool,
+}
+
+impl Hearing {
+    /// The policy by which hearings of the organization are read.
+    pub(crate) async fn policy(services: &Services, organization: OrganizationId) -> Result<Sealed<Policy>> {
+        let policy = services.store.policy(organization).await?;
+        policy.ok_or_else(|| Error::inconsistency("the organization has no policy"))
+    }
+
+    pub(crate) async fn of(
+        services: &Services,
+        policy: &Policy,
+        transaction: Sealed<Transaction>,
+    ) -> Result<Self> {
+        let (organization, id) = (transaction.organization, transaction.id);
+        let store = &services.store;
+        let (votes, evaluations, attempts) =
+            try_join3(store.votes(organization, id), store.evaluations(organization, id), async {
+                match transaction.state.attempt() {
+                    Some(_) => store.attempts(organization, id).await,
+                    None => Ok(Vec::new()),
+                }
+            })
+            .await?;
+        let orion = orion_word(policy, &evaluations);
+        Ok(Self { transaction, votes, attempts, orion, evaluations })
+    }
+
+    pub(crate) fn approved_roles(&self) -> BTreeSet<String> {
+        let mut roles = self.roles_that(Ballot::Approve);
+        if self.orion.as_ref().is_some_and(|word| word.approved) {
+            roles.insert(Role::Orion);
+        }
+        roles.iter().map(ToString::to_string).collect()
+    }
+
+    /// Whoever said no, whether or not the role was required.
+    pub(crate) fn rejecting_roles(&self) -> BTreeSet<Role> {
+        let mut roles = self.roles_that(Ballot::Reject);
+        if let State::Rejected { rejected_by, .. } = &self.transaction.state {
+            roles.extend(rejected_by.iter().cloned());
+        }
+        if self.orion.as_ref().is_some_and(|word| !word.approved) {
+            roles.insert(Role::Orion);
+        }
+        roles
+    }
+
+    fn roles_that(&self, ballot: Ballot) -> BTreeSet<Role> {
+        self.votes.iter().filter(|vote| vote.ballot == ballot).map(|vote| vote.role.clone()).collect()
+    }
+
+    /// Every role that must approve: what floor and creation demand, and what the bindings demanded when they
+    /// were heard. Judged as of creation, when no evaluation had aged and nothing had expired.
+    pub(crate) fn required(&self, policy: &Sealed<Policy>) -> BTreeSet<Role> {
+        let input = DecisionInput {
+            transaction: &self.transaction,
+            policy,
+            evaluations: &self.evaluations,
+            votes: &self.votes,
+            standing: &Standing::default(),
+            now: self.transaction.created_at,
+        };
+        let mut required = required_roles(&input);
+        required.extend(decide(&input).required());
+        required
+    }
+}
+
+fn orion_word(policy: &Policy, evaluations: &[Sealed<Evaluation>]) -> Option<OrionWord> {
+    let speaks_for_orion = |evaluation: &&Sealed<Evaluation>| {
+        evaluation.purpose == Purpose::Decision
+            && policy.bindings.iter().any(|binding| {
+                binding.id == evaluation.binding && binding.power == Power::Authority(Role::Orion)
+            })
+    };
+    let newest =
+        evaluations.iter().filter(speaks_for_orion).max_by_key(|evaluation| evaluation.created_at)?;
+    let EvaluationResult::Verdict(outcome) = &newest.result else { return None };
+    let approved = match outcome.verdict {
+        Verdict::Approve => true,
+        Verdict::Reject => false,
+        Verdict::Abstain | Verdict::NeedApprovals(_) | Verdict::Other(_) => return None,
+    };
+    Some(OrionWord { outcome: outcome.clone(), evaluation: newest.clone(), approved })
+}

@@ -1,0 +1,274 @@
+//! How the family shows a transaction and its approvals.
+
+use std::collections::BTreeSet;
+
+use gateway_domain::{
+    approvals::{Ballot, Evidence, Role, Vote},
+    transactions::{AttemptOutcome, CoreStatus, ExecutionType, State, Transaction},
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::core::{
+    presentation,
+    transactions::hearing::{Hearing, OrionWord},
+};
+
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct TransactionResponse {
+    #[schema(format = "uuid")]
+    id: String,
+    request_hash: String,
+    ethereum_address: String,
+    escrow_address: String,
+    chain_id: u64,
+    #[schema(minimum = 0, maximum = 2)]
+    execution_type: u8,
+    /// PENDING, APPROVED, REJECTED, EXECUTED or FAILED.
+    #[schema(value_type = String)]
+    status: &'static str,
+    #[schema(value_type = String)]
+    payload_type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<String>,
+    /// Wei in decimal digits.
+    value: String,
+    data: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    execution_tx_hash: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure_reason: Option<String>,
+    approvals: Vec<TransactionApproval>,
+    api_key_approvals: Vec<ApiKeyApproval>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    orion_metadata: Option<OrionMetadataResponse>,
+    #[schema(format = "date-time")]
+    created_at: String,
+    #[schema(format = "date-time")]
+    updated_at: String,
+}
+
+/// A wallet's vote.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct TransactionApproval {
+    #[schema(format = "uuid")]
+    id: String,
+    approved: bool,
+    #[serde(rename = "type")]
+    #[schema(value_type = String)]
+    kind: &'static str,
+    ethereum_address: String,
+    signature: String,
+    #[schema(format = "date-time")]
+    created_at: String,
+}
+
+/// An API key's vote, or the Orion plugin's verdict.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ApiKeyApproval {
+    #[schema(format = "uuid")]
+    id: String,
+    approved: bool,
+    /// user, admin or orion.
+    #[serde(rename = "type")]
+    #[schema(value_type = String)]
+    kind: &'static str,
+    /// The key; for the Orion plugin its binding.
+    #[schema(format = "uuid")]
+    api_key_id: String,
+    label: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    confidence: Option<f64>,
+    /// Text by the voter, without control and direction characters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    analysis: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_hash: Option<String>,
+    #[schema(format = "date-time")]
+    created_at: String,
+}
+
+/// What the verification service said.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct OrionMetadataResponse {
+    request_hash: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    confidence: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    analysis: Option<String>,
+    #[schema(format = "date-time")]
+    created_at: String,
+    #[schema(format = "date-time")]
+    updated_at: String,
+}
+
+/// A vote in the shape its evidence gives it.
+pub(crate) enum VoteView {
+    Wallet(TransactionApproval),
+    ApiKey(ApiKeyApproval),
+}
+
+pub(crate) fn status_word(state: &State) -> &'static str {
+    CoreStatus::of(state).as_str()
+}
+
+pub(crate) fn execution_number(execution_type: ExecutionType) -> u8 {
+    match execution_type {
+        ExecutionType::DirectUser => 0,
+        ExecutionType::UserExecuted => 1,
+        ExecutionType::AgentExecuted => 2,
+    }
+}
+
+pub(crate) fn role_words(roles: &BTreeSet<Role>) -> Vec<String> {
+    roles.iter().map(ToString::to_string).collect()
+}
+
+impl TransactionResponse {
+    pub(crate) fn of(hearing: &Hearing) -> Self {
+        let transaction = &hearing.transaction;
+        let mut approvals = Vec::new();
+        let mut api_key_approvals: Vec<ApiKeyApproval> =
+            hearing.orion.iter().map(|word| ApiKeyApproval::of_plugin(word, transaction)).collect();
+        for vote in &hearing.votes {
+            match VoteView::of(vote, transaction) {
+                VoteView::Wallet(approval) => approvals.push(approval),
+                VoteView::ApiKey(approval) => api_key_approvals.push(approval),
+            }
+        }
+        Self {
+            id: transaction.id.to_string(),
+            request_hash: presentation::hash(transaction.request_hash),
+            ethereum_address: presentation::address(transaction.owner_address),
+            escrow_address: presentation::address(transaction.intent.from),
+            chain_id: transaction.intent.chain.number(),
+            execution_type: execution_number(transaction.execution_type),
+            status: status_word(&transaction.state),
+            payload_type: "trusted",
+            to: transaction.intent.to.map(presentation::address),
+            value: transaction.intent.value.to_string(),
+            data: presentation::bytes(&transaction.intent.data),
+            execution_tx_hash: execution_hash(hearing),
+            failure_reason: CoreStatus::reason(&transaction.state).map(|reason| presentation::prose(&reason)),
+            approvals,
+            api_key_approvals,
+            orion_metadata: OrionMetadataResponse::of(hearing),
+            created_at: presentation::time(transaction.created_at),
+            updated_at: presentation::time(transaction.updated_at),
+        }
+    }
+}
+
+/// The hash under which the transaction was sent. A signature that was never sent is nobody's business.
+fn execution_hash(hearing: &Hearing) -> Option<String> {
+    match &hearing.transaction.state {
+        State::Executed { hash, .. } => Some(presentation::hash(*hash)),
+        State::Submitted { attempt, .. } => {
+            hearing.attempts.iter().find(|candidate| candidate.id == *attempt).and_then(|sent| {
+                match &sent.outcome {
+                    AttemptOutcome::Signed { hash, .. } => Some(presentation::hash(*hash)),
+                    AttemptOutcome::Prepared | AttemptOutcome::Released => None,
+                }
+            })
+        }
+        State::Pending
+        | State::Approved
+        | State::Signed { .. }
+        | State::Rejected { .. }
+        | State::Aborted
+        | State::Failed { .. } => None,
+    }
+}
+
+impl VoteView {
+    pub(crate) fn of(vote: &Vote, transaction: &Transaction) -> Self {
+        match &vote.evidence {
+            Evidence::WalletRequest { signature, .. } | Evidence::WalletApproval { signature, .. } => {
+                Self::Wallet(TransactionApproval {
+                    id: vote.id.to_string(),
+                    approved: vote.ballot == Ballot::Approve,
+                    kind: "user",
+                    ethereum_address: presentation::address(transaction.owner_address),
+                    signature: presentation::bytes(&with_wallet_v(signature)),
+                    created_at: presentation::time(vote.created_at),
+                })
+            }
+            Evidence::ApiKey { credential } => {
+                let is_orion = vote.role == Role::Orion;
+                Self::ApiKey(ApiKeyApproval {
+                    id: vote.id.to_string(),
+                    approved: vote.ballot == Ballot::Approve,
+                    kind: approval_type(&vote.role),
+                    api_key_id: credential.to_string(),
+                    label: vote.role.to_string(),
+                    confidence: vote.confidence_ppm.map(presentation::share),
+                    analysis: vote.analysis.as_deref().map(presentation::prose),
+                    request_hash: is_orion.then(|| presentation::hash(transaction.request_hash)),
+                    created_at: presentation::time(vote.created_at),
+                })
+            }
+        }
+    }
+}
+
+impl ApiKeyApproval {
+    /// The plugin's verdict, shown exactly like one made with an orion API key.
+    fn of_plugin(word: &OrionWord, transaction: &Transaction) -> Self {
+        Self {
+            id: word.evaluation.id.to_string(),
+            approved: word.approved,
+            kind: "orion",
+            api_key_id: word.evaluation.binding.to_string(),
+            label: "orion".to_owned(),
+            confidence: word.outcome.confidence_ppm.map(presentation::share),
+            analysis: Some(presentation::prose(&word.outcome.analysis)),
+            request_hash: Some(presentation::hash(transaction.request_hash)),
+            created_at: presentation::time(word.evaluation.created_at),
+        }
+    }
+}
+
+impl OrionMetadataResponse {
+    /// The plugin's word, else that of an orion key.
+    fn of(hearing: &Hearing) -> Option<Self> {
+        let by_plugin = hearing.orion.as_ref().map(|word| {
+            (word.outcome.confidence_ppm, Some(word.outcome.analysis.as_str()), word.evaluation.created_at)
+        });
+        let by_key = || {
+            let vote = hearing.votes.iter().find(|vote| vote.role == Role::Orion)?;
+            Some((vote.confidence_ppm, vote.analysis.as_deref(), vote.created_at))
+        };
+        let (confidence, analysis, at) = by_plugin.or_else(by_key)?;
+        Some(Self {
+            request_hash: presentation::hash(hearing.transaction.request_hash),
+            confidence: confidence.map(presentation::share),
+            analysis: analysis.map(presentation::prose),
+            created_at: presentation::time(at),
+            updated_at: presentation::time(at),
+        })
+    }
+}
+
+/// Approval type by role (contract/core.md section 4): agents and arbiters are recorded as `admin`.
+fn approval_type(role: &Role) -> &'static str {
+    match role {
+        Role::User => "user",
+        Role::Orion => "orion",
+        Role::Agent | Role::Arbiter | Role::Named(_) => "admin",
+    }
+}
+
+/// Wallets write v as 27 or 28.
+fn with_wallet_v(signature: &[u8]) -> Vec<u8> {
+    let mut bytes = signature.to_vec();
+    if let Some(v) = bytes.last_mut()
+        && *v < 27
+    {
+        *v += 27;
+    }
+    bytes
+}

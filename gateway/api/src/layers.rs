@@ -1,0 +1,22 @@
+//! What every request passes through, whatever the family. The stack itself is written out in the family's
+//! router; each layer here is one small function.
+
+mod access;
+mod admission;
+mod browser;
+mod panics;
+mod rates;
+mod request_id;
+mod size;
+mod source;
+mod timeout;
+
+pub(crate) use access::{CallerNote, access};
+pub(crate) use admission::admission;
+pub(crate) use browser::{cors, guard_headers};
+pub(crate) use panics::catch_panics;
+pub(crate) use rates::Rates;
+pub(crate) use request_id::{RequestId, request_id};
+pub(crate) use size::size;
+pub(crate) use source::{Source, source};
+pub(crate) use timeout::timeout;

@@ -1,0 +1,77 @@
+//! Where a request comes from, and how often.
+
+use std::{
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+};
+
+use axum::{
+    extract::{ConnectInfo, Request, State},
+    http::HeaderMap,
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use ipnet::IpNet;
+
+use crate::{failure::Failure, state::App};
+
+/// The client's address: the peer's, or behind trusted proxies the one they name. Absent when the listener does
+/// not tell peers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Source(pub(crate) Option<IpAddr>);
+
+pub(crate) async fn source(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip().to_canonical());
+    let source =
+        Source(peer.map(|peer| client_address(peer, request.headers(), &app.config.trusted_proxies)));
+    if let Err(retry_after) = app.rates.source.check(&source.bucket()) {
+        return Failure::RateLimited { retry_after }.into_response();
+    }
+    request.extensions_mut().insert(source);
+    next.run(request).await
+}
+
+/// The rightmost address in `x-forwarded-for` that is not a trusted proxy. Each proxy appends the peer it saw, so
+/// what stands left of an untrusted address is that address's claim.
+fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
+    let is_trusted = |address: &IpAddr| trusted.iter().any(|network| network.contains(address));
+    if !is_trusted(&peer) {
+        return peer;
+    }
+    let lines: Vec<&str> = headers
+        .get_all("x-forwarded-for")
+        .iter()
+        .map(|value| value.to_str().unwrap_or("unreadable"))
+        .collect();
+    let mut nearest = peer;
+    for entry in lines.iter().flat_map(|line| line.split(',')).rev() {
+        let Ok(address) = entry.trim().parse::<IpAddr>() else { return nearest };
+        nearest = address.to_canonical();
+        if !is_trusted(&nearest) {
+            return nearest;
+        }
+    }
+    nearest
+}
+
+impl Source {
+    pub(crate) fn is_loopback(self) -> bool {
+        self.0.is_some_and(|address| address.is_loopback())
+    }
+
+    /// What rates are counted by: an IPv4 address or an IPv6 /64, which is what one subscriber holds.
+    pub(crate) fn bucket(self) -> IpAddr {
+        match self.0 {
+            Some(IpAddr::V6(address)) => {
+                let mut octets = address.octets();
+                octets[8..].fill(0);
+                IpAddr::V6(Ipv6Addr::from(octets))
+            }
+            Some(address @ IpAddr::V4(_)) => address,
+            None => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,16 @@
+//! Bounds the time a request may take. Work that must not be cut off runs in owned tasks.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{Request, State},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+
+use crate::{failure::Failure, state::App};
+
+pub(crate) async fn timeout(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let answered = tokio::time::timeout(app.config.request_timeout(), next.run(request)).await;
+    answered.unwrap_or_else(|_| Failure::TimedOut.into_response())
+}

@@ -1,0 +1,44 @@
+//! OpenAPI 3.1 documents, one for each API family, made from the handlers' own annotations.
+
+mod page;
+
+use utoipa::openapi::OpenApi;
+
+pub(crate) use page::page;
+
+/// The API families this build serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    Core,
+}
+
+impl Family {
+    pub const ALL: [Self; 1] = [Self::Core];
+
+    /// As in `/openapi/{family}.json`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Core => "core",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|family| family.name() == name)
+    }
+
+    fn document(self) -> OpenApi {
+        match self {
+            Self::Core => crate::core::document(),
+        }
+    }
+}
+
+/// The family's OpenAPI document as indented JSON.
+pub fn openapi(family: Family) -> String {
+    let mut text = serde_json::to_string_pretty(&family.document()).expect("documents have string keys only");
+    text.push('\n');
+    text
+}
+
+#[cfg(test)]
+mod tests;

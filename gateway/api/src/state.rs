@@ -1,0 +1,95 @@
+//! What the binary hands to the edge.
+
+use std::{collections::BTreeMap, pin::Pin, sync::Arc, time::Instant};
+
+use async_trait::async_trait;
+use gateway_domain::{
+    ids::OrganizationId,
+    ports::{Services, Store},
+};
+use tokio::sync::Semaphore;
+
+use crate::{config::ApiConfig, layers::Rates};
+
+/// Work that goes on when the client that caused it is gone.
+pub type OwnedTask = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Starts owned tasks; the binary waits for them when it shuts down.
+pub type Spawner = Arc<dyn Fn(OwnedTask) + Send + Sync>;
+
+/// Everything the public listener works with.
+#[derive(Clone)]
+pub struct ApiState {
+    pub services: Services,
+    pub config: ApiConfig,
+    /// The organization of requests whose host is not in `hosts`.
+    pub default_organization: OrganizationId,
+    /// Organizations by host name, in lower case and without port. API keys carry their own.
+    pub hosts: BTreeMap<String, OrganizationId>,
+    pub health: Arc<dyn HealthProbe>,
+    pub spawner: Spawner,
+}
+
+/// What `GET /health` tells the public.
+#[async_trait]
+pub trait HealthProbe: Send + Sync {
+    /// Parts by name and whether they are up. Names no hosts.
+    async fn checks(&self) -> BTreeMap<&'static str, bool>;
+}
+
+/// Reports the database as up while it can be read.
+pub struct StoreHealth {
+    pub store: Arc<dyn Store>,
+    pub organization: OrganizationId,
+}
+
+#[async_trait]
+impl HealthProbe for StoreHealth {
+    async fn checks(&self) -> BTreeMap<&'static str, bool> {
+        let read = self.store.organization(self.organization).await;
+        BTreeMap::from([("database", read.is_ok())])
+    }
+}
+
+/// [`ApiState`] with what the layers count.
+pub(crate) struct App {
+    pub(crate) services: Services,
+    pub(crate) config: ApiConfig,
+    pub(crate) default_organization: OrganizationId,
+    pub(crate) hosts: BTreeMap<String, OrganizationId>,
+    pub(crate) health: Arc<dyn HealthProbe>,
+    pub(crate) spawner: Spawner,
+    pub(crate) rates: Rates,
+    pub(crate) in_flight: Semaphore,
+    pub(crate) started_at: Instant,
+}
+
+impl App {
+    pub(crate) fn new(state: ApiState) -> Arc<Self> {
+        let ApiState { services, config, default_organization, hosts, health, spawner } = state;
+        Arc::new(Self {
+            rates: Rates::new(&config.rates),
+            in_flight: Semaphore::new(config.requests_in_flight_max.min(Semaphore::MAX_PERMITS)),
+            started_at: Instant::now(),
+            services,
+            config,
+            default_organization,
+            hosts,
+            health,
+            spawner,
+        })
+    }
+
+    /// The tenant that a request without an API key belongs to.
+    pub(crate) fn organization_of_host(&self, host: Option<&str>) -> OrganizationId {
+        let name = host.map(|host| without_port(host).to_ascii_lowercase());
+        name.and_then(|name| self.hosts.get(&name).copied()).unwrap_or(self.default_organization)
+    }
+}
+
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        Some(_) | None => host,
+    }
+}
