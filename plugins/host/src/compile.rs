@@ -18,7 +18,7 @@ use crate::text::plain;
 
 const COMPLAINT_BYTES: usize = 2048;
 
-/// How to start a child: a program that calls [`compile_child_main`] and nothing else.
+/// How to start a child: a program, by its absolute path, that calls [`compile_child_main`] and nothing else.
 #[derive(Debug, Clone)]
 pub struct CompileCommand {
     pub program: PathBuf,

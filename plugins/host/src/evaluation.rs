@@ -10,7 +10,6 @@ use crate::capability::{Capability, Grants};
 use crate::config::Limits;
 use crate::digest::Digest;
 use crate::failure::{EvaluationFailure, FailureCode, Stop};
-use crate::measure;
 use crate::outcome::{Description, Outcome, SettingsProblem};
 use crate::prepare::PreparedPlugin;
 use crate::record::{Evaluation, EvaluationRecord, EvaluationRequest, StateRead, StateWrite};
@@ -60,20 +59,21 @@ pub(crate) fn evaluate(
         return Err(EvaluationFailure::new(FailureCode::MissingCapability, detail));
     }
     let EvaluationRequest { verified, claimed, settings, grants, state, requested_at_ms, .. } = request;
+    let entered = Instant::now();
     let mut store = Sandbox::new(Arc::clone(limits), grants)
         .with_inputs(settings, requested_at_ms, state)
         .into_store(plugin.engine(), deadline);
-    let entered = Instant::now();
     let answered = plugin.contract().evaluate(&mut store, &verified, &claimed);
     let checked = check(answered, store.data());
     let sandbox = store.into_data();
-    measure::ran(plugin.digest(), entered.elapsed());
-    measure::guest(plugin.digest(), sandbox.memory_peak_bytes, sandbox.logs.len());
+    let run_time = entered.elapsed();
+    plugin.gauges().run_seconds.record(run_time);
+    plugin.gauges().guest(sandbox.memory_peak_bytes, sandbox.logs.len());
     let record = record(plugin, sandbox, grants, verified, claimed);
     match checked {
         Ok(outcome) => {
             let duration_micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-            Ok(Evaluation { outcome, duration_micros, record })
+            Ok(Evaluation { outcome, duration_micros, run_time, record })
         }
         Err(stop) => Err(EvaluationFailure { record: Some(Box::new(record)), ..failure(stop) }),
     }

@@ -7,7 +7,6 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 
 use crate::config::{HostConfig, Limits, ScheduleConfig};
-use crate::digest::Digest;
 use crate::epoch::{self, Activity};
 use crate::failure::{EvaluationFailure, FailureCode};
 use crate::outcome::{Description, SettingsProblem};
@@ -66,7 +65,7 @@ impl PluginHost {
     pub async fn describe(&self, plugin: &Arc<PreparedPlugin>) -> Result<Description, EvaluationFailure> {
         let deadline = Instant::now() + self.inner.schedule.deadline;
         let (called, limits) = (Arc::clone(plugin), Arc::clone(&self.inner.limits));
-        self.call(plugin.digest(), deadline, move || evaluation::describe(&called, &limits, deadline)).await
+        self.call(plugin, deadline, move || evaluation::describe(&called, &limits, deadline)).await
     }
 
     /// Asks a plugin what is wrong with some settings; an empty list accepts them.
@@ -79,7 +78,7 @@ impl PluginHost {
         let (called, limits, settings) =
             (Arc::clone(plugin), Arc::clone(&self.inner.limits), settings.to_owned());
         let work = move || evaluation::validate_settings(&called, &settings, &limits, deadline);
-        self.call(plugin.digest(), deadline, work).await
+        self.call(plugin, deadline, work).await
     }
 
     /// Asks a plugin to judge a transaction. Answers by the request's deadline, or the host's if that is
@@ -94,22 +93,22 @@ impl PluginHost {
         let deadline = request.deadline.map_or(latest, |asked| asked.min(latest));
         let (called, limits) = (Arc::clone(plugin), Arc::clone(&self.inner.limits));
         let work = move || evaluation::evaluate(&called, request, &limits, started, deadline);
-        let answer = self.call(plugin.digest(), deadline, work).await;
+        let answer = self.call(plugin, deadline, work).await;
         answer.inspect(|evaluation| measure::verdict(plugin.digest(), &evaluation.outcome.verdict))
     }
 
     /// Runs `work` on an evaluation thread, unless its turn comes after the deadline or nobody waits.
     async fn call<T: Send + 'static>(
         &self,
-        plugin: Digest,
+        plugin: &Arc<PreparedPlugin>,
         deadline: Instant,
         work: impl FnOnce() -> Result<T, EvaluationFailure> + Send + 'static,
     ) -> Result<T, EvaluationFailure> {
         let (sender, receiver) = oneshot::channel();
-        let asked = Instant::now();
+        let (asked, called) = (Instant::now(), Arc::clone(plugin));
         let activity = Arc::clone(&self.inner.activity);
         let job = Box::new(move || {
-            measure::waited(plugin, asked.elapsed());
+            called.gauges().wait_seconds.record(asked.elapsed());
             if sender.is_closed() {
                 return;
             }
@@ -122,11 +121,11 @@ impl PluginHost {
             // The caller may have stopped waiting meanwhile.
             let _ = sender.send(answer);
         });
-        let answer = match self.inner.queue.push(plugin, job) {
+        let answer = match self.inner.queue.push(plugin.digest(), job) {
             Ok(()) => self.inner.await_answer(receiver, deadline).await,
             Err(code) => Err(EvaluationFailure::new(code, "the evaluation was not accepted")),
         };
-        answer.inspect_err(|failure| measure::failure(plugin, failure.code))
+        answer.inspect_err(|failure| measure::failure(plugin.digest(), failure.code))
     }
 }
 

@@ -1,8 +1,6 @@
 //! Metrics. Labels hold digests and codes, never text of a guest.
 
-use std::time::Duration;
-
-use metrics::{counter, histogram};
+use metrics::{Counter, Histogram, counter, histogram};
 
 use crate::digest::Digest;
 use crate::failure::FailureCode;
@@ -24,17 +22,29 @@ pub(crate) fn prepared(plugin: Digest, origin: Origin) {
         .increment(1);
 }
 
-pub(crate) fn waited(plugin: Digest, time: Duration) {
-    histogram!("countersign_plugin_wait_seconds", "plugin" => plugin.short()).record(time);
+/// The metrics of every single evaluation, looked up once a plugin. Hence a recorder must be installed
+/// before plugins are prepared.
+pub(crate) struct Gauges {
+    pub(crate) wait_seconds: Histogram,
+    pub(crate) run_seconds: Histogram,
+    memory_peak_bytes: Histogram,
+    log_lines: Counter,
 }
 
-pub(crate) fn ran(plugin: Digest, time: Duration) {
-    histogram!("countersign_plugin_run_seconds", "plugin" => plugin.short()).record(time);
-}
+impl Gauges {
+    pub(crate) fn new(plugin: Digest) -> Self {
+        let plugin = plugin.short();
+        Self {
+            wait_seconds: histogram!("countersign_plugin_wait_seconds", "plugin" => plugin.clone()),
+            run_seconds: histogram!("countersign_plugin_run_seconds", "plugin" => plugin.clone()),
+            memory_peak_bytes: histogram!("countersign_plugin_memory_peak_bytes", "plugin" => plugin.clone()),
+            log_lines: counter!("countersign_plugin_log_lines_total", "plugin" => plugin),
+        }
+    }
 
-#[expect(clippy::cast_precision_loss, reason = "a gauge of megabytes needs no more than 52 bits")]
-pub(crate) fn guest(plugin: Digest, memory_peak_bytes: usize, log_lines: usize) {
-    histogram!("countersign_plugin_memory_peak_bytes", "plugin" => plugin.short())
-        .record(memory_peak_bytes as f64);
-    counter!("countersign_plugin_log_lines_total", "plugin" => plugin.short()).increment(log_lines as u64);
+    #[expect(clippy::cast_precision_loss, reason = "memory is far below 2^52 bytes")]
+    pub(crate) fn guest(&self, memory_peak_bytes: usize, log_lines: usize) {
+        self.memory_peak_bytes.record(memory_peak_bytes as f64);
+        self.log_lines.increment(log_lines as u64);
+    }
 }

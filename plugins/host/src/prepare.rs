@@ -17,7 +17,7 @@ use crate::config::{CompileConfig, HostConfig};
 use crate::digest::Digest;
 use crate::failure::{EvaluationFailure, FailureCode};
 use crate::imports;
-use crate::measure;
+use crate::measure::{self, Gauges};
 use crate::sandbox::Sandbox;
 
 /// A component as stored, and the digest that was signed for.
@@ -34,6 +34,7 @@ pub struct PreparedPlugin {
     contract: Contract,
     required: Grants,
     origin: Origin,
+    gauges: Gauges,
 }
 
 /// Where compiled code came from.
@@ -81,6 +82,10 @@ impl PreparedPlugin {
 
     pub(crate) const fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    pub(crate) const fn gauges(&self) -> &Gauges {
+        &self.gauges
     }
 
     pub(crate) const fn contract(&self) -> &Contract {
@@ -198,7 +203,14 @@ impl Workshop {
         let required = imports::check(&self.engine, &component)?;
         let contract = Contract::resolve(&self.linker, &component)?;
         let engine = self.engine.clone();
-        let prepared = Arc::new(PreparedPlugin { digest, engine, contract, required, origin });
+        let prepared = Arc::new(PreparedPlugin {
+            digest,
+            engine,
+            contract,
+            required,
+            origin,
+            gauges: Gauges::new(digest),
+        });
         measure::prepared(digest, origin);
         let mut known = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
         known.retain(|_, plugin| plugin.strong_count() > 0);

@@ -1,7 +1,7 @@
 //! Requests, and the record of an evaluation: all that is needed to repeat it elsewhere.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +32,8 @@ pub struct Evaluation {
     pub outcome: Outcome,
     /// Wall-clock time from request to answer, waiting included.
     pub duration_micros: u64,
+    /// The part of it in which the sandbox was made, ran and was thrown away.
+    pub run_time: Duration,
     pub record: EvaluationRecord,
 }
 

@@ -5,6 +5,7 @@ use std::io::{BufRead, Read, Write, stderr, stdin, stdout};
 use std::process::ExitCode;
 
 use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit};
+use wasmparser::{CanonicalFunction, Parser, Payload};
 
 use super::ChildLimits;
 use crate::engine;
@@ -31,9 +32,25 @@ fn compile_from_input() -> Result<(), Box<dyn Error>> {
     apply(&serde_json::from_str(&header)?)?;
     let mut component = Vec::new();
     input.read_to_end(&mut component)?;
+    refuse_resources(&component)?;
     let artifact =
         engine::compiling()?.precompile_component(&component).map_err(|error| format!("{error:#}"))?;
     stdout().lock().write_all(&artifact)?;
+    Ok(())
+}
+
+/// Nothing bounds a guest's table of handles, and no interface of the contract needs one: a component
+/// that makes resources of its own is refused.
+fn refuse_resources(component: &[u8]) -> Result<(), Box<dyn Error>> {
+    for payload in Parser::new(0).parse_all(component) {
+        if let Payload::ComponentCanonicalSection(functions) = payload? {
+            for function in functions {
+                if matches!(function?, CanonicalFunction::ResourceNew { .. }) {
+                    return Err("the component makes resources, which a plugin may not".into());
+                }
+            }
+        }
+    }
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use crate::guests::{TestHost, request};
 
 fn snapshot(pairs: &[(&str, &[u8])]) -> Arc<StateSnapshot> {
     let pairs = pairs.iter().map(|(key, value)| ((*key).to_owned(), value.to_vec()));
-    Arc::new(StateSnapshot(BTreeMap::from_iter(pairs)))
+    Arc::new(StateSnapshot(pairs.collect::<BTreeMap<_, _>>()))
 }
 
 #[tokio::test(flavor = "multi_thread")]
