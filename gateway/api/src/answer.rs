@@ -14,12 +14,12 @@ pub(crate) struct Answer<T>(pub(crate) StatusCode, pub(crate) T);
 
 pub(crate) type Answered<T> = Result<Answer<T>, Failure>;
 
-pub(crate) fn ok<T>(body: T) -> Answered<T> {
-    Ok(Answer(StatusCode::OK, body))
+pub(crate) fn ok<T>(body: T) -> Answer<T> {
+    Answer(StatusCode::OK, body)
 }
 
-pub(crate) fn created<T>(body: T) -> Answered<T> {
-    Ok(Answer(StatusCode::CREATED, body))
+pub(crate) fn created<T>(body: T) -> Answer<T> {
+    Answer(StatusCode::CREATED, body)
 }
 
 impl<T: Serialize> IntoResponse for Answer<T> {

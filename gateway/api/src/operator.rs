@@ -65,9 +65,10 @@ async fn livez() -> &'static str {
 
 async fn readyz(State(state): State<OperatorState>) -> Response {
     let readiness = state.readiness.readiness().await;
-    let (code, status) = match readiness.is_ready() {
-        true => (StatusCode::OK, "ready"),
-        false => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
+    let (code, status) = if readiness.is_ready() {
+        (StatusCode::OK, "ready")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "not ready")
     };
     let shown = |fault: Option<String>| fault.unwrap_or_else(|| "ok".to_owned());
     let parts = readiness.parts.into_iter().map(|(name, fault)| (name, shown(fault))).collect();

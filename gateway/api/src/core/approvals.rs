@@ -6,8 +6,10 @@ use axum::extract::State;
 use gateway_domain::{
     B256, Error, OpCtx,
     actor::Actor,
-    approvals::{Ballot, CastVote, cast_vote},
+    approvals::{Ballot, CastVote, Role, VoteRecorded, cast_vote},
     credentials::Label,
+    policy::Policy,
+    sealed::Sealed,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -17,7 +19,9 @@ use crate::{
     core::{
         call::Call,
         presentation,
-        transactions::{ApiKeyApproval, Hearing, TransactionApproval, VoteView, role_words},
+        transactions::{
+            ApiKeyApproval, Hearing, TransactionApproval, VoteView, execution_number, role_words, status_word,
+        },
     },
     extract::{Fields, Json, Wire, scalar},
     failure::Failure,
@@ -108,15 +112,21 @@ pub(crate) async fn create_approval(State(app): State<Arc<App>>, call: Call) -> 
         signed_until: call.signed_until,
     };
     let recorded = cast_vote(&call.ctx, &app.services, request_hash, cast).await?;
-    let transaction_status = super::transactions::status_word(&recorded.transaction.state);
-    created(match VoteView::of(&recorded.vote, &recorded.transaction) {
-        VoteView::Wallet(approval) => {
-            ApprovalResponse::Wallet(WalletApprovalResponse { approval, transaction_status })
+    Ok(created(ApprovalResponse::of(&recorded)))
+}
+
+impl ApprovalResponse {
+    fn of(recorded: &VoteRecorded) -> Self {
+        let transaction_status = status_word(&recorded.transaction.state);
+        match VoteView::of(&recorded.vote, &recorded.transaction) {
+            VoteView::Wallet(approval) => {
+                Self::Wallet(WalletApprovalResponse { approval, transaction_status })
+            }
+            VoteView::ApiKey(approval) => {
+                Self::ApiKey(ApiKeyApprovalResponse { approval, transaction_status })
+            }
         }
-        VoteView::ApiKey(approval) => {
-            ApprovalResponse::ApiKey(ApiKeyApprovalResponse { approval, transaction_status })
-        }
-    })
+    }
 }
 
 fn check_repeated_hash(ctx: &OpCtx, body: &CreateApprovalDto, request_hash: B256) -> Result<(), Failure> {
@@ -130,6 +140,7 @@ fn check_repeated_hash(ctx: &OpCtx, body: &CreateApprovalDto, request_hash: B256
     }
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "the contract names these four")]
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ApprovalStatusResponse {
@@ -171,21 +182,26 @@ pub(crate) async fn get_approval_status(
         found.filter(|found| call.reach.covers(found.owner)).ok_or(Error::NotFound("transaction"))?;
     let policy = Hearing::policy(&app.services, call.ctx.organization).await?;
     let hearing = Hearing::of(&app.services, &policy, transaction).await?;
-    let transaction = &hearing.transaction;
-    let approved = hearing.approved_roles();
-    let has = |role: &str| approved.contains(role);
-    ok(ApprovalStatusResponse {
-        transaction_id: transaction.id.to_string(),
-        organization: transaction.organization.to_string(),
-        request_hash: presentation::hash(transaction.request_hash),
-        intent_hash: presentation::hash(transaction.intent_hash),
-        status: super::transactions::status_word(&transaction.state),
-        execution_type: super::transactions::execution_number(transaction.execution_type),
-        user: has("user"),
-        agent: has("agent"),
-        arbiter: has("arbiter"),
-        orion: has("orion"),
-        required: role_words(&hearing.required(&policy)),
-        rejected_by: role_words(&hearing.rejecting_roles()),
-    })
+    Ok(ok(ApprovalStatusResponse::of(&hearing, &policy)))
+}
+
+impl ApprovalStatusResponse {
+    fn of(hearing: &Hearing, policy: &Sealed<Policy>) -> Self {
+        let transaction = &hearing.transaction;
+        let approved = hearing.approved_roles();
+        Self {
+            transaction_id: transaction.id.to_string(),
+            organization: transaction.organization.to_string(),
+            request_hash: presentation::hash(transaction.request_hash),
+            intent_hash: presentation::hash(transaction.intent_hash),
+            status: status_word(&transaction.state),
+            execution_type: execution_number(transaction.execution_type),
+            user: approved.contains(&Role::User),
+            agent: approved.contains(&Role::Agent),
+            arbiter: approved.contains(&Role::Arbiter),
+            orion: approved.contains(&Role::Orion),
+            required: role_words(&hearing.required(policy)),
+            rejected_by: role_words(&hearing.rejecting_roles()),
+        }
+    }
 }

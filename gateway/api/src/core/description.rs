@@ -37,7 +37,7 @@ pub(crate) fn document() -> OpenApi {
         if let Some(operation) = operation_of(&mut document, rule) {
             add_errors(operation, rule);
             operation.operation_id = Some(rule.operation.to_owned());
-            operation.security = security(rule);
+            operation.security = Some(security(rule));
         }
     }
     let components = document.components.get_or_insert_default();
@@ -83,8 +83,8 @@ fn error(status: u16) -> Response {
 }
 
 /// Each element is one way to authenticate.
-fn security(rule: &Rule) -> Option<Vec<SecurityRequirement>> {
-    let Callers::Credentials { signatures, .. } = rule.callers else { return Some(Vec::new()) };
+fn security(rule: &Rule) -> Vec<SecurityRequirement> {
+    let Callers::Credentials { signatures, .. } = rule.callers else { return Vec::new() };
     let none: [&str; 0] = [];
     let mut ways = vec![SecurityRequirement::new("apiKey", none)];
     let signed = || SecurityRequirement::new("ethereumAddress", none).add("ethereumSignature", none);
@@ -96,5 +96,5 @@ fn security(rule: &Rule) -> Option<Vec<SecurityRequirement>> {
             ways.push(signed().add("ethereumExpires", none));
         }
     }
-    Some(ways)
+    ways
 }

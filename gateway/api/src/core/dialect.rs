@@ -17,7 +17,7 @@ use crate::{answer, failure::Failure, layers::RequestId};
 /// What overload and time-outs ask the client to wait.
 const BUSY_PAUSE: Duration = Duration::from_secs(1);
 /// Configuration does not change between two tries of a program.
-const UNCONFIGURED_PAUSE: Duration = Duration::from_secs(3600);
+const UNCONFIGURED_PAUSE: Duration = Duration::from_hours(1);
 
 /// Every error body of the family.
 #[derive(Debug, Serialize, ToSchema)]

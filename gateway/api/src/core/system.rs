@@ -7,7 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    answer::{Answer, Answered, ok},
+    answer::{Answer, ok},
     state::App,
 };
 
@@ -46,7 +46,7 @@ pub(crate) enum PartStatus {
 
 /// Greets, without touching anything.
 #[utoipa::path(get, path = "/", tag = "App", responses((status = 200, body = HelloResponse)))]
-pub(crate) async fn get_hello() -> Answered<HelloResponse> {
+pub(crate) async fn get_hello() -> Answer<HelloResponse> {
     ok(HelloResponse { message: "Hello", service: "gateway", version: API_VERSION })
 }
 

@@ -100,7 +100,7 @@ pub(crate) async fn create_user(State(app): State<Arc<App>>, call: Call) -> Answ
     }
     let request = CreateUser { ethereum_address, escrow_address, privy_user_id, display_name, email };
     let user = create(&call.ctx, &app.services, request).await?;
-    created(UserResponse::of(&user))
+    Ok(created(UserResponse::of(&user)))
 }
 
 /// The user with this wallet. A wallet sees itself only.
@@ -120,5 +120,5 @@ pub(crate) async fn get_user_by_ethereum_address(
     if !call.reach.covers(user.id) {
         return Err(Error::NotFound("user").into());
     }
-    ok(UserResponse::of(&user))
+    Ok(ok(UserResponse::of(&user)))
 }

@@ -12,7 +12,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::state::App;
 
-const PREFLIGHT_AGE: Duration = Duration::from_secs(600);
+const PREFLIGHT_AGE: Duration = Duration::from_mins(10);
 
 /// Lets pages of the configured origins call the API; without any no page may. Credentials travel in headers
 /// that pages set themselves, so cookies are never allowed.

@@ -143,7 +143,7 @@ pub(crate) async fn create_transaction(
     let stored = stored.ok_or_else(|| Error::inconsistency("a transaction vanished after it was stored"))?;
     let policy = Hearing::policy(&app.services, organization).await?;
     let hearing = Hearing::of(&app.services, &policy, stored).await?;
-    created(TransactionResponse::of(&hearing))
+    Ok(created(TransactionResponse::of(&hearing)))
 }
 
 async fn trusted(app: &App, call: &Call) -> Result<CreateTransaction, Failure> {

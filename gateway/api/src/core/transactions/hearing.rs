@@ -56,12 +56,12 @@ impl Hearing {
         Ok(Self { transaction, votes, attempts, orion, evaluations })
     }
 
-    pub(crate) fn approved_roles(&self) -> BTreeSet<String> {
+    pub(crate) fn approved_roles(&self) -> BTreeSet<Role> {
         let mut roles = self.roles_that(Ballot::Approve);
         if self.orion.as_ref().is_some_and(|word| word.approved) {
             roles.insert(Role::Orion);
         }
-        roles.iter().map(ToString::to_string).collect()
+        roles
     }
 
     /// Whoever said no, whether or not the role was required.

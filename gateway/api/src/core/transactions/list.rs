@@ -77,7 +77,7 @@ pub(crate) async fn get_user_transactions(
     let policy = Hearing::policy(&app.services, organization).await?;
     let hearings = stream::iter(listed).map(|transaction| Hearing::of(&app.services, &policy, transaction));
     let shown = hearings.buffered(READ_TOGETHER).map_ok(|hearing| TransactionResponse::of(&hearing));
-    ok(shown.try_collect().await?)
+    Ok(ok(shown.try_collect().await?))
 }
 
 /// A wallet or a user's key may not learn whether somebody else is a user.
