@@ -63,6 +63,8 @@ pub struct HsmConfig {
     pub canary_stale_after: Duration,
     /// Attempts to bring the token up in `Hsm::start`. Default: 5.
     pub start_attempts: u32,
+    /// Longest wait of `Hsm::start` for a module that does not return. Default: 60 s.
+    pub start_timeout: Duration,
     /// First pause between attempts to bring the token up; doubles each time. Default: 50 ms.
     pub backoff_min: Duration,
     /// Longest such pause. Default: 5 s.
@@ -175,6 +177,7 @@ impl HsmConfig {
             canary_failures_max: 3,
             canary_stale_after: Duration::from_secs(20),
             start_attempts: 5,
+            start_timeout: Duration::from_mins(1),
             backoff_min: Duration::from_millis(50),
             backoff_max: Duration::from_secs(5),
             lock_path: state_directory.join("hsm-start.lock"),

@@ -21,8 +21,8 @@ pub enum HsmError {
         /// The operation.
         operation: &'static str,
     },
-    /// The signature's `not_after` passed before `C_SignInit`: nothing was signed.
-    #[error("`not_after` passed before the signature was begun")]
+    /// The signature's `not_after` passed: nothing was signed, or what was signed came too late and was dropped.
+    #[error("`not_after` passed before the signature was there")]
     Expired,
     /// The HSM is not ready; nothing was sent to it, or what was sent failed with it.
     #[error("the hsm is {state}: {cause}")]

@@ -40,13 +40,17 @@ impl Hsm {
     ///
     /// A process has one PKCS#11 context: a second start before the first is shut down fails.
     pub async fn start(config: HsmConfig) -> Result<Self, HsmError> {
+        let start_timeout = config.start_timeout;
         let shared = Arc::new(Shared::new(config));
         let failed = |source| HsmError::File { path: "/proc/self/task".into(), source };
         let supervisor::Spawned { started, ended } =
             supervisor::spawn(Arc::clone(&shared)).map_err(failed)?;
         let hsm = Self { inner: Arc::new(Inner { shared, ended: Mutex::new(Some(ended)) }) };
-        started.await.map_err(|_| HsmError::ShutDown)??;
-        Ok(hsm)
+        match tokio::time::timeout(start_timeout, started).await {
+            Ok(Ok(outcome)) => outcome.map(|()| hsm),
+            Ok(Err(_)) => Err(HsmError::ShutDown),
+            Err(_) => Err(HsmError::DeadlineExceeded { operation: "start" }),
+        }
     }
 
     /// Refuses new work, answers what waits with [`HsmError::ShutDown`] and finalizes the module once nobody is inside.

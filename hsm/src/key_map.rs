@@ -166,20 +166,18 @@ impl KeyMap {
             return Err(HsmError::KeyNotFound { cka_id: *cka_id });
         }
         let resolved = object::read(token.session, cka_id, &objects)?;
-        let mut state = self.write();
-        if state.epoch == epoch {
-            state.resolved.insert(*cka_id, resolved.clone());
-        }
+        self.remember(epoch, cka_id, &resolved);
         Ok(resolved)
     }
 
-    /// Reads what the token holds now, whatever the map says; nothing is remembered.
+    /// Reads what the token holds now, whatever the map says, and remembers it.
     pub(crate) fn resolve_afresh(
         &self,
         token: &TokenSession<'_>,
         cka_id: &CkaId,
     ) -> Result<Option<Resolved>, HsmError> {
         self.forget(cka_id);
+        let epoch = self.epoch();
         let objects = object::find(token.session, cka_id)?;
         if objects.private.is_empty() && objects.secret.is_empty() {
             confirm_token(token)?;
@@ -187,7 +185,17 @@ impl KeyMap {
         if objects.is_empty() {
             return Ok(None);
         }
-        object::read(token.session, cka_id, &objects).map(Some)
+        let resolved = object::read(token.session, cka_id, &objects)?;
+        self.remember(epoch, cka_id, &resolved);
+        Ok(Some(resolved))
+    }
+
+    /// What was read in an earlier epoch is stale already.
+    fn remember(&self, epoch: u64, cka_id: &CkaId, resolved: &Resolved) {
+        let mut state = self.write();
+        if state.epoch == epoch {
+            state.resolved.insert(*cka_id, resolved.clone());
+        }
     }
 
     fn scan(&self, token: &TokenSession<'_>) -> Result<u64, HsmError> {
@@ -217,11 +225,11 @@ impl KeyMap {
 }
 
 /// A find that yields nothing proves nothing while logged out or with the token gone.
-pub(crate) fn confirm_token(token: &TokenSession<'_>) -> Result<(), HsmError> {
+fn confirm_token(token: &TokenSession<'_>) -> Result<(), HsmError> {
     if SessionHealth::of(token.session) != SessionHealth::LoggedIn {
         return Err(HsmError::Doubtful("the session is not logged in"));
     }
-    if object::find(token.session, &canary::CKA_ID)?.private.is_empty() {
+    if !object::shows_private(token.session, &canary::CKA_ID)? {
         return Err(HsmError::Doubtful("the canary key is not found"));
     }
     Ok(())

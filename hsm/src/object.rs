@@ -51,16 +51,28 @@ impl Objects {
 const KEY_CLASSES: [ObjectClass; 3] =
     [ObjectClass::PRIVATE_KEY, ObjectClass::PUBLIC_KEY, ObjectClass::SECRET_KEY];
 
-/// The objects of one key, found by class and id.
+/// The objects of one key. A search costs time for every object of the token, so there is one for all classes.
 pub(crate) fn find(session: &Session, cka_id: &CkaId) -> Result<Objects, HsmError> {
     let mut objects = Objects::default();
-    for class in KEY_CLASSES {
-        // The class goes first: software tokens stop comparing at the first attribute that differs.
-        let template = [Attribute::Class(class), Attribute::Token(true), Attribute::Id(cka_id.to_vec())];
-        *objects.of_class(class) = session.find_objects(&template)?;
+    for handle in session.find_objects(&[Attribute::Token(true), Attribute::Id(cka_id.to_vec())])? {
+        match attribute(session, handle, AttributeType::Class)? {
+            Some(Attribute::Class(class)) if KEY_CLASSES.contains(&class) => {
+                objects.of_class(class).push(handle);
+            }
+            _ => {}
+        }
     }
-    objects.retirement = find_retirements(session, Some(cka_id))?;
+    if !objects.is_empty() {
+        objects.retirement = find_retirements(session, Some(cka_id))?;
+    }
     Ok(objects)
+}
+
+/// Whether the token shows a private key with this id.
+pub(crate) fn shows_private(session: &Session, cka_id: &CkaId) -> Result<bool, HsmError> {
+    // The class goes first: software tokens stop comparing at the first attribute that differs.
+    let template = [Attribute::Class(ObjectClass::PRIVATE_KEY), Attribute::Id(cka_id.to_vec())];
+    Ok(!session.find_objects(&template)?.is_empty())
 }
 
 /// All keys of the token by id.
@@ -85,7 +97,11 @@ pub(crate) fn scan(session: &Session) -> Result<HashMap<CkaId, Objects>, HsmErro
     Ok(index)
 }
 
-fn find_retirements(session: &Session, cka_id: Option<&CkaId>) -> Result<Vec<ObjectHandle>, HsmError> {
+/// The marks of one key, or of all.
+pub(crate) fn find_retirements(
+    session: &Session,
+    cka_id: Option<&CkaId>,
+) -> Result<Vec<ObjectHandle>, HsmError> {
     let mut template = vec![
         Attribute::Class(ObjectClass::DATA),
         Attribute::Token(true),

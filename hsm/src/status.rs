@@ -129,7 +129,7 @@ counters! {
     breaker_opened,
     /// Jobs dropped because their deadline had passed or their caller had gone.
     stale_jobs,
-    /// Results that came after their thread was written off.
+    /// Results dropped because they came after `not_after`, or after their thread was written off.
     late_results,
 }
 

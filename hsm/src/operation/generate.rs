@@ -14,7 +14,7 @@ use crate::{
     Hsm,
     error::{HsmError, Mismatch},
     key::{KeyAlgorithm, KeyReference, KeySpec, KeyUsage},
-    key_map::{Resolved, ResolvedPair, confirm_token},
+    key_map::{Resolved, ResolvedPair},
     lanes::Lane,
     object::{self, OID_ED25519, OID_P256, OID_SECP256K1},
     operation::sign::{self, SignatureScheme},
@@ -149,7 +149,6 @@ pub(crate) fn with_hardening(
 
 /// Uses the key once and checks the result with its public half.
 fn prove(token: &TokenSession<'_>, pair: &ResolvedPair, usage: KeyUsage) -> Result<(), HsmError> {
-    confirm_token(token)?;
     let mut challenge = [0; 32];
     token.session.generate_random_slice(&mut challenge)?;
     match (usage, pair.public_key.algorithm()) {

@@ -6,7 +6,7 @@ use crate::{
     Hsm,
     error::{HsmError, Mismatch},
     key::{SecretAlgorithm, SecretKeyReference, SecretKeySpec},
-    key_map::{Resolved, confirm_token},
+    key_map::Resolved,
     lanes::Lane,
     object,
     operation::{generate::with_hardening, hmac, seal},
@@ -36,7 +36,6 @@ fn generate(token: &TokenSession<'_>, spec: &SecretKeySpec) -> Result<SecretKeyR
         }
     })?;
     storage::sync(&token.shared.config.storage_directories)?;
-    confirm_token(token)?;
     let secret = token.shared.keys.usable_secret(token, &reference)?;
     match spec.algorithm {
         SecretAlgorithm::Aes256 => {

@@ -124,7 +124,7 @@ fn destroy(token: &TokenSession<'_>, key: &AnyKey) -> Result<(), HsmError> {
 }
 
 fn remove_marks(token: &TokenSession<'_>, cka_id: &CkaId) -> Result<(), HsmError> {
-    for handle in object::find(token.session, cka_id)?.retirement {
+    for handle in object::find_retirements(token.session, Some(cka_id))? {
         token.session.destroy_object(handle)?;
     }
     token.shared.keys.forget(cka_id);

@@ -50,7 +50,8 @@ pub enum SignatureScheme {
 }
 
 impl Hsm {
-    /// ECDSA over a 32-byte digest, with secp256k1 or P-256. Nothing is sent to the token after `not_after`.
+    /// ECDSA over a 32-byte digest, with secp256k1 or P-256. After `not_after` nothing is sent to the token, and what
+    /// it answers is dropped.
     pub async fn sign_digest(
         &self,
         key: &KeyReference,
@@ -69,7 +70,7 @@ impl Hsm {
         self.run("sign_digest", lane, self.timeouts().sign, sign).await
     }
 
-    /// Signs a whole message with Ed25519 or RSA. Nothing is sent to the token after `not_after`.
+    /// Signs a whole message with Ed25519 or RSA, under the same rule for `not_after`.
     pub async fn sign_message(
         &self,
         key: &KeyReference,
@@ -161,9 +162,16 @@ fn raw(
     data: &[u8],
     not_after: Option<Instant>,
 ) -> Result<Vec<u8>, HsmError> {
-    if not_after.is_some_and(|not_after| Instant::now() >= not_after) {
+    let is_late = || not_after.is_some_and(|not_after| Instant::now() >= not_after);
+    if is_late() {
         return Err(HsmError::Expired);
     }
     count(&token.shared.status.counters.sign_calls);
-    Ok(token.session.sign(mechanism, key, data)?)
+    let signature = token.session.sign(mechanism, key, data)?;
+    // The module may have held the call up for longer than the permit lives.
+    if is_late() {
+        count(&token.shared.status.counters.late_results);
+        return Err(HsmError::Expired);
+    }
+    Ok(signature)
 }

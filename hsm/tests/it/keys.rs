@@ -202,6 +202,8 @@ fn retired_keys_do_nothing_until_reinstated_or_destroyed() {
         hsm.destroy(any, Destruction::Confirmed).await.unwrap();
         assert!(matches!(sign(&hsm, &key).await, Err(HsmError::KeyNotFound { .. })));
         assert_eq!(hsm.find(id(1)).await.unwrap(), None);
+        // Destruction leaves no mark behind.
+        assert_ne!(generate(&hsm, 1, KeyAlgorithm::Secp256k1).await, key);
         hsm.shutdown().await;
     });
 }

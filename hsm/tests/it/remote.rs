@@ -4,10 +4,10 @@ use std::{
     os::unix::process::CommandExt,
     path::PathBuf,
     process::{Child, Command, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use hsm::{Hsm, HsmConfig, HsmError, KeyAlgorithm, State};
+use hsm::{Hsm, HsmConfig, HsmError, KeyAlgorithm, Lane, State};
 
 use crate::harness::{Bench, SOFTHSM, generate, isolated, sign, until, until_state};
 
@@ -111,6 +111,51 @@ fn a_stopped_server_costs_threads_but_no_late_signature() {
         assert!(status.counters.late_results >= 1, "{status:?}");
         sign(&hsm, &key).await.unwrap();
         hsm.shutdown().await;
+        server.kill();
+    });
+}
+
+#[test]
+fn a_signature_that_the_token_holds_back_past_not_after_is_dropped() {
+    isolated("remote::a_signature_that_the_token_holds_back_past_not_after_is_dropped", async |bench| {
+        bench.provision();
+        let server = Server::start(&bench).await;
+        let mut config = remote(&bench);
+        config.timeouts.sign = Duration::from_secs(20);
+        config.canary_interval = Duration::from_mins(10);
+        let hsm = Hsm::start(config).await.unwrap();
+        let key = generate(&hsm, 1, KeyAlgorithm::Secp256k1).await;
+        let before = hsm.status().counters.sign_calls;
+        server.signal("STOP");
+        let not_after = Instant::now() + Duration::from_millis(500);
+        let held = tokio::spawn({
+            let (hsm, key) = (hsm.clone(), key.clone());
+            async move { hsm.sign_digest(&key, &[7; 32], Lane::Sign, not_after).await }
+        });
+        until("the token was asked, and the permit is over", || {
+            hsm.status().counters.sign_calls > before && Instant::now() > not_after
+        })
+        .await;
+        server.signal("CONT");
+        let result = held.await.unwrap();
+        assert!(matches!(result, Err(HsmError::Expired)), "{result:?}");
+        assert_eq!(hsm.status().counters.late_results, 1);
+        sign(&hsm, &key).await.unwrap();
+        hsm.shutdown().await;
+        server.kill();
+    });
+}
+
+#[test]
+fn a_start_on_a_module_that_does_not_return_ends() {
+    isolated("remote::a_start_on_a_module_that_does_not_return_ends", async |bench| {
+        bench.provision();
+        let server = Server::start(&bench).await;
+        server.signal("STOP");
+        let mut config = remote(&bench);
+        config.start_timeout = Duration::from_millis(200);
+        let error = Hsm::start(config).await.err().unwrap();
+        assert!(matches!(error, HsmError::DeadlineExceeded { operation: "start" }), "{error:?}");
         server.kill();
     });
 }
