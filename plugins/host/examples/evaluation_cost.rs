@@ -48,7 +48,7 @@ fn main() -> Result<(), Failure> {
         let program = PathBuf::from(compiler).canonicalize()?;
         let command = CompileCommand { program, arguments: Vec::new() };
         let mut config = HostConfig::new(command, directory.path().join("cache"), CacheKey::new([1; 32]));
-        config.schedule.deadline = Duration::from_secs(60);
+        config.schedule.deadline = Duration::from_mins(1);
         config.schedule.threads = threads;
         config.schedule.running_per_plugin = threads;
         let host = PluginHost::start(&config)?;

@@ -5,6 +5,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::record::EvaluationRecord;
+use crate::text::plain;
+
+const DETAIL_BYTES: usize = 4096;
 
 /// Why there is no verdict. Codes are part of the audit trail: never renamed, never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -117,9 +120,9 @@ pub struct EvaluationFailure {
 }
 
 impl EvaluationFailure {
-    /// A failure without a record.
-    pub fn new(code: FailureCode, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), record: None }
+    /// A failure without a record. The detail may quote anything that came from a component.
+    pub fn new(code: FailureCode, detail: impl AsRef<str>) -> Self {
+        Self { code, detail: plain(detail.as_ref(), DETAIL_BYTES), record: None }
     }
 }
 

@@ -15,8 +15,7 @@ use crate::queue::Queue;
 use crate::record::{Evaluation, EvaluationRequest};
 use crate::{engine, evaluation, measure};
 
-/// Runs plugins. Clones share the host; when the last one is dropped, waiting calls fail with
-/// `shutting_down` and the threads end.
+/// Runs plugins. Clones share the host; when the last one is dropped, its threads end.
 #[derive(Clone)]
 pub struct PluginHost {
     inner: Arc<Inner>,
@@ -95,6 +94,12 @@ impl PluginHost {
         let work = move || evaluation::evaluate(&called, request, &limits, started, deadline);
         let answer = self.call(plugin, deadline, work).await;
         answer.inspect(|evaluation| measure::verdict(plugin.digest(), &evaluation.outcome.verdict))
+    }
+
+    /// Refuses calls from now on and fails those that wait, with `shutting_down`. Calls that run end by
+    /// their deadlines.
+    pub fn shut_down(&self) {
+        self.inner.queue.close();
     }
 
     /// Runs `work` on an evaluation thread, unless its turn comes after the deadline or nobody waits.

@@ -99,3 +99,6 @@ fn require_entries(what: &str, actual: usize, limit: usize) -> Result<(), Stop> 
 fn invalid(detail: &str) -> Stop {
     Stop::new(FailureCode::InvalidOutput, detail)
 }
+
+#[cfg(test)]
+mod tests;

@@ -158,3 +158,19 @@ async fn call_that_nobody_waits_for_is_not_run() {
     // The abandoned call's turn has passed without a read: its sender is gone.
     assert_eq!(second_arrivals.recv().await, None);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn host_that_shuts_down_fails_what_waits_and_finishes_what_runs() {
+    let host = TestHost::with(|config| config.schedule.running_per_plugin = 1);
+    let hostile = host.prepare("hostile").await;
+    let (gate, mut arrivals, open) = gate();
+    let running = tokio::spawn(code_of(host.host.clone(), Arc::clone(&hostile), held(&gate)));
+    arrivals.recv().await.unwrap();
+    let waiting = host.host.evaluate(&hostile, request("behave"));
+    let (waited, ()) = tokio::join!(waiting, async { host.host.shut_down() });
+    assert_eq!(waited.unwrap_err().code, FailureCode::ShuttingDown);
+    let late = host.host.evaluate(&hostile, request("behave")).await;
+    assert_eq!(late.unwrap_err().code, FailureCode::ShuttingDown);
+    drop(open);
+    assert_eq!(running.await.unwrap(), None);
+}
