@@ -39,6 +39,8 @@ const ORGANIZATION: &str =
 const USER: &str = concat!("SELECT ", user_columns!(), " FROM users WHERE organization = $1 AND id = $2");
 const USER_BY_ADDRESS: &str =
     concat!("SELECT ", user_columns!(), " FROM users WHERE organization = $1 AND ethereum_address = $2");
+const USER_BY_ESCROW_ADDRESS: &str =
+    concat!("SELECT ", user_columns!(), " FROM users WHERE organization = $1 AND escrow_address = $2");
 const SETTINGS: &str =
     concat!("SELECT ", settings_columns!(), " FROM settings WHERE organization = $1 AND user_id = $2");
 const PRINCIPALS: &str = concat!(
@@ -243,6 +245,14 @@ impl IdentityReads for Store {
         address: Address,
     ) -> Result<Option<Sealed<User>>> {
         self.reads.optional(Statement::new(USER_BY_ADDRESS).shown(organization).hex(address)).await
+    }
+
+    async fn user_by_escrow_address(
+        &self,
+        organization: OrganizationId,
+        address: Address,
+    ) -> Result<Option<Sealed<User>>> {
+        self.reads.optional(Statement::new(USER_BY_ESCROW_ADDRESS).shown(organization).hex(address)).await
     }
 
     async fn settings(

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use gateway_domain::{
     Error, Result,
-    changes::CommitError,
+    changes::{CommitError, Contested},
     ids::{InstanceId, OutboxId},
     outbox::{ClaimedItem, OutboxItem},
     ports::OutboxQueue,
@@ -32,7 +32,7 @@ pub(crate) fn schedule(item: &OutboxItem) -> Statement {
         .shown(item.organization)
         .json(&item.job)
         .bind(item.due_at)
-        .expecting(Expect::Change(gateway_domain::changes::Contested::Duplicate))
+        .expecting(Expect::Change(Contested::Duplicate))
 }
 
 /// The row after its claim: `due_at` has become the end of the lease.
@@ -53,8 +53,7 @@ fn claimed(row: &AnyRow) -> Result<ClaimedItem, Malformed> {
 
 impl Store {
     async fn settle_claim(&self, statement: Statement, fencing: u64) -> Result<()> {
-        let statement =
-            statement.unsigned("fencing", fencing).map_err(|cause| Error::inconsistency(cause))?;
+        let statement = statement.unsigned("fencing", fencing).map_err(Error::inconsistency)?;
         let outcome = self.writer.submit(Unit::housekeeping(vec![statement])).await.map_err(outbox_error)?;
         if outcome.affected == 0 {
             metrics::counter!("countersign_store_stale_claims_total").increment(1);

@@ -57,7 +57,9 @@ impl Store {
         let sql = Arc::new(EngineSql::new(engine));
         let mut writer =
             Writer::new(engine, &config, (sql.clone(), sealer.clone(), outbox_written), instance);
-        migrations::require_current(engine, writer.connection().await.map_err(StoreError::Connect)?).await?;
+        let mut connection = writer.take_connection().await.map_err(StoreError::Connect)?;
+        migrations::require_current(engine, &mut connection).await?;
+        writer.put_back(connection);
         let options = AnyPoolOptions::new()
             .max_connections(config.read_connections_max)
             .acquire_timeout(config.read_timeout)

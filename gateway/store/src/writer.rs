@@ -130,19 +130,20 @@ impl Writer {
         WriterHandle { queue, stop, task: Mutex::new(Some(task)) }
     }
 
-    /// The open connection, or a new one.
-    pub(crate) async fn connection(&mut self) -> Result<&mut AnyConnection, sqlx::Error> {
-        let connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => {
-                let mut connection = AnyConnection::connect(&self.url).await?;
-                for sql in &self.setup {
-                    connection.execute(sql.clone()).await?;
-                }
-                connection
-            }
-        };
-        Ok(self.connection.insert(connection))
+    /// The idle connection, or a new one. The caller puts it back only if it is fit for another transaction.
+    pub(crate) async fn take_connection(&mut self) -> Result<AnyConnection, sqlx::Error> {
+        if let Some(connection) = self.connection.take() {
+            return Ok(connection);
+        }
+        let mut connection = AnyConnection::connect(&self.url).await?;
+        for sql in &self.setup {
+            connection.execute(sql.clone()).await?;
+        }
+        Ok(connection)
+    }
+
+    pub(crate) fn put_back(&mut self, connection: AnyConnection) {
+        self.connection = Some(connection);
     }
 
     async fn run(mut self, mut requests: mpsc::Receiver<Request>, stop: Arc<Notify>) {

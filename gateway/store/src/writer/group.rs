@@ -35,20 +35,19 @@ impl Writer {
         isolation: Isolation,
     ) -> Result<Vec<UnitResult>, GroupFailure> {
         let begin = self.sql.begin;
-        // Whatever goes wrong from here to the commit leaves nothing behind, the lane's head included.
-        let mut connection = match self.connection().await {
-            Ok(_) => self.connection.take().expect("the connection was just opened"),
-            Err(cause) => return Err(GroupFailure::NotApplied(Failure::Unavailable(cause))),
-        };
+        let mut connection = self
+            .take_connection()
+            .await
+            .map_err(|cause| GroupFailure::NotApplied(Failure::Unavailable(cause)))?;
         let outcome = self.apply_on(&mut connection, units, (begin, isolation)).await;
         match &outcome {
-            Ok(_) => self.connection = Some(connection),
+            Ok(_) => self.put_back(connection),
             Err(
                 GroupFailure::UnitFailed
                 | GroupFailure::NotApplied(Failure::Contested(_) | Failure::Refused(_)),
             ) => {
                 if connection.execute("ROLLBACK").await.is_ok() {
-                    self.connection = Some(connection);
+                    self.put_back(connection);
                 }
             }
             // The connection itself may be at fault: it is dropped, which rolls back too.

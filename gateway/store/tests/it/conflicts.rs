@@ -66,7 +66,7 @@ async fn each_unique_thing_has_its_own_conflict(database: &Database) {
     let same_id = Transaction { request_hash: hash(), ..world.transaction.clone() };
     let same_vote = sample_vote(&world.transaction, world.principal.id, now());
     let same_digest = PermitRecord { id: id(PermitId::from_uuid), ..world.permit.clone() };
-    let expires_at = now().plus(Duration::from_secs(60));
+    let expires_at = now().plus(Duration::from_mins(1));
     let guard = ReplayGuard { organization, signer: "0x1".into(), signed_hash: hash(), expires_at };
     let idempotency = Idempotency {
         organization,
@@ -153,7 +153,7 @@ async fn an_expired_idempotency_key_may_be_used_again(database: &Database) {
     };
     let later = Idempotency {
         outcome: "second".into(),
-        expires_at: now().plus(Duration::from_secs(60)),
+        expires_at: now().plus(Duration::from_mins(1)),
         ..expired.clone()
     };
     world.commit(&store, [Write::InsertIdempotency(expired)]).await.unwrap();

@@ -36,7 +36,7 @@ async fn a_conflict_in_a_group_harms_nobody_else(database: &Database) {
     let all = async { tokio::join!(join_all(good), losing, refused) };
     let ((good, losing, refused), ()) = tokio::join!(all, blockade.release());
 
-    good.into_iter().for_each(|outcome| outcome.unwrap());
+    assert!(good.iter().all(Result::is_ok), "{good:?}");
     assert!(matches!(losing, Err(CommitError::Conflict(Contested::Vote))), "{losing:?}");
     assert!(matches!(refused, Err(CommitError::Refused(_))), "{refused:?}");
     for world in &worlds {
@@ -68,7 +68,8 @@ async fn concurrent_instances_commit_side_by_side(database: &Database) {
         .iter()
         .enumerate()
         .map(|(index, world)| stores[index % 3].commit(world.changes(world.foundation())));
-    join_all(commits).await.into_iter().for_each(|outcome| outcome.unwrap());
+    let outcomes = join_all(commits).await;
+    assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
     for number in 1..=3 {
         assert_eq!(verified_length(&stores[0], number).await, UNITS as u64 / 3);
     }

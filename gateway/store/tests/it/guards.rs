@@ -37,7 +37,7 @@ fn guards(world: &World, expires_at: Timestamp) -> [Write; 2] {
 async fn purging_removes_what_expired_within_its_limit(database: &Database) {
     let store = database.store().await;
     let world = World::founded(&store).await;
-    let (past, future) = (now(), now().plus(Duration::from_secs(600)));
+    let (past, future) = (now(), now().plus(Duration::from_mins(10)));
     for expiry in [past, past, past, future] {
         world.commit(&store, guards(&world, expiry)).await.unwrap();
     }
@@ -52,7 +52,7 @@ async fn purging_removes_what_expired_within_its_limit(database: &Database) {
 async fn a_guard_that_has_not_expired_still_holds(database: &Database) {
     let store = database.store().await;
     let world = World::founded(&store).await;
-    let [guard, idempotency] = guards(&world, now().plus(Duration::from_secs(600)));
+    let [guard, idempotency] = guards(&world, now().plus(Duration::from_mins(10)));
     world.commit(&store, [guard.clone(), idempotency.clone()]).await.unwrap();
     store.purge(now(), 100).await.unwrap();
     assert_eq!(contested(world.commit(&store, [guard]).await), Contested::Replay);

@@ -99,7 +99,7 @@ async fn a_group_is_no_larger_than_allowed(database: &Database) {
     blockade.block_writes().await;
     let commits = worlds.iter().map(|world| store.commit(world.changes(world.foundation())));
     let (outcomes, ()) = tokio::join!(join_all(commits), blockade.release());
-    outcomes.into_iter().for_each(|outcome| outcome.unwrap());
+    assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
     if database.is_postgres {
         let groups =
             "SELECT MAX(members) FROM (SELECT COUNT(*) AS members FROM audit_entries GROUP BY xmin::text) g";

@@ -18,7 +18,7 @@ on_both_engines!(
     a_commit_with_an_item_wakes_the_worker,
 );
 
-const LEASE: Duration = Duration::from_secs(60);
+const LEASE: Duration = Duration::from_mins(1);
 
 async fn scheduled(database: &Database) -> (Store, World, OutboxItem) {
     let store = database.store().await;
@@ -56,9 +56,9 @@ async fn a_stale_claim_completes_and_postpones_nothing(database: &Database) {
 async fn a_postponed_item_is_due_after_its_delay(database: &Database) {
     let (store, _, item) = scheduled(database).await;
     let claim = store.claim(instance(1), LEASE, 1).await.unwrap()[0].fencing;
-    store.postpone(item.id, claim, Duration::from_secs(600)).await.unwrap();
+    store.postpone(item.id, claim, Duration::from_mins(10)).await.unwrap();
     assert!(store.claim(instance(1), LEASE, 1).await.unwrap().is_empty());
-    assert!(store.next_due().await.unwrap().unwrap() > Duration::from_secs(300));
+    assert!(store.next_due().await.unwrap().unwrap() > Duration::from_mins(5));
 }
 
 async fn scheduling_again_moves_the_item_and_makes_claims_stale(database: &Database) {

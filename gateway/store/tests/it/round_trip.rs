@@ -105,7 +105,7 @@ async fn transactions_are_listed_newest_first_and_filtered(database: &Database) 
     let (organization, owner) = (world.organization.id, world.user.id);
     let later: Vec<Transaction> = (1..=3)
         .map(|minutes| {
-            let at = world.transaction.created_at.plus(Duration::from_secs(60 * minutes));
+            let at = world.transaction.created_at.plus(Duration::from_mins(minutes));
             let state = if minutes == 2 { State::Aborted } else { State::Pending };
             Transaction { state, ..sample_transaction(&world.user, &world.key, at) }
         })
@@ -149,7 +149,7 @@ async fn guards_and_outbox_items_read_back(database: &Database) {
         key: "k".into(),
         body_hash: hash(),
         outcome: "tx".into(),
-        expires_at: now().plus(Duration::from_secs(60)),
+        expires_at: now().plus(Duration::from_mins(1)),
     };
     let guard = ReplayGuard {
         organization,

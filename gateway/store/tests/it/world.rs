@@ -138,10 +138,7 @@ impl World {
         }
     }
 
-    pub(crate) fn seal<T: Sealable>(&self, value: &T) -> Sealed<T>
-    where
-        T: Clone,
-    {
+    pub(crate) fn seal<T: Sealable + Clone>(&self, value: &T) -> Sealed<T> {
         self.sealer.seal(value.clone())
     }
 
@@ -248,7 +245,7 @@ pub(crate) fn sample_api_key(organization: OrganizationId, principal: PrincipalI
         scopes: BTreeSet::from([Scope::ApproveTransactions, Scope::ReadUsers]),
         secret_hash: serde_json::from_value(json!(format!("1:{}", "ab".repeat(32)))).unwrap(),
         dev_only: true,
-        expires_at: Some(at.plus(Duration::from_secs(3600))),
+        expires_at: Some(at.plus(Duration::from_hours(1))),
         revoked_at: None,
         version: 1,
         created_at: at,
@@ -331,7 +328,7 @@ pub(crate) fn sample_transaction(user: &User, key: &KeyRecord, at: Timestamp) ->
             requirements: Vec::new(),
             minimum_confidence_ppm: 1,
             eligible: BTreeMap::from([(Role::Agent, BTreeSet::from([user.id]))]),
-            expires_at: at.plus(Duration::from_secs(60)),
+            expires_at: at.plus(Duration::from_mins(1)),
         },
         note: Some("note".into()),
         state: State::Pending,
@@ -414,7 +411,7 @@ pub(crate) fn sample_permit(transaction: &Transaction, attempt: &Attempt, at: Ti
         policy_revision: 1,
         transaction_version: transaction.version,
         issued_at: at,
-        expires_at: at.plus(Duration::from_secs(60)),
+        expires_at: at.plus(Duration::from_mins(1)),
         version: 1,
     }
 }
