@@ -68,7 +68,9 @@ pub async fn run(
     operator.await?;
     tasks.close();
     if tokio::time::timeout(bounds.drain_timeout, tasks.wait()).await.is_err() {
-        tracing::warn!("work was still under way when the drain time ended; it is carried on at the next start");
+        tracing::warn!(
+            "work was still under way when the drain time ended; it is carried on at the next start"
+        );
     }
     signing_off.cancel();
     checkpointing.close();
@@ -124,17 +126,25 @@ struct Probe {
 #[async_trait]
 impl ReadinessProbe for Probe {
     async fn readiness(&self) -> Readiness {
-        let status = self.hsm.status();
-        let canary = status.last_canary_success.map(|at| Instant::now().saturating_duration_since(at));
-        let database = self.store.health(HEALTH_DEADLINE).await.is_ok();
-        Readiness {
-            ready: database && self.hsm.is_ready(),
-            checks: BTreeMap::from([
-                ("database", if database { "up".to_owned() } else { "down".to_owned() }),
-                ("hsm", status.state.to_string()),
-                ("canary", canary.map_or_else(|| "never".to_owned(), |age| format!("{} s ago", age.as_secs()))),
-            ]),
+        let database = self.store.health(HEALTH_DEADLINE).await.err().map(|error| error.to_string());
+        Readiness { parts: BTreeMap::from([("database", database), ("hsm", self.hsm_fault())]) }
+    }
+}
+
+impl Probe {
+    fn hsm_fault(&self) -> Option<String> {
+        if self.hsm.is_ready() {
+            return None;
         }
+        let status = self.hsm.status();
+        let cause = status.cause.map_or_else(String::new, |cause| format!(": {cause}"));
+        Some(match status.last_canary_success {
+            Some(at) => {
+                let age = Instant::now().saturating_duration_since(at).as_secs();
+                format!("{}{cause}; the last canary signature is {age} s old", status.state)
+            }
+            None => format!("{}{cause}; no canary signature yet", status.state),
+        })
     }
 }
 

@@ -44,15 +44,12 @@ pub trait IdentityReads: Send + Sync {
         organization: OrganizationId,
         address: Address,
     ) -> Result<Option<Sealed<User>>>;
-    /// The user whose funds are at this address.
+    /// The user whose funds lie at the address, whoever holds its key.
     async fn user_by_escrow_address(
         &self,
         organization: OrganizationId,
         address: Address,
-    ) -> Result<Option<Sealed<User>>> {
-        let _ = (organization, address);
-        Err(crate::Error::unavailable("the look-up by escrow address", "the store has none"))
-    }
+    ) -> Result<Option<Sealed<User>>>;
     async fn settings(
         &self,
         organization: OrganizationId,
