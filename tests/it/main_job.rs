@@ -4,7 +4,7 @@ use alloy_primitives::U256;
 use anyhow::Result;
 use countersign_tests::configuration::{DENIED_RECIPIENT, ORION_LIMIT_WEI, PEOPLE_FROM_WEI};
 use countersign_tests::lying_node::Lie;
-use countersign_tests::main_job::{Transfer, ensure_required, text};
+use countersign_tests::main_job::{Transfer, ensure_outstanding, text};
 use countersign_tests::wallet::Wallet;
 use serde_json::json;
 
@@ -28,13 +28,13 @@ async fn request_to_receipt(stand: Stand) -> Result<()> {
     let hash = request_hash(&proposed);
     assert_eq!(proposed["payloadType"], "trusted");
     assert_eq!(proposed["executionType"], 0);
-    ensure_required(&job.approval_status(hash).await?, &["agent", "user"])?;
+    ensure_outstanding(&job.approval_status(hash).await?, &["agent", "user"])?;
 
     let agent = job.approve_as_agent(hash).await?.expect(201)?;
     assert_eq!((&agent["type"], &agent["label"]), (&json!("admin"), &json!("agent")));
     assert_eq!(agent["transactionStatus"], "PENDING");
     let status = job.approval_status(hash).await?;
-    ensure_required(&status, &["user"])?;
+    ensure_outstanding(&status, &["user"])?;
     assert_eq!(
         (&status["agent"], &status["user"], &status["orion"]),
         (&json!(true), &json!(false), &json!(true))

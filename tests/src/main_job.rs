@@ -159,12 +159,12 @@ pub fn text<'a>(object: &'a Value, field: &str) -> Result<&'a str> {
     object[field].as_str().with_context(|| format!("no text `{field}` in {object}"))
 }
 
-/// Fails unless `required` lists exactly these roles.
-pub fn ensure_required(status: &Value, roles: &[&str]) -> Result<()> {
-    let mut listed: Vec<&str> =
-        status["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    listed.sort_unstable();
-    ensure!(listed == roles, "expected the required roles {roles:?}, got {listed:?}");
+/// Fails unless exactly these of the required roles have not approved yet.
+pub fn ensure_outstanding(status: &Value, roles: &[&str]) -> Result<()> {
+    let required = status["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let mut outstanding: Vec<&str> = required.filter(|role| status[*role] != true).collect();
+    outstanding.sort_unstable();
+    ensure!(outstanding == roles, "expected the outstanding roles {roles:?}, got {outstanding:?} of {status}");
     Ok(())
 }
 

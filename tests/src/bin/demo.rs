@@ -10,7 +10,7 @@ use countersign_tests::anvil::Anvil;
 use countersign_tests::configuration::{self, Chain, DENIED_RECIPIENT, PEOPLE_FROM_WEI};
 use countersign_tests::evaluations;
 use countersign_tests::gateway::{Gateway, Installation};
-use countersign_tests::main_job::{MainJob, Transfer, ensure_required, text};
+use countersign_tests::main_job::{MainJob, Transfer, ensure_outstanding, text};
 use countersign_tests::wallet::Wallet;
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
@@ -108,13 +108,13 @@ async fn walk(anvil: &Anvil, gateway: &Gateway) -> Result<Walked> {
     let request_hash = text(&proposed, "requestHash")?;
     ensure!(proposed["status"] == "PENDING", "expected PENDING: {proposed}");
     detail(&format!("approved by Orion: {}", analysis(&proposed)?))?;
-    ensure_required(&job.approval_status(request_hash).await?, &["agent", "user"])?;
+    ensure_outstanding(&job.approval_status(request_hash).await?, &["agent", "user"])?;
     detail("PENDING: at this value the policy requires the user and an agent as well")?;
 
     say("the user approves, with an Ethereum signature over the intent")?;
     let vote = job.approve_as_user(request_hash).await?.expect(201)?;
     ensure!(vote["type"] == "user" && vote["approved"] == true, "no user's approval: {vote}");
-    ensure_required(&job.approval_status(request_hash).await?, &["agent"])?;
+    ensure_outstanding(&job.approval_status(request_hash).await?, &["agent"])?;
     detail("counted; the agent's is still required")?;
 
     say("the agent approves, with its API key")?;
