@@ -7,7 +7,7 @@
 //! code; a failure is never a verdict, and the caller denies.
 //!
 //! The contract with plugins is `wit/` in the repository root; every released version has its module in
-//! [`bindings`], and everything above works on the types of [`transaction`] and [`outcome`].
+//! `bindings`, and everything above works on one model of transaction and outcome.
 
 #![deny(unsafe_code)]
 

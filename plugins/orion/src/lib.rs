@@ -1,9 +1,9 @@
 //! Orion reads a proposed EVM transaction and says how safe it looks: a confidence between 0 and 1 and
 //! an analysis that a person can follow.
 //!
-//! Rules ([`findings`]) look at the decoded transaction; each finding either rejects outright or takes
-//! something off a score that starts at certainty. The settings ([`settings`]) say which finding does
-//! what, and at which scores Orion approves and rejects ([`judge`]). What the client claims is ignored.
+//! Rules (`findings`) look at the decoded transaction; each finding either rejects outright or takes
+//! something off a score that starts at certainty. The settings (`settings`) say which finding does
+//! what, and at which scores Orion approves and rejects (`judge`). What the client claims is ignored.
 
 mod amount;
 mod findings;
