@@ -39,7 +39,7 @@ pub(crate) use outbox::Outbox;
 pub(crate) use plugins::Plugins;
 pub(crate) use server::Server;
 pub(crate) use telemetry::{LogFormat, Telemetry};
-pub(crate) use value::{List, Secret};
+pub(crate) use value::Secret;
 
 #[cfg(test)]
 mod tests;
@@ -135,12 +135,16 @@ impl Config {
             .and_then(|builder| {
                 builder.set_override("server.operator_listen", place.operator_listen.to_string())
             })
-            .map_err(value_error)?;
+            .map_err(|error| value_error(&error))?;
         let mut config = Self::assemble(builder, file, overrides)?;
         if config.chains.is_empty() {
             config.chains.push(Chain::local_node());
         }
         Ok(config)
+    }
+
+    pub(crate) fn api_config(&self) -> Result<gateway_api::ApiConfig, ConfigError> {
+        self.server.api_config(&self.core.eth_signature)
     }
 
     fn assemble(builder: Builder, file: Option<&Path>, overrides: &Overrides) -> Result<Self, ConfigError> {
@@ -152,8 +156,8 @@ impl Config {
             .prefix_separator("__")
             .separator("__")
             .source(Some(overrides.environment.clone().into_iter().collect()));
-        let assembled = builder.add_source(environment).build().map_err(value_error)?;
-        let mut config: Self = assembled.try_deserialize().map_err(value_error)?;
+        let assembled = builder.add_source(environment).build().map_err(|error| value_error(&error))?;
+        let mut config: Self = assembled.try_deserialize().map_err(|error| value_error(&error))?;
         config.read_secret_files()?;
         config.check()?;
         Ok(config)
@@ -198,7 +202,7 @@ fn read_secret(key: &str, secret: &mut Option<Secret>, file: Option<&Path>) -> R
     Ok(())
 }
 
-fn value_error(error: ::config::ConfigError) -> ConfigError {
+fn value_error(error: &::config::ConfigError) -> ConfigError {
     ConfigError::Value(error.to_string())
 }
 

@@ -1,13 +1,22 @@
 //! `countersign`: the gateway and its operator's commands.
 #![forbid(unsafe_code)]
 
+mod adapters;
+mod bootstrap;
+mod checkpoints;
+mod cli;
 mod config;
+mod data_dir;
+mod dev;
+mod install;
+mod listener;
+mod serve;
+mod shutdown;
+mod system_keys;
+mod telemetry;
+mod wiring;
+mod worker;
 
-fn main() {
-    let arguments: Vec<String> = std::env::args().collect();
-    let text = match arguments.get(1).map(String::as_str) {
-        Some("--example") => config::reference::example_file(),
-        _ => config::reference::reference_page(),
-    };
-    std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes()).expect("standard output is open");
+fn main() -> std::process::ExitCode {
+    cli::run()
 }

@@ -9,10 +9,11 @@ section! {
     pub(crate) struct Core = "core" {
         /// Directory of this instance's files: locks, PIN record, plugin cache. Created with mode 0700.
         data_dir: Option<PathBuf> = None, like "\"/var/lib/countersign\"";
-        /// Organization of requests whose host is not in `hosts`: its id or name. Without it such requests are
-        /// refused.
-        organization: Option<String> = None, like "\"acme\"";
-        /// Host of the request, port included where it is not the scheme's own, and the organization it means.
+        /// Id of the organization of requests whose host is not in `hosts`, and of operator's commands; `countersign
+        /// init` shows it.
+        organization: Option<String> = None, like "\"01980f3e-7b1c-7e53-9d0a-0d6a3c1b2f45\"";
+        /// Host of the request, port included where it is not the scheme's own, and the id of the organization it
+        /// means.
         hosts: BTreeMap<String, String> = BTreeMap::new();
     }
     nested { eth_signature: EthSignature }

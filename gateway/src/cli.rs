@@ -1,0 +1,121 @@
+//! The command line: one small file a command. Answers go to standard output, everything else to standard error.
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::{Parser, Subcommand};
+
+mod apikey;
+mod audit;
+mod dev;
+mod doctor;
+mod freeze;
+mod init;
+mod key;
+mod migrate;
+mod openapi;
+mod output;
+mod place;
+mod plugin;
+mod reference;
+mod serve;
+mod status;
+
+use status::Status;
+
+#[cfg(test)]
+mod tests;
+
+/// A self-hosted custody gateway: clients ask that something be signed, plugins and people decide, a PKCS#11 token
+/// signs.
+#[derive(Debug, Parser)]
+#[command(name = "countersign", version, after_help = status::HELP, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve with everything embedded: SQLite, a SoftHSM token, a demo organization. For trying out, on this machine.
+    Dev(dev::Dev),
+    /// Prepare a new deployment: keys on the token, database, first organization and API key. Shows each secret once.
+    Init(init::Init),
+    /// Serve a deployment that `init` has prepared.
+    Serve(serve::Serve),
+    /// Examine token, database and keys, and say what to do about each fault.
+    Doctor(doctor::Doctor),
+    /// Bring the database up to this version.
+    Migrate(migrate::Migrate),
+    /// Make, list and revoke API keys.
+    #[command(subcommand)]
+    Apikey(apikey::ApiKeyCommand),
+    /// List and retire keys of the token.
+    #[command(subcommand)]
+    Key(key::KeyCommand),
+    /// Stop an organization or a key from signing, at once.
+    Freeze(freeze::Freeze),
+    /// Install and list plugins.
+    #[command(subcommand)]
+    Plugin(plugin::PluginCommand),
+    /// Check or copy the audit log, without the gateway.
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
+    /// Print the OpenAPI document of an API family.
+    Openapi(openapi::Openapi),
+    /// Compile the component on standard input, under limits; for the plugin host.
+    #[command(hide = true, name = crate::wiring::COMPILE_COMMAND)]
+    CompilePlugin,
+    /// Print the reference of the configuration.
+    #[command(hide = true)]
+    ConfigReference(reference::ConfigReference),
+}
+
+/// Runs the command that the process was started with.
+pub(crate) fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are such errors too, and go to standard output.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(Status::Usage.code()));
+        }
+    };
+    if matches!(cli.command, Command::CompilePlugin) {
+        return plugin_host::compile_child_main();
+    }
+    match execute(cli.command) {
+        Ok(status) => status.into(),
+        Err(error) => {
+            output::complain(&error);
+            Status::of(&error).into()
+        }
+    }
+}
+
+fn execute(command: Command) -> Result<Status> {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
+    runtime.block_on(dispatch(command))
+}
+
+async fn dispatch(command: Command) -> Result<Status> {
+    if !matches!(command, Command::Dev(_) | Command::Serve(_)) {
+        crate::telemetry::start_for_command();
+    }
+    match command {
+        Command::Dev(dev) => dev.run().await,
+        Command::Init(init) => init.run().await,
+        Command::Serve(serve) => serve.run().await,
+        Command::Doctor(doctor) => doctor.run().await,
+        Command::Migrate(migrate) => migrate.run().await,
+        Command::Apikey(apikey) => apikey.run().await,
+        Command::Key(key) => key.run().await,
+        Command::Freeze(freeze) => freeze.run().await,
+        Command::Plugin(plugin) => plugin.run().await,
+        Command::Audit(audit) => audit.run().await,
+        Command::Openapi(openapi) => openapi.run(),
+        Command::ConfigReference(reference) => reference.run(),
+        Command::CompilePlugin => Ok(Status::Usage),
+    }
+}

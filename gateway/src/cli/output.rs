@@ -1,0 +1,59 @@
+//! What a command prints: text for people, or with `--json` one object for programs.
+
+use std::io::{self, Write};
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+
+use super::status::Status;
+
+/// How a command answers.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct Format {
+    /// Answer with JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Format {
+    /// Prints the object, or the lines.
+    pub(super) fn print(self, value: &Value, lines: &[String]) -> Result<Status> {
+        if self.json { print_line(&value.to_string()) } else { print_lines(lines) }
+    }
+}
+
+pub(super) fn print_line(line: &str) -> Result<Status> {
+    print_lines(&[line.to_owned()])
+}
+
+fn print_lines(lines: &[String]) -> Result<Status> {
+    let mut output = io::stdout().lock();
+    for line in lines {
+        writeln!(output, "{line}").context("writing to standard output")?;
+    }
+    output.flush().context("writing to standard output")?;
+    Ok(Status::Done)
+}
+
+/// Text as it is.
+pub(super) fn print_text(text: &str) -> Result<Status> {
+    let mut output = io::stdout().lock();
+    output.write_all(text.as_bytes()).context("writing to standard output")?;
+    output.flush().context("writing to standard output")?;
+    Ok(Status::Done)
+}
+
+/// A step of long work, for people.
+pub(super) fn progress(line: &str) {
+    // Whoever closed standard error does not want to know.
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+pub(super) fn complain(error: &anyhow::Error) {
+    let _ = writeln!(io::stderr(), "error: {error:#}");
+    for cause in error.chain().filter_map(|cause| cause.downcast_ref::<gateway_domain::Error>()) {
+        if let Some(internal) = cause.internal_cause() {
+            let _ = writeln!(io::stderr(), "cause: {internal}");
+        }
+    }
+}

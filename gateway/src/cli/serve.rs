@@ -1,0 +1,67 @@
+//! `countersign serve`: a deployment that `init` has prepared.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, anyhow};
+use clap::Args;
+use gateway_domain::ids::OrganizationId;
+
+use super::{
+    output,
+    place::{configured_organization, data_dir_of},
+    status::Status,
+};
+use crate::{
+    bootstrap,
+    config::{Config, Overrides},
+    data_dir::DataDir,
+    serve, shutdown,
+    system_keys::Absent,
+    telemetry::{Metrics, Telemetry},
+    wiring::{self, Gateway},
+};
+
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    /// Configuration file.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+impl Serve {
+    pub(super) async fn run(self) -> Result<Status> {
+        let config = Config::load(Some(&self.config), &Overrides::from_process())?;
+        let organization = configured_organization(&config)?;
+        let data_dir = DataDir::open(&data_dir_of(&config)?)?;
+        if bootstrap::is_dev_directory(data_dir.path()) {
+            return Err(anyhow!(
+                "`{}` was made by `countersign dev`: its credentials are written down in it. Choose another directory \
+                 and run `countersign init`",
+                data_dir.path().display()
+            ));
+        }
+        let telemetry = Telemetry::start(&config.telemetry)?;
+        let gateway = wiring::build(config, data_dir, Absent::Refuse).await?;
+        until_stopped(gateway, organization, telemetry).await
+    }
+}
+
+/// Serves until SIGTERM or SIGINT, drains, and flushes what telemetry still holds.
+pub(super) async fn until_stopped(
+    gateway: Gateway,
+    organization: OrganizationId,
+    telemetry: Telemetry,
+) -> Result<Status> {
+    let stop = shutdown::on_signal()?;
+    let metrics = Metrics::start()?;
+    let upkeep = tokio::spawn(metrics.clone().upkeep(stop.clone()));
+    let announce = |config: &Config| {
+        if let Err(error) = output::print_line(&format!("ready http://{}", config.server.listen)) {
+            tracing::warn!(error = format!("{error:#}"), "nobody was told that the gateway is ready");
+        }
+    };
+    let ended = serve::run(gateway, organization, metrics.handle(), stop, announce).await;
+    upkeep.abort();
+    telemetry.flush().await;
+    ended.map(|()| Status::Done)
+}

@@ -1,0 +1,63 @@
+//! How a command ended, as its exit code.
+
+use std::process::ExitCode;
+
+use hsm::{HsmError, State};
+
+use crate::{config::ConfigError, data_dir::DataDirError};
+
+/// Shown at the end of `--help`.
+pub(super) const HELP: &str = "\
+Exit codes:
+  0  done
+  1  failed
+  2  wrong usage or configuration
+  3  the PIN is latched: see `countersign doctor`
+  4  the data directory is in use by a running gateway or command
+  5  verification found a fault";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Status {
+    Done,
+    Failed,
+    Usage,
+    PinLatched,
+    Locked,
+    Unverified,
+}
+
+impl Status {
+    pub(super) fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::PinLatched => 3,
+            Self::Locked => 4,
+            Self::Unverified => 5,
+        }
+    }
+
+    /// By the first cause that says more than that something failed.
+    pub(super) fn of(error: &anyhow::Error) -> Self {
+        error.chain().find_map(specific).unwrap_or(Self::Failed)
+    }
+}
+
+fn specific(cause: &(dyn std::error::Error + 'static)) -> Option<Status> {
+    if let Some(HsmError::PinLatched(_) | HsmError::Unavailable { state: State::PinLatched, .. }) =
+        cause.downcast_ref()
+    {
+        return Some(Status::PinLatched);
+    }
+    if let Some(DataDirError::InUse(_)) = cause.downcast_ref() {
+        return Some(Status::Locked);
+    }
+    cause.downcast_ref::<ConfigError>().map(|_| Status::Usage)
+}
+
+impl From<Status> for ExitCode {
+    fn from(status: Status) -> Self {
+        Self::from(status.code())
+    }
+}

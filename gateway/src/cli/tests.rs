@@ -1,0 +1,94 @@
+//! What the command line accepts and says.
+
+use clap::CommandFactory as _;
+
+use super::*;
+use crate::{config::ConfigError, data_dir::DataDirError};
+
+fn parse(line: &str) -> Result<Cli, clap::Error> {
+    Cli::try_parse_from(std::iter::once("countersign").chain(line.split_whitespace()))
+}
+
+/// The help of a command and of everything below it.
+fn help(command: &mut clap::Command, path: &str, text: &mut String) {
+    let path = format!("{path} {}", command.get_name());
+    text.push_str(&format!("===={path}\n{}\n", command.render_help()));
+    for sub in command.get_subcommands_mut().filter(|sub| !sub.is_hide_set() && sub.get_name() != "help") {
+        help(sub, &path, text);
+    }
+}
+
+#[test]
+fn help_of_every_command() {
+    let mut text = String::new();
+    let mut command = Cli::command();
+    command.build();
+    help(&mut command, "", &mut text);
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn definition_is_consistent() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn each_command_is_accepted() {
+    let id = "01980f3e-7b1c-7e53-9d0a-0d6a3c1b2f45";
+    for line in [
+        "dev --data-dir d",
+        "dev --data-dir d --listen 127.0.0.1:1 --operator-listen 127.0.0.1:2 --config f",
+        "init --config f --organization acme",
+        "serve --config f",
+        "doctor --data-dir d --clear-pin-latch",
+        "migrate --config f --check",
+        "apikey create --data-dir d --label agent --name bot --expires-in-days 30",
+        "apikey list --config f --json",
+        &format!("apikey revoke {id} --config f"),
+        "key list --data-dir d",
+        &format!("key retire {id} --data-dir d"),
+        "freeze organization --data-dir d",
+        &format!("freeze key {id} --data-dir d --lift"),
+        "plugin install c.wasm --data-dir d --name orion --settings s.json --grant log --authority orion",
+        "plugin install c.wasm --data-dir d --name limits --gate",
+        "plugin list --data-dir d",
+        "audit verify --data-dir d --config f --json",
+        &format!("audit verify --config f --key {}", "ab".repeat(32)),
+        "audit export --data-dir d --output o",
+        "openapi",
+        "openapi core",
+        "compile-plugin",
+        "config-reference --example",
+    ] {
+        if let Err(error) = parse(line) {
+            panic!("{line}: {error}");
+        }
+    }
+}
+
+#[test]
+fn incomplete_or_contradictory_lines_are_refused() {
+    for line in [
+        "",
+        "dev",
+        "serve",
+        "audit verify",
+        "apikey create --data-dir d --name bot",
+        "plugin install c.wasm --data-dir d --name both --gate --authority orion",
+        "plugin install c.wasm --data-dir d --name neither",
+        "audit verify --data-dir d --key 1234",
+        "freeze key not-an-id --data-dir d",
+    ] {
+        assert!(parse(line).is_err(), "{line}");
+    }
+}
+
+#[test]
+fn cause_of_a_failure_is_its_exit_code() {
+    let status = |error: anyhow::Error| Status::of(&error.context("opening the gateway")).code();
+    assert_eq!(status(anyhow::anyhow!("anything")), 1);
+    assert_eq!(status(ConfigError::Missing("hsm.module").into()), 2);
+    let cause = hsm::Cause { text: "the token refused the pin".to_owned(), return_code: None };
+    assert_eq!(status(hsm::HsmError::PinLatched(cause).into()), 3);
+    assert_eq!(status(DataDirError::InUse("d".into()).into()), 4);
+}

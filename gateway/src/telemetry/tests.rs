@@ -1,0 +1,79 @@
+//! Spans reach a real receiver, histograms keep to their buckets.
+
+use std::time::Duration;
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+};
+use tracing_subscriber::layer::SubscriberExt as _;
+
+use super::{metrics::builder, traces::Traces};
+use crate::config::Telemetry as Settings;
+
+/// Takes one request and returns what arrived.
+async fn receive(listener: TcpListener) -> Vec<u8> {
+    let (mut stream, _) = listener.accept().await.expect("a connection");
+    let mut received = Vec::new();
+    loop {
+        let mut chunk = [0; 4096];
+        let count = stream.read(&mut chunk).await.expect("readable");
+        received.extend_from_slice(&chunk[..count]);
+        if count == 0 || is_whole(&received) {
+            break;
+        }
+    }
+    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.expect("writable");
+    received
+}
+
+fn is_whole(received: &[u8]) -> bool {
+    let Some(end) = received.windows(4).position(|window| window == b"\r\n\r\n") else { return false };
+    let head = String::from_utf8_lossy(&received[..end]).to_lowercase();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length:"));
+    let length: usize = length.and_then(|text| text.trim().parse().ok()).expect("a length");
+    received.len() >= end + 4 + length
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn spans_reach_the_receiver_before_shutdown_ends() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
+    let endpoint = format!("http://{}/v1/traces", listener.local_addr().expect("address"));
+    let received = tokio::spawn(receive(listener));
+    let settings = Settings { otlp_endpoint: Some(endpoint), ..Settings::default() };
+    let traces = Traces::start(&settings).expect("starts").expect("configured");
+    let subscriber = tracing_subscriber::registry().with(traces.layer());
+    tracing::subscriber::with_default(subscriber, || {
+        tracing::info_span!("sign_transaction", route = "/transactions").in_scope(|| {});
+        tracing::info_span!(target: "hyper::client", "carrier_noise").in_scope(|| {});
+    });
+    traces.shutdown().await;
+    let received =
+        tokio::time::timeout(Duration::from_secs(10), received).await.expect("in time").expect("received");
+    let text = String::from_utf8_lossy(&received);
+    assert!(text.starts_with("POST /v1/traces"), "{text}");
+    for expected in ["sign_transaction", "countersign", "/transactions"] {
+        assert!(text.contains(expected), "{expected}");
+    }
+    assert!(!text.contains("carrier_noise"));
+}
+
+#[tokio::test]
+async fn nothing_is_sent_without_a_receiver() {
+    assert!(Traces::start(&Settings::default()).expect("starts").is_none());
+}
+
+#[test]
+fn seconds_have_buckets_that_are_bounded() {
+    let recorder = builder().expect("valid buckets").build_recorder();
+    let handle = recorder.handle();
+    metrics::with_local_recorder(&recorder, || {
+        for micros in 0..1000 {
+            metrics::histogram!("countersign_sign_seconds").record(f64::from(micros) / 1e6);
+        }
+    });
+    let text = handle.render();
+    let buckets = text.lines().filter(|line| line.starts_with("countersign_sign_seconds_bucket")).count();
+    assert_eq!(buckets, 16, "{text}");
+    assert!(text.contains("countersign_sign_seconds_count 1000"), "{text}");
+}
