@@ -1,6 +1,6 @@
 //! The one path to a signature: decide, permit, persist, sign, verify, persist, and only then release.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use serde_json::json;
 
@@ -13,7 +13,7 @@ use crate::{
     evaluations::Evaluation,
     ids::{AttemptId, PermitId},
     keys::{KeyPurpose, KeyRecord, KeyState},
-    policy::{Approved, Decision, PermitRecord, SigningPermit, issue_permit},
+    policy::{Approved, Decision, DenialReason, Open, PermitRecord, SigningPermit, issue_permit},
     ports::{Chain, Services},
     sealed::Sealed,
     transactions::{Assessment, Attempt, AttemptOutcome, FailureReason, Phase, State, Transaction, assess},
@@ -65,14 +65,16 @@ pub(crate) async fn sign(
     let Assessment { decision, fresh } = assess(services, transaction, &votes, stored, ctx.now).await?;
     let approved = match decision {
         Decision::Approved(approved) => approved,
-        Decision::Denied(denial) if replaces.is_none() => {
+        // A signature is out and may still execute: nothing is rejected, and nothing more is signed.
+        _ if replaces.is_some() => return Ok(Signing::Later(services.limits.unavailable_pause)),
+        Decision::Denied(denial) => {
             return end(ctx, services, transaction, &attempts, State::rejected(&denial), fresh).await;
         }
-        // Denied with a signature out: it may still execute, so nothing is rejected and nothing more is signed.
-        // Pending: what was satisfied no longer is, since somebody was revoked or the policy was raised.
-        Decision::Denied(_) | Decision::Pending(_) | Decision::Unheard(_) => {
-            return Ok(Signing::Later(services.limits.unavailable_pause));
+        Decision::Pending(open) => {
+            let state = approval_lost(&open);
+            return end(ctx, services, transaction, &attempts, state, fresh).await;
         }
+        Decision::Unheard(_) => return Err(Error::inconsistency("a decision without hearing every binding")),
     };
     let Some(key) = usable_key(services, transaction).await? else {
         return Ok(Signing::Later(services.limits.unavailable_pause));
@@ -98,6 +100,16 @@ pub(crate) async fn sign(
     match prepare(ctx, services, chain, transaction, draft).await? {
         Some((prepared, permit)) => release(ctx, services, chain, prepared, (permit, key)).await,
         None => Ok(Signing::Contested),
+    }
+}
+
+/// Nothing leads back to pending: whoever asked must ask again.
+fn approval_lost(open: &Open) -> State {
+    let roles: Vec<String> = open.unmet.iter().map(|requirement| requirement.role.to_string()).collect();
+    State::Rejected {
+        reason: DenialReason::ApprovalLost,
+        detail: format!("no longer approved by {}", roles.join(", ")),
+        rejected_by: BTreeSet::new(),
     }
 }
 

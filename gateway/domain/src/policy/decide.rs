@@ -84,6 +84,8 @@ pub enum DenialReason {
     /// Fewer principals may fill the role than it demands.
     RequirementUnreachable,
     EvidenceInvalid,
+    /// It was approved, and before it was signed an approval stopped counting or more was demanded.
+    ApprovalLost,
 }
 
 impl Approved {
@@ -273,6 +275,7 @@ impl DenialReason {
             Self::RequirementInvalid => "requirement_invalid",
             Self::RequirementUnreachable => "requirement_unreachable",
             Self::EvidenceInvalid => "evidence_invalid",
+            Self::ApprovalLost => "approval_lost",
         }
     }
 }

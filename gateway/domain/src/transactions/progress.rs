@@ -42,7 +42,7 @@ pub async fn advance(
     id: TransactionId,
 ) -> Result<Progress> {
     for _ in 0..services.limits.contest_attempts_max {
-        let found = services.store.transaction(organization, id).await?;
+        let found = services.store.transaction(organization, id).await.inspect_err(count_invalid)?;
         let transaction = found.ok_or(Error::NotFound("transaction"))?;
         let ctx = OpCtx::gateway(organization, services.clock.now());
         let step = match step(&ctx, services, &transaction).await {
@@ -246,10 +246,17 @@ async fn give_up(
     cause: crate::error::Internal,
 ) -> Result<Step> {
     tracing::error!(transaction.id = %transaction.id, error = %cause.0, "stored evidence is invalid");
-    metrics::counter!("countersign_evidence_invalid_total").increment(1);
+    count_invalid(&Error::Inconsistency(cause));
     if transaction.state.attempt().is_some() || transaction.state.is_final() {
         return Ok(Step::Stop(Progress::Again(services.limits.evidence_pause)));
     }
     let state = State::Failed { reason: FailureReason::EvidenceInvalid };
     store(ctx, services, transaction, state, "transaction.failed").await
+}
+
+/// The metric that operators alarm on: somebody or something changed what was sealed.
+fn count_invalid(error: &Error) {
+    if matches!(error, Error::Inconsistency(_)) {
+        metrics::counter!("countersign_evidence_invalid_total").increment(1);
+    }
 }
