@@ -50,6 +50,6 @@ pub use operation::{
     sign::{DigestSignature, SignatureScheme},
 };
 pub use pin_latch::clear_pin_latch;
-pub use provision::{SoftHsmPaths, write_softhsm_config};
+pub use provision::{SoftHsmPaths, export_softhsm_config, write_softhsm_config};
 pub use status::{CanaryReport, CounterValues, State, Status};
 pub use token::provision_token;

@@ -1,7 +1,7 @@
 //! A SoftHSM configuration and token directory of one's own, for development and tests.
 
 use std::{
-    fs,
+    env, fs,
     os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
 };
@@ -19,8 +19,7 @@ pub struct SoftHsmPaths {
 
 /// Writes `softhsm2.conf` and an empty token directory, mode 0700, below `directory`. An existing one is kept.
 ///
-/// This crate never changes the environment: whoever starts the process sets `SOFTHSM2_CONF`, or the gateway does
-/// so before it starts threads.
+/// Whoever starts the process sets `SOFTHSM2_CONF`, or it calls [`export_softhsm_config`] before its first thread.
 pub fn write_softhsm_config(directory: &Path) -> Result<SoftHsmPaths, HsmError> {
     let failed = |path: &Path| {
         let path = path.to_owned();
@@ -36,4 +35,22 @@ pub fn write_softhsm_config(directory: &Path) -> Result<SoftHsmPaths, HsmError> 
     );
     fs::write(&paths.configuration, text).map_err(failed(&paths.configuration))?;
     Ok(paths)
+}
+
+/// Sets `SOFTHSM2_CONF` in this process. Only in a process of one thread, so before an async runtime is built: others
+/// could be reading the environment.
+pub fn export_softhsm_config(paths: &SoftHsmPaths) -> Result<(), HsmError> {
+    let tasks = Path::new("/proc/self/task");
+    let threads =
+        fs::read_dir(tasks).map_err(|source| HsmError::File { path: tasks.to_owned(), source })?.count();
+    if threads != 1 {
+        return Err(HsmError::InvalidInput(
+            "the environment can only be set before the first thread is started",
+        ));
+    }
+    #[expect(unsafe_code, reason = "no other thread exists that could read the environment meanwhile")]
+    unsafe {
+        env::set_var("SOFTHSM2_CONF", &paths.configuration);
+    }
+    Ok(())
 }

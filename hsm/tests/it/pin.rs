@@ -130,3 +130,15 @@ fn another_token_is_named_by_label_and_serial() {
         assert!(matches!(Hsm::start(config).await, Err(HsmError::TokenNotFound { .. })));
     });
 }
+
+#[test]
+fn the_environment_is_not_changed_under_other_threads() {
+    let directory = tempfile::tempdir().unwrap();
+    let paths = hsm::write_softhsm_config(directory.path()).unwrap();
+    std::thread::scope(|scope| {
+        let (sender, receiver) = std::sync::mpsc::channel::<()>();
+        scope.spawn(move || receiver.recv());
+        assert!(matches!(hsm::export_softhsm_config(&paths), Err(HsmError::InvalidInput(_))));
+        drop(sender);
+    });
+}
