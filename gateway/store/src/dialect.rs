@@ -82,17 +82,18 @@ impl Engine {
     pub(crate) fn on_connect(self, access: Access, config: &StoreConfig) -> Vec<SqlStr> {
         let text = match self {
             Self::Sqlite => {
-                let busy = format!("PRAGMA busy_timeout = {}", config.busy_timeout.as_millis());
-                let access = match access {
-                    Access::Write => "PRAGMA journal_mode = WAL",
-                    Access::Read => "PRAGMA query_only = ON",
-                };
-                vec![
-                    busy,
-                    access.into(),
-                    "PRAGMA synchronous = FULL".into(),
+                let mut setup = vec![
+                    format!("PRAGMA busy_timeout = {}", config.busy_timeout.as_millis()),
                     "PRAGMA foreign_keys = ON".into(),
-                ]
+                ];
+                match access {
+                    Access::Write => {
+                        setup
+                            .extend(["PRAGMA journal_mode = WAL".into(), "PRAGMA synchronous = FULL".into()]);
+                    }
+                    Access::Read => setup.push("PRAGMA query_only = ON".into()),
+                }
+                setup
             }
             Self::Postgres => {
                 let (timeout, read_only) = match access {

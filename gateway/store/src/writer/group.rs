@@ -155,6 +155,7 @@ async fn execute(
     statement: &Statement,
     outcome: &mut Outcome,
 ) -> Result<(), Failure> {
+    metrics::counter!("countersign_store_statements_total").increment(1);
     match statement.expect() {
         Expect::Rows => {
             outcome.rows = statement.query().fetch_all(connection).await.map_err(Failure::of)?;
@@ -172,5 +173,6 @@ async fn execute(
 }
 
 async fn run(connection: &mut AnyConnection, sql: &'static str) -> Result<(), sqlx::Error> {
+    metrics::counter!("countersign_store_statements_total").increment(1);
     sqlx::query(sql).execute(connection).await.map(|_| ())
 }

@@ -16,5 +16,6 @@ mod outbox;
 mod permits;
 mod round_trip;
 mod seals;
+mod statements;
 mod tenants;
 mod write_once;

@@ -220,7 +220,7 @@ async fn opens(store: &Store, table: &str, sought: Sought<'_>) -> bool {
 }
 
 fn found<T>(read: gateway_domain::Result<Option<T>>) -> bool {
-    matches!(read, Ok(Some(_)))
+    read.is_ok_and(|value| value.is_some())
 }
 
 fn listed<T>(read: gateway_domain::Result<Vec<T>>) -> bool {
