@@ -1,12 +1,11 @@
 //! `countersign audit verify | export`: the log as an auditor sees it, without keys and without the gateway.
 
-use std::path::PathBuf;
-
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::Subcommand;
+use gateway_domain::audit::SignedCheckpoint;
 use sha2::{Digest as _, Sha256};
 
-use super::{place::Place, status::Status};
+use super::status::Status;
 use crate::{checkpoints::read_anchor, config::Config, data_dir::ANCHOR};
 
 mod check;
@@ -38,17 +37,7 @@ fn fingerprint(public_key: &[u8]) -> String {
     hex::encode(Sha256::digest(public_key))
 }
 
-/// Where the host keeps the last checkpoint it saw.
-fn anchor_path(config: &Config) -> Option<PathBuf> {
-    config.core.data_dir.as_ref().map(|directory| directory.join(ANCHOR))
-}
-
-/// Configuration for reading: neither the token nor the data directory's lock is needed.
-fn read_only(place: &Place) -> Result<Config> {
-    place.load().context("reading the configuration")
-}
-
 /// The last checkpoint that the host saw, if it saw any.
-fn anchor(config: &Config) -> Result<Option<gateway_domain::audit::SignedCheckpoint>> {
-    anchor_path(config).map_or(Ok(None), |path| read_anchor(&path))
+fn anchor(config: &Config) -> Result<Option<SignedCheckpoint>> {
+    config.core.data_dir.as_ref().map_or(Ok(None), |directory| read_anchor(&directory.join(ANCHOR)))
 }

@@ -46,6 +46,14 @@ pub(crate) struct OrganizationPlace {
     organization: Option<OrganizationId>,
 }
 
+/// The part of `bootstrap.json` that commands use.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Noted {
+    pub(super) organization: OrganizationId,
+    pub(super) audit_key_fingerprint: String,
+}
+
 /// An opened deployment and the caller on whose behalf a command works in it.
 pub(crate) struct Opened {
     pub(crate) gateway: Gateway,
@@ -102,6 +110,13 @@ impl Place {
         Ok((config, data_dir))
     }
 
+    /// What `countersign dev` noted for its user.
+    pub(super) fn noted(&self) -> Result<Noted> {
+        let path = data_dir_of(&self.load()?)?.join("bootstrap.json");
+        let text = fs::read(&path).with_context(|| format!("reading `{}`", path.display()))?;
+        serde_json::from_slice(&text).with_context(|| format!("reading `{}`", path.display()))
+    }
+
     /// Connects token and database.
     pub(super) async fn open(&self) -> Result<Gateway> {
         let (config, data_dir) = self.lock()?;
@@ -114,7 +129,7 @@ impl OrganizationPlace {
         let gateway = self.place.open().await?;
         let organization = match self.organization {
             Some(organization) => organization,
-            None if self.place.is_dev() => demo_organization(gateway.data_dir.path())?,
+            None if self.place.is_dev() => self.place.noted()?.organization,
             None => configured_organization(&gateway.config)?,
         };
         let ctx = operator_context(&gateway, organization);
@@ -135,19 +150,6 @@ pub(super) fn operator_context(gateway: &Gateway, organization: OrganizationId) 
 
 pub(super) fn data_dir_of(config: &Config) -> Result<PathBuf, ConfigError> {
     config.core.data_dir.as_deref().map(Path::to_owned).ok_or(ConfigError::Missing("core.data_dir"))
-}
-
-/// As `countersign dev` noted it for its user.
-fn demo_organization(data_dir: &Path) -> Result<OrganizationId> {
-    #[derive(Deserialize)]
-    struct Noted {
-        organization: OrganizationId,
-    }
-    let path = data_dir.join("bootstrap.json");
-    let text = fs::read(&path).with_context(|| format!("reading `{}`", path.display()))?;
-    let noted: Noted =
-        serde_json::from_slice(&text).with_context(|| format!("reading `{}`", path.display()))?;
-    Ok(noted.organization)
 }
 
 pub(super) fn configured_organization(config: &Config) -> Result<OrganizationId> {

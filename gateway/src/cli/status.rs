@@ -16,6 +16,11 @@ Exit codes:
   4  the data directory is in use by a running gateway or command
   5  verification found a fault";
 
+/// What was asked for cannot be, whatever the deployment's state.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct UsageError(pub(super) &'static str);
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Status {
     Done,
@@ -53,7 +58,7 @@ fn specific(cause: &(dyn std::error::Error + 'static)) -> Option<Status> {
     if let Some(DataDirError::InUse(_)) = cause.downcast_ref() {
         return Some(Status::Locked);
     }
-    cause.downcast_ref::<ConfigError>().map(|_| Status::Usage)
+    (cause.is::<ConfigError>() || cause.is::<UsageError>()).then_some(Status::Usage)
 }
 
 impl From<Status> for ExitCode {

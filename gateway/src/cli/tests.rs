@@ -1,5 +1,7 @@
 //! What the command line accepts and says.
 
+use std::fmt::Write as _;
+
 use clap::CommandFactory as _;
 
 use super::*;
@@ -12,7 +14,7 @@ fn parse(line: &str) -> Result<Cli, clap::Error> {
 /// The help of a command and of everything below it.
 fn help(command: &mut clap::Command, path: &str, text: &mut String) {
     let path = format!("{path} {}", command.get_name());
-    text.push_str(&format!("===={path}\n{}\n", command.render_help()));
+    write!(text, "===={path}\n{}\n", command.render_help()).expect("written");
     for sub in command.get_subcommands_mut().filter(|sub| !sub.is_hide_set() && sub.get_name() != "help") {
         help(sub, &path, text);
     }

@@ -24,7 +24,7 @@ fn environment(pairs: &[(&str, &str)]) -> Overrides {
 }
 
 fn refusal(text: &str) -> String {
-    load(text).err().expect("refused").to_string()
+    load(text).map(drop).expect_err("refused").to_string()
 }
 
 fn repository(path: &str) -> PathBuf {
@@ -95,7 +95,7 @@ fn environment_overrides_the_file() {
 #[test]
 fn unknown_key_in_the_environment_is_named() {
     let result = Config::load(None, &environment(&[("COUNTERSIGN__SERVER__LISTENS", "x")]));
-    let text = result.err().expect("refused").to_string();
+    let text = result.map(drop).expect_err("refused").to_string();
     assert!(text.contains("listens"), "{text}");
 }
 
@@ -147,18 +147,21 @@ fn dev_lies_under_the_file_and_the_command_line_over_it() {
 fn missing_key_is_named_when_it_is_needed() {
     let config = Config::load(None, &Overrides::default()).expect("loads");
     assert_eq!(
-        config.database.store_config().err().expect("refused").to_string(),
+        config.database.store_config().map(drop).expect_err("refused").to_string(),
         "`database.url` is not configured"
     );
-    let error = config.hsm.hsm_config(Path::new("/data")).err().expect("refused");
+    let error = config.hsm.hsm_config(Path::new("/data")).map(drop).expect_err("refused");
     assert_eq!(error.to_string(), "`hsm.module` is not configured");
 }
 
 #[test]
 fn defaults_are_those_of_the_layers() {
     let config = Config::default();
-    let store = StoreDefaults(&config.database);
-    assert_eq!(store.configured(), store.own());
+    let url = Some(Secret::new("sqlite:///x".to_owned()));
+    let database = Database { url, ..config.database.clone() };
+    let store = gateway_store::StoreConfig::new(gateway_store::DatabaseUrl::new("sqlite:///x"));
+    assert_eq!(format!("{:?}", database.store_config().expect("complete")), format!("{store:?}"));
+    assert_eq!(config.api_config().expect("valid"), gateway_api::ApiConfig::default());
     let own = plugin_host::Limits::default();
     let host = config.plugins.host_config(
         plugin_host::CompileCommand { program: "/bin/true".into(), arguments: Vec::new() },
@@ -170,20 +173,6 @@ fn defaults_are_those_of_the_layers() {
     assert_eq!(format!("{:?}", host.schedule), format!("{schedule:?}"));
     let chain = Chain { id: "eip155:1".to_owned(), ..Chain::default() }.chain_config().expect("valid");
     assert_eq!(chain, gateway_chains::registry::ChainConfig::new(chain.id));
-}
-
-struct StoreDefaults<'a>(&'a Database);
-
-impl StoreDefaults<'_> {
-    fn configured(&self) -> String {
-        let url = Some(Secret::new("sqlite:///x".to_owned()));
-        let database = Database { url, ..self.0.clone() };
-        format!("{:?}", database.store_config().expect("complete"))
-    }
-
-    fn own(&self) -> String {
-        format!("{:?}", gateway_store::StoreConfig::new(gateway_store::DatabaseUrl::new("sqlite:///x")))
-    }
 }
 
 #[test]

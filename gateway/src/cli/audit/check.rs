@@ -37,6 +37,8 @@ pub(super) struct Report {
     pub(super) entries: u64,
     pub(super) lanes: usize,
     pub(super) checkpoints: usize,
+    /// Checkpoints kept outside the database that were compared.
+    pub(super) witnessed: usize,
     /// Entries that the last good checkpoint covers.
     pub(super) signed_to: u64,
     /// Entries after it.
@@ -78,6 +80,7 @@ pub(super) async fn check(
         entries,
         lanes: lanes.len(),
         checkpoints: stored.len(),
+        witnessed: witness.checkpoints.len(),
         signed_to,
         unsigned: entries.saturating_sub(signed_to),
         verified: findings.is_empty(),

@@ -11,7 +11,6 @@ use clap::Args;
 use gateway_store::AuditArchive;
 use serde_json::json;
 
-use super::read_only;
 use crate::cli::{output::progress, place::Place, status::Status};
 
 const PAGE: u32 = 2000;
@@ -28,7 +27,7 @@ pub(in crate::cli) struct Export {
 
 impl Export {
     pub(super) async fn run(self) -> Result<Status> {
-        let config = read_only(&self.place)?;
+        let config = self.place.load()?;
         let archive = AuditArchive::open(&config.database.store_config()?.url).await?;
         let mut output: Box<dyn Write> = match &self.output {
             Some(path) => {
