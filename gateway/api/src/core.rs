@@ -74,3 +74,6 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(approvals::create_approval))
         .routes(routes!(approvals::get_approval_status))
 }
+
+#[cfg(test)]
+mod tests;

@@ -39,6 +39,3 @@ pub fn openapi(family: Family) -> String {
     text.push('\n');
     text
 }
-
-#[cfg(test)]
-mod tests;

@@ -93,3 +93,20 @@ fn without_port(host: &str) -> &str {
         Some(_) | None => host,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::without_port;
+
+    #[test]
+    fn a_host_is_known_without_its_port() {
+        for (host, name) in [
+            ("gateway.example", "gateway.example"),
+            ("gateway.example:8080", "gateway.example"),
+            ("[::1]:8080", "[::1]"),
+            ("[::1]", "[::1]"),
+        ] {
+            assert_eq!(without_port(host), name);
+        }
+    }
+}

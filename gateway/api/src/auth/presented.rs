@@ -52,8 +52,12 @@ impl<'a> Presented<'a> {
 
     /// The text of the key. One that is not even text is unknown like any other.
     pub(crate) fn api_key(&self) -> Result<&'a str, Failure> {
-        let text = single(self.headers, &API_KEY)?;
-        text.ok_or(Failure::Domain(Error::Unauthenticated))
+        let mut values = self.headers.get_all(API_KEY).iter();
+        let (first, second) = (values.next(), values.next());
+        if second.is_some() {
+            return Err(Failure::Malformed(format!("header {API_KEY} is given twice")));
+        }
+        first.and_then(|value| value.to_str().ok()).ok_or(Failure::Domain(Error::Unauthenticated))
     }
 
     pub(crate) fn signature(&self) -> Result<SignatureHeaders, Failure> {

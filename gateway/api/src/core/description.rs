@@ -33,6 +33,8 @@ pub(crate) fn document() -> OpenApi {
     let (_, described) = routes().split_for_parts();
     let mut document = Base::openapi();
     document.merge(described);
+    // The default is an empty licence name, which says nothing.
+    document.info.license = None;
     for rule in TABLE {
         if let Some(operation) = operation_of(&mut document, rule) {
             add_errors(operation, rule);
@@ -66,18 +68,28 @@ fn operation_of<'a>(document: &'a mut OpenApi, rule: &Rule) -> Option<&'a mut Op
 }
 
 fn add_errors(operation: &mut Operation, rule: &Rule) {
+    let responses = &mut operation.responses.responses;
     for status in rule.errors.iter().chain(&COMMON_ERRORS) {
-        let described = &mut operation.responses.responses;
-        described.entry(status.to_string()).or_insert_with(|| RefOr::T(error(*status)));
+        responses.entry(status.to_string()).or_insert_with(|| RefOr::T(error(*status)));
+    }
+    for (status, response) in responses {
+        if let RefOr::T(response) = response
+            && response.description.is_empty()
+        {
+            phrase(status).clone_into(&mut response.description);
+        }
     }
 }
 
+fn phrase(status: &str) -> &'static str {
+    let status = StatusCode::from_bytes(status.as_bytes()).ok();
+    status.and_then(|status| status.canonical_reason()).unwrap_or("Error")
+}
+
 fn error(status: u16) -> Response {
-    let phrase =
-        StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("Error");
     let schema = Ref::from_schema_name(ErrorResponse::name());
     ResponseBuilder::new()
-        .description(phrase)
+        .description(phrase(&status.to_string()))
         .content("application/json", Content::new(Some(RefOr::Ref(schema))))
         .build()
 }

@@ -11,10 +11,6 @@ use axum::{
 
 use crate::{answer, openapi, state::App};
 
-/// Routes beside the contract's.
-#[cfg(test)]
-pub(crate) const ROUTES: [&str; 2] = ["/openapi/core.json", "/docs"];
-
 static DOCUMENT: LazyLock<String> = LazyLock::new(|| openapi::openapi(openapi::Family::Core));
 static PAGE: LazyLock<String> = LazyLock::new(|| openapi::page(&super::document()));
 

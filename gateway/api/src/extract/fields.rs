@@ -85,4 +85,9 @@ impl Fields {
     pub(crate) fn known(&self) -> &[&'static str] {
         &self.known
     }
+
+    #[cfg(test)]
+    pub(crate) fn faults(&self) -> &[String] {
+        &self.faults
+    }
 }

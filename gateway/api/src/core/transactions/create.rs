@@ -235,6 +235,3 @@ async fn carry_on(app: &App, transaction: &Transaction) {
     }));
     let _ = tokio::time::timeout(app.config.inline_signing_wait(), waited).await;
 }
-
-#[cfg(test)]
-mod tests;

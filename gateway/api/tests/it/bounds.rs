@@ -1,0 +1,194 @@
+//! Every bound of the edge, each by a test that reaches it; and what leaves the gateway when things go wrong.
+
+use std::time::Duration;
+
+use axum::http::Method;
+use gateway_api::{ApiConfig, Rate, RateConfig};
+use serde_json::json;
+
+use crate::{
+    wallet::Wallet,
+    world::{World, transfer},
+};
+
+const HOUR_MS: u64 = 3_600_000;
+const NOWHERE: &str = "/users/0x0000000000000000000000000000000000000001";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sizes() {
+    let config = ApiConfig {
+        body_bytes_max: 100,
+        json_depth_max: 2,
+        uri_bytes_max: 200,
+        header_bytes_max: 300,
+        ..ApiConfig::default()
+    };
+    let world = World::with(config).await;
+    let post = |body: String| world.call(Method::POST, "/users").raw(body).key(&world, "admin").send();
+    assert!(
+        post(format!("\"{}\"", "x".repeat(99))).await.expect(413)["message"]
+            .as_str()
+            .unwrap()
+            .contains("100")
+    );
+    post(format!("\"{}\"", "x".repeat(98))).await.expect(400);
+    post("[[[]]]".to_owned()).await.expect(400);
+    let declared =
+        world.call(Method::POST, "/users").raw("{}").header("content-length", "101").key(&world, "admin");
+    declared.send().await.expect(413);
+    world.get(format!("/{}", "x".repeat(200))).send().await.expect(414);
+    world.get("/").header("x-padding", &"x".repeat(300)).send().await.expect(431);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rates_of_credentials_and_sources() {
+    let rates = RateConfig {
+        credential: Rate { burst: 2, period_ms: HOUR_MS },
+        source: Rate { burst: 6, period_ms: HOUR_MS },
+        ..RateConfig::default()
+    };
+    let world = World::with(ApiConfig { rates, ..ApiConfig::default() }).await;
+    for status in [404, 404, 429] {
+        let reply = world.get(NOWHERE).key(&world, "admin").send().await;
+        reply.expect(status);
+        assert_eq!(reply.headers.contains_key("retry-after"), status == 429);
+    }
+    world.get(NOWHERE).key(&world, "agent").send().await.expect(404);
+    for status in [200, 200, 429] {
+        world.get("/").send().await.expect(status);
+    }
+    world.get("/").peer([192, 0, 2, 1]).send().await.expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn guessing_is_charged_to_the_source_and_not_to_the_key() {
+    let rates = RateConfig { failures: Rate { burst: 2, period_ms: HOUR_MS }, ..RateConfig::default() };
+    let world = World::with(ApiConfig { rates, ..ApiConfig::default() }).await;
+    let guess = world.keys["agent"].clone() + "x";
+    for status in [401, 401, 401, 429] {
+        world.get(NOWHERE).header("x-api-key", &guess).peer([192, 0, 2, 1]).send().await.expect(status);
+    }
+    world.get(NOWHERE).key(&world, "agent").peer([192, 0, 2, 1]).send().await.expect(429);
+    world.get(NOWHERE).key(&world, "agent").peer([192, 0, 2, 2]).send().await.expect(404);
+    world.get("/").peer([192, 0, 2, 1]).send().await.expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_in_flight_and_the_time_each_may_take() {
+    let config = ApiConfig {
+        requests_in_flight_max: 1,
+        request_timeout_ms: 200,
+        inline_signing_wait_ms: 60_000,
+        ..ApiConfig::default()
+    };
+    let world = World::with(config).await;
+    let escrow = world.user(&Wallet::new(1)).await;
+    world.token.gate.forget_permits(usize::MAX);
+    let body = transfer(escrow, 1);
+    let slow = world.post("/transactions", &body).key(&world, "admin").send();
+    let meanwhile = async {
+        // The slow request holds the only place from its first poll on.
+        tokio::task::yield_now().await;
+        world.get("/").send().await
+    };
+    let (slow, refused) = tokio::join!(slow, meanwhile);
+    refused.expect(503);
+    assert!(refused.headers.contains_key("retry-after"));
+    assert!(slow.expect(503)["message"].as_str().unwrap().contains("too long"));
+    world.get("/").send().await.expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_does_not_wait_for_ever_for_a_signature() {
+    let world = World::with(ApiConfig { inline_signing_wait_ms: 50, ..ApiConfig::default() }).await;
+    let wallet = Wallet::new(1);
+    let escrow = world.user(&wallet).await;
+    world.token.gate.forget_permits(usize::MAX);
+    let proposed = world.propose(escrow, 1).await;
+    assert_eq!((&proposed["status"], &proposed["executionTxHash"]), (&json!("APPROVED"), &json!(null)));
+
+    // The task goes on without the request that started it.
+    world.token.gate.add_permits(1);
+    let path = format!("/transactions/users/{}", wallet.address());
+    let sent = async {
+        loop {
+            let listed = world.get(&path).key(&world, "admin").send().await.expect(200);
+            if listed[0]["executionTxHash"].is_string() {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), sent).await.expect("the transaction is sent in the end");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_is_an_ordinary_500_without_its_text() {
+    let world = World::new().await;
+    let escrow = world.user(&Wallet::new(1)).await;
+    let mut body = transfer(escrow, 1);
+    body["note"] = json!("panic");
+    let reply = world.post("/transactions", &body).key(&world, "admin").send().await;
+    reply.expect(500);
+    assert!(!reply.text.contains("canary"), "{}", reply.text);
+    world.get("/").send().await.expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_answer_repeats_a_secret_or_a_value() {
+    let world = World::new().await;
+    let canary = "canary-7f3a";
+    let key = world.keys["admin"].clone();
+    let body = json!({"ethereumAddress": canary, "email": canary, "displayName": {"x": canary}});
+    let replies = [
+        world.post("/users", &body).key(&world, "admin").send().await,
+        world.get(format!("/users/{canary}")).key(&world, "admin").send().await,
+        world.get(NOWHERE).header("x-api-key", canary).send().await,
+        world
+            .get(NOWHERE)
+            .header("x-ethereum-address", canary)
+            .header("x-ethereum-signature", canary)
+            .send()
+            .await,
+        world.get(format!("/{canary}")).send().await,
+        world
+            .call(Method::POST, "/users")
+            .raw(format!("{{\"a\":\"{canary}\",}}"))
+            .key(&world, "admin")
+            .send()
+            .await,
+    ];
+    for reply in replies {
+        assert!(reply.status.is_client_error(), "{}", reply.text);
+        let headers = format!("{:?}", reply.headers);
+        for secret in [canary, &key] {
+            assert!(!reply.text.contains(secret) && !headers.contains(secret), "{} {headers}", reply.text);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_tell_browsers_to_keep_nothing() {
+    let world = World::with(ApiConfig {
+        cors_origins: vec!["https://app.example".to_owned()],
+        ..ApiConfig::default()
+    });
+    let world = world.await;
+    let reply = world.get("/").header("origin", "https://app.example").send().await;
+    assert_eq!(reply.headers["cache-control"], "no-store");
+    assert_eq!(reply.headers["x-content-type-options"], "nosniff");
+    assert_eq!(reply.headers["access-control-allow-origin"], "https://app.example");
+    let other = world.get("/").header("origin", "https://elsewhere.example").send().await;
+    assert!(!other.headers.contains_key("access-control-allow-origin"));
+    let refused = world.get(NOWHERE).header("origin", "https://app.example").send().await;
+    refused.expect(401);
+    assert_eq!(refused.headers["access-control-allow-origin"], "https://app.example");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn request_ids_are_the_gateways_own() {
+    let world = World::new().await;
+    let reply = world.get("/nowhere").header("x-request-id", "mine").send().await;
+    let id = reply.expect(404)["requestId"].as_str().unwrap().to_owned();
+    assert_ne!(id, "mine");
+    assert_eq!(reply.headers["x-request-id"], *id);
+}

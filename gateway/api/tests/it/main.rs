@@ -1,0 +1,14 @@
+//! The public router as its clients meet it, over the real store. The HSM, the plugin and the node are doubles:
+//! they have tests of their own.
+#![expect(clippy::unwrap_used, reason = "a case that cannot go on has failed")]
+
+mod authorization;
+mod bad_input;
+mod bounds;
+mod contract;
+mod doubles;
+mod main_job;
+mod operator;
+mod signatures;
+mod wallet;
+mod world;

@@ -1,0 +1,40 @@
+//! A person's wallet. The forms are written from the contract, without the gateway's own text and hash functions.
+
+use gateway_domain::{Address, B256};
+use k256::ecdsa::SigningKey;
+use sha2::{Digest, Sha256};
+
+pub(crate) struct Wallet(SigningKey);
+
+impl Wallet {
+    pub(crate) fn new(seed: u8) -> Self {
+        Self(SigningKey::from_slice(&[seed; 32]).unwrap())
+    }
+
+    pub(crate) fn address(&self) -> Address {
+        let point = self.0.verifying_key().to_encoded_point(false);
+        Address::from_raw_public_key(&point.as_bytes()[1..])
+    }
+
+    /// r || s || v with v 27 or 28.
+    pub(crate) fn sign(&self, digest: B256) -> [u8; 65] {
+        let (signature, recovery) = self.0.sign_prehash_recoverable(digest.as_slice()).unwrap();
+        let mut bytes = [0; 65];
+        bytes[..64].copy_from_slice(&signature.to_bytes());
+        bytes[64] = 27 + recovery.to_byte();
+        bytes
+    }
+
+    /// Form 1. An absent timestamp is an empty last line.
+    pub(crate) fn sign_request(&self, lines: [&str; 3], body: &[u8], timestamp: Option<u64>) -> [u8; 65] {
+        let [origin, method, path] = lines;
+        let body_hash = hex(&Sha256::digest(body));
+        let timestamp = timestamp.map(|seconds| seconds.to_string()).unwrap_or_default();
+        let text = ["gateway-core-v1", origin, method, path, &body_hash[2..], &timestamp].join("\n");
+        self.sign(gateway_chains::evm::signature::personal_message_hash(text.as_bytes()))
+    }
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold("0x".to_owned(), |text, byte| text + &format!("{byte:02x}"))
+}

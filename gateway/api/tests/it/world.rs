@@ -1,0 +1,352 @@
+//! A gateway of one organization: policy with the Orion double as authority, and a key of every label.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::ConnectInfo,
+    http::{HeaderMap, Method, Request, StatusCode},
+};
+use gateway_api::{ApiConfig, ApiState, StoreHealth, public_router};
+use gateway_chains::evm::codec::EvmCodec;
+use gateway_domain::{
+    Address, B256, OpCtx, Timestamp, U256,
+    actor::Actor,
+    approvals::{EvidenceLevel, Role},
+    audit::AuditEvent,
+    chain::ChainId,
+    changes::{ChangeSet, Write},
+    credentials::{CreateApiKey, CredentialHasher, Label, create_api_key},
+    identity::Organization,
+    ids::{BindingId, CredentialId, InstanceId, OrganizationId, PluginRevisionId},
+    mac::{MacKey, MacKeys},
+    policy::{
+        Applies, Binding, BindingScope, Floor, Mode, PluginRevision, Policy, PolicyHead, Power, Requirement,
+    },
+    ports::{Chain, Limits, Services, UnitOfWork},
+    sealed::Sealer,
+    transactions::Kind,
+};
+use gateway_store::{DatabaseUrl, Store, StoreConfig};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::sync::Notify;
+use tower::ServiceExt;
+use uuid::Uuid;
+
+use crate::{
+    doubles::{TestClock, TestEntropy, TestNode, TestPlugin, TestToken},
+    wallet::{Wallet, hex},
+};
+
+pub(crate) const ORIGIN: &str = "https://gateway.example";
+pub(crate) const CHAIN: u64 = 31_337;
+const LOOPBACK: [u8; 4] = [127, 0, 0, 1];
+
+pub(crate) struct World {
+    router: Router,
+    pub(crate) services: Services,
+    pub(crate) organization: OrganizationId,
+    pub(crate) clock: Arc<TestClock>,
+    pub(crate) token: Arc<TestToken>,
+    pub(crate) plugin: Arc<TestPlugin>,
+    pub(crate) keys: BTreeMap<&'static str, String>,
+    pub(crate) key_ids: BTreeMap<&'static str, CredentialId>,
+    _directory: TempDir,
+}
+
+/// One request, built up by its test.
+pub(crate) struct Call<'a> {
+    world: &'a World,
+    method: Method,
+    path: String,
+    headers: HeaderMap,
+    body: Vec<u8>,
+    peer: IpAddr,
+}
+
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        Self::with(ApiConfig::default()).await
+    }
+
+    pub(crate) async fn with(config: ApiConfig) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let url = DatabaseUrl::new(format!("sqlite://{}", directory.path().join("api.db").display()));
+        let keys = |byte| MacKeys::new(BTreeMap::from([(1, MacKey::new([byte; 32]))]), 1);
+        let sealer = Arc::new(Sealer::new(keys(1)));
+        let outbox_written = Arc::new(Notify::new());
+        let instance = InstanceId::from_uuid(Uuid::new_v4());
+        let store_config = StoreConfig { migrate: true, ..StoreConfig::new(url) };
+        let store =
+            Store::open(store_config, sealer.clone(), instance, outbox_written.clone()).await.unwrap();
+        let (clock, token) = (Arc::new(TestClock::new()), Arc::new(TestToken::new()));
+        let plugin = Arc::new(TestPlugin::approving());
+        let services = Services {
+            store: Arc::new(store),
+            sealer,
+            clock: clock.clone(),
+            entropy: Arc::new(TestEntropy),
+            credentials: Arc::new(CredentialHasher::new(keys(2))),
+            signer: token.clone(),
+            vault: token.clone(),
+            evaluator: plugin.clone(),
+            chains: Arc::new(chains()),
+            limits: limits(),
+            origin: ORIGIN.to_owned(),
+            domain_chain: CHAIN,
+            outbox_written,
+        };
+        let organization = found_organization(&services).await;
+        let (keys, key_ids) = make_keys(&services, organization).await;
+        let router = public_router(ApiState {
+            health: Arc::new(StoreHealth { store: services.store.clone(), organization }),
+            services: services.clone(),
+            config,
+            default_organization: organization,
+            hosts: BTreeMap::new(),
+            spawner: Arc::new(|task| {
+                tokio::spawn(task);
+            }),
+        });
+        Self { router, services, organization, clock, token, plugin, keys, key_ids, _directory: directory }
+    }
+
+    pub(crate) fn call(&self, method: Method, path: impl Into<String>) -> Call<'_> {
+        let (headers, body, peer) = (HeaderMap::new(), Vec::new(), LOOPBACK.into());
+        Call { world: self, method, path: path.into(), headers, body, peer }
+    }
+
+    pub(crate) fn get(&self, path: impl Into<String>) -> Call<'_> {
+        self.call(Method::GET, path)
+    }
+
+    pub(crate) fn post(&self, path: impl Into<String>, body: &Value) -> Call<'_> {
+        self.call(Method::POST, path).json(body)
+    }
+
+    pub(crate) fn seconds(&self) -> u64 {
+        u64::try_from(self.services.clock.now().unix_seconds()).unwrap()
+    }
+
+    /// Enrols the wallet and answers with the escrow address.
+    pub(crate) async fn user(&self, wallet: &Wallet) -> Address {
+        let body = json!({"ethereumAddress": wallet.address()});
+        let user = self.post("/users", &body).key(self, "admin").send().await.expect(201);
+        user["escrowAddress"].as_str().unwrap().parse().unwrap()
+    }
+
+    /// Proposes a transfer of `value` wei.
+    pub(crate) async fn propose(&self, escrow: Address, value: u64) -> Value {
+        let body = transfer(escrow, value);
+        self.post("/transactions", &body).key(self, "admin").send().await.expect(201)
+    }
+}
+
+/// Transfers above this need the user and the agent.
+pub(crate) const FREE_WEI: u64 = 1_000;
+
+pub(crate) fn transfer(escrow: Address, value: u64) -> Value {
+    let to = Address::repeat_byte(0x42);
+    json!({"escrowAddress": escrow, "to": to, "value": value.to_string(), "chainId": CHAIN})
+}
+
+impl Call<'_> {
+    pub(crate) fn json(mut self, body: &Value) -> Self {
+        self.body = serde_json::to_vec(body).unwrap();
+        self.header("content-type", "application/json")
+    }
+
+    pub(crate) fn raw(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.body = body.into();
+        self.header("content-type", "application/json")
+    }
+
+    pub(crate) fn header(mut self, name: &'static str, value: &str) -> Self {
+        self.headers.append(name, value.parse().unwrap());
+        self
+    }
+
+    pub(crate) fn key(self, world: &World, label: &str) -> Self {
+        self.header("x-api-key", &world.keys[label])
+    }
+
+    pub(crate) fn peer(mut self, peer: [u8; 4]) -> Self {
+        self.peer = peer.into();
+        self
+    }
+
+    /// Form 1, now.
+    pub(crate) fn signed(self, wallet: &Wallet) -> Self {
+        let timestamp = self.world.seconds();
+        let lines = [ORIGIN, self.method.as_str(), &self.path];
+        let signature = wallet.sign_request(lines, &self.body, Some(timestamp));
+        self.signature(wallet, &signature).header("x-ethereum-timestamp", &timestamp.to_string())
+    }
+
+    pub(crate) fn signature(self, wallet: &Wallet, signature: &[u8]) -> Self {
+        self.header("x-ethereum-address", &wallet.address().to_string())
+            .header("x-ethereum-signature", &hex(signature))
+    }
+
+    pub(crate) async fn send(self) -> Reply {
+        let mut request = Request::builder().method(self.method).uri(self.path);
+        *request.headers_mut().unwrap() = self.headers;
+        let mut request = request.body(Body::from(self.body)).unwrap();
+        request.extensions_mut().insert(ConnectInfo(SocketAddr::new(self.peer, 40_000)));
+        let response = self.world.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+        Reply {
+            status: parts.status,
+            headers: parts.headers,
+            text: String::from_utf8(bytes.to_vec()).unwrap(),
+        }
+    }
+}
+
+impl Reply {
+    #[track_caller]
+    pub(crate) fn expect(&self, status: u16) -> Value {
+        assert_eq!(self.status.as_u16(), status, "{}", self.text);
+        let body: Value = serde_json::from_str(&self.text).unwrap();
+        if status >= 400 {
+            assert_eq!(body["statusCode"], status, "{body}");
+            assert_eq!(body["requestId"], self.headers["x-request-id"].to_str().unwrap(), "{body}");
+        }
+        body
+    }
+
+    /// All of `message`.
+    pub(crate) fn message(&self) -> String {
+        let body: Value = serde_json::from_str(&self.text).unwrap();
+        match &body["message"] {
+            Value::String(text) => text.clone(),
+            Value::Array(rules) => rules.iter().filter_map(Value::as_str).collect::<Vec<_>>().join("; "),
+            other => panic!("message is {other}"),
+        }
+    }
+}
+
+fn chains() -> BTreeMap<ChainId, Chain> {
+    let id = ChainId::eip155(CHAIN).unwrap();
+    let chain = Chain {
+        id,
+        codec: Arc::new(EvmCodec),
+        node: Arc::new(TestNode),
+        confirmations: 1,
+        gas_max: 3_000_000,
+        fee_per_gas_max: 500_000_000_000,
+        stuck_after: Duration::from_mins(5),
+    };
+    BTreeMap::from([(id, chain)])
+}
+
+fn limits() -> Limits {
+    Limits {
+        wallet_keys_max: 5_000,
+        idempotency_window: Duration::from_hours(24),
+        contest_attempts_max: 8,
+        poll_interval: Duration::from_secs(1),
+        unavailable_pause: Duration::from_secs(2),
+        evidence_pause: Duration::from_mins(1),
+    }
+}
+
+async fn found_organization(services: &Services) -> OrganizationId {
+    let organization = OrganizationId::from_uuid(Uuid::new_v4());
+    let at = services.clock.now();
+    let revision = PluginRevision {
+        id: PluginRevisionId::from_uuid(Uuid::new_v4()),
+        organization,
+        plugin: "orion".to_owned(),
+        component_digest: component_digest(),
+        settings: "{}".to_owned(),
+        grants: BTreeSet::new(),
+        created_at: at,
+    };
+    let row =
+        Organization { id: organization, name: "demo".to_owned(), frozen: false, version: 1, created_at: at };
+    let policy = policy(organization, &revision, at);
+    let ctx = OpCtx { actor: Actor::LocalOperator, ..OpCtx::gateway(organization, at) };
+    let sealer = &services.sealer;
+    let changes =
+        ChangeSet::new(AuditEvent::new(&ctx, "organization.created", organization.to_string(), json!({})))
+            .write(Write::InsertOrganization(sealer.seal(row)))
+            .write(Write::InsertPluginRevision(sealer.seal(revision), b"component".to_vec()))
+            .write(Write::InsertPolicy(sealer.seal(policy)))
+            .write(Write::MovePolicyHead(sealer.seal(PolicyHead { organization, revision: 1 })));
+    let store: &dyn UnitOfWork = services.store.as_ref();
+    store.commit(changes).await.unwrap();
+    organization
+}
+
+fn component_digest() -> B256 {
+    use sha2::{Digest, Sha256};
+    B256::new(Sha256::digest(b"component").into())
+}
+
+fn policy(organization: OrganizationId, revision: &PluginRevision, at: Timestamp) -> Policy {
+    let applies = Applies::AboveValue(U256::from(FREE_WEI));
+    let one =
+        |role| Requirement { role, count: 1, evidence: EvidenceLevel::Bearer, applies: applies.clone() };
+    Policy {
+        organization,
+        revision: 1,
+        floor: Floor { requirements: vec![one(Role::User), one(Role::Agent)], ..Floor::open() },
+        bindings: vec![Binding {
+            id: BindingId::from_uuid(Uuid::new_v4()),
+            revision: revision.id,
+            plugin: "orion".to_owned(),
+            subject_digest: revision.subject_digest(),
+            scope: BindingScope {
+                kinds: BTreeSet::from([Kind::Transaction]),
+                chains: BTreeSet::new(),
+                keys: BTreeSet::new(),
+            },
+            mode: Mode::Enforce,
+            power: Power::Authority(Role::Orion),
+        }],
+        created_at: at,
+    }
+}
+
+type Keys = (BTreeMap<&'static str, String>, BTreeMap<&'static str, CredentialId>);
+
+/// A key of each server label, and `dev`, an admin key for loopback peers.
+async fn make_keys(services: &Services, organization: OrganizationId) -> Keys {
+    let (mut texts, mut ids) = (BTreeMap::new(), BTreeMap::new());
+    let ctx = OpCtx::gateway(organization, services.clock.now());
+    for (name, label) in [
+        ("admin", Label::Admin),
+        ("agent", Label::Agent),
+        ("arbiter", Label::Arbiter),
+        ("orion", Label::Orion),
+        ("dev", Label::Admin),
+    ] {
+        let request = CreateApiKey {
+            label,
+            name: name.to_owned(),
+            principal: None,
+            expires_at: None,
+            dev_only: name == "dev",
+        };
+        let (key, text) = create_api_key(&ctx, services, request).await.unwrap();
+        texts.insert(name, text.reveal().to_string());
+        ids.insert(name, key.id);
+    }
+    (texts, ids)
+}
