@@ -39,7 +39,10 @@ impl TestHost {
 
 /// A guest that `deploy/guests` has built.
 pub(crate) fn component(guest: &str) -> ComponentSource {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../target/guests/{guest}.wasm"));
+    let program = std::env::current_exe().unwrap();
+    // target/release/deps/it-..
+    let target = program.ancestors().nth(3).expect("tests run from the target folder");
+    let path = target.join(format!("guests/{guest}.wasm"));
     let bytes =
         std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}: run deploy/guests", path.display()));
     source(bytes)
