@@ -29,3 +29,20 @@ pub(crate) fn on_signal() -> io::Result<CancellationToken> {
     });
     Ok(stop)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{process::Command, time::Duration};
+
+    #[tokio::test]
+    async fn signals_cancel_once_and_end_nothing() {
+        let stop = super::on_signal().expect("handlers are installed");
+        assert!(!stop.is_cancelled());
+        let own = std::process::id().to_string();
+        for signal in ["-TERM", "-INT", "-TERM"] {
+            let sent = Command::new("kill").args([signal, &own]).status().expect("kill runs");
+            assert!(sent.success());
+            tokio::time::timeout(Duration::from_secs(10), stop.cancelled()).await.expect("cancelled in time");
+        }
+    }
+}

@@ -17,7 +17,7 @@ use serde_json::json;
 use super::{
     output::{Format, progress},
     place::{data_dir_of, operator_context, sign_and_close},
-    status::Status,
+    status::{Status, UsageError},
 };
 use crate::{
     bootstrap,
@@ -44,6 +44,9 @@ pub(super) struct Init {
 
 impl Init {
     pub(super) async fn run(self) -> Result<Status> {
+        if !(1..=100).contains(&self.organization.chars().count()) {
+            return Err(UsageError("`--organization` must have 1 to 100 characters").into());
+        }
         let mut config = Config::load(Some(&self.config), &Overrides::from_process())?;
         config.database.migrate = true;
         let data_dir = DataDir::open(&data_dir_of(&config)?)?;

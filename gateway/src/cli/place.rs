@@ -130,7 +130,7 @@ impl OrganizationPlace {
         let organization = match self.organization {
             Some(organization) => organization,
             None if self.place.is_dev() => self.place.noted()?.organization,
-            None => configured_organization(&gateway.config)?,
+            None => gateway.config.core.default_organization()?,
         };
         let ctx = operator_context(&gateway, organization);
         Ok(Opened { gateway, ctx, is_dev: self.place.is_dev() })
@@ -150,9 +150,4 @@ pub(super) fn operator_context(gateway: &Gateway, organization: OrganizationId) 
 
 pub(super) fn data_dir_of(config: &Config) -> Result<PathBuf, ConfigError> {
     config.core.data_dir.as_deref().map(Path::to_owned).ok_or(ConfigError::Missing("core.data_dir"))
-}
-
-pub(super) fn configured_organization(config: &Config) -> Result<OrganizationId> {
-    let text = config.core.organization.as_deref().ok_or(ConfigError::Missing("core.organization"))?;
-    text.parse().with_context(|| format!("`core.organization`: `{text}` is not the id of an organization"))
 }

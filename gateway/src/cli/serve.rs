@@ -6,11 +6,7 @@ use anyhow::{Result, anyhow};
 use clap::Args;
 use gateway_domain::ids::OrganizationId;
 
-use super::{
-    output,
-    place::{configured_organization, data_dir_of},
-    status::Status,
-};
+use super::{output, place::data_dir_of, status::Status};
 use crate::{
     bootstrap,
     config::{Config, Overrides},
@@ -31,7 +27,7 @@ pub(super) struct Serve {
 impl Serve {
     pub(super) async fn run(self) -> Result<Status> {
         let config = Config::load(Some(&self.config), &Overrides::from_process())?;
-        let organization = configured_organization(&config)?;
+        let organization = config.core.default_organization()?;
         let data_dir = DataDir::open(&data_dir_of(&config)?)?;
         if bootstrap::is_dev_directory(data_dir.path()) {
             return Err(anyhow!(

@@ -61,6 +61,13 @@ impl Config {
     }
 
     fn check_others(&self, faults: &mut Vec<String>) {
+        let organization = self.core.organization.as_ref().map(|_| self.core.default_organization());
+        if let Some(Err(fault)) = organization {
+            faults.push(fault.to_string());
+        }
+        if let Err(fault) = self.core.organizations_by_host() {
+            faults.push(fault.to_string());
+        }
         if self.hsm.backoff_min_ms > self.hsm.backoff_max_ms {
             faults.push("`hsm.backoff_min_ms` exceeds `hsm.backoff_max_ms`".into());
         }

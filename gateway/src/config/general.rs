@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use super::section::section;
+use gateway_domain::ids::OrganizationId;
+
+use super::{ConfigError, section::section};
 
 section! {
     /// Where the gateway keeps its files, and whom the core API serves.
@@ -12,8 +14,7 @@ section! {
         /// Id of the organization of requests whose host is not in `hosts`, and of operator's commands; `countersign
         /// init` shows it.
         organization: Option<String> = None, like "\"01980f3e-7b1c-7e53-9d0a-0d6a3c1b2f45\"";
-        /// Host of the request, port included where it is not the scheme's own, and the id of the organization it
-        /// means.
+        /// Host name of the request, without port, and the id of the organization it means.
         hosts: BTreeMap<String, String> = BTreeMap::new();
     }
     nested { eth_signature: EthSignature }
@@ -28,4 +29,24 @@ section! {
         /// Seconds by which the timestamp may differ from this machine's clock; replays are remembered as long.
         window_seconds: u64 = 300, within 1..=3600;
     }
+}
+
+impl Core {
+    /// The organization of requests to no particular host, and of operator's commands.
+    pub(crate) fn default_organization(&self) -> Result<OrganizationId, ConfigError> {
+        let text = self.organization.as_deref().ok_or(ConfigError::Missing("core.organization"))?;
+        organization("core.organization", text)
+    }
+
+    /// Organizations by host name in lower case.
+    pub(crate) fn organizations_by_host(&self) -> Result<BTreeMap<String, OrganizationId>, ConfigError> {
+        let host =
+            |(host, id): (&String, &String)| Ok((host.to_ascii_lowercase(), organization("core.hosts", id)?));
+        self.hosts.iter().map(host).collect()
+    }
+}
+
+fn organization(key: &str, text: &str) -> Result<OrganizationId, ConfigError> {
+    let refused = |_| ConfigError::Value(format!("`{key}`: `{text}` is not the id of an organization"));
+    text.parse().map_err(refused)
 }

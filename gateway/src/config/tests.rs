@@ -178,7 +178,7 @@ fn defaults_are_those_of_the_layers() {
 #[test]
 fn example_file_is_current_and_parses_to_the_defaults() {
     let text = fs::read_to_string(repository("deploy/config.example.toml")).expect("readable");
-    assert_eq!(text, reference::example_file(), "run `countersign config-reference --example`");
+    assert!(text == reference::example_file(), "run `countersign config-reference --example`");
     let config = load(&text).expect("loads");
     assert_eq!(config.server.listen, Server::default().listen);
     assert!(config.chains.is_empty());
@@ -210,5 +210,5 @@ fn every_key_of_the_example_file_can_be_set() {
 #[test]
 fn reference_page_is_current() {
     let text = fs::read_to_string(repository("deploy/CONFIGURATION.md")).expect("readable");
-    assert_eq!(text, reference::reference_page(), "run `countersign config-reference`");
+    assert!(text == reference::reference_page(), "run `countersign config-reference`");
 }

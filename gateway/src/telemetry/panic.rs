@@ -1,7 +1,7 @@
 //! A panic is logged with its place. A message made of values may hold a secret, so only messages that stand in the
 //! program's text are shown.
 
-use std::panic::{self, PanicHookInfo};
+use std::{any::Any, panic};
 
 pub(super) fn install_hook() {
     panic::set_hook(Box::new(|information| {
@@ -10,12 +10,13 @@ pub(super) fn install_hook() {
         tracing::error!(
             thread = thread.name().unwrap_or("unnamed"),
             place,
-            message = message(information),
+            message = message(information.payload()),
             "panic"
         );
     }));
 }
 
-fn message<'a>(information: &'a PanicHookInfo<'_>) -> &'a str {
-    information.payload().downcast_ref::<&'static str>().copied().unwrap_or("a formatted message, withheld")
+/// A payload made by formatting is a `String`.
+pub(super) fn message(payload: &dyn Any) -> &str {
+    payload.downcast_ref::<&'static str>().copied().unwrap_or("a formatted message, withheld")
 }

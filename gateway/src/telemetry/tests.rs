@@ -8,7 +8,7 @@ use tokio::{
 };
 use tracing_subscriber::layer::SubscriberExt as _;
 
-use super::{metrics::builder, traces::Traces};
+use super::{metrics::builder, panic, traces::Traces};
 use crate::config::Telemetry as Settings;
 
 /// Takes one request and returns what arrived.
@@ -76,4 +76,17 @@ fn seconds_have_buckets_that_are_bounded() {
     let buckets = text.lines().filter(|line| line.starts_with("countersign_sign_seconds_bucket")).count();
     assert_eq!(buckets, 16, "{text}");
     assert!(text.contains("countersign_sign_seconds_count 1000"), "{text}");
+}
+
+#[test]
+fn panic_message_made_of_values_is_withheld() {
+    let caught = |secret: Option<&str>| {
+        let closure = || match secret {
+            Some(secret) => panic!("the pin is {secret}"),
+            None => panic!("the queue is empty"),
+        };
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(closure)).expect_err("panics")
+    };
+    assert_eq!(panic::message(caught(None).as_ref()), "the queue is empty");
+    assert_eq!(panic::message(caught(Some("1234")).as_ref()), "a formatted message, withheld");
 }
