@@ -34,6 +34,8 @@ async fn every_entity_reads_back_as_it_was_written(database: &Database) {
     assert_eq!(*store.user(organization, world.user.id).await.unwrap().unwrap(), world.user);
     let by_address = store.user_by_address(organization, world.user.ethereum_address).await.unwrap();
     assert_eq!(*by_address.unwrap(), world.user);
+    let by_escrow = store.user_by_escrow_address(organization, world.key.address.unwrap()).await.unwrap();
+    assert_eq!(*by_escrow.unwrap(), world.user);
     assert_eq!(*store.settings(organization, world.user.id).await.unwrap().unwrap(), world.settings);
     assert_eq!(*store.principals(organization, &[world.principal.id]).await.unwrap()[0], world.principal);
     assert_eq!(*store.api_key_by_public_id(&world.api_key.public_id).await.unwrap().unwrap(), world.api_key);

@@ -26,6 +26,8 @@ async fn nothing_of_one_organization_is_read_through_another(database: &Database
 
     assert!(store.user(other, ours.user.id).await.unwrap().is_none());
     assert!(store.user_by_address(other, ours.user.ethereum_address).await.unwrap().is_none());
+    let escrow = ours.key.address.unwrap();
+    assert!(store.user_by_escrow_address(other, escrow).await.unwrap().is_none());
     assert!(store.settings(other, ours.user.id).await.unwrap().is_none());
     assert!(store.principals(other, &[ours.principal.id]).await.unwrap().is_empty());
     assert!(store.api_keys(other, &[ours.api_key.id]).await.unwrap().is_empty());
