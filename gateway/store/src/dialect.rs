@@ -2,7 +2,10 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use gateway_domain::changes::{CommitError, Contested};
+use gateway_domain::{
+    Timestamp,
+    changes::{CommitError, Contested},
+};
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr, error::ErrorKind};
 
 use crate::{
@@ -148,8 +151,14 @@ const PERMIT_HOLDS: &str = "FROM policy_heads h, transactions t, organizations o
      AND k.id = $5 AND k.organization = $2 AND k.state = 'active' AND k.frozen = 0";
 
 impl EngineSql {
-    pub(crate) fn new(engine: Engine) -> Self {
+    /// `opened_at`: permits issued before it by another process were never used and never will be, where one process
+    /// owns the database; elsewhere their issuer may be alive until they expire.
+    pub(crate) fn new(engine: Engine, opened_at: Timestamp) -> Self {
         let (now, resolution) = (engine.now(), engine.resolution());
+        let abandoned = match engine {
+            Engine::Sqlite => format!("(expires_at < {now} OR issued_at < {})", opened_at.unix_micros()),
+            Engine::Postgres => format!("expires_at < {now}"),
+        };
         // PostgreSQL judges a statement by the snapshot it began with. Locking the rows that the conditions rest
         // on makes a concurrent move of the policy head, or a freeze, wait for us or us for it.
         let (begin, share, skip) = match engine {
@@ -169,7 +178,7 @@ impl EngineSql {
                 "UPDATE permits SET attempt_id = $4, policy_revision = $8, transaction_version = $9, \
                  issued_at = $10, expires_at = $11, version = $12, seal = $13 \
                  WHERE id = $1 AND organization = $2 AND transaction_id = $3 AND key_id = $5 AND digest = $6 \
-                 AND intent_hash = $7 AND version = $12 - 1 AND expires_at < {now} AND $11 > {now} \
+                 AND intent_hash = $7 AND version = $12 - 1 AND {abandoned} AND $11 > {now} \
                  AND EXISTS (SELECT 1 {PERMIT_HOLDS} {share})"
             )),
             insert_idempotency: sql(format!(

@@ -21,6 +21,8 @@ use crate::{
 
 const INSERT_REPLAY_GUARD: &str =
     "INSERT INTO replay_guards (organization, signer, signed_hash, expires_at) VALUES ($1, $2, $3, $4)";
+const REPLAYED: &str =
+    "SELECT 1 AS found FROM replay_guards WHERE organization = $1 AND signer = $2 AND signed_hash = $3";
 const IDEMPOTENCY: &str = "SELECT organization, principal, operation, idempotency_key, body_hash, outcome, expires_at \
      FROM idempotency_keys WHERE organization = $1 AND principal = $2 AND operation = $3 AND idempotency_key = $4 \
      AND expires_at > $5";
@@ -38,6 +40,14 @@ pub(crate) fn insert_replay_guard(guard: &ReplayGuard) -> Statement {
         .bind(guard.signer.as_str())
         .bind(guard.signed_hash)
         .bind(guard.expires_at)
+}
+
+pub(crate) async fn was_replayed(reads: &Reader, guard: &ReplayGuard) -> Result<bool> {
+    let statement = Statement::new(REPLAYED)
+        .shown(guard.organization)
+        .bind(guard.signer.as_str())
+        .bind(guard.signed_hash);
+    Ok(reads.row(statement).await?.is_some())
 }
 
 /// An expired row of the same key is taken over, for purging may lag.

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use gateway_domain::{
     Address, Result,
-    changes::Contested,
+    changes::{Contested, ReplayGuard},
     identity::{Escrow, Organization, Principal, User},
     ids::{OrganizationId, PrincipalId},
     ports::IdentityReads,
@@ -14,6 +14,7 @@ use gateway_domain::{
 use crate::{
     error::{Malformed, TooLarge},
     fields::Fields,
+    guards,
     reader::{Stored, placeholders},
     statement::{Expect, Statement},
     store::Store,
@@ -253,6 +254,10 @@ impl IdentityReads for Store {
         address: Address,
     ) -> Result<Option<Sealed<User>>> {
         self.reads.optional(Statement::new(USER_BY_ESCROW_ADDRESS).shown(organization).hex(address)).await
+    }
+
+    async fn was_replayed(&self, guard: &ReplayGuard) -> Result<bool> {
+        guards::was_replayed(&self.reads, guard).await
     }
 
     async fn settings(

@@ -2,10 +2,10 @@
 
 use async_trait::async_trait;
 use gateway_domain::{
-    Address, B256, Result, Timestamp,
+    B256, Result, Timestamp,
     changes::{Contested, Idempotency},
-    ids::{KeyId, OrganizationId, PrincipalId, TransactionId},
-    ports::{TransactionFilter, TransactionReads},
+    ids::{OrganizationId, PrincipalId, TransactionId},
+    ports::{RecipientHistory, TransactionFilter, TransactionReads},
     sealed::Sealed,
     transactions::{Intent, State, Transaction},
 };
@@ -42,8 +42,13 @@ const OF_OWNER_IN_STATES: &str = concat!(
     " FROM transactions WHERE organization = $1 AND owner = $2 AND created_at < $3 \
      AND state IN ($5, $6, $7, $8, $9, $10, $11, $12) ORDER BY created_at DESC, id DESC LIMIT $4"
 );
-const EXECUTED_TO: &str = "SELECT COUNT(*) AS executed FROM transactions \
-     WHERE organization = $1 AND key_id = $2 AND to_address = $3 AND state = 'executed'";
+/// Both counts stop early: a busy recipient costs no more than a quiet one.
+const RECIPIENT_HISTORY: &str = "SELECT \
+     (SELECT COUNT(*) FROM (SELECT 1 FROM transactions WHERE organization = $1 AND key_id = $2 AND to_address = $3 \
+     AND state = 'executed' LIMIT 100) AS executed_ones) AS executed, \
+     (SELECT COUNT(*) FROM (SELECT 1 FROM transactions WHERE organization = $1 AND key_id = $2 AND to_address = $3 \
+     AND state = 'rejected' AND chain = $4 AND value = $5 AND data = $6 AND created_at > $7 LIMIT 100) \
+     AS denied_ones) AS denied";
 
 /// As many places as there are states; spare ones repeat the last name.
 const STATES: usize = 8;
@@ -176,10 +181,19 @@ impl TransactionReads for Store {
         self.reads.list(statement).await
     }
 
-    async fn executed_to(&self, organization: OrganizationId, key: KeyId, to: Address) -> Result<u64> {
-        let statement = Statement::new(EXECUTED_TO).shown(organization).shown(key).hex(to);
-        let row = self.reads.row(statement).await?;
-        Ok(row.map_or(Ok(0), |row| Fields::new("transactions", &row).unsigned("executed"))?)
+    async fn recipient_history(&self, intent: &Intent, denied_since: Timestamp) -> Result<RecipientHistory> {
+        let Some(to) = intent.to else { return Ok(RecipientHistory::default()) };
+        let statement = Statement::new(RECIPIENT_HISTORY)
+            .shown(intent.organization)
+            .shown(intent.key)
+            .hex(to)
+            .shown(intent.chain)
+            .shown(intent.value)
+            .bind(intent.data.clone())
+            .bind(denied_since);
+        let Some(row) = self.reads.row(statement).await? else { return Ok(RecipientHistory::default()) };
+        let counts = Fields::new("transactions", &row);
+        Ok(RecipientHistory { executed: counts.unsigned("executed")?, denied: counts.unsigned("denied")? })
     }
 
     async fn idempotency(

@@ -162,11 +162,13 @@ async fn guards_and_outbox_items_read_back(database: &Database) {
     let item = OutboxItem::advance(organization, world.transaction.id, now());
     let writes = [
         Write::InsertIdempotency(idempotency.clone()),
-        Write::InsertReplayGuard(guard),
+        Write::InsertReplayGuard(guard.clone()),
         Write::ScheduleOutbox(item.clone()),
     ];
     world.commit(&store, writes).await.unwrap();
 
+    assert!(store.was_replayed(&guard).await.unwrap());
+    assert!(!store.was_replayed(&ReplayGuard { signed_hash: hash(), ..guard }).await.unwrap());
     let found = store.idempotency(organization, principal, idempotency.operation, "k", now()).await.unwrap();
     assert_eq!(found, Some(idempotency.clone()));
     let late = idempotency.expires_at;
