@@ -1,0 +1,87 @@
+//! Prints what Countersign costs against what cannot be cheaper, as ratios from one run: see
+//! `deploy/BENCHMARKS.md`. With `--json` every figure is one object a line.
+
+mod bare_wasm;
+mod baseline;
+mod instant_node;
+mod ledger;
+mod load;
+mod plugins;
+mod processor;
+mod report;
+mod runtimes;
+mod scale;
+mod signing;
+mod statistics;
+mod throughput;
+mod throughput_report;
+
+use anyhow::{Result, bail};
+use tokio::runtime::Builder;
+
+use crate::report::Report;
+use crate::runtimes::Runtimes;
+use crate::scale::Scale;
+use crate::signing::Token;
+
+// Not asynchronous: SoftHSM reads its configuration from the environment, which only one thread may set.
+fn main() -> Result<()> {
+    let options = Options::parse(std::env::args().skip(1))?;
+    let (scale, report) = (Scale::new(options.is_quick), Report::new(options.as_json));
+    let directory = tempfile::Builder::new().prefix("countersign-bench-").tempdir()?;
+    let softhsm = hsm::write_softhsm_config(directory.path())?;
+    hsm::export_softhsm_config(&softhsm)?;
+    let config = Token::provision(directory.path(), &softhsm)?;
+
+    let parallel = Builder::new_multi_thread().thread_name("bench").enable_all().build()?;
+    let token = parallel.block_on(Token::start(config))?;
+    if options.measures(Part::Hsm) {
+        parallel.block_on(token.measure(&scale, &report))?;
+    }
+    if options.measures(Part::Plugins) {
+        parallel.block_on(plugins::measure(directory.path(), &scale, &report))?;
+    }
+    if options.measures(Part::Http) {
+        let runtimes = Runtimes::new()?;
+        // One thread: children are bound to the thread that starts them.
+        let conductor = Builder::new_current_thread().enable_all().build()?;
+        conductor.block_on(throughput::measure(&token, &runtimes, &scale, &report))?;
+    }
+    parallel.block_on(token.shutdown());
+    Ok(())
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Hsm,
+    Plugins,
+    Http,
+}
+
+#[derive(Default)]
+struct Options {
+    as_json: bool,
+    is_quick: bool,
+    only: Option<Part>,
+}
+
+impl Options {
+    fn parse(arguments: impl Iterator<Item = String>) -> Result<Options> {
+        let mut options = Options::default();
+        for argument in arguments {
+            match argument.as_str() {
+                "--json" => options.as_json = true,
+                "--quick" => options.is_quick = true,
+                "--only=hsm" => options.only = Some(Part::Hsm),
+                "--only=plugins" => options.only = Some(Part::Plugins),
+                "--only=http" => options.only = Some(Part::Http),
+                other => bail!("unknown argument `{other}`: --json, --quick, --only=hsm|plugins|http"),
+            }
+        }
+        Ok(options)
+    }
+
+    fn measures(&self, part: Part) -> bool {
+        self.only.is_none_or(|only| only == part)
+    }
+}

@@ -1,0 +1,190 @@
+//! One evaluation by the plugin host against the bare wasmtime call that it wraps, on one thread and on two.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow};
+use countersign_tests::environment;
+use plugin_host::{
+    CacheKey, Capability, Ceilings, ClaimedTransaction, CompileCommand, ComponentSource, Digest,
+    EvaluationRequest, Grants, HostConfig, NoState, PluginHost, PreparedPlugin, VerifiedTransaction,
+};
+use tokio::task::JoinSet;
+
+use crate::bare_wasm::BareWasm;
+use crate::report::{Figure, Goal, Report};
+use crate::scale::Scale;
+use crate::statistics::{median, micros_each, number};
+
+const SETTINGS: &str = concat!(
+    r#"{"valueLimit":"10000000000000000000","#,
+    r#""denyList":["0x000000000000000000000000000000000000dead"],"#,
+    r#""newRecipientValue":"5000000000000000000"}"#
+);
+/// Evaluations under way for each thread of the host, as under load.
+const WAITING_EACH: usize = 8;
+
+struct Sandbox {
+    host: PluginHost,
+    plugin: Arc<PreparedPlugin>,
+}
+
+/// Microseconds per evaluation.
+#[derive(Clone, Copy)]
+struct Cost {
+    /// In the sandbox, on its thread.
+    sandbox: f64,
+    /// From one answer to the next.
+    answer: f64,
+}
+
+pub(crate) async fn measure(directory: &Path, scale: &Scale, report: &Report) -> Result<()> {
+    report.section("Plugin evaluation: Orion in a fresh sandbox, against bare InstancePre and typed call")?;
+    let component = component()?;
+    let bare = BareWasm::new(&component, SETTINGS, &request().verified).map_err(wasmtime_failure)?;
+    let one = Sandbox::start(directory.join("one"), &component, 1).await?;
+    let two = Sandbox::start(directory.join("two"), &component, 2).await?;
+    let mut rounds = Vec::new();
+    for _ in 0..scale.rounds {
+        let count = scale.evaluations;
+        rounds.push(Round {
+            bare: bare.round(1, count).map_err(wasmtime_failure)?,
+            alone: one.round(1, count / 3).await?,
+            one: one.round(WAITING_EACH, count).await?,
+            bare_two: bare.round(2, count).map_err(wasmtime_failure)?,
+            two: two.round(2 * WAITING_EACH, 2 * count).await?,
+        });
+    }
+    print(&rounds, report)
+}
+
+struct Round {
+    bare: f64,
+    alone: Cost,
+    one: Cost,
+    bare_two: f64,
+    two: Cost,
+}
+
+fn print(rounds: &[Round], report: &Report) -> Result<()> {
+    let middle = |pick: fn(&Round) -> f64| median(rounds.iter().map(pick));
+    let bare = middle(|round| round.bare);
+    let against_bare =
+        |name: &str, value, ratio| Figure::new(name, value, "us").against_by_rounds(bare, ratio);
+    report.figure(
+        &against_bare(
+            "one thread, busy: from answer to answer",
+            middle(|round| round.one.answer),
+            middle(|round| round.one.answer / round.bare),
+        )
+        .goal(Goal::AtMost(1.3)),
+    )?;
+    report.figure(&against_bare(
+        "one thread, busy: in the sandbox",
+        middle(|round| round.one.sandbox),
+        middle(|round| round.one.sandbox / round.bare),
+    ))?;
+    report.figure(&against_bare(
+        "nothing waiting: request to answer, two hand-overs",
+        middle(|round| round.alone.answer),
+        middle(|round| round.alone.answer / round.bare),
+    ))?;
+    let per_second = |micros: f64| 1e6 / micros;
+    let two =
+        Figure::new("two threads against one", per_second(middle(|round| round.two.answer)), "evaluations/s");
+    let two = two.against_by_rounds(
+        per_second(middle(|round| round.one.answer)),
+        middle(|round| round.one.answer / round.two.answer),
+    );
+    report.figure(&two.goal(Goal::AtLeast(1.7)))?;
+    let control = Figure::new(
+        "two threads against one: bare wasmtime, as a control",
+        2.0 * per_second(middle(|round| round.bare_two)),
+        "evaluations/s",
+    );
+    report.figure(
+        &control.against_by_rounds(per_second(bare), middle(|round| 2.0 * round.bare / round.bare_two)),
+    )
+}
+
+impl Sandbox {
+    async fn start(cache: std::path::PathBuf, component: &[u8], threads: usize) -> Result<Sandbox> {
+        let program = environment::gateway_binary()?.with_file_name("countersign-plugin-compiler");
+        let command = CompileCommand { program, arguments: Vec::new() };
+        let mut config = HostConfig::new(command, cache, CacheKey::new([1; 32]));
+        config.schedule.threads = threads;
+        config.schedule.running_per_plugin = threads;
+        // A busy machine is not what is measured.
+        config.schedule.deadline = Duration::from_mins(1);
+        let host = PluginHost::start(&config).map_err(|failure| anyhow!("{failure}"))?;
+        let source = ComponentSource { digest: Digest::of(component), bytes: component.into() };
+        let plugin = host.prepare(source).await.map_err(|failure| anyhow!("{failure}"))?;
+        Ok(Sandbox { host, plugin })
+    }
+
+    /// Keeps `in_flight` evaluations under way until about `count` are done.
+    async fn round(&self, in_flight: usize, count: usize) -> Result<Cost> {
+        let each = count.div_ceil(in_flight);
+        let started = Instant::now();
+        let mut running = JoinSet::new();
+        for _ in 0..in_flight {
+            let (host, plugin) = (self.host.clone(), Arc::clone(&self.plugin));
+            running.spawn(async move {
+                let mut sandbox = Duration::ZERO;
+                for _ in 0..each {
+                    let evaluated = host.evaluate(&plugin, request()).await;
+                    sandbox += evaluated.map_err(|failure| anyhow!("{failure}"))?.run_time;
+                }
+                Ok::<_, anyhow::Error>(sandbox)
+            });
+        }
+        let mut sandbox = Duration::ZERO;
+        while let Some(finished) = running.join_next().await {
+            sandbox += finished??;
+        }
+        let done = each * in_flight;
+        Ok(Cost {
+            sandbox: micros_each(sandbox, done),
+            answer: started.elapsed().as_secs_f64() * 1e6 / number(done),
+        })
+    }
+}
+
+/// wasmtime's error is not a `std::error::Error`.
+#[expect(clippy::needless_pass_by_value, reason = "the argument of `map_err`")]
+fn wasmtime_failure(error: wasmtime::Error) -> anyhow::Error {
+    anyhow!("{error:#}")
+}
+
+fn component() -> Result<Vec<u8>> {
+    let build = environment::gateway_binary()?;
+    let target = build.parent().and_then(Path::parent).context("the gateway lies in no build folder")?;
+    let path = target.join("guests/orion.wasm");
+    fs::read(&path).with_context(|| format!("no component `{}`: run deploy/guests", path.display()))
+}
+
+fn request() -> EvaluationRequest {
+    EvaluationRequest {
+        verified: VerifiedTransaction {
+            organization: "0de0c0de-0000-8000-8000-000000000001".to_owned(),
+            transaction_id: "0de0c0de-0000-8000-8000-000000000002".to_owned(),
+            key_id: "0de0c0de-0000-8000-8000-000000000003".to_owned(),
+            chain: "eip155:31337".to_owned(),
+            kind: "transfer".to_owned(),
+            sender: "0x00000000000000000000000000000000000000aa".to_owned(),
+            recipient: Some("0x00000000000000000000000000000000000000bb".to_owned()),
+            value: "10000000000000000".to_owned(),
+            ceilings: Ceilings { gas_limit: Some(3_000_000), ..Ceilings::default() },
+            transactions_to_recipient: 3,
+            ..VerifiedTransaction::default()
+        },
+        claimed: ClaimedTransaction::default(),
+        settings: SETTINGS.to_owned(),
+        grants: Grants::from_iter(Capability::ALL),
+        state: Arc::new(NoState),
+        requested_at_ms: 1_700_000_000_000,
+        deadline: None,
+    }
+}

@@ -1,0 +1,201 @@
+//! The HSM layer against a bare loop of `C_SignInit` and `C_Sign` on the same token and key.
+
+use std::path::Path;
+use std::sync::Barrier;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use cryptoki::context::Pkcs11;
+use cryptoki::mechanism::Mechanism;
+use cryptoki::object::{Attribute, ObjectClass};
+use cryptoki::slot::Slot;
+use hsm::{Hsm, HsmConfig, KeyAlgorithm, KeyLabel, KeyReference, KeySpec, KeyUsage, Lane, Pin, SoftHsmPaths};
+use tokio::task::JoinSet;
+
+use crate::processor;
+use crate::report::{Figure, Goal, Report};
+use crate::scale::Scale;
+use crate::statistics::{median, micros_each, percentile_micros, rate};
+
+const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
+const TOKEN_LABEL: &str = "countersign bench";
+const DIGEST: [u8; 32] = [7; 32];
+const PERMIT_LIFE: Duration = Duration::from_mins(5);
+
+/// A token of the benchmark's own, reached through the layer and past it.
+pub(crate) struct Token {
+    hsm: Hsm,
+    pkcs11: Pkcs11,
+    slot: Slot,
+    keys: Vec<(KeyAlgorithm, KeyReference)>,
+}
+
+/// One round of the bare loop.
+pub(crate) struct BareRound {
+    pub(crate) per_second: f64,
+    /// Processor time of one signature.
+    pub(crate) cpu_micros: f64,
+}
+
+/// One round of the layer.
+struct LayerRound {
+    per_second: f64,
+    latencies: Vec<Duration>,
+}
+
+impl Token {
+    /// Makes the token. `SOFTHSM2_CONF` must name its configuration already.
+    pub(crate) fn provision(directory: &Path, softhsm: &SoftHsmPaths) -> Result<HsmConfig> {
+        let pin = |text: &str| Pin::new(text.to_owned());
+        let mut config = HsmConfig::new(MODULE, TOKEN_LABEL, pin("bench-user"), directory);
+        config.storage_directories = vec![softhsm.tokens.clone()];
+        config.create_canary = true;
+        hsm::provision_token(&config, &pin("bench-officer")).context("making the benchmark's token")?;
+        Ok(config)
+    }
+
+    pub(crate) async fn start(config: HsmConfig) -> Result<Token> {
+        let hsm = Hsm::start(config).await.context("starting the HSM layer")?;
+        let mut keys = Vec::new();
+        for (number, algorithm) in [(1, KeyAlgorithm::Secp256k1), (2, KeyAlgorithm::P256)] {
+            let label = KeyLabel {
+                organization: "bench".into(),
+                key_id: algorithm.name().into(),
+                purpose: "wallet".into(),
+                kinds: vec!["transaction".into()],
+            };
+            let spec =
+                KeySpec { cka_id: [number; 16], label, algorithm, usage: KeyUsage::Sign, permanent: false };
+            keys.push((algorithm, hsm.generate(spec).await?));
+        }
+        let pkcs11 = Pkcs11::new(MODULE)?;
+        let slots = pkcs11.get_slots_with_initialized_token()?;
+        let slot = *slots.first().context("no slot with an initialized token")?;
+        Ok(Token { hsm, pkcs11, slot, keys })
+    }
+
+    pub(crate) async fn shutdown(&self) {
+        self.hsm.shutdown().await;
+    }
+
+    fn key(&self, algorithm: KeyAlgorithm) -> Result<&KeyReference> {
+        let found = self.keys.iter().find(|(candidate, _)| *candidate == algorithm);
+        found.map(|(_, key)| key).with_context(|| format!("no key for {algorithm}"))
+    }
+
+    /// Signs on `threads` threads, each with a session of its own, for about `duration`.
+    pub(crate) fn bare(
+        &self,
+        algorithm: KeyAlgorithm,
+        threads: usize,
+        duration: Duration,
+    ) -> Result<BareRound> {
+        let key = self.key(algorithm)?;
+        let together = Barrier::new(threads);
+        let rounds = thread::scope(|scope| {
+            let running: Vec<_> =
+                (0..threads).map(|_| scope.spawn(|| self.sign_for(key, duration, &together))).collect();
+            running
+                .into_iter()
+                .map(|thread| thread.join().expect("signing does not panic"))
+                .collect::<Result<Vec<_>>>()
+        })?;
+        Ok(BareRound {
+            per_second: rounds.iter().map(|round| round.per_second).sum(),
+            cpu_micros: median(rounds.iter().map(|round| round.cpu_micros)),
+        })
+    }
+
+    fn sign_for(&self, key: &KeyReference, duration: Duration, together: &Barrier) -> Result<BareRound> {
+        // Every thread reaches the barrier, whatever went wrong before it.
+        let opened =
+            self.pkcs11.open_rw_session(self.slot).map_err(anyhow::Error::from).and_then(|session| {
+                let wanted = [Attribute::Class(ObjectClass::PRIVATE_KEY), Attribute::Id(key.cka_id.to_vec())];
+                let found = session.find_objects(&wanted)?;
+                Ok((*found.first().context("the benchmark's key is not on the token")?, session))
+            });
+        together.wait();
+        let (object, session) = opened?;
+        let (started, cpu) = (Instant::now(), processor::of_this_thread()?);
+        let mut count = 0;
+        while started.elapsed() < duration {
+            session.sign(&Mechanism::Ecdsa, object, &DIGEST)?;
+            count += 1;
+        }
+        let spent = processor::of_this_thread()?.saturating_sub(cpu);
+        Ok(BareRound { per_second: rate(count, started.elapsed()), cpu_micros: micros_each(spent, count) })
+    }
+
+    /// Keeps `in_flight` signatures under way in the layer for about `duration`.
+    async fn layer(
+        &self,
+        algorithm: KeyAlgorithm,
+        in_flight: usize,
+        duration: Duration,
+    ) -> Result<LayerRound> {
+        let key = self.key(algorithm)?;
+        let started = Instant::now();
+        let mut running = JoinSet::new();
+        for _ in 0..in_flight {
+            let (hsm, key) = (self.hsm.clone(), key.clone());
+            running.spawn(async move {
+                let mut latencies = Vec::new();
+                while started.elapsed() < duration {
+                    let asked = Instant::now();
+                    hsm.sign_digest(&key, &DIGEST, Lane::Sign, asked + PERMIT_LIFE).await?;
+                    latencies.push(asked.elapsed());
+                }
+                Ok::<_, hsm::HsmError>(latencies)
+            });
+        }
+        let mut latencies = Vec::new();
+        while let Some(finished) = running.join_next().await {
+            latencies.append(&mut finished??);
+        }
+        ensure!(!latencies.is_empty(), "the HSM layer has signed nothing");
+        Ok(LayerRound { per_second: rate(latencies.len(), started.elapsed()), latencies })
+    }
+
+    /// Both algorithms, alone and with eight in flight.
+    pub(crate) async fn measure(&self, scale: &Scale, report: &Report) -> Result<()> {
+        report.section("HSM layer: sign_digest, verified, against a bare C_Sign loop on as many threads")?;
+        for algorithm in [KeyAlgorithm::Secp256k1, KeyAlgorithm::P256] {
+            for in_flight in [1, 8] {
+                self.compare(scale, report, algorithm, in_flight).await?;
+            }
+        }
+        report.note("the layer also verifies each signature, and its callers run on the same cores")
+    }
+
+    async fn compare(
+        &self,
+        scale: &Scale,
+        report: &Report,
+        algorithm: KeyAlgorithm,
+        in_flight: usize,
+    ) -> Result<()> {
+        let threads = in_flight.min(scale.cores);
+        let (mut pairs, mut latencies) = (Vec::new(), Vec::new());
+        for _ in 0..scale.rounds {
+            let bare = self.bare(algorithm, threads, scale.short_round)?;
+            let mut layer = self.layer(algorithm, in_flight, scale.short_round).await?;
+            pairs.push((bare.per_second, layer.per_second));
+            latencies.append(&mut layer.latencies);
+        }
+        let name = format!("HSM layer, {algorithm}, {in_flight} in flight");
+        let figure = Figure::new(&name, median(pairs.iter().map(|pair| pair.1)), "signatures/s")
+            .against_by_rounds(
+                median(pairs.iter().map(|pair| pair.0)),
+                median(pairs.iter().map(|(bare, layer)| layer / bare)),
+            );
+        // The goals are for a layer under load.
+        let has_goal = in_flight > 1;
+        report.figure(&if has_goal { figure.goal(Goal::AtLeast(0.95)) } else { figure })?;
+        let p50 = percentile_micros(&mut latencies, 50);
+        let p99 =
+            Figure::new(format!("{name}: p99 against p50"), percentile_micros(&mut latencies, 99), "us");
+        let p99 = p99.against(p50);
+        report.figure(&if has_goal { p99.goal(Goal::AtMost(3.0)) } else { p99 })
+    }
+}
