@@ -66,18 +66,18 @@ struct Bootstrap {
 }
 
 /// Whether an earlier start has finished its bootstrap.
-pub fn is_complete(data_dir: &Path) -> bool {
+pub(crate) fn is_complete(data_dir: &Path) -> bool {
     data_dir.join(FILE).exists()
 }
 
 /// Whether the directory was made by `dev`; `serve` refuses such a one.
-pub fn is_dev_directory(data_dir: &Path) -> bool {
+pub(crate) fn is_dev_directory(data_dir: &Path) -> bool {
     is_complete(data_dir) || data_dir.join(PIN_FILE).exists()
 }
 
 /// Makes the SoftHSM token of a dev directory, unless it exists, and points `config` at it. The caller has set
 /// `SOFTHSM2_CONF` to what [`softhsm_configuration`] says.
-pub fn prepare_token(config: &mut Config, data_dir: &Path) -> Result<()> {
+pub(crate) fn prepare_token(config: &mut Config, data_dir: &Path) -> Result<()> {
     let pin = dev_pin(data_dir)?;
     config.hsm.pin = Some(Secret::new(pin.clone()));
     config.hsm.pin_file = None;
@@ -100,7 +100,7 @@ pub fn prepare_token(config: &mut Config, data_dir: &Path) -> Result<()> {
 }
 
 /// What `SOFTHSM2_CONF` must be for a dev directory.
-pub fn softhsm_configuration(data_dir: &Path) -> PathBuf {
+pub(crate) fn softhsm_configuration(data_dir: &Path) -> PathBuf {
     data_dir.join("softhsm").join("softhsm2.conf")
 }
 
@@ -146,11 +146,12 @@ fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 /// Completes a dev directory, or brings the addresses in its file up to date. Returns the demo organization.
-pub async fn ensure(gateway: &Gateway, orion: &Path) -> Result<OrganizationId> {
+pub(crate) async fn ensure(gateway: &Gateway, orion: &Path) -> Result<OrganizationId> {
     let file = gateway.data_dir.path().join(FILE);
     let bootstrap = if is_complete(gateway.data_dir.path()) {
         let text = fs::read(&file).with_context(|| format!("reading `{}`", file.display()))?;
-        let stored: Bootstrap = serde_json::from_slice(&text).with_context(|| format!("reading `{}`", file.display()))?;
+        let stored: Bootstrap =
+            serde_json::from_slice(&text).with_context(|| format!("reading `{}`", file.display()))?;
         Bootstrap { base_url: base_url(gateway), operator_url: operator_url(gateway), ..stored }
     } else {
         first_start(gateway, orion).await?
@@ -165,7 +166,10 @@ async fn first_start(gateway: &Gateway, orion: &Path) -> Result<Bootstrap> {
         create_organization(gateway, &ctx()).await?;
     }
     let component = fs::read(orion).with_context(|| {
-        format!("reading the Orion component `{}`; build it with `./deploy/guests`, or name it with --orion", orion.display())
+        format!(
+            "reading the Orion component `{}`; build it with `./deploy/guests`, or name it with --orion",
+            orion.display()
+        )
     })?;
     let install = InstallPlugin {
         name: "orion".to_owned(),
@@ -173,7 +177,10 @@ async fn first_start(gateway: &Gateway, orion: &Path) -> Result<Bootstrap> {
         settings: ORION_SETTINGS.to_owned(),
         grants: BTreeSet::from(["log".to_owned(), "settings".to_owned(), "clock".to_owned()]),
         power: Power::Authority(Role::Orion),
-        floor: Some(vec![people(Role::User, EvidenceLevel::Request), people(Role::Agent, EvidenceLevel::Bearer)]),
+        floor: Some(vec![
+            people(Role::User, EvidenceLevel::Request),
+            people(Role::Agent, EvidenceLevel::Bearer),
+        ]),
     };
     install_plugin(gateway, &ctx(), install).await.context("installing Orion")?;
     let relayer = GenerateKey {
@@ -199,7 +206,8 @@ async fn first_start(gateway: &Gateway, orion: &Path) -> Result<Bootstrap> {
 async fn create_organization(gateway: &Gateway, ctx: &OpCtx) -> Result<()> {
     let name = "demo".to_owned();
     let organization = Organization { id: DEMO, name, frozen: false, version: 1, created_at: ctx.now };
-    let event = AuditEvent::new(ctx, "organization.created", format!("organization {DEMO}"), json!({"name": "demo"}));
+    let event =
+        AuditEvent::new(ctx, "organization.created", format!("organization {DEMO}"), json!({"name": "demo"}));
     let sealed = gateway.services.sealer.seal(organization);
     gateway.store.commit(ChangeSet::new(event).write(Write::InsertOrganization(sealed))).await?;
     Ok(())

@@ -12,7 +12,7 @@ use gateway_domain::{
     B256, Clock,
     audit::{Checkpoint, LaneHead, SignedCheckpoint},
     ids::InstanceId,
-    ports::{AuditReads as _, CheckpointSigner, Store},
+    ports::{CheckpointSigner, Store},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -67,7 +67,9 @@ impl Checkpoints {
                 Ok(true) => looks = 0,
                 Ok(false) if due => looks = 0,
                 Ok(false) => {}
-                Err(error) => tracing::warn!(error = format!("{error:#}"), "no audit checkpoint could be signed"),
+                Err(error) => {
+                    tracing::warn!(error = format!("{error:#}"), "no audit checkpoint could be signed");
+                }
             }
         }
     }
@@ -99,7 +101,10 @@ impl Checkpoints {
     }
 }
 
-fn unsigned_entries(heads: &BTreeMap<InstanceId, LaneHead>, signed: Option<&BTreeMap<InstanceId, LaneHead>>) -> u64 {
+fn unsigned_entries(
+    heads: &BTreeMap<InstanceId, LaneHead>,
+    signed: Option<&BTreeMap<InstanceId, LaneHead>>,
+) -> u64 {
     let signed_to = |lane| signed.and_then(|signed| signed.get(lane)).map_or(0, |head| head.sequence);
     heads.iter().map(|(lane, head)| head.sequence.saturating_sub(signed_to(lane))).sum()
 }
@@ -115,7 +120,8 @@ fn append(witness: &Path, signed: &SignedCheckpoint) -> Result<()> {
 
 fn write_anchor(path: &Path, signed: &SignedCheckpoint) -> Result<()> {
     let temporary = path.with_extension("new");
-    let mut file = std::fs::File::create(&temporary).with_context(|| format!("anchor `{}`", temporary.display()))?;
+    let mut file =
+        std::fs::File::create(&temporary).with_context(|| format!("anchor `{}`", temporary.display()))?;
     file.write_all(&serde_json::to_vec(signed)?)?;
     file.sync_all()?;
     Ok(std::fs::rename(&temporary, path)?)
@@ -123,7 +129,9 @@ fn write_anchor(path: &Path, signed: &SignedCheckpoint) -> Result<()> {
 
 pub(crate) fn read_anchor(path: &Path) -> Result<Option<SignedCheckpoint>> {
     match std::fs::read(path) {
-        Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes).with_context(|| format!("anchor `{}`", path.display()))?)),
+        Ok(bytes) => {
+            Ok(Some(serde_json::from_slice(&bytes).with_context(|| format!("anchor `{}`", path.display()))?))
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).with_context(|| format!("anchor `{}`", path.display())),
     }

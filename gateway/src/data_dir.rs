@@ -9,13 +9,13 @@ use std::{
 
 /// An open data directory; the lock ends with it.
 #[derive(Debug)]
-pub struct DataDir {
+pub(crate) struct DataDir {
     path: PathBuf,
     _lock: File,
 }
 
 #[derive(Debug, thiserror::Error)]
-pub enum DataDirError {
+pub(crate) enum DataDirError {
     #[error("`{0}` is in use by a running gateway or command; stop it first")]
     InUse(PathBuf),
     #[error("`{0}` is open to other users; run `chmod 700` on it")]
@@ -30,14 +30,19 @@ pub enum DataDirError {
 
 impl DataDir {
     /// Creates the directory with mode 0700 if it is absent, and takes its lock.
-    pub fn open(path: &Path) -> Result<Self, DataDirError> {
+    pub(crate) fn open(path: &Path) -> Result<Self, DataDirError> {
         let failed = |cause| DataDirError::Io { path: path.to_owned(), cause };
         fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
         let mode = fs::metadata(path).map_err(failed)?.permissions().mode();
         if mode & 0o077 != 0 {
             return Err(DataDirError::Exposed(path.to_owned()));
         }
-        let lock = fs::OpenOptions::new().create(true).write(true).truncate(false).mode(0o600).open(path.join("lock"));
+        let lock = fs::OpenOptions::new()
+            .create(true)
+            .write(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path.join("lock"));
         let lock = lock.map_err(failed)?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
@@ -46,15 +51,15 @@ impl DataDir {
         }
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// The last audit checkpoint this host saw.
-    pub fn anchor(&self) -> PathBuf {
+    pub(crate) fn anchor(&self) -> PathBuf {
         self.path.join(ANCHOR)
     }
 }
 
 /// File name of [`DataDir::anchor`], for commands that only read.
-pub const ANCHOR: &str = "audit-anchor.json";
+pub(crate) const ANCHOR: &str = "audit-anchor.json";

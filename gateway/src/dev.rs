@@ -22,7 +22,7 @@ const SOFTHSM_VARIABLE: &str = "SOFTHSM2_CONF";
 
 /// SoftHSM reads its configuration's path from the environment, which a process cannot safely change once it has
 /// threads: starts this program again with the variable set, unless it is set already.
-pub fn enter_environment(data_dir: &Path) -> Result<()> {
+pub(crate) fn enter_environment(data_dir: &Path) -> Result<()> {
     let data_dir = std::path::absolute(data_dir)?;
     let wanted = bootstrap::softhsm_configuration(&data_dir);
     #[expect(
@@ -39,7 +39,7 @@ pub fn enter_environment(data_dir: &Path) -> Result<()> {
 }
 
 /// Makes or reopens the embedded gateway. The first start is one that has no complete `bootstrap.json`.
-pub async fn open(
+pub(crate) async fn open(
     mut config: Config,
     data_dir: DataDir,
     orion: Option<PathBuf>,

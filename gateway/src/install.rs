@@ -10,7 +10,8 @@ use gateway_domain::{
     changes::{ChangeSet, Write},
     ids::{BindingId, PluginRevisionId},
     policy::{
-        Binding, BindingScope, Floor, Mode, PluginRevision, Policy, PolicyHead, Power, Requirement, validate_policy,
+        Binding, BindingScope, Floor, Mode, PluginRevision, Policy, PolicyHead, Power, Requirement,
+        validate_policy,
     },
     ports::{PolicyReads as _, UnitOfWork as _},
     transactions::Kind,
@@ -21,26 +22,30 @@ use serde_json::json;
 use crate::wiring::Gateway;
 
 /// A plugin to be attached to every EVM transaction of an organization.
-pub struct InstallPlugin {
+pub(crate) struct InstallPlugin {
     /// Also the binding's name: installing the same name again replaces it.
-    pub name: String,
-    pub component: Vec<u8>,
+    pub(crate) name: String,
+    pub(crate) component: Vec<u8>,
     /// JSON that the component's `validate-settings` accepts.
-    pub settings: String,
-    pub grants: BTreeSet<String>,
-    pub power: Power,
+    pub(crate) settings: String,
+    pub(crate) grants: BTreeSet<String>,
+    pub(crate) power: Power,
     /// Replaces the people demanded by the policy's floor; absent leaves them as they are.
-    pub floor: Option<Vec<Requirement>>,
+    pub(crate) floor: Option<Vec<Requirement>>,
 }
 
 /// What an installation made.
-pub struct Installed {
-    pub revision: PluginRevision,
-    pub policy_revision: u64,
+pub(crate) struct Installed {
+    pub(crate) revision: PluginRevision,
+    pub(crate) policy_revision: u64,
 }
 
 /// Checks the component and its settings in the sandbox, stores both, and moves the policy head.
-pub async fn install_plugin(gateway: &Gateway, ctx: &OpCtx, install: InstallPlugin) -> Result<Installed> {
+pub(crate) async fn install_plugin(
+    gateway: &Gateway,
+    ctx: &OpCtx,
+    install: InstallPlugin,
+) -> Result<Installed> {
     check_grants(&install.grants)?;
     let entropy = gateway.services.entropy.as_ref();
     let revision = PluginRevision {
@@ -54,8 +59,16 @@ pub async fn install_plugin(gateway: &Gateway, ctx: &OpCtx, install: InstallPlug
     };
     gateway.plugins.check(&revision, install.component.clone().into()).await?;
 
-    let present = gateway.store.policy(ctx.organization).await?.map(gateway_domain::sealed::Sealed::into_value);
-    let policy = next_policy(ctx, present, &revision, install.power, install.floor, BindingId::generate(ctx.now, entropy));
+    let present =
+        gateway.store.policy(ctx.organization).await?.map(gateway_domain::sealed::Sealed::into_value);
+    let policy = next_policy(
+        ctx,
+        present,
+        &revision,
+        install.power,
+        install.floor,
+        BindingId::generate(ctx.now, entropy),
+    );
     validate_policy(&policy)?;
     let policy_revision = policy.revision;
     let seal = &gateway.services.sealer;
@@ -64,10 +77,11 @@ pub async fn install_plugin(gateway: &Gateway, ctx: &OpCtx, install: InstallPlug
         "plugin": revision.plugin, "componentDigest": revision.component_digest,
         "subjectDigest": revision.subject_digest(), "policyRevision": policy_revision,
     });
-    let changes = ChangeSet::new(AuditEvent::new(ctx, "plugin.installed", format!("plugin {}", revision.id), detail))
-        .write(Write::InsertPluginRevision(seal.seal(revision.clone()), install.component))
-        .write(Write::InsertPolicy(seal.seal(policy)))
-        .write(Write::MovePolicyHead(seal.seal(head)));
+    let changes =
+        ChangeSet::new(AuditEvent::new(ctx, "plugin.installed", format!("plugin {}", revision.id), detail))
+            .write(Write::InsertPluginRevision(seal.seal(revision.clone()), install.component))
+            .write(Write::InsertPolicy(seal.seal(policy)))
+            .write(Write::MovePolicyHead(seal.seal(head)));
     gateway.store.commit(changes).await.context("storing the plugin and the policy")?;
     Ok(Installed { revision, policy_revision })
 }

@@ -33,9 +33,9 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, bounds: Bounds,
         };
         let Some((stream, peer, slot)) = accepted else { continue };
         let service = router.clone().layer(axum::Extension(ConnectInfo(peer)));
-        let service = TowerToHyperService::new(service.map_request(|request: hyper::Request<_>| {
-            request.map(axum::body::Body::new)
-        }));
+        let service = TowerToHyperService::new(
+            service.map_request(|request: hyper::Request<_>| request.map(axum::body::Body::new)),
+        );
         let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
         let connection = graceful.watch(connection);
         tokio::spawn(async move {

@@ -22,11 +22,11 @@ use crate::{
 };
 
 const HEALTH_DEADLINE: Duration = Duration::from_secs(2);
-const PURGE_INTERVAL: Duration = Duration::from_secs(60);
+const PURGE_INTERVAL: Duration = Duration::from_mins(1);
 const PURGE_ROWS: u32 = 10_000;
 
 /// Serves until `stop`, drains, and returns. `ready` is called once both listeners accept and the canary has signed.
-pub async fn run(
+pub(crate) async fn run(
     gateway: Gateway,
     organization: OrganizationId,
     metrics: PrometheusHandle,
@@ -98,7 +98,7 @@ fn api_state(gateway: &Gateway, organization: OrganizationId, tasks: &TaskTracke
         services: gateway.services.clone(),
         config: gateway.config.api_config()?,
         default_organization: organization,
-        hosts: BTreeMap::new(),
+        hosts: gateway.config.core.organizations_by_host()?,
         health: Arc::new(StoreHealth { store, organization }),
         spawner: Arc::new(move |task: OwnedTask| {
             tasks.spawn(task);

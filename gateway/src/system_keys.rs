@@ -53,7 +53,9 @@ fn keys(active: [u8; 32]) -> MacKeys {
 
 async fn derive(hsm: &Hsm, master: &SecretKeyReference, label: &str) -> Result<[u8; 32]> {
     let message = format!("countersign-derive-1|{label}|{EPOCH}");
-    hsm.hmac_sha256(master, message.as_bytes()).await.with_context(|| format!("deriving the key for `{label}`"))
+    hsm.hmac_sha256(master, message.as_bytes())
+        .await
+        .with_context(|| format!("deriving the key for `{label}`"))
 }
 
 async fn secret(hsm: &Hsm, purpose: KeyPurpose, absent: Absent) -> Result<SecretKeyReference> {

@@ -37,34 +37,36 @@ use crate::{
 };
 
 /// Every part of a gateway, connected and not yet serving.
-pub struct Gateway {
-    pub config: Config,
-    pub services: Services,
-    pub hsm: Hsm,
-    pub store: Arc<Store>,
-    pub plugins: Arc<PluginEvaluator>,
-    pub instance: InstanceId,
+pub(crate) struct Gateway {
+    pub(crate) config: Config,
+    pub(crate) services: Services,
+    pub(crate) hsm: Hsm,
+    pub(crate) store: Arc<Store>,
+    pub(crate) plugins: Arc<PluginEvaluator>,
+    pub(crate) instance: InstanceId,
     /// Signs audit checkpoints; its fingerprint is what auditors pin.
-    pub checkpoint_key: KeyReference,
-    pub data_dir: DataDir,
+    pub(crate) checkpoint_key: KeyReference,
+    pub(crate) data_dir: DataDir,
 }
 
 /// Name of the hidden command that compiles a plugin in a process of its own.
-pub const COMPILE_COMMAND: &str = "compile-plugin";
+pub(crate) const COMPILE_COMMAND: &str = "compile-plugin";
 
 /// Connects everything. With [`Absent::Create`] the token's system keys are made if they are absent: first start of
 /// a new deployment only.
-pub async fn build(config: Config, data_dir: DataDir, absent: Absent) -> Result<Gateway> {
+pub(crate) async fn build(config: Config, data_dir: DataDir, absent: Absent) -> Result<Gateway> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
     let hsm = start_hsm(&config, &data_dir, absent).await?;
-    let keys = system_keys::load(&hsm, absent).await.context("loading the gateway's own keys from the token")?;
+    let keys =
+        system_keys::load(&hsm, absent).await.context("loading the gateway's own keys from the token")?;
     let SystemKeys { sealing, credentials, plugin_cache, checkpoint } = keys;
 
     let sealer = Arc::new(Sealer::new(sealing));
     let instance = InstanceId::generate(clock.now(), entropy.as_ref());
     let outbox_written = Arc::new(Notify::new());
-    let store = Store::open(config.database.store_config()?, sealer.clone(), instance, outbox_written.clone()).await;
+    let store =
+        Store::open(config.database.store_config()?, sealer.clone(), instance, outbox_written.clone()).await;
     let store = Arc::new(store.context("opening the database")?);
 
     let host = start_plugins(&config, &data_dir, plugin_cache)?;
@@ -107,7 +109,8 @@ fn token_name(config: &Config) -> Result<String> {
 
 /// The chains by id, and the number of the first configured one.
 fn chains(config: &Config) -> Result<(BTreeMap<gateway_domain::chain::ChainId, Chain>, u64)> {
-    let configs = config.chains.iter().map(crate::config::Chain::chain_config).collect::<Result<Vec<_>, _>>()?;
+    let configs =
+        config.chains.iter().map(crate::config::Chain::chain_config).collect::<Result<Vec<_>, _>>()?;
     let Some(first) = configs.first().map(|chain| chain.id.number()) else {
         bail!("`chains` names no chain: at least one is needed")
     };
@@ -141,7 +144,7 @@ fn sorted_sections(config: &Config) -> Vec<&crate::config::Chain> {
 }
 
 impl Gateway {
-    pub fn checkpoints(&self) -> Checkpoints {
+    pub(crate) fn checkpoints(&self) -> Checkpoints {
         Checkpoints {
             store: self.services.store.clone(),
             signer: Arc::new(HsmCheckpointSigner { hsm: self.hsm.clone(), key: self.checkpoint_key.clone() }),
@@ -152,12 +155,12 @@ impl Gateway {
     }
 
     /// Hex SHA-256 of the checkpoint key's public point.
-    pub fn fingerprint(&self) -> String {
+    pub(crate) fn fingerprint(&self) -> String {
         system_keys::fingerprint(&self.checkpoint_key)
     }
 
     /// Closes the database and the token; for commands and the end of a server.
-    pub async fn close(self) {
+    pub(crate) async fn close(self) {
         self.store.close().await;
         self.hsm.shutdown().await;
     }

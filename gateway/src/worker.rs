@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use gateway_domain::{
     ids::InstanceId,
     outbox::{ClaimedItem, Job},
-    ports::{OutboxQueue as _, Services},
+    ports::Services,
     transactions::{Progress, advance},
 };
 use tokio::sync::Semaphore;
@@ -46,7 +46,12 @@ pub(crate) async fn run(
 }
 
 /// No more than there are free slots, so that nothing waits under a running lease.
-async fn claim(services: &Services, holder: InstanceId, config: &Outbox, slots: &Semaphore) -> Vec<ClaimedItem> {
+async fn claim(
+    services: &Services,
+    holder: InstanceId,
+    config: &Outbox,
+    slots: &Semaphore,
+) -> Vec<ClaimedItem> {
     let free = u32::try_from(slots.available_permits()).unwrap_or(u32::MAX);
     if free == 0 {
         // Wakes as soon as one item is done.

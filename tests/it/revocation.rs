@@ -14,7 +14,8 @@ fn revoke(installation: &Installation, label: &str) -> Result<()> {
     let data_dir = data_dir.to_str().context("the data directory's path is not UTF-8")?;
     let listed = installation.command(&["apikey", "list", "--data-dir", data_dir, "--json"])?;
     ensure!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
-    let keys: Vec<Value> = serde_json::from_slice(&listed.stdout)?;
+    let listed: Value = serde_json::from_slice(&listed.stdout)?;
+    let keys = listed["apiKeys"].as_array().context("no list of keys")?;
     let key = keys.iter().find(|key| key["label"] == label).context("no key with that label")?;
     let revoked = installation.command(&["apikey", "revoke", text(key, "id")?, "--data-dir", data_dir])?;
     ensure!(revoked.status.success(), "{}", String::from_utf8_lossy(&revoked.stderr));

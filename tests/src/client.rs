@@ -73,7 +73,7 @@ impl Client {
         self.send(Method::POST, path, credential, serde_json::to_vec(body)?, &[]).await
     }
 
-    /// Sends exactly these bytes, with `content-type: application/json` when there are any.
+    /// Sends exactly these bytes, with `content-type: application/json` unless `headers` say otherwise.
     pub async fn send(
         &self,
         method: Method,
@@ -89,7 +89,8 @@ impl Client {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        if !body.is_empty() && !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type")) {
+        if method != Method::GET && !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type"))
+        {
             request = request.header("content-type", "application/json");
         }
         let response = request.body(body).send().await?;

@@ -164,7 +164,10 @@ pub fn ensure_outstanding(status: &Value, roles: &[&str]) -> Result<()> {
     let required = status["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
     let mut outstanding: Vec<&str> = required.filter(|role| status[*role] != true).collect();
     outstanding.sort_unstable();
-    ensure!(outstanding == roles, "expected the outstanding roles {roles:?}, got {outstanding:?} of {status}");
+    ensure!(
+        outstanding == roles,
+        "expected the outstanding roles {roles:?}, got {outstanding:?} of {status}"
+    );
     Ok(())
 }
 

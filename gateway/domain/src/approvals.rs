@@ -15,9 +15,9 @@ mod record;
 
 pub use record::{CastVote, VoteRecorded, cast_vote};
 
-/// The part a principal plays in a decision.
+/// The part a principal plays in a decision; written as its name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(into = "String", from = "String")]
 pub enum Role {
     /// The owner of the funds.
     User,
@@ -98,6 +98,24 @@ impl Evidence {
 
 impl Sealable for Vote {
     const TABLE: &'static str = "votes";
+}
+
+impl From<String> for Role {
+    fn from(name: String) -> Self {
+        match name.as_str() {
+            "user" => Self::User,
+            "agent" => Self::Agent,
+            "arbiter" => Self::Arbiter,
+            "orion" => Self::Orion,
+            _ => Self::Named(name),
+        }
+    }
+}
+
+impl From<Role> for String {
+    fn from(role: Role) -> Self {
+        role.to_string()
+    }
 }
 
 impl fmt::Display for Role {

@@ -82,3 +82,16 @@ pub enum Verdict {
 impl Sealable for Evaluation {
     const TABLE: &'static str = "evaluations";
 }
+
+impl Verdict {
+    /// The verdict's name, without what it demands.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Approve => "approve",
+            Self::Reject => "reject",
+            Self::Abstain => "abstain",
+            Self::NeedApprovals(_) => "need_approvals",
+            Self::Other(_) => "other",
+        }
+    }
+}

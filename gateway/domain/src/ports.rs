@@ -9,7 +9,7 @@ use crate::{
     approvals::Vote,
     audit::{AuditEntry, LaneHead, SignedCheckpoint},
     chain::{ChainId, ChainNode, PayloadCodec},
-    changes::{ChangeSet, CommitError, Idempotency},
+    changes::{ChangeSet, CommitError, Idempotency, ReplayGuard},
     clock::{Clock, Timestamp},
     credentials::{ApiKey, CredentialHasher},
     entropy::Entropy,
@@ -25,7 +25,7 @@ use crate::{
     policy::{PermitRecord, PluginRevision, Policy, SigningPermit},
     sealed::{Sealed, Sealer},
     settings::Settings,
-    transactions::{Attempt, Transaction},
+    transactions::{Attempt, Intent, Transaction},
 };
 
 /// Applies change sets.
@@ -50,6 +50,8 @@ pub trait IdentityReads: Send + Sync {
         organization: OrganizationId,
         address: Address,
     ) -> Result<Option<Sealed<User>>>;
+    /// Whether a request with this replay key already had its effect.
+    async fn was_replayed(&self, guard: &ReplayGuard) -> Result<bool>;
     async fn settings(
         &self,
         organization: OrganizationId,
@@ -110,6 +112,20 @@ pub struct TransactionFilter {
     pub limit: u32,
 }
 
+/// Earlier transactions of one key to one recipient.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RecipientHistory {
+    /// Executed ones, counted up to [`RecipientHistory::EXECUTED_MAX`].
+    pub executed: u64,
+    /// Rejected ones that asked for the very same and were made since the given time.
+    pub denied: u64,
+}
+
+impl RecipientHistory {
+    /// Whether a recipient is known matters, not how well: counting stops here.
+    pub const EXECUTED_MAX: u64 = 100;
+}
+
 #[async_trait]
 pub trait TransactionReads: Send + Sync {
     async fn transaction(
@@ -129,8 +145,8 @@ pub trait TransactionReads: Send + Sync {
         owner: PrincipalId,
         filter: &TransactionFilter,
     ) -> Result<Vec<Sealed<Transaction>>>;
-    /// How many transactions of this key to this recipient were executed.
-    async fn executed_to(&self, organization: OrganizationId, key: KeyId, to: Address) -> Result<u64>;
+    /// What became of this key's transactions to the intent's recipient.
+    async fn recipient_history(&self, intent: &Intent, denied_since: Timestamp) -> Result<RecipientHistory>;
     async fn idempotency(
         &self,
         organization: OrganizationId,
@@ -318,6 +334,10 @@ pub struct Limits {
     pub wallet_keys_max: u32,
     /// How long an `Idempotency-Key` is remembered. Default 24 h.
     pub idempotency_window: Duration,
+    /// How often the very same may be asked for after it was denied, within the window. Default 5.
+    pub denied_tries_max: u32,
+    /// For how long a denial counts against asking again. Default 10 min.
+    pub denied_window: Duration,
     /// How often an operation starts again after losing against another write. Default 8.
     pub contest_attempts_max: u32,
     /// Pause between looks at a transaction that is under way. Default 1 s.

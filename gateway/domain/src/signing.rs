@@ -62,7 +62,7 @@ pub(crate) async fn sign(
     let permits = services.store.permits(organization, transaction.id).await?;
     let votes = services.store.votes(organization, transaction.id).await?;
     let stored = services.store.evaluations(organization, transaction.id).await?;
-    let Assessment { decision, fresh } = assess(services, transaction, &votes, stored, ctx.now).await?;
+    let Assessment { decision, fresh } = assess(services, transaction, &votes, stored, None, ctx.now).await?;
     let approved = match decision {
         Decision::Approved(approved) => approved,
         // A signature is out and may still execute: nothing is rejected, and nothing more is signed.

@@ -21,6 +21,7 @@ impl CheckpointSigner for HsmCheckpointSigner {
         PublicKey(self.key.public_key.as_bytes().to_vec())
     }
 
+    #[tracing::instrument(name = "hsm.sign_checkpoint", skip_all, fields(checkpoint.number = checkpoint.number))]
     async fn sign_checkpoint(&self, checkpoint: &Checkpoint) -> Result<Vec<u8>> {
         let not_after = Instant::now() + PATIENCE;
         let signed = self.hsm.sign_digest(&self.key, &checkpoint.hash().0, Lane::Token, not_after).await;

@@ -16,8 +16,8 @@ use gateway_domain::{
     sealed::Sealed,
 };
 use plugin_host::{
-    Approval, Argument, Call, Ceilings, ClaimedTransaction, ComponentSource, Digest, EvaluationFailure, FailureCode,
-    Grants, NoState, PluginHost, PreparedPlugin, VerifiedTransaction,
+    Approval, Argument, Call, Ceilings, ClaimedTransaction, ComponentSource, Digest, EvaluationFailure,
+    FailureCode, Grants, NoState, PluginHost, PreparedPlugin, VerifiedTransaction,
 };
 
 pub(crate) struct PluginEvaluator {
@@ -41,7 +41,10 @@ impl PluginEvaluator {
             EvaluationFailure::new(FailureCode::HostError, format!("the component cannot be read: {error}"))
         })?;
         let Some(bytes) = bytes else {
-            return Err(EvaluationFailure::new(FailureCode::HostError, "the component is not in the database"));
+            return Err(EvaluationFailure::new(
+                FailureCode::HostError,
+                "the component is not in the database",
+            ));
         };
         let source = ComponentSource { bytes: bytes.into(), digest: Digest(digest.0) };
         let prepared = self.host.prepare(source).await?;
@@ -59,7 +62,8 @@ impl PluginEvaluator {
         }
         let problems = self.host.validate_settings(&prepared, &revision.settings).await?;
         if !problems.is_empty() {
-            let shown: Vec<_> = problems.iter().map(|problem| format!("`{}` {}", problem.field, problem.rule)).collect();
+            let shown: Vec<_> =
+                problems.iter().map(|problem| format!("`{}` {}", problem.field, problem.rule)).collect();
             anyhow::bail!("the settings of `{}` are refused: {}", revision.plugin, shown.join("; "));
         }
         Ok(())
@@ -94,7 +98,16 @@ impl PluginEvaluator {
 
 #[async_trait]
 impl Evaluator for PluginEvaluator {
-    async fn evaluate(&self, revision: &Sealed<PluginRevision>, request: &EvaluationRequest) -> EvaluationReply {
+    #[tracing::instrument(
+        name = "plugin.evaluate",
+        skip_all,
+        fields(plugin.name = %revision.plugin, transaction.id = %request.transaction.id)
+    )]
+    async fn evaluate(
+        &self,
+        revision: &Sealed<PluginRevision>,
+        request: &EvaluationRequest,
+    ) -> EvaluationReply {
         let started = Instant::now();
         match self.ask(revision, request).await {
             Ok(evaluation) => EvaluationReply {
@@ -199,9 +212,9 @@ fn outcome(outcome: plugin_host::Outcome) -> Outcome {
         plugin_host::Verdict::Approve => Verdict::Approve,
         plugin_host::Verdict::Reject => Verdict::Reject,
         plugin_host::Verdict::Abstain => Verdict::Abstain,
-        plugin_host::Verdict::NeedApprovals(needs) => {
-            Verdict::NeedApprovals(needs.into_iter().map(|need| (role(need.role), need.count)).collect())
-        }
+        plugin_host::Verdict::NeedApprovals(needs) => Verdict::NeedApprovals(
+            needs.into_iter().map(|need| (Role::from(need.role), need.count)).collect(),
+        ),
         plugin_host::Verdict::Other(name) => Verdict::Other(name),
     };
     Outcome {
@@ -210,15 +223,5 @@ fn outcome(outcome: plugin_host::Outcome) -> Outcome {
         analysis: outcome.analysis,
         confidence_ppm: Some(outcome.confidence_ppm),
         evidence: outcome.evidence,
-    }
-}
-
-fn role(name: String) -> Role {
-    match name.as_str() {
-        "user" => Role::User,
-        "agent" => Role::Agent,
-        "arbiter" => Role::Arbiter,
-        "orion" => Role::Orion,
-        _ => Role::Named(name),
     }
 }

@@ -21,7 +21,7 @@ pub(super) fn translate(error: HsmError) -> Error {
         | HsmError::File { .. }
         | HsmError::TokenNotFound { .. }
         | HsmError::ShutDown => away(error, Duration::from_secs(2)),
-        HsmError::PinLatched(_) => away(error, Duration::from_secs(60)),
+        HsmError::PinLatched(_) => away(error, Duration::from_mins(1)),
         HsmError::KeyMismatch { .. }
         | HsmError::KeyNotFound { .. }
         | HsmError::KeyRetired { .. }

@@ -16,7 +16,8 @@ pub(super) fn label(record: &KeyRecord) -> KeyLabel {
 }
 
 pub(super) fn reference(record: &KeyRecord) -> Result<KeyReference> {
-    let public_key = record.public_key.as_ref().ok_or_else(|| Error::inconsistency("the key was never activated"))?;
+    let public_key =
+        record.public_key.as_ref().ok_or_else(|| Error::inconsistency("the key was never activated"))?;
     let algorithm = pair_algorithm(record.algorithm)?;
     let public_key = PublicKey::new(algorithm, &public_key.0).map_err(Error::inconsistency)?;
     Ok(KeyReference { cka_id: record.cka_id, label: label(record), public_key })
@@ -29,6 +30,8 @@ pub(super) fn pair_algorithm(algorithm: KeyAlgorithm) -> Result<hsm::KeyAlgorith
         KeyAlgorithm::Ed25519 => Ok(hsm::KeyAlgorithm::Ed25519),
         KeyAlgorithm::Rsa2048 => Ok(hsm::KeyAlgorithm::Rsa2048),
         KeyAlgorithm::Rsa4096 => Ok(hsm::KeyAlgorithm::Rsa4096),
-        KeyAlgorithm::Aes256 | KeyAlgorithm::HmacSha256 => Err(Error::inconsistency("a secret key has no public half")),
+        KeyAlgorithm::Aes256 | KeyAlgorithm::HmacSha256 => {
+            Err(Error::inconsistency("a secret key has no public half"))
+        }
     }
 }

@@ -22,6 +22,7 @@ pub(crate) struct HsmSigner {
 
 #[async_trait]
 impl Signer for HsmSigner {
+    #[tracing::instrument(name = "hsm.sign", skip_all, fields(transaction.id = %permit.transaction()))]
     async fn sign(&self, permit: &SigningPermit, key: &Sealed<KeyRecord>) -> Result<[u8; 65]> {
         let matches = permit.key() == key.id && permit.organization() == key.organization;
         if !matches || key.purpose != KeyPurpose::Wallet {
@@ -31,7 +32,8 @@ impl Signer for HsmSigner {
         let reference = key_reference::reference(key)?;
         let signed = self.hsm.sign_digest(&reference, &permit.digest().0, Lane::Sign, not_after).await;
         let signed = signed.map_err(translate)?;
-        let recovery_id = signed.recovery_id.ok_or_else(|| Error::inconsistency("the key is not of secp256k1"))?;
+        let recovery_id =
+            signed.recovery_id.ok_or_else(|| Error::inconsistency("the key is not of secp256k1"))?;
         let mut signature = [0; 65];
         signature[..64].copy_from_slice(&signed.bytes);
         signature[64] = recovery_id;

@@ -25,6 +25,7 @@ impl KeyVault for HsmVault {
         &self.token_id
     }
 
+    #[tracing::instrument(name = "hsm.generate", skip_all, fields(key.id = %record.id))]
     async fn generate(&self, record: &Sealed<KeyRecord>) -> Result<PublicKey> {
         let spec = KeySpec {
             cka_id: record.cka_id,

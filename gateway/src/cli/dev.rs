@@ -13,7 +13,7 @@ use crate::{
     config::{Config, DevPlace, Overrides},
     data_dir::DataDir,
     dev,
-    telemetry::Telemetry,
+    telemetry::{Metrics, Telemetry},
 };
 
 #[derive(Debug, Args)]
@@ -44,7 +44,8 @@ impl Dev {
         let config = Config::for_dev(self.config.as_deref(), &place, &Overrides::from_process())?;
         let data_dir = DataDir::open(&data_dir)?;
         let telemetry = Telemetry::start(&config.telemetry)?;
+        let metrics = Metrics::start()?;
         let (gateway, organization) = dev::open(config, data_dir, self.orion).await?;
-        serve::until_stopped(gateway, organization, telemetry).await
+        serve::until_stopped(gateway, organization, telemetry, metrics).await
     }
 }

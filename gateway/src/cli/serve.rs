@@ -37,8 +37,10 @@ impl Serve {
             ));
         }
         let telemetry = Telemetry::start(&config.telemetry)?;
+        // Before anything is built: parts look their metrics up when they are made.
+        let metrics = Metrics::start()?;
         let gateway = wiring::build(config, data_dir, Absent::Refuse).await?;
-        until_stopped(gateway, organization, telemetry).await
+        until_stopped(gateway, organization, telemetry, metrics).await
     }
 }
 
@@ -47,9 +49,9 @@ pub(super) async fn until_stopped(
     gateway: Gateway,
     organization: OrganizationId,
     telemetry: Telemetry,
+    metrics: Metrics,
 ) -> Result<Status> {
     let stop = shutdown::on_signal()?;
-    let metrics = Metrics::start()?;
     let upkeep = tokio::spawn(metrics.clone().upkeep(stop.clone()));
     let announce = |config: &Config| {
         if let Err(error) = output::print_line(&format!("ready http://{}", config.server.listen)) {

@@ -13,6 +13,10 @@ section! {
         wallet_keys_max: u32 = 5000, within 0..=10_000_000;
         /// Seconds for which an `Idempotency-Key` is remembered.
         idempotency_window_seconds: u64 = 86_400, within 1..=31_536_000;
+        /// How often the very same transaction may be asked for again after it was denied, within the window.
+        denied_tries_max: u32 = 5, within 1..=1_000_000;
+        /// Seconds for which a denial counts against asking again.
+        denied_window_seconds: u64 = 600, within 1..=31_536_000;
         /// How often an operation starts again after losing against another write.
         contest_attempts_max: u32 = 8, within 1..=1000;
         /// Milliseconds between looks at a transaction that is under way.
@@ -29,6 +33,8 @@ impl Limits {
         ports::Limits {
             wallet_keys_max: self.wallet_keys_max,
             idempotency_window: Duration::from_secs(self.idempotency_window_seconds),
+            denied_tries_max: self.denied_tries_max,
+            denied_window: Duration::from_secs(self.denied_window_seconds),
             contest_attempts_max: self.contest_attempts_max,
             poll_interval: Duration::from_millis(self.poll_interval_ms),
             unavailable_pause: Duration::from_millis(self.unavailable_pause_ms),

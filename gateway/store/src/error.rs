@@ -1,6 +1,6 @@
 //! Why a store did not open, and how driver errors reach the domain.
 
-use std::error::Error as StdError;
+use std::{error::Error as StdError, path::PathBuf};
 
 use gateway_domain::{Error, changes::CommitError};
 
@@ -17,6 +17,12 @@ pub enum StoreError {
     Older(usize),
     #[error("migration {0} was changed after it had been applied")]
     MigrationChanged(i64),
+    #[error("`{0}` is in use by another process")]
+    InUse(PathBuf),
+    #[error("`{0}` cannot be locked")]
+    Lock(PathBuf, #[source] std::io::Error),
+    #[error("the outbox cannot be taken over")]
+    TakeOver(#[source] CommitError),
     #[error("a migration failed")]
     Migrate(#[from] sqlx::migrate::MigrateError),
     #[error("a query failed")]

@@ -24,6 +24,7 @@ mod identity;
 mod keys;
 mod migrations;
 mod outbox;
+mod ownership;
 mod permits;
 mod policy;
 mod reader;

@@ -14,7 +14,7 @@ use sqlx::any::AnyRow;
 
 use crate::{
     dialect::micros,
-    error::Malformed,
+    error::{Malformed, StoreError},
     fields::Fields,
     statement::{Expect, Statement},
     store::Store,
@@ -35,6 +35,9 @@ pub(crate) fn schedule(item: &OutboxItem) -> Statement {
         .expecting(Expect::Change(Contested::Duplicate))
 }
 
+/// Claims of a process that no longer lives, seen by the only one that may open the database now.
+const RELEASE: &str = "UPDATE outbox SET holder = NULL, due_at = 0 WHERE holder IS NOT NULL";
+
 /// The row after its claim: `due_at` has become the end of the lease.
 fn claimed(row: &AnyRow) -> Result<ClaimedItem, Malformed> {
     let row = Fields::new("outbox", row);
@@ -52,6 +55,11 @@ fn claimed(row: &AnyRow) -> Result<ClaimedItem, Malformed> {
 }
 
 impl Store {
+    pub(crate) async fn release_abandoned_claims(&self) -> Result<(), StoreError> {
+        let unit = Unit::housekeeping(vec![Statement::new(RELEASE)]);
+        self.writer.submit(unit).await.map(|_| ()).map_err(StoreError::TakeOver)
+    }
+
     async fn settle_claim(&self, statement: Statement, fencing: u64) -> Result<()> {
         let statement = statement.unsigned("fencing", fencing).map_err(Error::inconsistency)?;
         let outcome = self.writer.submit(Unit::housekeeping(vec![statement])).await.map_err(outbox_error)?;

@@ -22,6 +22,7 @@ use crate::{
     dialect::{Access, Engine, EngineSql},
     error::StoreError,
     guards, migrations,
+    ownership::Ownership,
     reader::Reader,
     statement::Statement,
     unit::Unit,
@@ -33,6 +34,7 @@ pub struct Store {
     pub(crate) reads: Reader,
     pub(crate) writer: WriterHandle,
     pub(crate) sql: Arc<EngineSql>,
+    _ownership: Option<Ownership>,
 }
 
 /// What a purge removed.
@@ -51,10 +53,11 @@ impl Store {
         outbox_written: Arc<Notify>,
     ) -> Result<Self, StoreError> {
         let engine = Engine::of(&config.url)?;
+        let ownership = engine.file(&config.url).map(|file| Ownership::take(&file)).transpose()?;
         if config.migrate {
             migrations::migrate(&config.url).await?;
         }
-        let sql = Arc::new(EngineSql::new(engine));
+        let sql = Arc::new(EngineSql::new(engine, started_at(instance)));
         let mut writer =
             Writer::new(engine, &config, (sql.clone(), sealer.clone(), outbox_written), instance);
         let mut connection = writer.take_connection().await.map_err(StoreError::Connect)?;
@@ -66,7 +69,11 @@ impl Store {
             .test_before_acquire(engine == Engine::Postgres);
         let pool = connected_pool(options, engine, &config, (Access::Read, "rw")).await?;
         let reads = Reader { pool, timeout: config.read_timeout, sealer };
-        Ok(Self { reads, writer: writer.start(), sql })
+        let store = Self { reads, writer: writer.start(), sql, _ownership: ownership };
+        if engine == Engine::Sqlite {
+            store.release_abandoned_claims().await?;
+        }
+        Ok(store)
     }
 
     /// Whether the database answers within `deadline`.
@@ -132,6 +139,13 @@ pub(crate) async fn connected_pool(
         .connect_with(url)
         .await
         .map_err(StoreError::Connect)
+}
+
+/// When the process of `instance` started, which its time-ordered id tells.
+fn started_at(instance: InstanceId) -> Timestamp {
+    let ticks = instance.uuid().get_timestamp().map(|at| at.to_unix());
+    let (seconds, nanos) = ticks.unwrap_or_default();
+    Timestamp::from_unix_micros(i64::try_from(seconds).unwrap_or(0) * 1_000_000 + i64::from(nanos / 1_000))
 }
 
 fn gauge(name: &'static str, value: usize) {

@@ -189,7 +189,7 @@ impl TransactionReads for Store {
             .hex(to)
             .shown(intent.chain)
             .shown(intent.value)
-            .bind(intent.data.clone())
+            .bind(intent.data.as_slice())
             .bind(denied_since);
         let Some(row) = self.reads.row(statement).await? else { return Ok(RecipientHistory::default()) };
         let counts = Fields::new("transactions", &row);

@@ -146,9 +146,10 @@ pub(crate) async fn sign(hsm: &Hsm, key: &KeyReference) -> Result<hsm::DigestSig
 /// Waits for a condition, with a deadline.
 pub(crate) async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + WAIT_TIMEOUT;
+    let mut looks = tokio::time::interval(Duration::from_millis(5));
     while !condition() {
         assert!(Instant::now() < deadline, "never happened: {what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        looks.tick().await;
     }
 }
 

@@ -257,6 +257,8 @@ fn chains() -> BTreeMap<ChainId, Chain> {
 
 fn limits() -> Limits {
     Limits {
+        denied_tries_max: 5,
+        denied_window: Duration::from_mins(10),
         wallet_keys_max: 5_000,
         idempotency_window: Duration::from_hours(24),
         contest_attempts_max: 8,

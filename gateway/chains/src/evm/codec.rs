@@ -3,8 +3,8 @@
 use alloy_primitives::{Address, B256};
 use gateway_domain::{
     chain::{
-        ApprovalText, ChainId, DecodedArgument, DecodedCall, GasFee, PayloadCodec, PayloadInvalid, Pricing, Projection,
-        SignedPayload, SigningPayload,
+        ApprovalText, ChainId, DecodedArgument, DecodedCall, GasFee, PayloadCodec, PayloadInvalid, Pricing,
+        Projection, SignedPayload, SigningPayload,
     },
     transactions::{Intent, Kind},
 };

@@ -84,7 +84,8 @@ async fn record(
 ) -> Result<Option<VoteRecorded>> {
     votes.push(vote.clone());
     let evaluations = services.store.evaluations(ctx.organization, transaction.id).await?;
-    let Assessment { decision, fresh } = assess(services, transaction, &votes, evaluations, ctx.now).await?;
+    let Assessment { decision, fresh } =
+        assess(services, transaction, &votes, evaluations, None, ctx.now).await?;
     let state = match &decision {
         Decision::Approved(_) => State::Approved,
         Decision::Denied(denial) => State::rejected(denial),

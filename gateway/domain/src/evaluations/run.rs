@@ -48,6 +48,7 @@ async fn ask(
     {
         return Err(Error::unavailable("the plugin host", detail.clone()));
     }
+    count(&binding.plugin, &reply.result);
     Ok(services.sealer.seal(Evaluation {
         id: EvaluationId::generate(request.now, services.entropy.as_ref()),
         organization,
@@ -63,4 +64,13 @@ async fn ask(
         record: reply.record,
         created_at: request.now,
     }))
+}
+
+fn count(plugin: &str, result: &EvaluationResult) {
+    let result = match result {
+        EvaluationResult::Verdict(outcome) => outcome.verdict.as_str().to_owned(),
+        EvaluationResult::Failure { code, .. } => code.clone(),
+    };
+    metrics::counter!("countersign_evaluations_total", "plugin" => plugin.to_owned(), "result" => result)
+        .increment(1);
 }

@@ -32,6 +32,11 @@ pub struct CreateUser {
 
 /// Enrols a user with default settings and, unless an escrow address is named, an HSM-held escrow key.
 pub async fn create_user(ctx: &OpCtx, services: &Services, request: CreateUser) -> Result<User> {
+    if let Some(guard) = replay_guard(ctx)
+        && services.store.was_replayed(&guard).await?
+    {
+        return Err(Error::Unauthenticated);
+    }
     refuse_own_addresses(services, &request).await?;
     let existing = services.store.user_by_address(ctx.organization, request.ethereum_address).await?;
     if existing.is_some() {

@@ -9,8 +9,8 @@ use crate::{
     credentials::Label,
     error::{Error, Result},
     evaluations::{Evaluation, evaluate},
-    policy::{Binding, Decision, DecisionInput, Mode, Policy, Standing, decide},
-    ports::{EvaluationRequest, Services},
+    policy::{Binding, Decision, DecisionInput, Mode, Standing, decide},
+    ports::{EvaluationRequest, RecipientHistory, Services},
     sealed::Sealed,
     transactions::Transaction,
 };
@@ -22,12 +22,13 @@ pub(crate) struct Assessment {
 }
 
 /// Decides on `transaction` with the given votes and stored evaluations, asking bindings that have not spoken
-/// or too long ago.
+/// or too long ago. `history` is what the caller knows of the recipient already.
 pub(crate) async fn assess(
     services: &Services,
     transaction: &Sealed<Transaction>,
     votes: &[Sealed<Vote>],
     stored: Vec<Sealed<Evaluation>>,
+    history: Option<RecipientHistory>,
     now: Timestamp,
 ) -> Result<Assessment> {
     let policy = services.store.policy(transaction.organization).await?;
@@ -52,7 +53,11 @@ pub(crate) async fn assess(
         .filter(|binding| unheard.contains(&binding.id) || shadowed(binding))
         .map(|binding| (binding, policy.revision))
         .collect();
-    let request = evaluation_request(services, transaction, &policy, votes, now).await?;
+    let history = match history {
+        Some(history) => history,
+        None => services.store.recipient_history(&transaction.intent, now).await?,
+    };
+    let request = evaluation_request(services, transaction, votes, history, now)?;
     let fresh = evaluate(services, transaction, &asked, &request).await?;
     evaluations.extend(fresh.iter().cloned());
     match judge(&evaluations) {
@@ -61,24 +66,19 @@ pub(crate) async fn assess(
     }
 }
 
-async fn evaluation_request(
+fn evaluation_request(
     services: &Services,
     transaction: &Sealed<Transaction>,
-    policy: &Policy,
     votes: &[Sealed<Vote>],
+    history: RecipientHistory,
     now: Timestamp,
 ) -> Result<EvaluationRequest> {
-    debug_assert_eq!(policy.organization, transaction.organization, "policies are read by tenant");
     let intent = &transaction.intent;
-    let executed_to_recipient = match intent.to {
-        Some(to) => services.store.executed_to(transaction.organization, intent.key, to).await?,
-        None => 0,
-    };
     let codec = &services.require_chain(intent.chain)?.codec;
     Ok(EvaluationRequest {
         transaction: (**transaction).clone(),
         call: codec.decode_call(&intent.data),
-        executed_to_recipient,
+        executed_to_recipient: history.executed,
         approvals: votes
             .iter()
             .filter(|vote| vote.ballot == Ballot::Approve)

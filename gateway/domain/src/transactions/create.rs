@@ -19,7 +19,7 @@ use crate::{
     ids::{PrincipalId, TransactionId},
     outbox::OutboxItem,
     policy::{Decision, Requirement},
-    ports::{Chain, Services},
+    ports::{Chain, Limits, RecipientHistory, Services},
     sealed::Sealed,
     transactions::{
         Assessment, Ceilings, ExecutionType, Intent, Kind, Provider, RequirementSnapshot, State, Transaction,
@@ -82,8 +82,10 @@ pub async fn create(ctx: &OpCtx, services: &Services, request: CreateTransaction
                 return repeated(&earlier, &draft);
             }
         }
+        let history = recent_denials(ctx, services, &draft.intent).await?;
         let pending = services.sealer.seal(draft);
-        let Assessment { decision, fresh } = assess(services, &pending, &[], Vec::new(), ctx.now).await?;
+        let Assessment { decision, fresh } =
+            assess(services, &pending, &[], Vec::new(), Some(history), ctx.now).await?;
         let transaction = Transaction { state: initial_state(&decision), ..pending.into_value() };
         let changes = creation(ctx, services, &transaction, &decision, &request)
             .writes_of(fresh.into_iter().map(Write::InsertEvaluation));
@@ -160,6 +162,18 @@ async fn draft(
         created_at: ctx.now,
         updated_at: ctx.now,
     })
+}
+
+/// Refuses to ask again for what was just denied: otherwise a plugin that errs once in a hundred would be asked a
+/// hundred times (T16).
+async fn recent_denials(ctx: &OpCtx, services: &Services, intent: &Intent) -> Result<RecipientHistory> {
+    let Limits { denied_tries_max, denied_window, .. } = services.limits;
+    let history = services.store.recipient_history(intent, ctx.now.minus(denied_window)).await?;
+    if history.denied >= u64::from(denied_tries_max) {
+        let what = "this transaction was denied too often; ask again later";
+        return Err(Error::Exhausted { what, retry_after: denied_window });
+    }
+    Ok(history)
 }
 
 /// The chain's configured ceilings: what a node says later can only stay below them (T5).

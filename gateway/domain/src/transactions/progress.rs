@@ -78,7 +78,8 @@ async fn expire(ctx: &OpCtx, services: &Services, transaction: &Sealed<Transacti
     }
     let votes = services.store.votes(ctx.organization, transaction.id).await?;
     let stored = services.store.evaluations(ctx.organization, transaction.id).await?;
-    let Assessment { decision, fresh: _ } = assess(services, transaction, &votes, stored, ctx.now).await?;
+    let Assessment { decision, fresh: _ } =
+        assess(services, transaction, &votes, stored, None, ctx.now).await?;
     let Decision::Denied(denial) = decision else {
         return Err(Error::inconsistency("an expired transaction was not denied"));
     };

@@ -1,14 +1,16 @@
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use gateway_domain::{
+    U256,
     changes::{Idempotency, ReplayGuard, Write},
     identity::{Escrow, User},
     outbox::OutboxItem,
+    policy::DenialReason,
     ports::{
-        CredentialReads, DecisionReads, IdentityReads, KeyReads, OutboxQueue, PolicyReads, TransactionFilter,
-        TransactionReads,
+        CredentialReads, DecisionReads, IdentityReads, KeyReads, OutboxQueue, PolicyReads, RecipientHistory,
+        TransactionFilter, TransactionReads,
     },
-    transactions::{AttemptOutcome, State, Transaction},
+    transactions::{AttemptOutcome, Intent, State, Transaction},
 };
 
 use crate::{
@@ -20,7 +22,7 @@ on_both_engines!(
     every_entity_reads_back_as_it_was_written,
     updates_read_back_with_their_version,
     transactions_are_listed_newest_first_and_filtered,
-    executions_to_a_recipient_are_counted,
+    executions_and_denials_are_counted_by_recipient,
     guards_and_outbox_items_read_back,
 );
 
@@ -127,17 +129,34 @@ async fn transactions_are_listed_newest_first_and_filtered(database: &Database) 
     assert_eq!(list(aborted).await, [later[1].id]);
 }
 
-async fn executions_to_a_recipient_are_counted(database: &Database) {
+async fn executions_and_denials_are_counted_by_recipient(database: &Database) {
     let store = database.store().await;
     let world = World::decided(&store).await;
-    let (organization, key) = (world.organization.id, world.key.id);
-    let to = world.transaction.intent.to.unwrap();
-    assert_eq!(store.executed_to(organization, key, to).await.unwrap(), 0);
+    let intent = &world.transaction.intent;
+    let since = world.transaction.created_at.minus(Duration::from_secs(1));
+    let history = async |intent: &Intent| store.recipient_history(intent, since).await.unwrap();
+    assert_eq!(history(intent).await, RecipientHistory::default());
+
+    let denied = State::Rejected {
+        reason: DenialReason::Plugin,
+        detail: "no".into(),
+        rejected_by: BTreeSet::default(),
+    };
+    let rejected = world.transaction.moved_to(denied, now());
+    world.commit(&store, [Write::UpdateTransaction(world.seal(&rejected))]).await.unwrap();
+    assert_eq!(history(intent).await, RecipientHistory { executed: 0, denied: 1 });
+    let other_value = Intent { value: intent.value + U256::from(1), ..intent.clone() };
+    assert_eq!(history(&other_value).await.denied, 0);
+    assert_eq!(store.recipient_history(intent, world.transaction.created_at).await.unwrap().denied, 0);
+
     let state = State::Executed { attempt: world.attempt.id, hash: hash(), block: 9, reverted: false };
-    let executed = world.seal(&world.transaction.moved_to(state, now()));
-    world.commit(&store, [Write::UpdateTransaction(executed)]).await.unwrap();
-    assert_eq!(store.executed_to(organization, key, to).await.unwrap(), 1);
-    assert_eq!(store.executed_to(organization, key, address()).await.unwrap(), 0);
+    world
+        .commit(&store, [Write::UpdateTransaction(world.seal(&rejected.moved_to(state, now())))])
+        .await
+        .unwrap();
+    assert_eq!(history(intent).await, RecipientHistory { executed: 1, denied: 0 });
+    let elsewhere = Intent { to: Some(address()), ..intent.clone() };
+    assert_eq!(history(&elsewhere).await, RecipientHistory::default());
 }
 
 async fn guards_and_outbox_items_read_back(database: &Database) {

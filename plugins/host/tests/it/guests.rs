@@ -1,6 +1,6 @@
 //! A host, components and requests to drive it with.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use plugin_host::{

@@ -232,13 +232,13 @@ fn evidence_about_something_else_is_refused() {
         |case| case.transaction.intent.value = U256::from(101),
         |case| {
             case.transaction.intent.organization =
-                crate::ids::OrganizationId::from_uuid(super::situation::id(8))
+                crate::ids::OrganizationId::from_uuid(super::situation::id(8));
         },
         |case| {
-            case.evaluations[0].transaction = crate::ids::TransactionId::from_uuid(super::situation::id(8))
+            case.evaluations[0].transaction = crate::ids::TransactionId::from_uuid(super::situation::id(8));
         },
         |case| {
-            case.evaluations[0].organization = crate::ids::OrganizationId::from_uuid(super::situation::id(8))
+            case.evaluations[0].organization = crate::ids::OrganizationId::from_uuid(super::situation::id(8));
         },
     ];
     for (index, change) in spoil.iter().enumerate() {
