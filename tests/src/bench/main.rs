@@ -15,6 +15,7 @@ mod signing;
 mod statistics;
 mod throughput;
 mod throughput_report;
+mod verification;
 
 use anyhow::{Result, bail};
 use tokio::runtime::Builder;

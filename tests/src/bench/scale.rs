@@ -29,7 +29,7 @@ impl Scale {
         }
         Scale {
             cores,
-            rounds: 7,
+            rounds: 5,
             short_round: Duration::from_millis(400),
             evaluations: 3000,
             http_rounds: 3,

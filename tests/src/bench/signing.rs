@@ -17,6 +17,7 @@ use crate::processor;
 use crate::report::{Figure, Goal, Report};
 use crate::scale::Scale;
 use crate::statistics::{median, micros_each, percentile_micros, rate};
+use crate::verification::Verification;
 
 const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
 const TOKEN_LABEL: &str = "countersign bench";
@@ -31,11 +32,25 @@ pub(crate) struct Token {
     keys: Vec<(KeyAlgorithm, KeyReference)>,
 }
 
+/// What a loop does besides `C_SignInit` and `C_Sign`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bare {
+    Nothing,
+    Verify,
+}
+
 /// One round of the bare loop.
 pub(crate) struct BareRound {
     pub(crate) per_second: f64,
     /// Processor time of one signature.
     pub(crate) cpu_micros: f64,
+}
+
+/// Signatures per second in one round of each.
+struct Rates {
+    bare: f64,
+    verifying: f64,
+    layer: f64,
 }
 
 /// One round of the layer.
@@ -88,14 +103,16 @@ impl Token {
     pub(crate) fn bare(
         &self,
         algorithm: KeyAlgorithm,
+        besides: Bare,
         threads: usize,
         duration: Duration,
     ) -> Result<BareRound> {
         let key = self.key(algorithm)?;
         let together = Barrier::new(threads);
         let rounds = thread::scope(|scope| {
-            let running: Vec<_> =
-                (0..threads).map(|_| scope.spawn(|| self.sign_for(key, duration, &together))).collect();
+            let running: Vec<_> = (0..threads)
+                .map(|_| scope.spawn(|| self.sign_for(key, besides, duration, &together)))
+                .collect();
             running
                 .into_iter()
                 .map(|thread| thread.join().expect("signing does not panic"))
@@ -107,7 +124,14 @@ impl Token {
         })
     }
 
-    fn sign_for(&self, key: &KeyReference, duration: Duration, together: &Barrier) -> Result<BareRound> {
+    fn sign_for(
+        &self,
+        key: &KeyReference,
+        besides: Bare,
+        duration: Duration,
+        together: &Barrier,
+    ) -> Result<BareRound> {
+        let verification = Verification::by(&key.public_key)?;
         // Every thread reaches the barrier, whatever went wrong before it.
         let opened =
             self.pkcs11.open_rw_session(self.slot).map_err(anyhow::Error::from).and_then(|session| {
@@ -120,7 +144,10 @@ impl Token {
         let (started, cpu) = (Instant::now(), processor::of_this_thread()?);
         let mut count = 0;
         while started.elapsed() < duration {
-            session.sign(&Mechanism::Ecdsa, object, &DIGEST)?;
+            let signature = session.sign(&Mechanism::Ecdsa, object, &DIGEST)?;
+            if besides == Bare::Verify {
+                verification.check(&DIGEST, &signature)?;
+            }
             count += 1;
         }
         let spent = processor::of_this_thread()?.saturating_sub(cpu);
@@ -176,22 +203,26 @@ impl Token {
         in_flight: usize,
     ) -> Result<()> {
         let threads = in_flight.min(scale.cores);
-        let (mut pairs, mut latencies) = (Vec::new(), Vec::new());
+        let (mut rounds, mut latencies) = (Vec::new(), Vec::new());
         for _ in 0..scale.rounds {
-            let bare = self.bare(algorithm, threads, scale.short_round)?;
+            let bare = self.bare(algorithm, Bare::Nothing, threads, scale.short_round)?.per_second;
             let mut layer = self.layer(algorithm, in_flight, scale.short_round).await?;
-            pairs.push((bare.per_second, layer.per_second));
+            let verifying = self.bare(algorithm, Bare::Verify, threads, scale.short_round)?.per_second;
+            rounds.push(Rates { bare, verifying, layer: layer.per_second });
             latencies.append(&mut layer.latencies);
         }
+        let middle = |pick: fn(&Rates) -> f64| median(rounds.iter().map(pick));
         let name = format!("HSM layer, {algorithm}, {in_flight} in flight");
-        let figure = Figure::new(&name, median(pairs.iter().map(|pair| pair.1)), "signatures/s")
-            .against_by_rounds(
-                median(pairs.iter().map(|pair| pair.0)),
-                median(pairs.iter().map(|(bare, layer)| layer / bare)),
-            );
+        let rate = |name: &str| Figure::new(name, middle(|rates| rates.layer), "signatures/s");
+        let figure = rate(&name)
+            .against_by_rounds(middle(|rates| rates.bare), middle(|rates| rates.layer / rates.bare));
         // The goals are for a layer under load.
         let has_goal = in_flight > 1;
         report.figure(&if has_goal { figure.goal(Goal::AtLeast(0.95)) } else { figure })?;
+        report.figure(&rate(&format!("{name}: against a loop that verifies too")).against_by_rounds(
+            middle(|rates| rates.verifying),
+            middle(|rates| rates.layer / rates.verifying),
+        ))?;
         let p50 = percentile_micros(&mut latencies, 50);
         let p99 =
             Figure::new(format!("{name}: p99 against p50"), percentile_micros(&mut latencies, 99), "us");

@@ -20,7 +20,7 @@ use crate::processor::{Snapshot, resident_mebibytes};
 use crate::report::Report;
 use crate::runtimes::{LOAD_THREADS, NODE_THREADS, Runtimes};
 use crate::scale::Scale;
-use crate::signing::{BareRound, Token};
+use crate::signing::{Bare, BareRound, Token};
 use crate::statistics::{micros_each, number};
 use crate::{baseline, throughput_report};
 
@@ -32,8 +32,8 @@ const CONNECTIONS: usize = 16;
 const FUNDS_WEI: u128 = 1_000_000_000_000_000_000_000;
 const SUSTAINED_ROUNDS: u32 = 3;
 
-/// Defaults but for what is named here: rates are limits for strangers, and following a transaction to its end
-/// shall not fall into the time in which others are created.
+/// Defaults but for what is named here: rates are limits for strangers, and following a transaction to its
+/// end is kept out of the time in which others are created.
 const CONFIGURATION: &str = "[server]\ncredential_burst = 1000000\nsource_burst = 1000000\n\n\
     [limits]\npoll_interval_ms = 4000\nunavailable_pause_ms = 4000\n";
 
@@ -155,7 +155,7 @@ impl Stand<'_> {
     }
 
     async fn round(&mut self, token: &Token, requests: &[Request], scale: &Scale) -> Result<Round> {
-        let bare = token.bare(KeyAlgorithm::Secp256k1, scale.cores, scale.http_round / 3)?;
+        let bare = token.bare(KeyAlgorithm::Secp256k1, Bare::Nothing, scale.cores, scale.http_round / 3)?;
         let begin = self.moment()?;
         let answered = self.load(requests, CONNECTIONS, scale.http_round).await?;
         let answered_at = self.moment()?;
