@@ -115,7 +115,7 @@ impl Column {
     pub(crate) fn change(&self) -> String {
         let Column { table, name, kind } = self;
         match kind.as_str() {
-            "INTEGER" => format!("UPDATE {table} SET {name} = coalesce({name}, 0) + 1"),
+            "INTEGER" => format!("UPDATE {table} SET {name} = coalesce({name}, 0) + 1000003"),
             "BLOB" => format!("UPDATE {table} SET {name} = {name} || x'00'"),
             _ => format!("UPDATE {table} SET {name} = coalesce({name}, '') || '0'"),
         }

@@ -32,6 +32,7 @@ pub struct Bootstrap {
     pub orion_api_key: String,
     pub relayer_address: String,
     pub hsm_pin: String,
+    pub audit_key_fingerprint: String,
 }
 
 /// Everything of a gateway that survives its process.
@@ -95,7 +96,16 @@ impl Installation {
     pub fn verify_audit(&self) -> Result<Value> {
         let data_dir = self.data_dir();
         let data_dir = data_dir.to_str().context("the data directory's path is not UTF-8")?;
-        let output = self.command(&["audit", "verify", "--data-dir", data_dir, "--json"])?;
+        let config = self.folder.path().join("config.toml");
+        let config = config.to_str().context("the configuration's path is not UTF-8")?;
+        // With a database of its own, `dev` has told the pin in bootstrap.json only.
+        let pin = read_bootstrap(&self.data_dir())?.audit_key_fingerprint;
+        let place = if fs::read_to_string(config)?.contains("[database]") {
+            ["--config", config, "--key", &pin]
+        } else {
+            ["--data-dir", data_dir, "--key", &pin]
+        };
+        let output = self.command(&[&["audit", "verify", "--json"], &place[..]].concat())?;
         ensure!(
             output.status.success(),
             "the audit log does not verify: {}{}",

@@ -40,6 +40,7 @@ impl Database {
         Ok(StoreConfig {
             url: DatabaseUrl::new(url.expose()),
             migrate: self.migrate,
+            shared: false,
             read_connections_max: self.read_connections_max,
             read_timeout: Duration::from_millis(self.read_timeout_ms),
             commit_queue_max: self.commit_queue_max,

@@ -13,6 +13,9 @@ pub struct StoreConfig {
     pub url: DatabaseUrl,
     /// Applies pending migrations when opening; otherwise a database that lacks some is refused. Default false.
     pub migrate: bool,
+    /// Whether several processes may use a SQLite database at once. An owned one is taken over at once after a crash;
+    /// a shared one, like every PostgreSQL database, when leases and permits have run out. Default false.
+    pub shared: bool,
     /// Connections for reads. Default 4.
     pub read_connections_max: u32,
     /// The longest a read may take, waiting for a connection included. Default 5 s.
@@ -37,6 +40,7 @@ impl StoreConfig {
         Self {
             url,
             migrate: false,
+            shared: false,
             read_connections_max: 4,
             read_timeout: Duration::from_secs(5),
             commit_queue_max: 1024,

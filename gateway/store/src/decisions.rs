@@ -60,7 +60,7 @@ pub(crate) fn insert_vote(vote: &Sealed<Vote>) -> Statement {
         .shown(vote.transaction)
         .bind(vote.intent_hash)
         .shown(vote.principal)
-        .json(&vote.role)
+        .shown(&vote.role)
         .word(&vote.ballot)
         .json(&vote.evidence)
         .bind(vote.confidence_ppm)
@@ -100,7 +100,7 @@ impl Stored for Vote {
             transaction: row.parsed("transaction_id")?,
             intent_hash: row.parsed("intent_hash")?,
             principal: row.parsed("principal")?,
-            role: row.json("role")?,
+            role: row.text("role")?.into(),
             ballot: row.word("ballot")?,
             evidence: row.json("evidence")?,
             confidence_ppm: row.optional_unsigned("confidence_ppm")?,

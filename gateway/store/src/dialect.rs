@@ -151,13 +151,13 @@ const PERMIT_HOLDS: &str = "FROM policy_heads h, transactions t, organizations o
      AND k.id = $5 AND k.organization = $2 AND k.state = 'active' AND k.frozen = 0";
 
 impl EngineSql {
-    /// `opened_at`: permits issued before it by another process were never used and never will be, where one process
-    /// owns the database; elsewhere their issuer may be alive until they expire.
-    pub(crate) fn new(engine: Engine, opened_at: Timestamp) -> Self {
+    /// `owned_since`: permits issued before it were never used and never will be, because no other process has the
+    /// database. Where it is shared, their issuer may be alive until they expire.
+    pub(crate) fn new(engine: Engine, owned_since: Option<Timestamp>) -> Self {
         let (now, resolution) = (engine.now(), engine.resolution());
-        let abandoned = match engine {
-            Engine::Sqlite => format!("(expires_at < {now} OR issued_at < {})", opened_at.unix_micros()),
-            Engine::Postgres => format!("expires_at < {now}"),
+        let abandoned = match owned_since {
+            Some(since) => format!("(expires_at < {now} OR issued_at < {})", since.unix_micros()),
+            None => format!("expires_at < {now}"),
         };
         // PostgreSQL judges a statement by the snapshot it began with. Locking the rows that the conditions rest
         // on makes a concurrent move of the policy head, or a freeze, wait for us or us for it.

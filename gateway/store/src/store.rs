@@ -34,7 +34,7 @@ pub struct Store {
     pub(crate) reads: Reader,
     pub(crate) writer: WriterHandle,
     pub(crate) sql: Arc<EngineSql>,
-    _ownership: Option<Ownership>,
+    ownership: Option<Ownership>,
 }
 
 /// What a purge removed.
@@ -53,11 +53,12 @@ impl Store {
         outbox_written: Arc<Notify>,
     ) -> Result<Self, StoreError> {
         let engine = Engine::of(&config.url)?;
-        let ownership = engine.file(&config.url).map(|file| Ownership::take(&file)).transpose()?;
+        let owned = engine.file(&config.url).filter(|_| !config.shared);
+        let ownership = owned.map(|file| Ownership::take(&file)).transpose()?;
         if config.migrate {
             migrations::migrate(&config.url).await?;
         }
-        let sql = Arc::new(EngineSql::new(engine, started_at(instance)));
+        let sql = Arc::new(EngineSql::new(engine, ownership.as_ref().map(|_| started_at(instance))));
         let mut writer =
             Writer::new(engine, &config, (sql.clone(), sealer.clone(), outbox_written), instance);
         let mut connection = writer.take_connection().await.map_err(StoreError::Connect)?;
@@ -69,8 +70,8 @@ impl Store {
             .test_before_acquire(engine == Engine::Postgres);
         let pool = connected_pool(options, engine, &config, (Access::Read, "rw")).await?;
         let reads = Reader { pool, timeout: config.read_timeout, sealer };
-        let store = Self { reads, writer: writer.start(), sql, _ownership: ownership };
-        if engine == Engine::Sqlite {
+        let store = Self { reads, writer: writer.start(), sql, ownership };
+        if store.ownership.is_some() {
             store.release_abandoned_claims().await?;
         }
         Ok(store)

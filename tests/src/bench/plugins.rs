@@ -14,9 +14,10 @@ use plugin_host::{
 use tokio::task::JoinSet;
 
 use crate::bare_wasm::BareWasm;
+use crate::processor::Snapshot;
 use crate::report::{Figure, Goal, Report};
 use crate::scale::Scale;
-use crate::statistics::{median, micros_each, number};
+use crate::statistics::{median, micros_each};
 
 const SETTINGS: &str = concat!(
     r#"{"valueLimit":"10000000000000000000","#,
@@ -38,6 +39,8 @@ struct Cost {
     sandbox: f64,
     /// From one answer to the next.
     answer: f64,
+    /// Processor time of the host's threads, record and hand-over included.
+    processor: f64,
 }
 
 pub(crate) async fn measure(directory: &Path, scale: &Scale, report: &Report) -> Result<()> {
@@ -87,6 +90,11 @@ fn print(rounds: &[Round], report: &Report) -> Result<()> {
         middle(|round| round.one.sandbox / round.bare),
     ))?;
     report.figure(&against_bare(
+        "one thread, busy: processor time, record and hand-over included",
+        middle(|round| round.one.processor),
+        middle(|round| round.one.processor / round.bare),
+    ))?;
+    report.figure(&against_bare(
         "nothing waiting: request to answer, two hand-overs",
         middle(|round| round.alone.answer),
         middle(|round| round.alone.answer / round.bare),
@@ -127,6 +135,7 @@ impl Sandbox {
     /// Keeps `in_flight` evaluations under way until about `count` are done.
     async fn round(&self, in_flight: usize, count: usize) -> Result<Cost> {
         let each = count.div_ceil(in_flight);
+        let before = Snapshot::of(std::process::id())?;
         let started = Instant::now();
         let mut running = JoinSet::new();
         for _ in 0..in_flight {
@@ -144,10 +153,12 @@ impl Sandbox {
         while let Some(finished) = running.join_next().await {
             sandbox += finished??;
         }
-        let done = each * in_flight;
+        let (elapsed, done) = (started.elapsed(), each * in_flight);
+        let processor = Snapshot::of(std::process::id())?.threads_since(&before, "plugin-");
         Ok(Cost {
+            processor: micros_each(processor, done),
             sandbox: micros_each(sandbox, done),
-            answer: started.elapsed().as_secs_f64() * 1e6 / number(done),
+            answer: micros_each(elapsed, done),
         })
     }
 }

@@ -92,7 +92,7 @@ pub(crate) struct Report {
     as_json: bool,
 }
 
-const WIDTHS: [usize; 6] = [56, 20, 9, 7, 7, 7];
+const WIDTHS: [usize; 6] = [64, 20, 9, 7, 7, 7];
 const HEADINGS: [&str; 6] = ["figure", "value", "reference", "ratio", "goal", ""];
 
 impl Report {

@@ -13,7 +13,7 @@ use cryptoki::slot::Slot;
 use hsm::{Hsm, HsmConfig, KeyAlgorithm, KeyLabel, KeyReference, KeySpec, KeyUsage, Lane, Pin, SoftHsmPaths};
 use tokio::task::JoinSet;
 
-use crate::processor;
+use crate::processor::{self, Snapshot};
 use crate::report::{Figure, Goal, Report};
 use crate::scale::Scale;
 use crate::statistics::{median, micros_each, percentile_micros, rate};
@@ -46,16 +46,18 @@ pub(crate) struct BareRound {
     pub(crate) cpu_micros: f64,
 }
 
-/// Signatures per second in one round of each.
-struct Rates {
-    bare: f64,
-    verifying: f64,
-    layer: f64,
+/// One round of each.
+struct Rounds {
+    bare: BareRound,
+    verifying: BareRound,
+    layer: LayerRound,
 }
 
 /// One round of the layer.
 struct LayerRound {
     per_second: f64,
+    /// Processor time of the session threads for one signature.
+    cpu_micros: f64,
     latencies: Vec<Duration>,
 }
 
@@ -162,6 +164,7 @@ impl Token {
         duration: Duration,
     ) -> Result<LayerRound> {
         let key = self.key(algorithm)?;
+        let before = Snapshot::of(std::process::id())?;
         let started = Instant::now();
         let mut running = JoinSet::new();
         for _ in 0..in_flight {
@@ -181,7 +184,9 @@ impl Token {
             latencies.append(&mut finished??);
         }
         ensure!(!latencies.is_empty(), "the HSM layer has signed nothing");
-        Ok(LayerRound { per_second: rate(latencies.len(), started.elapsed()), latencies })
+        let per_second = rate(latencies.len(), started.elapsed());
+        let spent = Snapshot::of(std::process::id())?.threads_since(&before, "hsm-session");
+        Ok(LayerRound { per_second, cpu_micros: micros_each(spent, latencies.len()), latencies })
     }
 
     /// Both algorithms, alone and with eight in flight.
@@ -192,7 +197,8 @@ impl Token {
                 self.compare(scale, report, algorithm, in_flight).await?;
             }
         }
-        report.note("the layer also verifies each signature, and its callers run on the same cores")
+        report.note("the layer verifies each signature, and its callers run on the same cores")?;
+        report.note("processor time is that of the session threads, against the loop that verifies too")
     }
 
     async fn compare(
@@ -205,24 +211,29 @@ impl Token {
         let threads = in_flight.min(scale.cores);
         let (mut rounds, mut latencies) = (Vec::new(), Vec::new());
         for _ in 0..scale.rounds {
-            let bare = self.bare(algorithm, Bare::Nothing, threads, scale.short_round)?.per_second;
+            let bare = self.bare(algorithm, Bare::Nothing, threads, scale.short_round)?;
             let mut layer = self.layer(algorithm, in_flight, scale.short_round).await?;
-            let verifying = self.bare(algorithm, Bare::Verify, threads, scale.short_round)?.per_second;
-            rounds.push(Rates { bare, verifying, layer: layer.per_second });
+            let verifying = self.bare(algorithm, Bare::Verify, threads, scale.short_round)?;
             latencies.append(&mut layer.latencies);
+            rounds.push(Rounds { bare, verifying, layer });
         }
-        let middle = |pick: fn(&Rates) -> f64| median(rounds.iter().map(pick));
+        let middle = |pick: fn(&Rounds) -> f64| median(rounds.iter().map(pick));
         let name = format!("HSM layer, {algorithm}, {in_flight} in flight");
-        let rate = |name: &str| Figure::new(name, middle(|rates| rates.layer), "signatures/s");
-        let figure = rate(&name)
-            .against_by_rounds(middle(|rates| rates.bare), middle(|rates| rates.layer / rates.bare));
+        let rate = |name: &str| Figure::new(name, middle(|round| round.layer.per_second), "signatures/s");
+        let figure = rate(&name).against_by_rounds(
+            middle(|round| round.bare.per_second),
+            middle(|round| round.layer.per_second / round.bare.per_second),
+        );
         // The goals are for a layer under load.
         let has_goal = in_flight > 1;
         report.figure(&if has_goal { figure.goal(Goal::AtLeast(0.95)) } else { figure })?;
-        report.figure(&rate(&format!("{name}: against a loop that verifies too")).against_by_rounds(
-            middle(|rates| rates.verifying),
-            middle(|rates| rates.layer / rates.verifying),
+        report.figure(&rate(&format!("{name}: against a loop that verifies")).against_by_rounds(
+            middle(|round| round.verifying.per_second),
+            middle(|round| round.layer.per_second / round.verifying.per_second),
         ))?;
+        let processor =
+            Figure::new(format!("{name}: processor time"), middle(|round| round.layer.cpu_micros), "us");
+        report.figure(&processor.against(middle(|round| round.verifying.cpu_micros)))?;
         let p50 = percentile_micros(&mut latencies, 50);
         let p99 =
             Figure::new(format!("{name}: p99 against p50"), percentile_micros(&mut latencies, 99), "us");

@@ -39,6 +39,19 @@ fn cause(outcome: Result<(), CommitError>) -> String {
     }
 }
 
+#[tokio::test]
+async fn an_owned_database_lets_no_second_process_in() {
+    let directory = tempfile::tempdir().unwrap();
+    let url = DatabaseUrl::new(format!("sqlite://{}", directory.path().join("owned.db").display()));
+    let config = || StoreConfig { migrate: true, ..StoreConfig::new(url.clone()) };
+    let first = open(config()).await;
+    let refused = Store::open(config(), sealer(), instance(2), Arc::new(Notify::new())).await;
+    assert!(matches!(refused.err(), Some(StoreError::InUse(_))));
+    first.close().await;
+    drop(first);
+    open(config()).await;
+}
+
 async fn a_full_queue_refuses_at_once(database: &Database) {
     let config = StoreConfig { commit_queue_max: 1, commit_group_max: 1, ..database.config() };
     let store = Arc::new(open(config).await);

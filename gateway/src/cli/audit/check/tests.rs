@@ -66,7 +66,7 @@ impl Log {
     }
 
     async fn store(&self, number: u128) -> Store {
-        let config = StoreConfig { migrate: true, ..StoreConfig::new(self.url()) };
+        let config = StoreConfig { migrate: true, shared: true, ..StoreConfig::new(self.url()) };
         let keys = MacKeys::new(BTreeMap::from([(1, MacKey::new([3; 32]))]), 1);
         Store::open(config, Arc::new(Sealer::new(keys)), lane(number), Arc::new(Notify::new()))
             .await
