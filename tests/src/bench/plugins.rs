@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 
 use crate::bare_wasm::BareWasm;
 use crate::processor::Snapshot;
-use crate::report::{Figure, Goal, Report};
+use crate::report::{Figure, Goal, Report, Section};
 use crate::scale::Scale;
 use crate::statistics::{median, micros_each};
 
@@ -44,7 +44,10 @@ struct Cost {
 }
 
 pub(crate) async fn measure(directory: &Path, scale: &Scale, report: &Report) -> Result<()> {
-    report.section("Plugin evaluation: Orion in a fresh sandbox, against bare InstancePre and typed call")?;
+    let section = report.section(
+        "plugin",
+        "Plugin evaluation: Orion in a fresh sandbox, against bare InstancePre and typed call",
+    )?;
     let component = component()?;
     let bare = BareWasm::new(&component, SETTINGS, &request().verified).map_err(wasmtime_failure)?;
     let one = Sandbox::start(directory.join("one"), &component, 1).await?;
@@ -60,7 +63,7 @@ pub(crate) async fn measure(directory: &Path, scale: &Scale, report: &Report) ->
             two: two.round(2 * WAITING_EACH, 2 * count).await?,
         });
     }
-    print(&rounds, report)
+    print(&rounds, &section)
 }
 
 struct Round {
@@ -71,12 +74,12 @@ struct Round {
     two: Cost,
 }
 
-fn print(rounds: &[Round], report: &Report) -> Result<()> {
+fn print(rounds: &[Round], section: &Section) -> Result<()> {
     let middle = |pick: fn(&Round) -> f64| median(rounds.iter().map(pick));
     let bare = middle(|round| round.bare);
     let against_bare =
         |name: &str, value, ratio| Figure::new(name, value, "us").against_by_rounds(bare, ratio);
-    report.figure(
+    section.figure(
         &against_bare(
             "one thread, busy: from answer to answer",
             middle(|round| round.one.answer),
@@ -84,17 +87,17 @@ fn print(rounds: &[Round], report: &Report) -> Result<()> {
         )
         .goal(Goal::AtMost(1.3)),
     )?;
-    report.figure(&against_bare(
+    section.figure(&against_bare(
         "one thread, busy: in the sandbox",
         middle(|round| round.one.sandbox),
         middle(|round| round.one.sandbox / round.bare),
     ))?;
-    report.figure(&against_bare(
+    section.figure(&against_bare(
         "one thread, busy: processor time, record and hand-over included",
         middle(|round| round.one.processor),
         middle(|round| round.one.processor / round.bare),
     ))?;
-    report.figure(&against_bare(
+    section.figure(&against_bare(
         "nothing waiting: request to answer, two hand-overs",
         middle(|round| round.alone.answer),
         middle(|round| round.alone.answer / round.bare),
@@ -106,13 +109,13 @@ fn print(rounds: &[Round], report: &Report) -> Result<()> {
         per_second(middle(|round| round.one.answer)),
         middle(|round| round.one.answer / round.two.answer),
     );
-    report.figure(&two.goal(Goal::AtLeast(1.7)))?;
+    section.figure(&two.goal(Goal::AtLeast(1.7)))?;
     let control = Figure::new(
         "two threads against one: bare wasmtime, as a control",
         2.0 * per_second(middle(|round| round.bare_two)),
         "evaluations/s",
     );
-    report.figure(
+    section.figure(
         &control.against_by_rounds(per_second(bare), middle(|round| 2.0 * round.bare / round.bare_two)),
     )
 }

@@ -62,9 +62,9 @@ impl Figure {
         self.goal.map(|goal| goal.is_met_by(self.ratio.unwrap_or(self.value)))
     }
 
+    /// Without the name.
     fn json(&self) -> Value {
         json!({
-            "name": self.name,
             "value": rounded(self.value),
             "unit": self.unit,
             "reference": self.reference.map(rounded),
@@ -92,6 +92,13 @@ pub(crate) struct Report {
     as_json: bool,
 }
 
+/// Figures that belong together.
+pub(crate) struct Section {
+    /// Begins every name in JSON, where there are no titles.
+    prefix: &'static str,
+    as_json: bool,
+}
+
 const WIDTHS: [usize; 6] = [64, 20, 9, 7, 7, 7];
 const HEADINGS: [&str; 6] = ["figure", "value", "reference", "ratio", "goal", ""];
 
@@ -100,20 +107,23 @@ impl Report {
         Report { as_json }
     }
 
-    /// Begins a group of figures.
-    pub(crate) fn section(&self, title: &str) -> Result<()> {
-        if self.as_json {
-            return Ok(());
+    pub(crate) fn section(&self, prefix: &'static str, title: &str) -> Result<Section> {
+        if !self.as_json {
+            writeln!(stdout(), "\n{title}")?;
+            line(HEADINGS.map(str::to_owned))?;
         }
-        writeln!(stdout(), "\n{title}")?;
-        line(HEADINGS.map(str::to_owned))
+        Ok(Section { prefix, as_json: self.as_json })
     }
+}
 
+impl Section {
     pub(crate) fn figure(&self, figure: &Figure) -> Result<()> {
-        if self.as_json {
-            return Ok(writeln!(stdout(), "{}", figure.json())?);
+        if !self.as_json {
+            return line(figure.row());
         }
-        line(figure.row())
+        let mut object = figure.json();
+        object["name"] = json!(format!("{}: {}", self.prefix, figure.name));
+        Ok(writeln!(stdout(), "{object}")?)
     }
 
     /// What a reader must know to read the figures above.

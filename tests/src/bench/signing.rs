@@ -14,7 +14,7 @@ use hsm::{Hsm, HsmConfig, KeyAlgorithm, KeyLabel, KeyReference, KeySpec, KeyUsag
 use tokio::task::JoinSet;
 
 use crate::processor::{self, Snapshot};
-use crate::report::{Figure, Goal, Report};
+use crate::report::{Figure, Goal, Report, Section};
 use crate::scale::Scale;
 use crate::statistics::{median, micros_each, percentile_micros, rate};
 use crate::verification::Verification;
@@ -191,20 +191,23 @@ impl Token {
 
     /// Both algorithms, alone and with eight in flight.
     pub(crate) async fn measure(&self, scale: &Scale, report: &Report) -> Result<()> {
-        report.section("HSM layer: sign_digest, verified, against a bare C_Sign loop on as many threads")?;
+        let section = report.section(
+            "hsm",
+            "HSM layer: sign_digest, verified, against a bare C_Sign loop on as many threads",
+        )?;
         for algorithm in [KeyAlgorithm::Secp256k1, KeyAlgorithm::P256] {
             for in_flight in [1, 8] {
-                self.compare(scale, report, algorithm, in_flight).await?;
+                self.compare(scale, &section, algorithm, in_flight).await?;
             }
         }
-        report.note("the layer verifies each signature, and its callers run on the same cores")?;
-        report.note("processor time is that of the session threads, against the loop that verifies too")
+        section.note("the layer verifies each signature, and its callers run on the same cores")?;
+        section.note("processor time is that of the session threads, against the loop that verifies too")
     }
 
     async fn compare(
         &self,
         scale: &Scale,
-        report: &Report,
+        section: &Section,
         algorithm: KeyAlgorithm,
         in_flight: usize,
     ) -> Result<()> {
@@ -218,7 +221,7 @@ impl Token {
             rounds.push(Rounds { bare, verifying, layer });
         }
         let middle = |pick: fn(&Rounds) -> f64| median(rounds.iter().map(pick));
-        let name = format!("HSM layer, {algorithm}, {in_flight} in flight");
+        let name = format!("{algorithm}, {in_flight} in flight");
         let rate = |name: &str| Figure::new(name, middle(|round| round.layer.per_second), "signatures/s");
         let figure = rate(&name).against_by_rounds(
             middle(|round| round.bare.per_second),
@@ -226,18 +229,18 @@ impl Token {
         );
         // The goals are for a layer under load.
         let has_goal = in_flight > 1;
-        report.figure(&if has_goal { figure.goal(Goal::AtLeast(0.95)) } else { figure })?;
-        report.figure(&rate(&format!("{name}: against a loop that verifies")).against_by_rounds(
+        section.figure(&if has_goal { figure.goal(Goal::AtLeast(0.95)) } else { figure })?;
+        section.figure(&rate(&format!("{name}: against a loop that verifies")).against_by_rounds(
             middle(|round| round.verifying.per_second),
             middle(|round| round.layer.per_second / round.verifying.per_second),
         ))?;
         let processor =
             Figure::new(format!("{name}: processor time"), middle(|round| round.layer.cpu_micros), "us");
-        report.figure(&processor.against(middle(|round| round.verifying.cpu_micros)))?;
+        section.figure(&processor.against(middle(|round| round.verifying.cpu_micros)))?;
         let p50 = percentile_micros(&mut latencies, 50);
         let p99 =
             Figure::new(format!("{name}: p99 against p50"), percentile_micros(&mut latencies, 99), "us");
         let p99 = p99.against(p50);
-        report.figure(&if has_goal { p99.goal(Goal::AtMost(3.0)) } else { p99 })
+        section.figure(&if has_goal { p99.goal(Goal::AtMost(3.0)) } else { p99 })
     }
 }
