@@ -116,7 +116,7 @@ impl Column {
         let Column { table, name, kind } = self;
         match kind.as_str() {
             "INTEGER" => format!("UPDATE {table} SET {name} = coalesce({name}, 0) + 1000003"),
-            "BLOB" => format!("UPDATE {table} SET {name} = {name} || x'00'"),
+            "BLOB" => format!("UPDATE {table} SET {name} = CAST({name} || x'00' AS BLOB)"),
             _ => format!("UPDATE {table} SET {name} = coalesce({name}, '') || '0'"),
         }
     }

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use axum::http::Method;
 use gateway_api::{ApiConfig, Rate, RateConfig};
+use gateway_domain::{evaluations::Verdict, ports::Limits};
 use serde_json::json;
 
 use crate::{
     wallet::Wallet,
-    world::{World, transfer},
+    world::{World, limits, transfer},
 };
 
 const HOUR_MS: u64 = 3_600_000;
@@ -191,4 +192,34 @@ async fn request_ids_are_the_gateways_own() {
     let id = reply.expect(404)["requestId"].as_str().unwrap().to_owned();
     assert_ne!(id, "mine");
     assert_eq!(reply.headers["x-request-id"], *id);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wallet_keys_have_a_quota() {
+    let limits = Limits { wallet_keys_max: 1, ..limits() };
+    let world = World::with_limits(ApiConfig::default(), limits).await;
+    world.user(&Wallet::new(1)).await;
+    let second = json!({"ethereumAddress": Wallet::new(2).address()});
+    let refused = world.post("/users", &second).key(&world, "admin").send().await;
+    refused.expect(429);
+    assert!(refused.headers.contains_key("retry-after"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_denied_transaction_can_be_asked_for_again_so_often_and_no_more() {
+    let limits = Limits { denied_tries_max: 2, ..limits() };
+    let window = limits.denied_window;
+    let world = World::with_limits(ApiConfig::default(), limits).await;
+    let escrow = world.user(&Wallet::new(1)).await;
+    world.plugin.say(Verdict::Reject, "not today", 1_000_000);
+    for _ in 0..2 {
+        assert_eq!(world.propose(escrow, 1).await["status"], "REJECTED");
+    }
+    // The plugin would now say yes; it is not asked.
+    world.plugin.say(Verdict::Approve, "by mistake", 1_000_000);
+    let again = || world.post("/transactions", &transfer(escrow, 1)).key(&world, "admin").send();
+    again().await.expect(429);
+    assert_eq!(world.propose(escrow, 2).await["status"], "APPROVED", "another value is another question");
+    world.clock.advance(window);
+    again().await.expect(201);
 }

@@ -84,6 +84,10 @@ impl World {
     }
 
     pub(crate) async fn with(config: ApiConfig) -> Self {
+        Self::with_limits(config, limits()).await
+    }
+
+    pub(crate) async fn with_limits(config: ApiConfig, limits: Limits) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let url = DatabaseUrl::new(format!("sqlite://{}", directory.path().join("api.db").display()));
         let keys = |byte| MacKeys::new(BTreeMap::from([(1, MacKey::new([byte; 32]))]), 1);
@@ -105,7 +109,7 @@ impl World {
             vault: token.clone(),
             evaluator: plugin.clone(),
             chains: Arc::new(chains()),
-            limits: limits(),
+            limits,
             origin: ORIGIN.to_owned(),
             domain_chain: CHAIN,
             outbox_written,
@@ -255,7 +259,7 @@ fn chains() -> BTreeMap<ChainId, Chain> {
     BTreeMap::from([(id, chain)])
 }
 
-fn limits() -> Limits {
+pub(crate) fn limits() -> Limits {
     Limits {
         denied_tries_max: 5,
         denied_window: Duration::from_mins(10),
