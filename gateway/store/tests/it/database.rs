@@ -78,7 +78,12 @@ impl Database {
     }
 
     pub(crate) fn config(&self) -> StoreConfig {
-        StoreConfig { migrate: true, shared: true, read_connections_max: 2, ..StoreConfig::new(self.url.clone()) }
+        StoreConfig {
+            migrate: true,
+            shared: true,
+            read_connections_max: 2,
+            ..StoreConfig::new(self.url.clone())
+        }
     }
 
     pub(crate) async fn store(&self) -> Store {
