@@ -19,6 +19,7 @@ mod verification;
 
 use anyhow::{Result, bail};
 use tokio::runtime::Builder;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::report::Report;
 use crate::runtimes::Runtimes;
@@ -37,19 +38,30 @@ fn main() -> Result<()> {
     let parallel = Builder::new_multi_thread().thread_name("bench").enable_all().build()?;
     let token = parallel.block_on(Token::start(config))?;
     if options.measures(Part::Hsm) {
-        parallel.block_on(token.measure(&scale, &report))?;
+        parallel.block_on(interruptible(token.measure(&scale, &report)))?;
     }
     if options.measures(Part::Plugins) {
-        parallel.block_on(plugins::measure(directory.path(), &scale, &report))?;
+        parallel.block_on(interruptible(plugins::measure(directory.path(), &scale, &report)))?;
     }
     if options.measures(Part::Http) {
         let runtimes = Runtimes::new()?;
         // One thread: children are bound to the thread that starts them.
         let conductor = Builder::new_current_thread().enable_all().build()?;
-        conductor.block_on(throughput::measure(&token, &runtimes, &scale, &report))?;
+        conductor.block_on(interruptible(throughput::measure(&token, &runtimes, &scale, &report)))?;
     }
     parallel.block_on(token.shutdown());
     Ok(())
+}
+
+/// A signal drops the measurement, and with it everything it started.
+async fn interruptible(measurement: impl Future<Output = Result<()>>) -> Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        measured = measurement => measured,
+        _ = interrupt.recv() => bail!("interrupted"),
+        _ = terminate.recv() => bail!("terminated"),
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
