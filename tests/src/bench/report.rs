@@ -1,5 +1,6 @@
 //! Figures, for people as a table and for programs as one JSON object a line.
 
+use std::fmt::Write as _;
 use std::io::{Write, stdout};
 
 use anyhow::Result;
@@ -137,11 +138,11 @@ impl Section {
 
 fn line(cells: [String; 6]) -> Result<()> {
     let [name, rest @ ..] = cells;
-    write!(stdout(), "  {name:<width$}", width = WIDTHS[0])?;
+    let mut row = format!("  {name:<width$}", width = WIDTHS[0]);
     for (cell, width) in rest.iter().zip(&WIDTHS[1..]) {
-        write!(stdout(), " {cell:>width$}")?;
+        write!(row, " {cell:>width$}")?;
     }
-    Ok(writeln!(stdout())?)
+    Ok(writeln!(stdout(), "{}", row.trim_end())?)
 }
 
 fn shown(number: f64) -> String {
