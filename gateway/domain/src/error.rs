@@ -78,7 +78,7 @@ impl Error {
 }
 
 impl From<CommitError> for Error {
-    /// For writers that expect no contest; those that do match on [`Contested`](crate::changes::Contested) first.
+    /// For writers that expect no contest; those that do match on [`Contested`] first.
     fn from(error: CommitError) -> Self {
         match error {
             CommitError::Conflict(Contested::Replay) => Self::Unauthenticated,

@@ -10,8 +10,10 @@ use crate::{
 };
 
 mod create;
+mod freeze;
 
 pub use create::{CreateUser, create_user, require_user};
+pub use freeze::set_organization_frozen;
 
 /// The tenant. Nothing of one organization exists for another.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -12,8 +12,10 @@ use crate::{
     transactions::Kind,
 };
 
+mod freeze;
 mod generate;
 
+pub use freeze::set_key_frozen;
 pub use generate::{GenerateKey, generate_key, retire_key};
 
 /// A key pair or secret key of the token.

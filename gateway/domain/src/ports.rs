@@ -323,7 +323,7 @@ pub struct Services {
     pub origin: String,
     /// Chain id of the EIP-712 domain: the first configured chain.
     pub domain_chain: u64,
-    /// Woken whenever an outbox item is written.
+    /// Woken by the store whenever an outbox item that is due is written.
     pub outbox_written: Arc<tokio::sync::Notify>,
 }
 

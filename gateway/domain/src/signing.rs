@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use futures::future::try_join;
 use serde_json::json;
 
 use crate::{
@@ -25,13 +26,29 @@ mod nonce;
 #[derive(Debug)]
 pub(crate) enum Signing {
     /// A signature is stored; the transaction moved on.
-    Signed,
+    Signed(Box<Released>),
     /// The transaction ended instead.
     Ended,
     /// Something needed is away or frozen; the same call may succeed later.
     Later(Duration),
     /// Another write came first.
     Contested,
+}
+
+/// A transaction as it was stored with its signature.
+#[derive(Debug)]
+pub(crate) struct Released {
+    pub(crate) transaction: Sealed<Transaction>,
+    pub(crate) attempt: Sealed<Attempt>,
+}
+
+/// A decision, and what is stored of earlier tries.
+struct Basis {
+    approved: Approved,
+    attempts: Vec<Sealed<Attempt>>,
+    permits: Vec<Sealed<PermitRecord>>,
+    /// Evaluations that were made for the decision and are not stored yet.
+    fresh: Vec<Sealed<Evaluation>>,
 }
 
 /// What a permit is made of.
@@ -76,6 +93,33 @@ pub(crate) async fn sign(
         }
         Decision::Unheard(_) => return Err(Error::inconsistency("a decision without hearing every binding")),
     };
+    if is_frozen(services, transaction).await? {
+        return Ok(Signing::Later(services.limits.unavailable_pause));
+    }
+    let basis = Basis { approved, attempts, permits, fresh };
+    sign_on(ctx, services, transaction, basis, replaces).await
+}
+
+/// Signs a transaction that was decided and stored a moment ago by this same process: nothing is read again. What
+/// may have changed since, the permit's insert finds out.
+pub(crate) async fn sign_decided(
+    ctx: &OpCtx,
+    services: &Services,
+    transaction: &Sealed<Transaction>,
+    approved: Approved,
+) -> Result<Signing> {
+    let basis = Basis { approved, attempts: Vec::new(), permits: Vec::new(), fresh: Vec::new() };
+    sign_on(ctx, services, transaction, basis, None).await
+}
+
+async fn sign_on(
+    ctx: &OpCtx,
+    services: &Services,
+    transaction: &Sealed<Transaction>,
+    basis: Basis,
+    replaces: Option<&Attempt>,
+) -> Result<Signing> {
+    let Basis { approved, attempts, permits, fresh } = basis;
     let Some(key) = usable_key(services, transaction).await? else {
         return Ok(Signing::Later(services.limits.unavailable_pause));
     };
@@ -129,9 +173,12 @@ async fn usable_key(services: &Services, transaction: &Transaction) -> Result<Op
     if !fits {
         return Err(Error::inconsistency("the intent's key is not the key of its address"));
     }
+    Ok((key.state == KeyState::Active && !key.frozen).then_some(key))
+}
+
+async fn is_frozen(services: &Services, transaction: &Transaction) -> Result<bool> {
     let organization = services.store.organization(transaction.organization).await?;
-    let frozen = key.frozen || organization.is_none_or(|organization| organization.frozen);
-    Ok((key.state == KeyState::Active && !frozen).then_some(key))
+    Ok(organization.is_none_or(|organization| organization.frozen))
 }
 
 async fn new_attempt(
@@ -142,12 +189,10 @@ async fn new_attempt(
     replaces: Option<&Attempt>,
 ) -> Result<Result<Attempt, Setback>> {
     let intent = &transaction.intent;
-    let account = match chain.node.account(intent.from).await {
-        Ok(account) => account,
-        Err(error) => return Ok(Err(setback(&error))),
-    };
-    let pricing = match chain.node.price(intent, replaces.map(|attempt| &attempt.pricing)).await {
-        Ok(pricing) => pricing,
+    let account = chain.node.account(intent.from);
+    let pricing = chain.node.price(intent, replaces.map(|attempt| &attempt.pricing));
+    let (account, pricing) = match try_join(account, pricing).await {
+        Ok(answers) => answers,
         Err(error) => return Ok(Err(setback(&error))),
     };
     if replaces.is_none() && account.balance < worst_case(intent.value, &pricing) {
@@ -277,11 +322,13 @@ async fn release(
     let detail = json!({"attempt": attempt.id, "digest": attempt.digest, "transactionHash": signed.hash});
     let event = AuditEvent::new(ctx, "transaction.signed", format!("transaction {}", transaction.id), detail);
     let outcome = AttemptOutcome::Signed { raw: signed.raw, hash: signed.hash };
+    let next = services.sealer.seal(next);
+    let attempt = services.sealer.seal(attempt.with_outcome(outcome));
     let changes = ChangeSet::new(event)
-        .write(Write::UpdateTransaction(services.sealer.seal(next)))
-        .write(Write::UpdateAttempt(services.sealer.seal(attempt.with_outcome(outcome))));
+        .write(Write::UpdateTransaction(next.clone()))
+        .write(Write::UpdateAttempt(attempt.clone()));
     match services.store.commit(changes).await {
-        Ok(()) => Ok(Signing::Signed),
+        Ok(()) => Ok(Signing::Signed(Box::new(Released { transaction: next, attempt }))),
         // The first stored signature wins; this one is dropped.
         Err(CommitError::Conflict(_)) => Ok(Signing::Contested),
         Err(error) => Err(error.into()),

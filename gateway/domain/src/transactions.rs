@@ -25,7 +25,7 @@ pub(crate) use assess::{Assessment, assess};
 pub use attempt::{Attempt, AttemptOutcome};
 pub use create::{CreateTransaction, Created, IdempotencyKey, create};
 pub use intent::{Ceilings, Intent, IntentMismatch, Kind};
-pub use progress::{Progress, advance};
+pub use progress::{Progress, advance, carry_on};
 pub use request_hash::request_hash;
 pub use view::CoreStatus;
 

@@ -33,8 +33,8 @@ const LIST: &str =
 const ROLE_KEYS: &str = concat!(
     "SELECT ",
     columns!(),
-    " FROM api_keys WHERE organization = $1 AND label IN ($3, $4, $5) AND revoked_at IS NULL \
-     AND (expires_at IS NULL OR expires_at > $2) ORDER BY created_at, id"
+    " FROM api_keys WHERE organization = $1 AND label IN ($2, $3, $4) AND revoked_at IS NULL \
+     ORDER BY created_at, id"
 );
 
 pub(crate) fn insert(key: &Sealed<ApiKey>) -> Result<Statement, TooLarge> {
@@ -94,7 +94,7 @@ impl Stored for ApiKey {
 #[async_trait]
 impl CredentialReads for Store {
     async fn api_key_by_public_id(&self, public_id: &str) -> Result<Option<Sealed<ApiKey>>> {
-        self.reads.optional(Statement::new(BY_PUBLIC_ID).bind(public_id)).await
+        self.reads.known_optional(Statement::new(BY_PUBLIC_ID).bind(public_id)).await
     }
 
     async fn api_keys(
@@ -111,7 +111,10 @@ impl CredentialReads for Store {
 
     async fn role_keys(&self, organization: OrganizationId, now: Timestamp) -> Result<Vec<Sealed<ApiKey>>> {
         let labels = [Label::Agent, Label::Arbiter, Label::Orion];
-        let statement = Statement::new(ROLE_KEYS).shown(organization).bind(now);
-        self.reads.list(labels.iter().fold(statement, Statement::word)).await
+        let statement = Statement::new(ROLE_KEYS).shown(organization);
+        let mut keys: Vec<Sealed<ApiKey>> =
+            self.reads.known_list(labels.iter().fold(statement, Statement::word)).await?;
+        keys.retain(|key| key.is_active(now));
+        Ok(keys)
     }
 }

@@ -233,11 +233,11 @@ impl Stored for Settings {
 #[async_trait]
 impl IdentityReads for Store {
     async fn organization(&self, id: OrganizationId) -> Result<Option<Sealed<Organization>>> {
-        self.reads.optional(Statement::new(ORGANIZATION).shown(id)).await
+        self.reads.known_optional(Statement::new(ORGANIZATION).shown(id)).await
     }
 
     async fn user(&self, organization: OrganizationId, id: PrincipalId) -> Result<Option<Sealed<User>>> {
-        self.reads.optional(Statement::new(USER).shown(organization).shown(id)).await
+        self.reads.known_optional(Statement::new(USER).shown(organization).shown(id)).await
     }
 
     async fn user_by_address(
@@ -245,7 +245,7 @@ impl IdentityReads for Store {
         organization: OrganizationId,
         address: Address,
     ) -> Result<Option<Sealed<User>>> {
-        self.reads.optional(Statement::new(USER_BY_ADDRESS).shown(organization).hex(address)).await
+        self.reads.known_optional(Statement::new(USER_BY_ADDRESS).shown(organization).hex(address)).await
     }
 
     async fn user_by_escrow_address(
@@ -253,7 +253,9 @@ impl IdentityReads for Store {
         organization: OrganizationId,
         address: Address,
     ) -> Result<Option<Sealed<User>>> {
-        self.reads.optional(Statement::new(USER_BY_ESCROW_ADDRESS).shown(organization).hex(address)).await
+        self.reads
+            .known_optional(Statement::new(USER_BY_ESCROW_ADDRESS).shown(organization).hex(address))
+            .await
     }
 
     async fn was_replayed(&self, guard: &ReplayGuard) -> Result<bool> {
@@ -265,7 +267,7 @@ impl IdentityReads for Store {
         organization: OrganizationId,
         user: PrincipalId,
     ) -> Result<Option<Sealed<Settings>>> {
-        self.reads.optional(Statement::new(SETTINGS).shown(organization).shown(user)).await
+        self.reads.known_optional(Statement::new(SETTINGS).shown(organization).shown(user)).await
     }
 
     async fn principals(

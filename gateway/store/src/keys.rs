@@ -103,7 +103,7 @@ impl Stored for KeyRecord {
 #[async_trait]
 impl KeyReads for Store {
     async fn key(&self, organization: OrganizationId, id: KeyId) -> Result<Option<Sealed<KeyRecord>>> {
-        self.reads.optional(Statement::new(KEY).shown(organization).shown(id)).await
+        self.reads.known_optional(Statement::new(KEY).shown(organization).shown(id)).await
     }
 
     async fn key_list(&self, organization: OrganizationId) -> Result<Vec<Sealed<KeyRecord>>> {

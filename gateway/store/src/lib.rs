@@ -22,6 +22,7 @@ mod fields;
 mod guards;
 mod identity;
 mod keys;
+mod known;
 mod migrations;
 mod outbox;
 mod ownership;

@@ -13,7 +13,7 @@ use gateway_domain::{
 use crate::{
     error::{Malformed, TooLarge},
     fields::Fields,
-    reader::Stored,
+    reader::{Reader, Stored},
     statement::{Expect, Statement},
     store::Store,
 };
@@ -116,20 +116,8 @@ impl Stored for PluginRevision {
 #[async_trait]
 impl PolicyReads for Store {
     async fn policy(&self, organization: OrganizationId) -> Result<Option<Sealed<Policy>>> {
-        let Some(row) = self.reads.row(Statement::new(POLICY).shown(organization)).await? else {
-            return Ok(None);
-        };
-        let fields = Fields::new("policy_heads", &row);
-        let head = PolicyHead {
-            organization: fields.parsed("head_organization")?,
-            revision: fields.unsigned("head_revision")?,
-        };
-        let head = self.reads.sealer.open(head, fields.parsed("head_seal")?)?;
-        let policy: Sealed<Policy> = self.reads.open(&row)?;
-        if policy.revision != head.revision || policy.organization != head.organization {
-            return Err(Error::inconsistency("the policy is not the one its head names"));
-        }
-        Ok(Some(policy))
+        let statement = Statement::new(POLICY).shown(organization);
+        self.reads.recalled(&statement.key(), policy_at_head(&self.reads, statement)).await
     }
 
     async fn plugin_revision(
@@ -137,7 +125,7 @@ impl PolicyReads for Store {
         organization: OrganizationId,
         id: PluginRevisionId,
     ) -> Result<Option<Sealed<PluginRevision>>> {
-        self.reads.optional(Statement::new(REVISION).shown(organization).shown(id)).await
+        self.reads.known_optional(Statement::new(REVISION).shown(organization).shown(id)).await
     }
 
     async fn plugin_revision_list(
@@ -152,4 +140,22 @@ impl PolicyReads for Store {
         let row = self.reads.row(statement).await?;
         Ok(row.map(|row| Fields::new("components", &row).bytes("bytes")).transpose()?)
     }
+}
+
+/// The policy and the head that names it, both seals checked.
+async fn policy_at_head(reads: &Reader, statement: Statement) -> Result<Option<Sealed<Policy>>> {
+    let Some(row) = reads.row(statement).await? else {
+        return Ok(None);
+    };
+    let fields = Fields::new("policy_heads", &row);
+    let head = PolicyHead {
+        organization: fields.parsed("head_organization")?,
+        revision: fields.unsigned("head_revision")?,
+    };
+    let head = reads.sealer.open(head, fields.parsed("head_seal")?)?;
+    let policy: Sealed<Policy> = reads.open(&row)?;
+    if policy.revision != head.revision || policy.organization != head.organization {
+        return Err(Error::inconsistency("the policy is not the one its head names"));
+    }
+    Ok(Some(policy))
 }

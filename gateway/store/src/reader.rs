@@ -12,7 +12,8 @@ use sqlx::{AnyPool, any::AnyRow};
 use crate::{
     error::{Malformed, unavailable},
     fields::Fields,
-    statement::Statement,
+    known::Known,
+    statement::{Statement, StatementKey},
 };
 
 /// A sealed value that a row holds.
@@ -24,6 +25,8 @@ pub(crate) struct Reader {
     pub(crate) pool: AnyPool,
     pub(crate) timeout: Duration,
     pub(crate) sealer: Arc<Sealer>,
+    /// Absent for a database that other processes may write.
+    pub(crate) known: Option<Arc<Known>>,
 }
 
 /// How many ids [`placeholders!`] lists, after the organization.
@@ -42,12 +45,48 @@ impl Reader {
         self.row(statement).await?.map(|row| self.open(&row)).transpose()
     }
 
+    /// [`Reader::optional`] for the tables of [`crate::known`].
+    pub(crate) async fn known_optional<T>(&self, statement: Statement) -> Result<Option<Sealed<T>>>
+    where
+        T: Stored + Clone + Send + Sync + 'static,
+    {
+        self.recalled(&statement.key(), self.optional(statement)).await
+    }
+
+    /// [`Reader::list`] for the tables of [`crate::known`].
+    pub(crate) async fn known_list<T>(&self, statement: Statement) -> Result<Vec<Sealed<T>>>
+    where
+        T: Stored + Clone + Send + Sync + 'static,
+    {
+        self.recalled(&statement.key(), self.list(statement)).await
+    }
+
+    /// The kept answer to `key`, or that of `read`, which is kept if nothing was written meanwhile.
+    pub(crate) async fn recalled<A>(
+        &self,
+        key: &StatementKey,
+        read: impl Future<Output = Result<A>>,
+    ) -> Result<A>
+    where
+        A: Clone + Send + Sync + 'static,
+    {
+        let Some(known) = &self.known else { return read.await };
+        match known.recall(key) {
+            Ok(answer) => Ok(answer),
+            Err(generation) => {
+                let answer = read.await?;
+                known.keep(key.clone(), answer.clone(), generation);
+                Ok(answer)
+            }
+        }
+    }
+
     pub(crate) async fn list<T: Stored>(&self, statement: Statement) -> Result<Vec<Sealed<T>>> {
         self.rows(statement).await?.iter().map(|row| self.open(row)).collect()
     }
 
     /// Values of the organization whose ids are listed; `sql` ends in [`placeholders!`].
-    pub(crate) async fn list_by_ids<T: Stored>(
+    pub(crate) async fn list_by_ids<T: Stored + Clone + Send + Sync + 'static>(
         &self,
         sql: &'static str,
         organization: OrganizationId,
@@ -57,7 +96,7 @@ impl Reader {
         for chunk in ids.chunks(IDS_MAX) {
             let padded = chunk.iter().chain(chunk.iter().rev().take(1).cycle()).take(IDS_MAX);
             let statement = padded.fold(Statement::new(sql).shown(organization), Statement::shown);
-            found.append(&mut self.list(statement).await?);
+            found.append(&mut self.known_list(statement).await?);
         }
         Ok(found)
     }

@@ -16,7 +16,11 @@ pub(crate) struct Statement {
     expect: Expect,
 }
 
-#[derive(Clone, Debug)]
+/// A statement's text and values, to find an earlier answer by.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct StatementKey(String, Vec<Value>);
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Value {
     Text(Option<String>),
     Integer(Option<i64>),
@@ -79,6 +83,10 @@ impl Statement {
     pub(crate) fn word(self, case: &impl Serialize) -> Self {
         let quoted = serde_json::to_string(case).expect("a case without facts serializes");
         self.bind(quoted.trim_matches('"'))
+    }
+
+    pub(crate) fn key(&self) -> StatementKey {
+        StatementKey(self.sql.as_str().to_owned(), self.values.clone())
     }
 
     pub(crate) fn query(&self) -> Query<'_, Any, AnyArguments> {

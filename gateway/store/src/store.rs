@@ -21,7 +21,9 @@ use crate::{
     config::StoreConfig,
     dialect::{Access, Engine, EngineSql},
     error::StoreError,
-    guards, migrations,
+    guards,
+    known::Known,
+    migrations,
     ownership::Ownership,
     reader::Reader,
     statement::Statement,
@@ -59,8 +61,9 @@ impl Store {
             migrations::migrate(&config.url).await?;
         }
         let sql = Arc::new(EngineSql::new(engine, ownership.as_ref().map(|_| started_at(instance))));
-        let mut writer =
-            Writer::new(engine, &config, (sql.clone(), sealer.clone(), outbox_written), instance);
+        let known = ownership.as_ref().map(|_| Arc::new(Known::default()));
+        let parts = (sql.clone(), sealer.clone(), outbox_written, known.clone());
+        let mut writer = Writer::new(engine, &config, parts, instance);
         let mut connection = writer.take_connection().await.map_err(StoreError::Connect)?;
         migrations::require_current(engine, &mut connection).await?;
         writer.put_back(connection);
@@ -69,7 +72,7 @@ impl Store {
             .acquire_timeout(config.read_timeout)
             .test_before_acquire(engine == Engine::Postgres);
         let pool = connected_pool(options, engine, &config, (Access::Read, "rw")).await?;
-        let reads = Reader { pool, timeout: config.read_timeout, sealer };
+        let reads = Reader { pool, timeout: config.read_timeout, sealer, known };
         let store = Self { reads, writer: writer.start(), sql, ownership };
         if store.ownership.is_some() {
             store.release_abandoned_claims().await?;

@@ -16,12 +16,14 @@ pub(crate) struct Unit {
     pub(crate) statements: Vec<Statement>,
     pub(crate) events: Vec<AuditEvent>,
     pub(crate) wakes_outbox: bool,
+    /// Changes something that [`crate::known`] keeps.
+    pub(crate) changes_known: bool,
 }
 
 impl Unit {
     /// Statements that change no domain object and so have no audit event.
     pub(crate) fn housekeeping(statements: Vec<Statement>) -> Self {
-        Self { statements, events: Vec::new(), wakes_outbox: false }
+        Self { statements, events: Vec::new(), wakes_outbox: false, changes_known: false }
     }
 
     pub(crate) fn of(changes: &ChangeSet, sql: &EngineSql) -> Result<Self, CommitError> {
@@ -29,8 +31,42 @@ impl Unit {
         for write in changes.writes() {
             compile(write, sql, &mut statements)?;
         }
-        let wakes_outbox = changes.writes().iter().any(|write| matches!(write, Write::ScheduleOutbox(_)));
-        Ok(Self { statements, events: changes.events().to_vec(), wakes_outbox })
+        // An item due later is found when it is due; waking the worker for it would cost two empty claims.
+        let now = changes.events().first().map(|event| event.at);
+        let is_due = |write: &Write| matches!(write, Write::ScheduleOutbox(item) if Some(item.due_at) <= now);
+        let wakes_outbox = changes.writes().iter().any(is_due);
+        let changes_known = changes.writes().iter().any(changes_known);
+        Ok(Self { statements, events: changes.events().to_vec(), wakes_outbox, changes_known })
+    }
+}
+
+fn changes_known(write: &Write) -> bool {
+    match write {
+        Write::InsertOrganization(_)
+        | Write::UpdateOrganization(_)
+        | Write::InsertPrincipal(_)
+        | Write::UpdatePrincipal(_)
+        | Write::InsertUser(_)
+        | Write::UpdateUser(_)
+        | Write::InsertSettings(_)
+        | Write::InsertApiKey(_)
+        | Write::UpdateApiKey(_)
+        | Write::InsertKey(_)
+        | Write::UpdateKey(_)
+        | Write::InsertPluginRevision(..)
+        | Write::InsertPolicy(_)
+        | Write::MovePolicyHead(_) => true,
+        Write::InsertTransaction(_)
+        | Write::UpdateTransaction(_)
+        | Write::InsertEvaluation(_)
+        | Write::InsertVote(_)
+        | Write::InsertPermit(_)
+        | Write::RenewPermit(_)
+        | Write::InsertAttempt(_)
+        | Write::UpdateAttempt(_)
+        | Write::ScheduleOutbox(_)
+        | Write::InsertReplayGuard(_)
+        | Write::InsertIdempotency(_) => false,
     }
 }
 

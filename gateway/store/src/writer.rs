@@ -20,6 +20,7 @@ use crate::{
     config::StoreConfig,
     dialect::{Access, Engine, EngineSql, Failure},
     error::Overload,
+    known::Known,
     unit::Unit,
 };
 
@@ -53,6 +54,9 @@ pub(crate) struct WriterHandle {
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
+/// What the writer shares with the rest of the store.
+type Parts = (Arc<EngineSql>, Arc<Sealer>, Arc<Notify>, Option<Arc<Known>>);
+
 pub(crate) struct Writer {
     setup: Vec<SqlStr>,
     url: String,
@@ -60,6 +64,7 @@ pub(crate) struct Writer {
     connection: Option<AnyConnection>,
     lane: Lane,
     outbox_written: Arc<Notify>,
+    known: Option<Arc<Known>>,
     limits: Limits,
 }
 
@@ -102,7 +107,7 @@ impl Writer {
     pub(crate) fn new(
         engine: Engine,
         config: &StoreConfig,
-        (sql, sealer, outbox_written): (Arc<EngineSql>, Arc<Sealer>, Arc<Notify>),
+        (sql, sealer, outbox_written, known): Parts,
         instance: InstanceId,
     ) -> Self {
         sqlx::any::install_default_drivers();
@@ -113,6 +118,7 @@ impl Writer {
             connection: None,
             lane: Lane::new(instance, sealer),
             outbox_written,
+            known,
             limits: Limits {
                 queue: config.commit_queue_max,
                 wait: config.commit_wait_max,
@@ -184,6 +190,12 @@ impl Writer {
         let units: Vec<&Unit> = group.iter().map(|request| &request.unit).collect();
         let started = Instant::now();
         let outcome = self.settle(&units).await;
+        // Before anybody is answered, and also where it is unknown whether the group took effect.
+        if let Some(known) = &self.known
+            && units.iter().any(|unit| unit.changes_known)
+        {
+            known.forget();
+        }
         record(started.elapsed(), units.len());
         match outcome {
             Ok(outcomes) => {

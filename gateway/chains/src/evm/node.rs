@@ -1,8 +1,13 @@
 //! The domain's view of an Ethereum node: few questions, every answer a claim.
 
+use std::{
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
 use alloy_primitives::{Address, B256};
 use async_trait::async_trait;
-use futures::future::try_join3;
+use futures::future::{try_join, try_join3};
 use gateway_domain::{
     chain::{AccountState, ChainNode, Inclusion, NodeError, NodeRejection, Pricing},
     transactions::Intent,
@@ -18,17 +23,31 @@ use crate::registry::ChainConfig;
 pub struct EvmNode {
     rpc: Box<dyn EvmRpc>,
     config: ChainConfig,
+    /// When the node last said which chain it is on.
+    chain_checked: Mutex<Option<Instant>>,
 }
+
+/// How long a node's chain id is believed. Signed bytes carry the chain id in any case; asking tells a wrong URL
+/// from a lost transaction.
+const CHAIN_CHECK_INTERVAL: Duration = Duration::from_mins(1);
 
 impl EvmNode {
     pub fn new(rpc: Box<dyn EvmRpc>, config: ChainConfig) -> Self {
-        Self { rpc, config }
+        Self { rpc, config, chain_checked: Mutex::default() }
     }
 
     /// Refuses to go on with a node of another chain.
     async fn require_chain(&self) -> Result<(), NodeError> {
+        let checked = *self.chain_checked.lock().unwrap_or_else(PoisonError::into_inner);
+        if checked.is_some_and(|at| at.elapsed() < CHAIN_CHECK_INTERVAL) {
+            return Ok(());
+        }
         let found = self.rpc.chain_id().await.map_err(translate)?;
-        if found == self.config.id.number() { Ok(()) } else { Err(NodeError::WrongChain) }
+        if found != self.config.id.number() {
+            return Err(NodeError::WrongChain);
+        }
+        *self.chain_checked.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        Ok(())
     }
 }
 
@@ -44,20 +63,22 @@ impl ChainNode for EvmNode {
 
     async fn price(&self, intent: &Intent, replaces: Option<&Pricing>) -> Result<Pricing, NodeError> {
         let policy = self.config.fee_policy();
-        let quote = self.rpc.fee_quote().await.map_err(translate)?;
         let ceiling = |_| NodeError::Rejected(NodeRejection::FeeTooLow);
+        let quote = async { self.rpc.fee_quote().await.map_err(translate) };
         if let Some(previous) = replaces {
-            let fee = fees::suggest_replacement(previous.fee.into(), quote, &policy).map_err(ceiling)?;
+            let fee =
+                fees::suggest_replacement(previous.fee.into(), quote.await?, &policy).map_err(ceiling)?;
             return Ok(Pricing { gas_limit: previous.gas_limit, fee: fee.into() });
         }
-        let fee = fees::suggest(quote, &policy).map_err(ceiling)?;
         let to = intent.to.ok_or(NodeError::Rejected(NodeRejection::Other))?;
         let data = intent.data.clone().into();
         let call = CallRequest { from: intent.from, to, value: intent.value, data };
-        let estimate = self.rpc.estimate_gas(&call).await.map_err(translate)?;
-        let gas_limit =
-            fees::gas_limit(estimate, self.config.gas_limit_headroom_percent, self.config.gas_limit_max)
-                .map_err(|_| NodeError::Rejected(NodeRejection::GasTooLow))?;
+        let estimate = async { self.rpc.estimate_gas(&call).await.map_err(translate) };
+        let (quote, estimate) = try_join(quote, estimate).await?;
+        let fee = fees::suggest(quote, &policy).map_err(ceiling)?;
+        let (headroom, most) = (self.config.gas_limit_headroom_percent, self.config.gas_limit_max);
+        let gas_limit = fees::gas_limit(estimate, headroom, most);
+        let gas_limit = gas_limit.map_err(|_| NodeError::Rejected(NodeRejection::GasTooLow))?;
         Ok(Pricing { gas_limit, fee: fee.into() })
     }
 

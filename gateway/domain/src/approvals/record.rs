@@ -106,10 +106,7 @@ async fn record(
         changes = changes.write(Write::ScheduleOutbox(item));
     }
     match services.store.commit(changes).await {
-        Ok(()) => {
-            services.outbox_written.notify_one();
-            Ok(Some(VoteRecorded { vote: vote.into_value(), transaction: next }))
-        }
+        Ok(()) => Ok(Some(VoteRecorded { vote: vote.into_value(), transaction: next })),
         Err(CommitError::Conflict(Contested::Version | Contested::Vote)) => Ok(None),
         Err(error) => Err(error.into()),
     }

@@ -15,10 +15,11 @@ use crate::{
     chain::ChainId,
     changes::{ChangeSet, CommitError, Contested, Idempotency, Write},
     error::{Error, Result},
+    evaluations::Evaluation,
     identity::{Escrow, User},
     ids::{PrincipalId, TransactionId},
     outbox::OutboxItem,
-    policy::{Decision, Requirement},
+    policy::{Approved, Decision, Requirement},
     ports::{Chain, Limits, RecipientHistory, Services},
     sealed::Sealed,
     transactions::{
@@ -56,22 +57,32 @@ pub struct IdempotencyKey {
     pub body_hash: B256,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Created {
     pub transaction: Transaction,
     /// False when an equal request had already made it.
     pub is_new: bool,
+    /// The decision, where it was yes and nobody has to be waited for.
+    pub approved: Option<Approved>,
+    /// What the bindings said just now; empty when the transaction is not new.
+    pub evaluations: Vec<Sealed<Evaluation>>,
+}
+
+impl Created {
+    fn earlier(transaction: Transaction) -> Self {
+        Self { transaction, is_new: false, approved: None, evaluations: Vec::new() }
+    }
 }
 
 const OPERATION: &str = "transactions.create";
 
 /// Stores the transaction with its intent, hears every binding and decides. An approved transaction is carried
-/// on by [`super::advance`], which the caller may start at once and the outbox starts in any case.
+/// on by [`super::carry_on`], which the caller may start at once; the outbox does so in any case.
 pub async fn create(ctx: &OpCtx, services: &Services, request: CreateTransaction) -> Result<Created> {
     let initiator = ctx.principal().ok_or(Error::Unauthenticated)?;
     let chain = services.require_chain(request.chain)?;
     if let Some(earlier) = by_idempotency_key(ctx, services, initiator, &request).await? {
-        return Ok(Created { transaction: earlier, is_new: false });
+        return Ok(Created::earlier(earlier));
     }
     for round in 0..services.limits.contest_attempts_max {
         let draft = draft(ctx, services, chain, initiator, round, &request).await?;
@@ -88,16 +99,19 @@ pub async fn create(ctx: &OpCtx, services: &Services, request: CreateTransaction
             assess(services, &pending, &[], Vec::new(), Some(history), ctx.now).await?;
         let transaction = Transaction { state: initial_state(&decision), ..pending.into_value() };
         let changes = creation(ctx, services, &transaction, &decision, &request)
-            .writes_of(fresh.into_iter().map(Write::InsertEvaluation));
+            .writes_of(fresh.iter().cloned().map(Write::InsertEvaluation));
         match services.store.commit(changes).await {
             Ok(()) => {
-                services.outbox_written.notify_one();
-                return Ok(Created { transaction, is_new: true });
+                let approved = match decision {
+                    Decision::Approved(approved) => Some(approved),
+                    Decision::Pending(_) | Decision::Unheard(_) | Decision::Denied(_) => None,
+                };
+                return Ok(Created { transaction, is_new: true, approved, evaluations: fresh });
             }
             // Another request took the counter or made the same transaction; look again.
             Err(CommitError::Conflict(Contested::RequestHash | Contested::Idempotency)) => {
                 if let Some(earlier) = by_idempotency_key(ctx, services, initiator, &request).await? {
-                    return Ok(Created { transaction: earlier, is_new: false });
+                    return Ok(Created::earlier(earlier));
                 }
             }
             Err(error) => return Err(error.into()),
@@ -227,11 +241,7 @@ fn repeated(earlier: &Transaction, draft: &Transaction) -> Result<Created> {
         && earlier.intent.value == draft.intent.value
         && earlier.intent.data == draft.intent.data
         && earlier.intent.chain == draft.intent.chain;
-    if same {
-        Ok(Created { transaction: earlier.clone(), is_new: false })
-    } else {
-        Err(Error::Conflict("requestHash is in use"))
-    }
+    if same { Ok(Created::earlier(earlier.clone())) } else { Err(Error::Conflict("requestHash is in use")) }
 }
 
 fn initial_state(decision: &Decision) -> State {

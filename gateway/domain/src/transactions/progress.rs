@@ -15,9 +15,10 @@ use crate::{
     policy::Decision,
     ports::{Chain, Services},
     sealed::Sealed,
-    signing::{Signing, sign},
+    signing::{Released, Signing, sign, sign_decided},
     transactions::{
-        Assessment, Attempt, AttemptOutcome, FailureReason, Phase, Provider, State, Transaction, assess,
+        Assessment, Attempt, AttemptOutcome, Created, FailureReason, Phase, Provider, State, Transaction,
+        assess,
     },
 };
 
@@ -56,6 +57,27 @@ pub async fn advance(
     Ok(Progress::Again(services.limits.unavailable_pause))
 }
 
+/// Carries on what [`super::create`] has just made: an approved transaction is signed on the decision that was made
+/// for it, everything else is left to [`advance`].
+pub async fn carry_on(services: &Services, created: Created) -> Result<Progress> {
+    let (organization, id) = (created.transaction.organization, created.transaction.id);
+    let approved = created.approved.filter(|_| created.transaction.provider == Provider::Hsm);
+    if let Some(approved) = approved {
+        let ctx = OpCtx::gateway(organization, services.clock.now());
+        let transaction = services.sealer.seal(created.transaction);
+        match sign_decided(&ctx, services, &transaction, approved).await? {
+            Signing::Signed(released) => {
+                if let Step::Stop(progress) = send_released(&ctx, services, &released).await? {
+                    return Ok(progress);
+                }
+            }
+            Signing::Later(pause) => return Ok(Progress::Again(pause)),
+            Signing::Ended | Signing::Contested => {}
+        }
+    }
+    advance(services, organization, id).await
+}
+
 async fn step(ctx: &OpCtx, services: &Services, transaction: &Sealed<Transaction>) -> Result<Step> {
     match &transaction.state {
         State::Pending => expire(ctx, services, transaction).await,
@@ -88,18 +110,25 @@ async fn expire(ctx: &OpCtx, services: &Services, transaction: &Sealed<Transacti
 }
 
 async fn sign_now(ctx: &OpCtx, services: &Services, transaction: &Sealed<Transaction>) -> Result<Step> {
-    Ok(match sign(ctx, services, transaction, None).await? {
-        Signing::Signed | Signing::Ended | Signing::Contested => Step::Moved,
-        Signing::Later(pause) => Step::Stop(Progress::Again(pause)),
-    })
+    match sign(ctx, services, transaction, None).await? {
+        Signing::Signed(released) => send_released(ctx, services, &released).await,
+        Signing::Ended | Signing::Contested => Ok(Step::Moved),
+        Signing::Later(pause) => Ok(Step::Stop(Progress::Again(pause))),
+    }
 }
 
 /// First broadcast. Whatever the node answers but silence, the transaction may now execute and is followed.
 async fn send(ctx: &OpCtx, services: &Services, transaction: &Sealed<Transaction>) -> Result<Step> {
     let State::Signed { attempt } = &transaction.state else { return Ok(Step::Moved) };
     let attempts = services.store.attempts(ctx.organization, transaction.id).await?;
-    let signed = attempts.iter().find(|candidate| candidate.id == *attempt);
-    let Some((raw, _)) = signed.and_then(|attempt| released(attempt)) else {
+    let signed = attempts.into_iter().find(|candidate| candidate.id == *attempt);
+    let attempt = signed.ok_or_else(|| Error::inconsistency("a signed transaction without its attempt"))?;
+    send_released(ctx, services, &Released { transaction: transaction.clone(), attempt }).await
+}
+
+async fn send_released(ctx: &OpCtx, services: &Services, signed: &Released) -> Result<Step> {
+    let Released { transaction, attempt } = signed;
+    let Some((raw, _)) = released(attempt) else {
         return Err(Error::inconsistency("a signed transaction without its signature"));
     };
     let chain = services.require_chain(transaction.intent.chain)?;
@@ -113,7 +142,7 @@ async fn send(ctx: &OpCtx, services: &Services, transaction: &Sealed<Transaction
             return Ok(wait(services, &error));
         }
     };
-    let state = State::Submitted { attempt: *attempt, since: ctx.now, phase };
+    let state = State::Submitted { attempt: attempt.id, since: ctx.now, phase };
     store(ctx, services, transaction, state, "transaction.submitted").await?;
     Ok(Step::Stop(Progress::Again(services.limits.poll_interval)))
 }
@@ -188,7 +217,7 @@ async fn replace(
 ) -> Result<Step> {
     match sign(ctx, services, transaction, Some(latest)).await? {
         // The next look finds the new signature unknown to the node and sends it.
-        Signing::Signed | Signing::Contested | Signing::Ended => Ok(Step::Moved),
+        Signing::Signed(_) | Signing::Contested | Signing::Ended => Ok(Step::Moved),
         Signing::Later(pause) => Ok(Step::Stop(Progress::Again(pause))),
     }
 }

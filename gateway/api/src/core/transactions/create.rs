@@ -14,7 +14,6 @@ use gateway_domain::{
     settings::Settings,
     transactions::{
         self, CreateTransaction, Created, ExecutionType, IdempotencyKey, Provider, State as TransactionState,
-        Transaction,
     },
 };
 use utoipa::ToSchema;
@@ -136,13 +135,18 @@ pub(crate) async fn create_transaction(
         return Err(Error::Forbidden("an unencrypted payload needs an admin key").into());
     }
     let request = trusted(&app, &call).await?;
-    let Created { transaction, .. } = transactions::create(&call.ctx, &app.services, request).await?;
-    carry_on(&app, &transaction).await;
+    let made = transactions::create(&call.ctx, &app.services, request).await?;
+    let (id, evaluations) = (made.transaction.id, made.is_new.then(|| made.evaluations.clone()));
+    carry_on(&app, made).await;
     let organization = call.ctx.organization;
-    let stored = app.services.store.transaction(organization, transaction.id).await?;
+    let stored = app.services.store.transaction(organization, id).await?;
     let stored = stored.ok_or_else(|| Error::inconsistency("a transaction vanished after it was stored"))?;
     let policy = Hearing::policy(&app.services, organization).await?;
-    let hearing = Hearing::of(&app.services, &policy, stored).await?;
+    let hearing = match evaluations {
+        // Nobody but its bindings has spoken on a transaction this young.
+        Some(evaluations) => Hearing::of_new(&app.services, &policy, stored, evaluations).await?,
+        None => Hearing::of(&app.services, &policy, stored).await?,
+    };
     Ok(created(TransactionResponse::of(&hearing)))
 }
 
@@ -219,15 +223,15 @@ fn idempotency_key(call: &Call) -> Result<Option<IdempotencyKey>, Failure> {
 
 /// Signs and sends an approved transaction in a task that a leaving client cannot cancel, and waits a bounded
 /// time for it. Whatever is left over the outbox takes up.
-async fn carry_on(app: &App, transaction: &Transaction) {
+async fn carry_on(app: &App, made: Created) {
+    let transaction = &made.transaction;
     if transaction.state != TransactionState::Approved || transaction.provider != Provider::Hsm {
         return;
     }
     let (done, waited) = tokio::sync::oneshot::channel();
-    let services = app.services.clone();
-    let (organization, id) = (transaction.organization, transaction.id);
+    let (services, id) = (app.services.clone(), transaction.id);
     (app.spawner)(Box::pin(async move {
-        if let Err(error) = transactions::advance(&services, organization, id).await {
+        if let Err(error) = transactions::carry_on(&services, made).await {
             tracing::warn!(transaction.id = %id, %error, "an approved transaction is left to the outbox");
         }
         // The request may have given up waiting.

@@ -56,6 +56,21 @@ impl Hearing {
         Ok(Self { transaction, votes, attempts, orion, evaluations })
     }
 
+    /// A hearing of a transaction on which nobody has voted yet.
+    pub(crate) async fn of_new(
+        services: &Services,
+        policy: &Policy,
+        transaction: Sealed<Transaction>,
+        evaluations: Vec<Sealed<Evaluation>>,
+    ) -> Result<Self> {
+        let attempts = match transaction.state.attempt() {
+            Some(_) => services.store.attempts(transaction.organization, transaction.id).await?,
+            None => Vec::new(),
+        };
+        let orion = orion_word(policy, &evaluations);
+        Ok(Self { transaction, votes: Vec::new(), attempts, orion, evaluations })
+    }
+
     pub(crate) fn approved_roles(&self) -> BTreeSet<Role> {
         let mut roles = self.roles_that(Ballot::Approve);
         if self.orion.as_ref().is_some_and(|word| word.approved) {

@@ -1,0 +1,29 @@
+//! Stopping a whole organization, and letting it go on.
+
+use serde_json::json;
+
+use crate::{
+    actor::OpCtx,
+    audit::AuditEvent,
+    changes::{ChangeSet, Write},
+    error::{Error, Result},
+    identity::Organization,
+    ports::Services,
+};
+
+/// Sets whether the caller's organization is frozen: from the commit on, nothing of a frozen one gets a permit to be
+/// signed. Approved transactions wait and go on once it is lifted. Asking for what is so already changes nothing.
+pub async fn set_organization_frozen(ctx: &OpCtx, services: &Services, frozen: bool) -> Result<Organization> {
+    let stored = services.store.organization(ctx.organization).await?;
+    let stored = stored.ok_or(Error::NotFound("organization"))?;
+    if stored.frozen == frozen {
+        return Ok(stored.into_value());
+    }
+    let version = stored.version + 1;
+    let organization = Organization { frozen, version, ..stored.into_value() };
+    let action = if frozen { "organization.frozen" } else { "organization.thawed" };
+    let event = AuditEvent::new(ctx, action, format!("organization {}", ctx.organization), json!({}));
+    let sealed = services.sealer.seal(organization.clone());
+    services.store.commit(ChangeSet::new(event).write(Write::UpdateOrganization(sealed))).await?;
+    Ok(organization)
+}

@@ -1,0 +1,29 @@
+//! Stopping one key, and letting it go on.
+
+use serde_json::json;
+
+use crate::{
+    actor::OpCtx,
+    audit::AuditEvent,
+    changes::{ChangeSet, Write},
+    error::{Error, Result},
+    ids::KeyId,
+    keys::KeyRecord,
+    ports::Services,
+};
+
+/// Sets whether a key of the caller's organization is frozen: from the commit on, nothing gets a permit to be signed
+/// with a frozen one. Asking for what is so already changes nothing.
+pub async fn set_key_frozen(ctx: &OpCtx, services: &Services, id: KeyId, frozen: bool) -> Result<KeyRecord> {
+    let stored = services.store.key(ctx.organization, id).await?.ok_or(Error::NotFound("key"))?;
+    if stored.frozen == frozen {
+        return Ok(stored.into_value());
+    }
+    let version = stored.version + 1;
+    let key = KeyRecord { frozen, version, ..stored.into_value() };
+    let action = if frozen { "key.frozen" } else { "key.thawed" };
+    let event = AuditEvent::new(ctx, action, format!("key {id}"), json!({}));
+    let sealed = services.sealer.seal(key.clone());
+    services.store.commit(ChangeSet::new(event).write(Write::UpdateKey(sealed))).await?;
+    Ok(key)
+}
