@@ -14,6 +14,7 @@ mod init;
 mod key;
 mod migrate;
 mod openapi;
+mod order;
 mod output;
 mod place;
 mod plugin;
@@ -21,7 +22,8 @@ mod reference;
 mod serve;
 mod status;
 
-use status::Status;
+pub(crate) use order::Order;
+pub(crate) use status::Status;
 
 #[cfg(test)]
 mod tests;

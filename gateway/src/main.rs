@@ -6,6 +6,7 @@ mod bootstrap;
 mod checkpoints;
 mod cli;
 mod config;
+mod control;
 mod data_dir;
 mod dev;
 mod install;

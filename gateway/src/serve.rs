@@ -15,7 +15,9 @@ use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    cli::Order,
     config::Config,
+    control::{self, Socket},
     listener::{self, Bounds},
     wiring::Gateway,
     worker,
@@ -25,19 +27,36 @@ const HEALTH_DEADLINE: Duration = Duration::from_secs(2);
 const PURGE_INTERVAL: Duration = Duration::from_mins(1);
 const PURGE_ROWS: u32 = 10_000;
 
-/// Serves until `stop`, drains, and returns. `ready` is called once both listeners accept and the canary has signed.
+/// How often it is looked whether the token is still within this process's reach.
+const TOKEN_INTERVAL: Duration = Duration::from_secs(1);
+/// Of a command's request: all but a component and its settings.
+const CONTROL_REST_BYTES_MAX: usize = 1 << 20;
+
+/// Why a gateway ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// It was told to.
+    Stopped,
+    /// Only a new process can reach the token again.
+    RestartRequired,
+}
+
+/// Serves until `stop` or until the token needs a new process, drains, and returns. `ready` is called once both
+/// listeners and the control socket accept and the canary has signed.
 pub(crate) async fn run(
     gateway: Gateway,
     organization: OrganizationId,
     metrics: PrometheusHandle,
     stop: CancellationToken,
     ready: impl FnOnce(&Config),
-) -> Result<()> {
+) -> Result<Ended> {
+    let gateway = Arc::new(gateway);
     let checkpoints = gateway.checkpoints();
     checkpoints.check_anchor().await?;
     let config = &gateway.config;
     let public = bind(config.server.listen).await?;
     let operator = bind(config.server.operator_listen).await?;
+    let control = Socket::bind(&gateway.data_dir).context("making the control socket")?;
 
     let tasks = TaskTracker::new();
     let (workers, signing_off) = (CancellationToken::new(), CancellationToken::new());
@@ -58,10 +77,13 @@ pub(crate) async fn run(
     let operations = gateway_api::operator_router(operator_state(&gateway, metrics));
     let public = tasks.spawn(listener::serve(public, api, bounds, stop.clone()));
     let operator = tasks.spawn(listener::serve(operator, operations, bounds, workers.clone()));
+    tasks.spawn(commands(gateway.clone(), control, workers.clone()));
+    let hsm = gateway.hsm.clone();
+    let token = tasks.spawn(watch_token(move || hsm.status().restart_required, stop.clone()));
     ready(config);
 
     // Requests end first, then the work they started, then the log is signed to its last entry.
-    stop.cancelled().await;
+    let ended = token.await?;
     public.await?;
     workers.cancel();
     worker.await?;
@@ -76,7 +98,41 @@ pub(crate) async fn run(
     checkpointing.close();
     checkpointing.wait().await;
     gateway.close().await;
-    Ok(())
+    Ok(ended)
+}
+
+/// Carries out what commands at this machine order, until `stop`.
+async fn commands(gateway: Arc<Gateway>, socket: Socket, stop: CancellationToken) {
+    let Config { server, plugins, .. } = &gateway.config;
+    // Hex doubles a component; so does quoting at worst what people write into settings.
+    let request_bytes_max =
+        (plugins.component_bytes_max + plugins.settings_bytes_max) * 2 + CONTROL_REST_BYTES_MAX;
+    let bounds = control::Bounds {
+        requests_max: server.control_commands_max,
+        request_bytes_max: u64::try_from(request_bytes_max).unwrap_or(u64::MAX),
+        timeout: server.control_timeout(),
+    };
+    let carry_out = move |order: Order| {
+        let gateway = gateway.clone();
+        async move { order.answer(&gateway).await }
+    };
+    socket.serve(bounds, stop, carry_out).await;
+}
+
+/// Waits for `stop`, and brings it about once too many threads are stuck in the token's module for work to go on.
+async fn watch_token(restart_required: impl Fn() -> bool, stop: CancellationToken) -> Ended {
+    while !stop.is_cancelled() {
+        if restart_required() {
+            tracing::error!("the token's module holds too many threads: draining, to be started anew");
+            stop.cancel();
+            return Ended::RestartRequired;
+        }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(TOKEN_INTERVAL) => {}
+        }
+    }
+    Ended::Stopped
 }
 
 async fn bind(address: std::net::SocketAddr) -> Result<TcpListener> {
@@ -164,3 +220,6 @@ async fn purge(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

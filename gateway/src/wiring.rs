@@ -159,8 +159,9 @@ impl Gateway {
         system_keys::fingerprint(&self.checkpoint_key)
     }
 
-    /// Closes the database and the token; for commands and the end of a server.
-    pub(crate) async fn close(self) {
+    /// Closes the database and the token; for commands and the end of a server. The data directory stays locked until
+    /// the gateway is dropped.
+    pub(crate) async fn close(&self) {
         self.store.close().await;
         self.hsm.shutdown().await;
     }

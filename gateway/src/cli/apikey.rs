@@ -5,13 +5,22 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
 use gateway_domain::{
+    Timestamp,
+    actor::OpCtx,
     credentials::{ApiKey, CreateApiKey, Label, create_api_key, revoke_api_key},
     ids::{CredentialId, PrincipalId},
     ports::CredentialReads as _,
 };
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{output::Format, place::OrganizationPlace, status::Status};
+use super::{
+    order::{Act, Answer},
+    output::Format,
+    place::OrganizationPlace,
+    status::Status,
+};
+use crate::{bootstrap, wiring::Gateway};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ApiKeyCommand {
@@ -27,6 +36,14 @@ pub(super) enum ApiKeyCommand {
 pub(super) struct Create {
     #[command(flatten)]
     place: OrganizationPlace,
+    #[command(flatten)]
+    new: NewKey,
+    #[command(flatten)]
+    format: Format,
+}
+
+#[derive(Debug, Args, Serialize, Deserialize)]
+pub(super) struct NewKey {
     /// What the key stands for in approvals.
     #[arg(long, value_enum)]
     label: LabelArgument,
@@ -39,8 +56,6 @@ pub(super) struct Create {
     /// Days until the key expires; without it, it does not.
     #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=36_500))]
     expires_in_days: Option<u32>,
-    #[command(flatten)]
-    format: Format,
 }
 
 #[derive(Debug, Args)]
@@ -61,7 +76,8 @@ pub(super) struct Revoke {
     format: Format,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 enum LabelArgument {
     User,
     Agent,
@@ -72,72 +88,50 @@ enum LabelArgument {
 
 impl ApiKeyCommand {
     pub(super) async fn run(self) -> Result<Status> {
-        match self {
-            Self::Create(create) => create.run().await,
-            Self::List(list) => list.run().await,
-            Self::Revoke(revoke) => revoke.run().await,
-        }
-    }
-}
-
-impl Create {
-    async fn run(self) -> Result<Status> {
-        let opened = self.place.open().await?;
-        let request = CreateApiKey {
-            label: self.label.into(),
-            name: self.name,
-            principal: self.principal,
-            expires_at: self.expires_in_days.map(|days| opened.ctx.now.plus(Duration::from_hours(24) * days)),
-            dev_only: opened.is_dev,
+        let (place, act, format) = match self {
+            Self::Create(Create { place, new, format }) => (place, Act::CreateApiKey(new), format),
+            Self::List(List { place, format }) => (place, Act::ListApiKeys, format),
+            Self::Revoke(Revoke { place, id, format }) => (place, Act::RevokeApiKey(id), format),
         };
-        let made = create_api_key(&opened.ctx, &opened.gateway.services, request).await;
-        opened.finish().await;
-        let (key, text) = made?;
-        let mut value = described(&key);
-        value["apiKey"] = json!(text.reveal().as_str());
-        let lines =
-            [format!("id      {}", key.id), format!("api key {}  (shown only now)", text.reveal().as_str())];
-        self.format.print(&value, &lines)
+        format.print_answer(&place.order(act).await?)
     }
 }
 
-impl List {
-    async fn run(self) -> Result<Status> {
-        let opened = self.place.open().await?;
-        let now = opened.ctx.now;
-        let keys = opened.gateway.store.api_key_list(opened.ctx.organization).await;
-        opened.finish().await;
-        let keys = keys?;
-        let lines: Vec<_> = keys
-            .iter()
-            .map(|key| {
-                let state = match (key.revoked_at, key.is_active(now)) {
-                    (Some(_), _) => "revoked",
-                    (None, true) => "active",
-                    (None, false) => "expired",
-                };
-                format!(
-                    "{}  {:<8} {:<8} {}",
-                    key.id,
-                    key.label.as_str(),
-                    state,
-                    plugin_host::plain(&key.name, 100)
-                )
-            })
-            .collect();
-        let values: Vec<_> = keys.iter().map(|key| described(key)).collect();
-        self.format.print(&json!({ "apiKeys": values }), &lines)
-    }
+pub(super) async fn create(gateway: &Gateway, ctx: &OpCtx, new: NewKey) -> Result<Answer> {
+    let request = CreateApiKey {
+        label: new.label.into(),
+        name: new.name,
+        principal: new.principal,
+        expires_at: new.expires_in_days.map(|days| ctx.now.plus(Duration::from_hours(24) * days)),
+        dev_only: bootstrap::is_dev_directory(gateway.data_dir.path()),
+    };
+    let (key, text) = create_api_key(ctx, &gateway.services, request).await?;
+    let mut value = described(&key);
+    value["apiKey"] = json!(text.reveal().as_str());
+    let lines =
+        vec![format!("id      {}", key.id), format!("api key {}  (shown only now)", text.reveal().as_str())];
+    Ok(Answer { value, lines })
 }
 
-impl Revoke {
-    async fn run(self) -> Result<Status> {
-        let opened = self.place.open().await?;
-        let revoked = revoke_api_key(&opened.ctx, &opened.gateway.services, self.id).await;
-        opened.finish().await;
-        let key = revoked?;
-        self.format.print(&described(&key), &[format!("revoked {}", key.id)])
-    }
+pub(super) async fn list(gateway: &Gateway, ctx: &OpCtx) -> Result<Answer> {
+    let keys = gateway.store.api_key_list(ctx.organization).await?;
+    let values: Vec<_> = keys.iter().map(|key| described(key)).collect();
+    let lines = keys.iter().map(|key| line(key, ctx.now)).collect();
+    Ok(Answer { value: json!({ "apiKeys": values }), lines })
+}
+
+pub(super) async fn revoke(gateway: &Gateway, ctx: &OpCtx, id: CredentialId) -> Result<Answer> {
+    let key = revoke_api_key(ctx, &gateway.services, id).await?;
+    Ok(Answer { value: described(&key), lines: vec![format!("revoked {}", key.id)] })
+}
+
+fn line(key: &ApiKey, now: Timestamp) -> String {
+    let state = match (key.revoked_at, key.is_active(now)) {
+        (Some(_), _) => "revoked",
+        (None, true) => "active",
+        (None, false) => "expired",
+    };
+    format!("{}  {:<8} {:<8} {}", key.id, key.label.as_str(), state, plugin_host::plain(&key.name, 100))
 }
 
 fn described(key: &ApiKey) -> Value {

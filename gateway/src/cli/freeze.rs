@@ -1,22 +1,17 @@
 //! `countersign freeze`: one person stops an organization or a key from signing; lifting is as local an act.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::{Args, Subcommand};
-use gateway_domain::{
-    audit::AuditEvent,
-    changes::{ChangeSet, Write},
-    identity::Organization,
-    ids::KeyId,
-    keys::KeyRecord,
-    ports::{IdentityReads as _, KeyReads as _, UnitOfWork as _},
-};
+use gateway_domain::{actor::OpCtx, identity::set_organization_frozen, ids::KeyId, keys::set_key_frozen};
 use serde_json::json;
 
 use super::{
+    order::{Act, Answer},
     output::Format,
-    place::{Opened, OrganizationPlace},
+    place::OrganizationPlace,
     status::Status,
 };
+use crate::wiring::Gateway;
 
 #[derive(Debug, Args)]
 pub(super) struct Freeze {
@@ -50,52 +45,34 @@ struct Choice {
 
 impl Freeze {
     pub(super) async fn run(self) -> Result<Status> {
-        let (choice, key) = match self.target {
-            Target::Organization(choice) => (choice, None),
-            Target::Key { id, choice } => (choice, Some(id)),
+        let (choice, act) = match self.target {
+            Target::Organization(choice) => {
+                let frozen = !choice.lift;
+                (choice, Act::FreezeOrganization { frozen })
+            }
+            Target::Key { id, choice } => {
+                let frozen = !choice.lift;
+                (choice, Act::FreezeKey { id, frozen })
+            }
         };
-        let opened = choice.place.open().await?;
-        let done = match key {
-            None => freeze_organization(&opened, !choice.lift).await,
-            Some(id) => freeze_key(&opened, id, !choice.lift).await,
-        };
-        opened.finish().await;
-        let subject = done?;
-        let word = if choice.lift { "no longer frozen" } else { "frozen" };
-        choice
-            .format
-            .print(&json!({"subject": subject, "frozen": !choice.lift}), &[format!("{subject} is {word}")])
+        choice.format.print_answer(&choice.place.order(act).await?)
     }
 }
 
-async fn freeze_organization(opened: &Opened, frozen: bool) -> Result<String> {
-    let Opened { gateway, ctx, .. } = opened;
-    let stored =
-        gateway.store.organization(ctx.organization).await?.context("the organization does not exist")?;
-    let subject = format!("organization {}", ctx.organization);
-    if stored.frozen == frozen {
-        return Ok(subject);
-    }
-    let organization = Organization { frozen, version: stored.version + 1, ..stored.into_value() };
-    let action = if frozen { "organization.frozen" } else { "organization.thawed" };
-    let changes = ChangeSet::new(AuditEvent::new(ctx, action, subject.clone(), json!({})))
-        .write(Write::UpdateOrganization(gateway.services.sealer.seal(organization)));
-    gateway.store.commit(changes).await?;
-    Ok(subject)
+pub(super) async fn organization(gateway: &Gateway, ctx: &OpCtx, frozen: bool) -> Result<Answer> {
+    let organization = set_organization_frozen(ctx, &gateway.services, frozen).await?;
+    Ok(answer(&format!("organization {}", organization.id), frozen))
 }
 
-async fn freeze_key(opened: &Opened, id: KeyId, frozen: bool) -> Result<String> {
-    let Opened { gateway, ctx, .. } = opened;
-    let stored =
-        gateway.store.key(ctx.organization, id).await?.context("the organization has no such key")?;
-    let subject = format!("key {id}");
-    if stored.frozen == frozen {
-        return Ok(subject);
+pub(super) async fn key(gateway: &Gateway, ctx: &OpCtx, id: KeyId, frozen: bool) -> Result<Answer> {
+    let key = set_key_frozen(ctx, &gateway.services, id, frozen).await?;
+    Ok(answer(&format!("key {}", key.id), frozen))
+}
+
+fn answer(subject: &str, frozen: bool) -> Answer {
+    let word = if frozen { "frozen" } else { "no longer frozen" };
+    Answer {
+        value: json!({ "subject": subject, "frozen": frozen }),
+        lines: vec![format!("{subject} is {word}")],
     }
-    let key = KeyRecord { frozen, version: stored.version + 1, ..stored.into_value() };
-    let action = if frozen { "key.frozen" } else { "key.thawed" };
-    let changes = ChangeSet::new(AuditEvent::new(ctx, action, subject.clone(), json!({})))
-        .write(Write::UpdateKey(gateway.services.sealer.seal(key)));
-    gateway.store.commit(changes).await?;
-    Ok(subject)
 }

@@ -3,13 +3,20 @@
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use gateway_domain::{
+    actor::OpCtx,
     ids::KeyId,
     keys::{KeyRecord, retire_key},
     ports::KeyReads as _,
 };
 use serde_json::{Value, json};
 
-use super::{output::Format, place::OrganizationPlace, status::Status};
+use super::{
+    order::{Act, Answer},
+    output::Format,
+    place::OrganizationPlace,
+    status::Status,
+};
+use crate::wiring::Gateway;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum KeyCommand {
@@ -39,33 +46,23 @@ pub(super) struct Retire {
 
 impl KeyCommand {
     pub(super) async fn run(self) -> Result<Status> {
-        match self {
-            Self::List(list) => list.run().await,
-            Self::Retire(retire) => retire.run().await,
-        }
+        let (place, act, format) = match self {
+            Self::List(List { place, format }) => (place, Act::ListKeys, format),
+            Self::Retire(Retire { place, id, format }) => (place, Act::RetireKey(id), format),
+        };
+        format.print_answer(&place.order(act).await?)
     }
 }
 
-impl List {
-    async fn run(self) -> Result<Status> {
-        let opened = self.place.open().await?;
-        let keys = opened.gateway.store.key_list(opened.ctx.organization).await;
-        opened.finish().await;
-        let keys = keys?;
-        let values: Vec<_> = keys.iter().map(|key| described(key)).collect();
-        let lines: Vec<_> = keys.iter().map(|key| line(key)).collect();
-        self.format.print(&json!({ "keys": values }), &lines)
-    }
+pub(super) async fn list(gateway: &Gateway, ctx: &OpCtx) -> Result<Answer> {
+    let keys = gateway.store.key_list(ctx.organization).await?;
+    let values: Vec<_> = keys.iter().map(|key| described(key)).collect();
+    Ok(Answer { value: json!({ "keys": values }), lines: keys.iter().map(|key| line(key)).collect() })
 }
 
-impl Retire {
-    async fn run(self) -> Result<Status> {
-        let opened = self.place.open().await?;
-        let retired = retire_key(&opened.ctx, &opened.gateway.services, self.id).await;
-        opened.finish().await;
-        let key = retired?;
-        self.format.print(&described(&key), &[line(&key)])
-    }
+pub(super) async fn retire(gateway: &Gateway, ctx: &OpCtx, id: KeyId) -> Result<Answer> {
+    let key = retire_key(ctx, &gateway.services, id).await?;
+    Ok(Answer { value: described(&key), lines: vec![line(&key)] })
 }
 
 pub(super) fn described(key: &KeyRecord) -> Value {

@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
-use super::status::Status;
+use super::{order::Answer, status::Status};
+use crate::control::ControlError;
 
 /// How a command answers.
 #[derive(Clone, Copy, Debug, clap::Args)]
@@ -16,6 +17,10 @@ pub(crate) struct Format {
 }
 
 impl Format {
+    pub(super) fn print_answer(self, answer: &Answer) -> Result<Status> {
+        self.print(&answer.value, &answer.lines)
+    }
+
     /// Prints the object, or the lines.
     pub(super) fn print(self, value: &Value, lines: &[String]) -> Result<Status> {
         if self.json { print_line(&value.to_string()) } else { print_lines(lines) }
@@ -51,9 +56,21 @@ pub(super) fn progress(line: &str) {
 
 pub(super) fn complain(error: &anyhow::Error) {
     let _ = writeln!(io::stderr(), "error: {error:#}");
-    for cause in error.chain().filter_map(|cause| cause.downcast_ref::<gateway_domain::Error>()) {
-        if let Some(internal) = cause.internal_cause() {
-            let _ = writeln!(io::stderr(), "cause: {internal}");
+    for cause in internal_causes(error) {
+        let _ = writeln!(io::stderr(), "cause: {cause}");
+    }
+}
+
+/// What clients of the API are not told, but the operator is.
+pub(super) fn internal_causes(error: &anyhow::Error) -> Vec<String> {
+    let mut causes = Vec::new();
+    for cause in error.chain() {
+        if let Some(error) = cause.downcast_ref::<gateway_domain::Error>() {
+            causes.extend(error.internal_cause().map(ToString::to_string));
+        }
+        if let Some(ControlError::Failed(failure)) = cause.downcast_ref() {
+            causes.extend_from_slice(&failure.causes);
         }
     }
+    causes
 }

@@ -1,4 +1,4 @@
-//! Which deployment a command is about, and how it is opened while no gateway runs in it.
+//! Which deployment a command is about, and how the command reaches it.
 
 use std::{
     fs,
@@ -15,10 +15,12 @@ use gateway_domain::{
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
+use super::order::{Act, Answer, Order};
 use crate::{
     bootstrap,
     config::{Config, ConfigError, DevPlace, Overrides},
-    data_dir::DataDir,
+    control,
+    data_dir::{DataDir, DataDirError},
     dev,
     system_keys::Absent,
     wiring::{self, Gateway},
@@ -54,21 +56,7 @@ pub(super) struct Noted {
     pub(super) audit_key_fingerprint: String,
 }
 
-/// An opened deployment and the caller on whose behalf a command works in it.
-pub(crate) struct Opened {
-    pub(crate) gateway: Gateway,
-    pub(crate) ctx: OpCtx,
-    /// Whether the deployment is one of `countersign dev`.
-    pub(crate) is_dev: bool,
-}
-
-impl Opened {
-    /// Has what the command wrote signed into the audit log, and closes token and database.
-    pub(super) async fn finish(self) {
-        sign_and_close(self.gateway).await;
-    }
-}
-
+/// Has what a command wrote signed into the audit log, and closes token and database.
 pub(super) async fn sign_and_close(gateway: Gateway) {
     let stop = CancellationToken::new();
     // The worker signs what is unsigned when it is told to stop while it waits.
@@ -116,24 +104,37 @@ impl Place {
         let text = fs::read(&path).with_context(|| format!("reading `{}`", path.display()))?;
         serde_json::from_slice(&text).with_context(|| format!("reading `{}`", path.display()))
     }
-
-    /// Connects token and database.
-    pub(super) async fn open(&self) -> Result<Gateway> {
-        let (config, data_dir) = self.lock()?;
-        wiring::build(config, data_dir, Absent::Refuse).await
-    }
 }
 
 impl OrganizationPlace {
-    pub(super) async fn open(&self) -> Result<Opened> {
-        let gateway = self.place.open().await?;
-        let organization = match self.organization {
-            Some(organization) => organization,
-            None if self.place.is_dev() => self.place.noted()?.organization,
-            None => gateway.config.core.default_organization()?,
+    /// Has the act carried out: by this process while no gateway runs in the data directory, else by that gateway.
+    pub(super) async fn order(&self, act: Act) -> Result<Answer> {
+        let (config, data_dir) = match self.place.lock() {
+            Ok(locked) => locked,
+            Err(error) => match error.downcast_ref::<DataDirError>() {
+                Some(DataDirError::InUse(path)) => return self.order_from_running(path, act).await,
+                _ => return Err(error),
+            },
         };
-        let ctx = operator_context(&gateway, organization);
-        Ok(Opened { gateway, ctx, is_dev: self.place.is_dev() })
+        let order = Order { organization: self.organization(&config)?, act };
+        let gateway = wiring::build(config, data_dir, Absent::Refuse).await?;
+        let answer = order.carry_out(&gateway).await;
+        sign_and_close(gateway).await;
+        answer
+    }
+
+    async fn order_from_running(&self, data_dir: &Path, act: Act) -> Result<Answer> {
+        let config = self.place.load()?;
+        let order = Order { organization: self.organization(&config)?, act };
+        Ok(control::ask(data_dir, &order, config.server.control_timeout()).await?)
+    }
+
+    fn organization(&self, config: &Config) -> Result<OrganizationId> {
+        match self.organization {
+            Some(organization) => Ok(organization),
+            None if self.place.is_dev() => Ok(self.place.noted()?.organization),
+            None => Ok(config.core.default_organization()?),
+        }
     }
 }
 

@@ -1,18 +1,32 @@
 //! `countersign plugin install | list`.
 
-use std::{collections::BTreeSet, fs, path::PathBuf};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
 use gateway_domain::{
+    actor::OpCtx,
     approvals::Role,
     policy::{Mode, Power},
     ports::PolicyReads as _,
 };
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{output::Format, place::OrganizationPlace, status::Status};
-use crate::install::{InstallPlugin, install_plugin};
+use super::{
+    order::{Act, Answer},
+    output::Format,
+    place::OrganizationPlace,
+    status::Status,
+};
+use crate::{
+    install::{InstallPlugin, Installed, install_plugin},
+    wiring::Gateway,
+};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum PluginCommand {
@@ -44,6 +58,17 @@ pub(super) struct Install {
     format: Format,
 }
 
+/// What is installed, its files read.
+#[derive(Serialize, Deserialize)]
+pub(super) struct NewPlugin {
+    name: String,
+    #[serde(with = "hex::serde")]
+    component: Vec<u8>,
+    settings: String,
+    grants: BTreeSet<String>,
+    power: Power,
+}
+
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 struct PowerArgument {
@@ -65,75 +90,69 @@ pub(super) struct List {
 
 impl PluginCommand {
     pub(super) async fn run(self) -> Result<Status> {
-        match self {
-            Self::Install(install) => install.run().await,
-            Self::List(list) => list.run().await,
-        }
+        let (place, act, format) = match self {
+            Self::Install(install) => {
+                let (place, format) = (install.place.clone(), install.format);
+                (place, Act::InstallPlugin(install.read()?), format)
+            }
+            Self::List(List { place, format }) => (place, Act::ListPlugins, format),
+        };
+        format.print_answer(&place.order(act).await?)
     }
 }
 
 impl Install {
-    async fn run(self) -> Result<Status> {
-        let component =
-            fs::read(&self.component).with_context(|| format!("reading `{}`", self.component.display()))?;
+    /// Reads the files here: paths are this process's, and so is the right to read them.
+    fn read(self) -> Result<NewPlugin> {
+        let reading = |path: &Path| format!("reading `{}`", path.display());
+        let component = fs::read(&self.component).with_context(|| reading(&self.component))?;
         let settings = match &self.settings {
-            Some(path) => {
-                fs::read_to_string(path).with_context(|| format!("reading `{}`", path.display()))?
-            }
+            Some(path) => fs::read_to_string(path).with_context(|| reading(path))?,
             None => "{}".to_owned(),
         };
-        let opened = self.place.open().await?;
-        let install = InstallPlugin {
-            name: self.name,
-            component,
-            settings,
-            grants: BTreeSet::from_iter(self.grants),
-            power: self.power.into(),
-            floor: None,
-        };
-        let installed = install_plugin(&opened.gateway, &opened.ctx, install).await;
-        opened.finish().await;
-        let installed = installed?;
-        let revision = &installed.revision;
-        let value = json!({
-            "id": revision.id, "plugin": revision.plugin, "componentDigest": revision.component_digest,
-            "subjectDigest": revision.subject_digest(), "policyRevision": installed.policy_revision,
-        });
-        let bound = format!("bound in policy revision {}", installed.policy_revision);
-        let lines = [
-            format!("revision  {}", revision.id),
-            format!("component {}", revision.component_digest),
-            format!("{bound}; a running gateway uses it from its next decision on"),
-        ];
-        self.format.print(&value, &lines)
+        let grants = BTreeSet::from_iter(self.grants);
+        Ok(NewPlugin { name: self.name, component, settings, grants, power: self.power.into() })
     }
 }
 
-impl List {
-    async fn run(self) -> Result<Status> {
-        let opened = self.place.open().await?;
-        let revisions = opened.gateway.store.plugin_revision_list(opened.ctx.organization).await;
-        let policy = opened.gateway.store.policy(opened.ctx.organization).await;
-        opened.finish().await;
-        let (revisions, policy) = (revisions?, policy?);
-        let (mut values, mut lines) = (Vec::new(), Vec::new());
-        for revision in &revisions {
-            let bindings = policy.iter().flat_map(|policy| &policy.bindings);
-            let binding = bindings.into_iter().find(|binding| binding.revision == revision.id);
-            values.push(json!({
-                "id": revision.id, "plugin": revision.plugin, "componentDigest": revision.component_digest,
-                "grants": revision.grants, "createdAtMicros": revision.created_at,
-                "mode": binding.map(|binding| binding.mode), "power": binding.map(|binding| &binding.power),
-            }));
-            let bound = match binding.map(|binding| (binding.mode, &binding.power)) {
-                None => "not bound".to_owned(),
-                Some((mode, power)) => format!("{}, {}", word(mode), described(power)),
-            };
-            lines.push(format!("{}  {:<20} {bound}", revision.id, plugin_host::plain(&revision.plugin, 100)));
-        }
-        let revision = policy.as_ref().map(|policy| policy.revision);
-        self.format.print(&json!({ "policyRevision": revision, "plugins": values }), &lines)
+pub(super) async fn install(gateway: &Gateway, ctx: &OpCtx, new: NewPlugin) -> Result<Answer> {
+    let NewPlugin { name, component, settings, grants, power } = new;
+    let install = InstallPlugin { name, component, settings, grants, power, floor: None };
+    let Installed { revision, policy_revision } = install_plugin(gateway, ctx, install).await?;
+    let value = json!({
+        "id": revision.id, "plugin": revision.plugin, "componentDigest": revision.component_digest,
+        "subjectDigest": revision.subject_digest(), "policyRevision": policy_revision,
+    });
+    let lines = vec![
+        format!("revision  {}", revision.id),
+        format!("component {}", revision.component_digest),
+        format!(
+            "bound in policy revision {policy_revision}; a running gateway uses it from its next decision on"
+        ),
+    ];
+    Ok(Answer { value, lines })
+}
+
+pub(super) async fn list(gateway: &Gateway, ctx: &OpCtx) -> Result<Answer> {
+    let revisions = gateway.store.plugin_revision_list(ctx.organization).await?;
+    let policy = gateway.store.policy(ctx.organization).await?;
+    let (mut values, mut lines) = (Vec::new(), Vec::new());
+    for revision in &revisions {
+        let bindings = policy.iter().flat_map(|policy| &policy.bindings);
+        let binding = bindings.into_iter().find(|binding| binding.revision == revision.id);
+        values.push(json!({
+            "id": revision.id, "plugin": revision.plugin, "componentDigest": revision.component_digest,
+            "grants": revision.grants, "createdAtMicros": revision.created_at,
+            "mode": binding.map(|binding| binding.mode), "power": binding.map(|binding| &binding.power),
+        }));
+        let bound = match binding.map(|binding| (binding.mode, &binding.power)) {
+            None => "not bound".to_owned(),
+            Some((mode, power)) => format!("{}, {}", word(mode), described(power)),
+        };
+        lines.push(format!("{}  {:<20} {bound}", revision.id, plugin_host::plain(&revision.plugin, 100)));
     }
+    let revision = policy.as_ref().map(|policy| policy.revision);
+    Ok(Answer { value: json!({ "policyRevision": revision, "plugins": values }), lines })
 }
 
 fn word(mode: Mode) -> &'static str {

@@ -11,7 +11,8 @@ use crate::{
     bootstrap,
     config::{Config, Overrides},
     data_dir::DataDir,
-    serve, shutdown,
+    serve::{self, Ended},
+    shutdown,
     system_keys::Absent,
     telemetry::{Metrics, Telemetry},
     wiring::{self, Gateway},
@@ -44,7 +45,7 @@ impl Serve {
     }
 }
 
-/// Serves until SIGTERM or SIGINT, drains, and flushes what telemetry still holds.
+/// Serves until SIGTERM, SIGINT or the loss of the token, drains, and flushes what telemetry still holds.
 pub(super) async fn until_stopped(
     gateway: Gateway,
     organization: OrganizationId,
@@ -61,5 +62,8 @@ pub(super) async fn until_stopped(
     let ended = serve::run(gateway, organization, metrics.handle(), stop, announce).await;
     upkeep.abort();
     telemetry.flush().await;
-    ended.map(|()| Status::Done)
+    ended.map(|ended| match ended {
+        Ended::Stopped => Status::Done,
+        Ended::RestartRequired => Status::RestartRequired,
+    })
 }

@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 
 use hsm::{HsmError, State};
+use serde::{Deserialize, Serialize};
 
-use crate::{config::ConfigError, data_dir::DataDirError};
+use crate::{config::ConfigError, control::ControlError, data_dir::DataDirError};
 
 /// Shown at the end of `--help`.
 pub(super) const HELP: &str = "\
@@ -14,14 +15,16 @@ Exit codes:
   2  wrong usage or configuration
   3  the PIN is latched: see `countersign doctor`
   4  the data directory is in use by a running gateway or command
-  5  verification found a fault";
+  5  verification found a fault
+  6  stopped because only a new process can reach the token again: start it anew";
 
 /// What was asked for cannot be, whatever the deployment's state.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct UsageError(pub(super) &'static str);
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Status {
     Done,
     Failed,
@@ -29,6 +32,7 @@ pub(crate) enum Status {
     PinLatched,
     Locked,
     Unverified,
+    RestartRequired,
 }
 
 impl Status {
@@ -40,6 +44,7 @@ impl Status {
             Self::PinLatched => 3,
             Self::Locked => 4,
             Self::Unverified => 5,
+            Self::RestartRequired => 6,
         }
     }
 
@@ -57,6 +62,9 @@ fn specific(cause: &(dyn std::error::Error + 'static)) -> Option<Status> {
     }
     if let Some(DataDirError::InUse(_)) = cause.downcast_ref() {
         return Some(Status::Locked);
+    }
+    if let Some(error) = cause.downcast_ref::<ControlError>() {
+        return Some(error.status());
     }
     (cause.is::<ConfigError>() || cause.is::<UsageError>()).then_some(Status::Usage)
 }

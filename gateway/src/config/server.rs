@@ -1,6 +1,9 @@
 //! `[server]`: the listeners and what they let in.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
 use gateway_api::{ApiConfig, EthSignatureConfig, Rate, RateConfig};
 
@@ -56,6 +59,10 @@ section! {
         rate_keys_max: usize = 65_536, within 1..=10_000_000;
         /// Milliseconds for open requests to end after SIGTERM.
         drain_timeout_ms: u64 = 20_000, within 1..=600_000;
+        /// Commands (`freeze`, `apikey`, `key`, `plugin`) that the running gateway carries out at once; further ones wait.
+        control_commands_max: usize = 4, within 1..=100;
+        /// Milliseconds for such a command, its arrival and a plugin's compilation included; then it is told so.
+        control_timeout_ms: u64 = 120_000, within 1..=3_600_000;
     }
 }
 
@@ -63,6 +70,10 @@ impl Server {
     /// The origin that clients sign.
     pub(crate) fn origin(&self) -> String {
         self.public_origin.clone().unwrap_or_else(|| format!("http://{}", self.listen))
+    }
+
+    pub(crate) fn control_timeout(&self) -> Duration {
+        Duration::from_millis(self.control_timeout_ms)
     }
 
     pub(crate) fn api_config(&self, eth_signature: &EthSignature) -> Result<ApiConfig, ConfigError> {

@@ -1,0 +1,89 @@
+//! What a command does in an organization, whichever process does it: the command's own while no gateway runs in the
+//! data directory, else the gateway, told through the control socket.
+
+use anyhow::Result;
+use gateway_domain::ids::{CredentialId, KeyId, OrganizationId};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{apikey, freeze, key, output::internal_causes, place::operator_context, plugin, status::Status};
+use crate::{
+    control::{Failure, Reply},
+    wiring::Gateway,
+};
+
+/// An act and the organization it is done in.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Order {
+    pub(super) organization: OrganizationId,
+    pub(super) act: Act,
+}
+
+/// All that can be ordered of a running gateway.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Act {
+    CreateApiKey(apikey::NewKey),
+    ListApiKeys,
+    RevokeApiKey(CredentialId),
+    ListKeys,
+    RetireKey(KeyId),
+    FreezeOrganization { frozen: bool },
+    FreezeKey { id: KeyId, frozen: bool },
+    InstallPlugin(plugin::NewPlugin),
+    ListPlugins,
+}
+
+/// What a command prints, in both forms.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Answer {
+    pub(super) value: Value,
+    pub(super) lines: Vec<String>,
+}
+
+impl Order {
+    pub(super) async fn carry_out(self, gateway: &Gateway) -> Result<Answer> {
+        let ctx = &operator_context(gateway, self.organization);
+        match self.act {
+            Act::CreateApiKey(new) => apikey::create(gateway, ctx, new).await,
+            Act::ListApiKeys => apikey::list(gateway, ctx).await,
+            Act::RevokeApiKey(id) => apikey::revoke(gateway, ctx, id).await,
+            Act::ListKeys => key::list(gateway, ctx).await,
+            Act::RetireKey(id) => key::retire(gateway, ctx, id).await,
+            Act::FreezeOrganization { frozen } => freeze::organization(gateway, ctx, frozen).await,
+            Act::FreezeKey { id, frozen } => freeze::key(gateway, ctx, id, frozen).await,
+            Act::InstallPlugin(new) => plugin::install(gateway, ctx, new).await,
+            Act::ListPlugins => plugin::list(gateway, ctx).await,
+        }
+    }
+
+    /// The same in the running gateway, on behalf of a command.
+    pub(crate) async fn answer(self, gateway: &Gateway) -> Reply<Answer> {
+        let (organization, name) = (self.organization, self.act.name());
+        let done = self.carry_out(gateway).await;
+        let error = done.as_ref().err().map(|error| format!("{error:#}"));
+        tracing::info!(organization.id = %organization, command = name, error, "a command was carried out");
+        done.map_err(|error| Failure {
+            status: Status::of(&error),
+            message: format!("{error:#}"),
+            causes: internal_causes(&error),
+        })
+    }
+}
+
+impl Act {
+    /// As the command line has it.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::CreateApiKey(_) => "apikey create",
+            Self::ListApiKeys => "apikey list",
+            Self::RevokeApiKey(_) => "apikey revoke",
+            Self::ListKeys => "key list",
+            Self::RetireKey(_) => "key retire",
+            Self::FreezeOrganization { .. } => "freeze organization",
+            Self::FreezeKey { .. } => "freeze key",
+            Self::InstallPlugin(_) => "plugin install",
+            Self::ListPlugins => "plugin list",
+        }
+    }
+}
