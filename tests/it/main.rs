@@ -4,6 +4,7 @@
 
 mod auth;
 mod bad_input;
+mod control;
 mod crash;
 mod database;
 mod harness;

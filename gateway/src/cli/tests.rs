@@ -5,7 +5,11 @@ use std::fmt::Write as _;
 use clap::CommandFactory as _;
 
 use super::*;
-use crate::{config::ConfigError, data_dir::DataDirError};
+use crate::{
+    config::ConfigError,
+    control::{ControlError, Failure},
+    data_dir::DataDirError,
+};
 
 fn parse(line: &str) -> Result<Cli, clap::Error> {
     Cli::try_parse_from(std::iter::once("countersign").chain(line.split_whitespace()))
@@ -93,4 +97,7 @@ fn cause_of_a_failure_is_its_exit_code() {
     let cause = hsm::Cause { text: "the token refused the pin".to_owned(), return_code: None };
     assert_eq!(status(hsm::HsmError::PinLatched(cause).into()), 3);
     assert_eq!(status(DataDirError::InUse("d".into()).into()), 4);
+    assert_eq!(status(ControlError::Silent("d".into()).into()), 4);
+    let failure = Failure { status: Status::PinLatched, message: String::new(), causes: Vec::new() };
+    assert_eq!(status(ControlError::Failed(failure).into()), 3);
 }

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::data_dir::DataDir;
 
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 const BOUNDS: Bounds = Bounds { requests_max: 2, request_bytes_max: 200, timeout: LONG };
 
 /// A directory, its lock, and a gateway that answers numbers with their double, refuses zero, and holds what is
@@ -145,7 +145,7 @@ async fn another_user_is_refused() {
 async fn bytes_that_are_no_request_are_refused() {
     let bench = Bench::new();
     let _served = bench.start(BOUNDS);
-    let long = [b' '; 100_000];
+    let long = vec![b' '; 100_000];
     for (request, reason) in [
         (&b""[..], "cannot be read"),
         (b"{}", "cannot be read"),

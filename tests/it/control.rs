@@ -1,0 +1,151 @@
+//! Commands while the gateway runs: carried out by it, at once, through its control socket.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use anyhow::{Context, Result, ensure};
+use countersign_tests::client::Credential;
+use countersign_tests::environment;
+use countersign_tests::gateway::Installation;
+use countersign_tests::main_job::text;
+use serde_json::{Value, json};
+
+use crate::stand::{Stand, request_hash, transfer};
+
+/// Runs a command on the installation and returns what it answers.
+fn order(installation: &Installation, arguments: &[&str]) -> Result<Value> {
+    let data_dir = installation.data_dir();
+    let data_dir = data_dir.to_str().context("the data directory's path is not UTF-8")?;
+    let output = installation.command(&[arguments, &["--data-dir", data_dir, "--json"]].concat())?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(serde_json::from_slice(&output.stdout)?)
+}
+
+/// Has a transfer approved by everybody while `freeze` holds, and executed once it is lifted.
+async fn holds_back_until_lifted(freeze: impl Fn(&Installation) -> Result<Vec<String>>) -> Result<()> {
+    let stand = Stand::on_sqlite().await?;
+    let gateway = stand.installation.start().await?;
+    let escrow = stand.user(&gateway).await?;
+    let job = stand.job(&gateway);
+    let (_, proposed) = stand.pending(&gateway, escrow).await?;
+    let hash = request_hash(&proposed);
+
+    let arguments = freeze(&stand.installation)?;
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    assert_eq!(order(&stand.installation, &arguments)?["frozen"], true);
+    job.approve_as_agent(hash).await?.expect(201)?;
+    let vote = job.approve_as_user(hash).await?;
+    assert_eq!(vote.status, 201, "{}", vote.body);
+    let held = job.transaction(hash).await?.context("the transaction is gone")?;
+    assert_eq!(held["status"], "APPROVED", "{held}");
+    assert!(stand.node.calls("eth_sendRawTransaction").is_empty());
+
+    let lifted = order(&stand.installation, &[&arguments[..], &["--lift"]].concat())?;
+    assert_eq!(lifted["frozen"], false);
+    let executed = job.final_transaction(hash).await?;
+    assert_eq!(executed["status"], "EXECUTED", "{executed}\n{}", gateway.output());
+    assert!(gateway.stop().await?.success());
+    assert_eq!(stand.installation.verify_audit()?["verified"], true);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_key_revoked_meanwhile_is_refused_at_once() -> Result<()> {
+    let stand = Stand::on_sqlite().await?;
+    let gateway = stand.installation.start().await?;
+    let made = ["apikey", "create", "--label", "admin", "--name", "of an hour"];
+    let made = order(&stand.installation, &made)?;
+    assert_eq!(made["devOnly"], true);
+    let key = Credential::ApiKey(text(&made, "apiKey")?);
+    let path = format!("/users/{}", stand.wallet.address());
+    assert_eq!(gateway.client().get(&path, key).await?.status, 404);
+
+    let revoked = order(&stand.installation, &["apikey", "revoke", text(&made, "id")?])?;
+    assert!(revoked["revokedAtMicros"].is_number(), "{revoked}");
+    let refused = gateway.client().get(&path, key).await?;
+    assert_eq!(refused.status, 401, "{}", refused.body);
+    let listed = order(&stand.installation, &["apikey", "list"])?;
+    let listed = listed["apiKeys"].as_array().context("no list of keys")?;
+    assert!(listed.iter().any(|key| key["id"] == made["id"] && key["revokedAtMicros"].is_number()));
+
+    assert!(gateway.stop().await?.success());
+    assert_eq!(stand.installation.verify_audit()?["verified"], true);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_frozen_organization_signs_nothing_until_it_is_lifted() -> Result<()> {
+    holds_back_until_lifted(|_| Ok(vec!["freeze".into(), "organization".into()])).await
+}
+
+#[tokio::test]
+async fn a_frozen_key_signs_nothing_until_it_is_lifted() -> Result<()> {
+    holds_back_until_lifted(|installation| {
+        let listed = order(installation, &["key", "list"])?;
+        let keys = listed["keys"].as_array().context("no list of keys")?;
+        let wallet = keys.iter().find(|key| key["purpose"] == "wallet").context("no wallet key")?;
+        Ok(vec!["freeze".into(), "key".into(), text(wallet, "id")?.to_owned()])
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_plugin_installed_meanwhile_decides_the_next_transaction() -> Result<()> {
+    let stand = Stand::on_sqlite().await?;
+    let gateway = stand.installation.start().await?;
+    let escrow = stand.user(&gateway).await?;
+    let listed = order(&stand.installation, &["plugin", "list"])?;
+    let revision = listed["policyRevision"].as_u64().context("no policy")?;
+    assert_eq!(listed["plugins"][0]["plugin"], "orion", "{listed}");
+
+    let component = environment::gateway_binary()?.with_file_name("../guests/orion.wasm");
+    let settings = stand.installation.data_dir().join("stricter.json");
+    let recipient = transfer(escrow);
+    fs::write(&settings, json!({"valueLimit": "1", "denyList": [recipient.to]}).to_string())?;
+    let install = [
+        ["plugin", "install", component.to_str().context("path")?, "--name"],
+        ["orion", "--authority", "orion", "--settings"],
+    ]
+    .concat();
+    let install = [&install[..], &[settings.to_str().context("path")?]].concat();
+    let grants = ["--grant", "log", "--grant", "settings", "--grant", "clock"];
+    let installed = order(&stand.installation, &[&install[..], &grants].concat())?;
+    assert_eq!(installed["policyRevision"], revision + 1);
+
+    let rejected = stand.job(&gateway).propose(&recipient).await?.expect(201)?;
+    assert_eq!(rejected["status"], "REJECTED", "{rejected}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_refusal_of_the_running_gateway_is_the_commands() -> Result<()> {
+    let stand = Stand::on_sqlite().await?;
+    let gateway = stand.installation.start().await?;
+    let unknown = "01980f3e-7b1c-7e53-9d0a-0d6a3c1b2f45";
+    let running = order(&stand.installation, &["freeze", "key", unknown]).unwrap_err().to_string();
+    assert!(gateway.stop().await?.success());
+    let stopped = order(&stand.installation, &["freeze", "key", unknown]).unwrap_err().to_string();
+    assert!(running.contains("key"), "{running}");
+    assert_eq!(running, stopped);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_socket_is_private_and_goes_with_the_gateway() -> Result<()> {
+    let stand = Stand::on_sqlite().await?;
+    let socket = stand.installation.data_dir().join("control.sock");
+    let gateway = stand.installation.start().await?;
+    assert_eq!(fs::metadata(&socket)?.permissions().mode() & 0o777, 0o600);
+    assert!(gateway.stop().await?.success());
+    assert!(!socket.exists());
+    // Without a gateway the command does it itself.
+    assert_eq!(order(&stand.installation, &["plugin", "list"])?["plugins"][0]["plugin"], "orion");
+
+    let gateway = stand.installation.start().await?;
+    gateway.kill()?;
+    assert!(socket.exists());
+    assert_eq!(order(&stand.installation, &["plugin", "list"])?["plugins"][0]["plugin"], "orion");
+    let _gateway = stand.installation.start().await?;
+    assert_eq!(order(&stand.installation, &["plugin", "list"])?["plugins"][0]["plugin"], "orion");
+    Ok(())
+}
