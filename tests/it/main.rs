@@ -17,3 +17,4 @@ mod stand;
 mod tamper;
 mod telemetry;
 mod tidy;
+mod token_loss;

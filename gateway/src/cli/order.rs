@@ -80,8 +80,10 @@ impl Act {
             Self::RevokeApiKey(_) => "apikey revoke",
             Self::ListKeys => "key list",
             Self::RetireKey(_) => "key retire",
-            Self::FreezeOrganization { .. } => "freeze organization",
-            Self::FreezeKey { .. } => "freeze key",
+            Self::FreezeOrganization { frozen: true } => "freeze organization",
+            Self::FreezeOrganization { frozen: false } => "freeze organization --lift",
+            Self::FreezeKey { frozen: true, .. } => "freeze key",
+            Self::FreezeKey { frozen: false, .. } => "freeze key --lift",
             Self::InstallPlugin(_) => "plugin install",
             Self::ListPlugins => "plugin list",
         }
