@@ -188,7 +188,8 @@ async fn first_start(gateway: &Gateway, orion: &Path) -> Result<Bootstrap> {
         purpose: KeyPurpose::Relayer,
         kinds: BTreeSet::new(),
     };
-    let relayer = generate_key(&ctx(), &gateway.services, relayer).await.context("making the relayer key")?;
+    let relayer =
+        generate_key(&ctx(), &gateway.services, relayer, None).await.context("making the relayer key")?;
     Ok(Bootstrap {
         base_url: base_url(gateway),
         operator_url: operator_url(gateway),

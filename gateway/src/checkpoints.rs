@@ -14,6 +14,7 @@ use gateway_domain::{
     ids::InstanceId,
     ports::{CheckpointSigner, Store},
 };
+use p256::ecdsa::{Signature, VerifyingKey, signature::hazmat::PrehashVerifier as _};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Audit;
@@ -36,6 +37,9 @@ impl Checkpoints {
     pub(crate) async fn check_anchor(&self) -> Result<()> {
         let Some(anchor) = read_anchor(&self.anchor)? else { return Ok(()) };
         let last = self.store.last_checkpoint().await?;
+        if let Some(last) = &last {
+            self.check_stored(last, &self.store.lane_heads().await?)?;
+        }
         let number = last.as_ref().map_or(0, |last| last.checkpoint.number);
         if number < anchor.checkpoint.number {
             bail!(
@@ -48,6 +52,23 @@ impl Checkpoints {
             let found = heads.get(lane).map_or(0, |head| head.sequence);
             if found < signed.sequence {
                 bail!("the audit log was cut: lane {lane} ends at {found}, {} was signed", signed.sequence);
+            }
+        }
+        Ok(())
+    }
+
+    /// A stored checkpoint is built on only if our own key signed it and the lanes reach what it says.
+    fn check_stored(&self, last: &SignedCheckpoint, heads: &BTreeMap<InstanceId, LaneHead>) -> Result<()> {
+        let number = last.checkpoint.number;
+        if last.public_key != self.signer.public_key() || !verifies(last, last.checkpoint.hash()) {
+            bail!("audit checkpoint {number} in the database was not signed by this gateway's key");
+        }
+        for (lane, signed) in &last.checkpoint.heads {
+            if heads.get(lane).is_none_or(|head| head.sequence < signed.sequence) {
+                bail!(
+                    "audit lane {lane} ends before entry {}, which checkpoint {number} signed",
+                    signed.sequence
+                );
             }
         }
         Ok(())
@@ -78,6 +99,12 @@ impl Checkpoints {
     async fn sign_if(&self, due: bool) -> Result<bool> {
         let heads = self.store.lane_heads().await?;
         let last = self.store.last_checkpoint().await?;
+        if let Some(last) = &last
+            && let Err(error) = self.check_stored(last, &heads)
+        {
+            metrics::counter!("countersign_audit_forged_checkpoints_total").increment(1);
+            return Err(error);
+        }
         let signed = last.as_ref().map(|last| &last.checkpoint.heads);
         let unsigned = unsigned_entries(&heads, signed);
         if unsigned == 0 || (!due && unsigned < self.config.checkpoint_entries) {
@@ -135,4 +162,14 @@ pub(crate) fn read_anchor(path: &Path) -> Result<Option<SignedCheckpoint>> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).with_context(|| format!("anchor `{}`", path.display())),
     }
+}
+
+/// Whether the signature over `hash` is by the public key beside it.
+pub(crate) fn verifies(signed: &SignedCheckpoint, hash: B256) -> bool {
+    let (Ok(key), Ok(signature)) =
+        (VerifyingKey::from_sec1_bytes(&signed.public_key.0), Signature::from_slice(&signed.signature))
+    else {
+        return false;
+    };
+    key.verify_prehash(hash.as_slice(), &signature).is_ok()
 }

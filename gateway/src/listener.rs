@@ -1,11 +1,15 @@
 //! Listeners: bounded connections, a deadline for each request's head, and a drain at the end.
+//!
+//! HTTP/1.1 only. Its head deadline also ends connections that never say anything; HTTP/2 without TLS has no such
+//! deadline before and between requests, and belongs to the proxy that ends TLS.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Router, extract::ConnectInfo};
+use hyper::server::conn::http1;
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto::Builder, graceful::GracefulShutdown},
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
     service::TowerToHyperService,
 };
 use tokio::{net::TcpListener, sync::Semaphore};
@@ -24,7 +28,8 @@ pub(crate) struct Bounds {
 pub(crate) async fn serve(listener: TcpListener, router: Router, bounds: Bounds, stop: CancellationToken) {
     let slots = Arc::new(Semaphore::new(bounds.connections_max));
     let graceful = GracefulShutdown::new();
-    let builder = builder(&bounds);
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(bounds.header_timeout);
     loop {
         // A slot before the accept: beyond the bound, connections wait in the kernel's backlog.
         let accepted = tokio::select! {
@@ -36,7 +41,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, bounds: Bounds,
         let service = TowerToHyperService::new(
             service.map_request(|request: hyper::Request<_>| request.map(axum::body::Body::new)),
         );
-        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
+        let connection = builder.serve_connection(TokioIo::new(stream), service);
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             if let Err(error) = connection.await {
@@ -49,13 +54,6 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, bounds: Bounds,
     if tokio::time::timeout(bounds.drain_timeout, graceful.shutdown()).await.is_err() {
         tracing::warn!("requests were still open when the drain time ended");
     }
-}
-
-fn builder(bounds: &Bounds) -> Builder<TokioExecutor> {
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(bounds.header_timeout);
-    builder.http2().timer(TokioTimer::new());
-    builder
 }
 
 async fn accept(

@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    bootstrap,
     cli::Order,
     config::Config,
     control::{self, Socket},
@@ -155,6 +156,7 @@ fn api_state(gateway: &Gateway, organization: OrganizationId, tasks: &TaskTracke
         config: gateway.config.api_config()?,
         default_organization: organization,
         hosts: gateway.config.core.organizations_by_host()?,
+        accepts_dev_keys: bootstrap::is_dev_directory(gateway.data_dir.path()),
         health: Arc::new(StoreHealth { store, organization }),
         spawner: Arc::new(move |task: OwnedTask| {
             tasks.spawn(task);

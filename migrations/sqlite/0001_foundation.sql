@@ -161,7 +161,7 @@ CREATE TABLE transactions (
 
 CREATE UNIQUE INDEX transactions_request_hash ON transactions (organization, request_hash);
 CREATE INDEX transactions_owner ON transactions (organization, owner, created_at);
-CREATE INDEX transactions_executed ON transactions (organization, key_id, to_address) WHERE state = 'executed';
+CREATE INDEX transactions_executed ON transactions (organization, key_id, to_address, created_at) WHERE state = 'executed';
 CREATE INDEX transactions_rejected ON transactions (organization, key_id, to_address, created_at) WHERE state = 'rejected';
 
 CREATE TABLE evaluations (

@@ -28,6 +28,8 @@ pub struct ApiState {
     pub hosts: BTreeMap<String, OrganizationId>,
     pub health: Arc<dyn HealthProbe>,
     pub spawner: Spawner,
+    /// Whether keys that `dev` wrote down are taken, from loopback peers. True under `dev` alone.
+    pub accepts_dev_keys: bool,
 }
 
 /// What `GET /health` tells the public.
@@ -59,6 +61,7 @@ pub(crate) struct App {
     pub(crate) hosts: BTreeMap<String, OrganizationId>,
     pub(crate) health: Arc<dyn HealthProbe>,
     pub(crate) spawner: Spawner,
+    pub(crate) accepts_dev_keys: bool,
     pub(crate) rates: Rates,
     pub(crate) in_flight: Semaphore,
     pub(crate) started_at: Instant,
@@ -66,7 +69,8 @@ pub(crate) struct App {
 
 impl App {
     pub(crate) fn new(state: ApiState) -> Arc<Self> {
-        let ApiState { services, config, default_organization, hosts, health, spawner } = state;
+        let ApiState { services, config, default_organization, hosts, health, spawner, accepts_dev_keys } =
+            state;
         Arc::new(Self {
             rates: Rates::new(&config.rates),
             in_flight: Semaphore::new(config.requests_in_flight_max.min(Semaphore::MAX_PERMITS)),
@@ -77,6 +81,7 @@ impl App {
             hosts,
             health,
             spawner,
+            accepts_dev_keys,
         })
     }
 

@@ -115,7 +115,7 @@ pub struct TransactionFilter {
 /// Earlier transactions of one key to one recipient.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RecipientHistory {
-    /// Executed ones, counted up to [`RecipientHistory::EXECUTED_MAX`].
+    /// Executed ones, counted up to [`RecipientHistory::EXECUTED_MAX`], their seals checked.
     pub executed: u64,
     /// Rejected ones that asked for the very same and were made since the given time.
     pub denied: u64,
@@ -123,7 +123,7 @@ pub struct RecipientHistory {
 
 impl RecipientHistory {
     /// Whether a recipient is known matters, not how well: counting stops here.
-    pub const EXECUTED_MAX: u64 = 100;
+    pub const EXECUTED_MAX: u64 = 1;
 }
 
 #[async_trait]

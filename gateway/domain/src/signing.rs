@@ -198,9 +198,16 @@ async fn new_attempt(
     if replaces.is_none() && account.balance < worst_case(intent.value, &pricing) {
         return Ok(Err(Setback::Hopeless(FailureReason::InsufficientFunds)));
     }
-    let nonce = match replaces {
-        Some(attempt) => attempt.nonce,
-        None => nonce::next(services, chain.id, intent.from, account.nonce).await?,
+    let nonce = if let Some(attempt) = replaces {
+        attempt.nonce
+    } else {
+        let free = nonce::next(services, chain.id, intent.from, account.nonce).await?;
+        let Some(nonce) = free else {
+            tracing::error!(address = %intent.from, nonce = account.nonce, "the node counts what we never signed");
+            metrics::counter!("countersign_nonce_contradictions_total").increment(1);
+            return Ok(Err(Setback::Wait));
+        };
+        nonce
     };
     let payload = chain.codec.encode(intent, nonce, &pricing).map_err(Error::inconsistency)?;
     let projection = chain.codec.decode(&payload.bytes).map_err(Error::inconsistency)?;
@@ -336,7 +343,7 @@ async fn release(
 }
 
 /// Ends a transaction for which no signature exists, and frees what it held.
-async fn end(
+pub(crate) async fn end(
     ctx: &OpCtx,
     services: &Services,
     transaction: &Sealed<Transaction>,

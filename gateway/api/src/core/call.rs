@@ -136,7 +136,7 @@ impl Caller<'_> {
         let services = &self.app.services;
         let text = Presented::of(&self.parts.headers).api_key();
         let found = match text {
-            Ok(text) => auth::authenticate_key(services, text, self.source(), services.clock.now()).await,
+            Ok(text) => auth::authenticate_key(self.app, text, self.source(), services.clock.now()).await,
             Err(failure) => Err(failure),
         };
         let key = self.charged(found)?;

@@ -122,6 +122,7 @@ impl World {
             config,
             default_organization: organization,
             hosts: BTreeMap::new(),
+            accepts_dev_keys: true,
             spawner: Arc::new(|task| {
                 tokio::spawn(task);
             }),

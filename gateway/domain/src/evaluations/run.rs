@@ -14,7 +14,8 @@ use crate::{
 
 /// Failure codes that say nothing about the transaction: nobody asked the plugin. They are not recorded, the
 /// caller is told to come back.
-const NOT_ASKED: [&str; 2] = ["queue_full", "shutting_down"];
+const NOT_ASKED: [&str; 5] =
+    ["queue_full", "shutting_down", "host_error", "cache_unavailable", "state_unavailable"];
 
 /// Asks each binding in a fresh sandbox, all at once, and returns what they said, sealed.
 pub(crate) async fn evaluate(

@@ -32,6 +32,11 @@ pub struct CreateUser {
 
 /// Enrols a user with default settings and, unless an escrow address is named, an HSM-held escrow key.
 pub async fn create_user(ctx: &OpCtx, services: &Services, request: CreateUser) -> Result<User> {
+    let proven =
+        matches!(&ctx.actor, Actor::Wallet(wallet) if Some(wallet.address) == request.escrow_address);
+    if matches!(ctx.actor, Actor::Wallet(_)) && request.escrow_address.is_some() && !proven {
+        return Err(Error::invalid("escrowAddress must be the signing address, or be named by a server key"));
+    }
     if let Some(guard) = replay_guard(ctx)
         && services.store.was_replayed(&guard).await?
     {
@@ -51,7 +56,8 @@ pub async fn create_user(ctx: &OpCtx, services: &Services, request: CreateUser) 
             purpose: KeyPurpose::Wallet,
             kinds: BTreeSet::from([Kind::Transaction]),
         };
-        let key = generate_key(ctx, services, wanted).await?;
+        let guard = replay_guard(ctx).map(Write::InsertReplayGuard);
+        let key = generate_key(ctx, services, wanted, guard).await?;
         let address =
             key.address.ok_or_else(|| Error::inconsistency("a secp256k1 key without an address"))?;
         Escrow::Hsm { key: key.id, address }
@@ -100,9 +106,10 @@ fn enrolment(ctx: &OpCtx, services: &Services, user: &User) -> ChangeSet {
         .write(Write::InsertPrincipal(services.sealer.seal(principal)))
         .write(Write::InsertUser(services.sealer.seal(user.clone())))
         .write(Write::InsertSettings(services.sealer.seal(settings)));
-    match replay_guard(ctx) {
-        Some(guard) => changes.write(Write::InsertReplayGuard(guard)),
-        None => changes,
+    // A key of ours was reserved together with the guard.
+    match (&user.escrow, replay_guard(ctx)) {
+        (Some(Escrow::Foreign { .. }), Some(guard)) => changes.write(Write::InsertReplayGuard(guard)),
+        _ => changes,
     }
 }
 

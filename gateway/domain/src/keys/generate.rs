@@ -26,8 +26,13 @@ pub struct GenerateKey {
 }
 
 /// Reserves a `CKA_ID`, lets the token generate the pair, and returns the record once the key is durable and has
-/// signed a canary. A crash in between leaves a record in state `generating`, which is finished by its `CKA_ID`.
-pub async fn generate_key(ctx: &OpCtx, services: &Services, wanted: GenerateKey) -> Result<KeyRecord> {
+/// signed a canary. `guard` is written with the reservation, so that a repeated request makes no second key. A crash in between leaves a record in state `generating`, which is finished by its `CKA_ID`.
+pub async fn generate_key(
+    ctx: &OpCtx,
+    services: &Services,
+    wanted: GenerateKey,
+    guard: Option<Write>,
+) -> Result<KeyRecord> {
     if !services.vault.supports(wanted.algorithm) {
         return Err(Error::invalid("the token does not support this key algorithm"));
     }
@@ -55,7 +60,8 @@ pub async fn generate_key(ctx: &OpCtx, services: &Services, wanted: GenerateKey)
         json!({"algorithm": reserved.algorithm, "purpose": reserved.purpose, "kinds": reserved.kinds});
     let sealed = services.sealer.seal(reserved);
     let reserve = ChangeSet::new(AuditEvent::new(ctx, "key.reserved", subject.clone(), detail))
-        .write(Write::InsertKey(sealed.clone()));
+        .write(Write::InsertKey(sealed.clone()))
+        .writes_of(guard);
     services.store.commit(reserve).await?;
 
     let public_key = services.vault.generate(&sealed).await?;

@@ -85,7 +85,7 @@ pub async fn create(ctx: &OpCtx, services: &Services, request: CreateTransaction
         return Ok(Created::earlier(earlier));
     }
     for round in 0..services.limits.contest_attempts_max {
-        let draft = draft(ctx, services, chain, initiator, round, &request).await?;
+        let draft = draft(ctx, services, chain, (initiator, round), &request).await?;
         if request.request_nonce.is_some() {
             let earlier =
                 services.store.transaction_by_request_hash(ctx.organization, draft.request_hash).await?;
@@ -124,10 +124,11 @@ async fn draft(
     ctx: &OpCtx,
     services: &Services,
     chain: &Chain,
-    initiator: PrincipalId,
-    round: u32,
+    (initiator, round): (PrincipalId, u32),
     request: &CreateTransaction,
 ) -> Result<Transaction> {
+    let policy = services.store.policy(ctx.organization).await?;
+    let floor = policy.ok_or_else(|| Error::inconsistency("the organization has no policy"))?.floor.clone();
     let Some(Escrow::Hsm { key, address: from }) = request.owner.escrow else {
         return Err(Error::invalid("escrowAddress has no key in this gateway"));
     };
@@ -165,8 +166,9 @@ async fn draft(
         intent_hash: intent.hash(),
         intent,
         snapshot: RequirementSnapshot {
-            requirements: request.requirements.clone(),
-            minimum_confidence_ppm: request.minimum_confidence_ppm,
+            // Today's floor stays with the transaction: a laxer policy of tomorrow does not reach it.
+            requirements: request.requirements.iter().chain(&floor.requirements).cloned().collect(),
+            minimum_confidence_ppm: request.minimum_confidence_ppm.max(floor.minimum_confidence_ppm),
             eligible: eligible(ctx, services, request.owner.id).await?,
             expires_at: ctx.now.plus(request.approval_ttl),
         },

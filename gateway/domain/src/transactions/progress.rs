@@ -15,7 +15,7 @@ use crate::{
     policy::Decision,
     ports::{Chain, Services},
     sealed::Sealed,
-    signing::{Released, Signing, sign, sign_decided},
+    signing::{Released, Signing, end, sign, sign_decided},
     transactions::{
         Assessment, Attempt, AttemptOutcome, Created, FailureReason, Phase, Provider, State, Transaction,
         assess,
@@ -154,7 +154,7 @@ async fn follow(ctx: &OpCtx, services: &Services, transaction: &Sealed<Transacti
     };
     let chain = services.require_chain(transaction.intent.chain)?;
     let attempts = services.store.attempts(ctx.organization, transaction.id).await?;
-    let mut queued = false;
+    let (mut any_queued, mut current_queued) = (false, false);
     for attempt in attempts.iter().rev() {
         let Some((_, hash)) = released(attempt) else { continue };
         match chain.node.inclusion(hash).await {
@@ -166,7 +166,10 @@ async fn follow(ctx: &OpCtx, services: &Services, transaction: &Sealed<Transacti
                 };
                 return settle(ctx, services, transaction, state).await;
             }
-            Ok(Inclusion::Queued) => queued = true,
+            Ok(Inclusion::Queued) => {
+                any_queued = true;
+                current_queued |= attempt.id == *current;
+            }
             Ok(Inclusion::Unknown) => {}
             Err(error) => return Ok(wait(services, &error)),
         }
@@ -174,28 +177,42 @@ async fn follow(ctx: &OpCtx, services: &Services, transaction: &Sealed<Transacti
     let Some(latest) = attempts.iter().find(|attempt| attempt.id == *current) else {
         return Err(Error::inconsistency("a submitted transaction without its attempt"));
     };
-    if !queued && let Some(step) = missing(ctx, services, chain, transaction, latest).await? {
+    if !current_queued
+        && let Some(step) = missing(ctx, services, chain, transaction, (latest, any_queued)).await?
+    {
         return Ok(step);
     }
-    if ctx.now.since(*since) >= chain.stuck_after {
+    // Only what the node has taken can be outbid.
+    if current_queued && ctx.now.since(*since) >= chain.stuck_after {
         return replace(ctx, services, transaction, latest).await;
     }
-    let next = if queued { Phase::Queued } else { *phase };
+    let next = if current_queued { Phase::Queued } else { *phase };
     let state = State::Submitted { attempt: *current, since: *since, phase: next };
     settle(ctx, services, transaction, state).await
 }
 
-/// The node knows none of our signatures: either something else used the nonce for good, or they must be sent
-/// again.
+/// Whether something other than `latest` used its nonce so deep that it stays used, as far as one node can say.
+async fn settled_beyond(chain: &Chain, latest: &Attempt) -> Result<bool, NodeError> {
+    let settled = chain.node.settled_nonce(latest.address, chain.confirmations).await?;
+    let account = chain.node.account(latest.address).await?;
+    Ok(settled > latest.nonce && account.nonce >= settled)
+}
+
+/// The node does not know our newest signature: either something else used the nonce for good, or it must be sent
+/// (again).
 async fn missing(
     ctx: &OpCtx,
     services: &Services,
     chain: &Chain,
     transaction: &Sealed<Transaction>,
-    latest: &Attempt,
+    (latest, any_queued): (&Attempt, bool),
 ) -> Result<Option<Step>> {
-    match chain.node.settled_nonce(latest.address, chain.confirmations).await {
-        Ok(settled) if settled > latest.nonce => {
+    let State::Submitted { since, .. } = &transaction.state else { return Ok(None) };
+    // One answer proves nothing: the count must have moved for good, agree with the account's, and still stand
+    // when the transaction has been missing for as long as it takes to call one stuck.
+    let has_waited = ctx.now.since(*since) >= chain.stuck_after;
+    match settled_beyond(chain, latest).await {
+        Ok(true) if has_waited && !any_queued => {
             let state = State::Failed { reason: FailureReason::NonceTaken };
             return store(ctx, services, transaction, state, "transaction.failed").await.map(Some);
         }
@@ -280,8 +297,11 @@ async fn give_up(
     if transaction.state.attempt().is_some() || transaction.state.is_final() {
         return Ok(Step::Stop(Progress::Again(services.limits.evidence_pause)));
     }
+    // Attempts whose own seals are broken keep their nonces: nobody can say what became of them.
+    let attempts = services.store.attempts(ctx.organization, transaction.id).await.unwrap_or_default();
     let state = State::Failed { reason: FailureReason::EvidenceInvalid };
-    store(ctx, services, transaction, state, "transaction.failed").await
+    end(ctx, services, transaction, &attempts, state, Vec::new()).await?;
+    Ok(Step::Moved)
 }
 
 /// The metric that operators alarm on: somebody or something changed what was sealed.

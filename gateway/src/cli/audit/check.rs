@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 use gateway_domain::{
-    B256,
     audit::{AuditEntry, LaneHead, LaneVerifier, SignedCheckpoint, verify_checkpoint_chain},
     ids::InstanceId,
 };
 use gateway_store::{AuditArchive, StoreError};
-use p256::ecdsa::{Signature, VerifyingKey, signature::hazmat::PrehashVerifier as _};
 use serde::Serialize;
+
+use crate::checkpoints::verifies;
 
 use super::{finding::Finding, fingerprint, witness};
 
@@ -121,15 +121,6 @@ fn trusted_prefix<'a>(
 }
 
 /// P-256 over the hash; any key of the right form, for whose it is has been asked already.
-fn verifies(signed: &SignedCheckpoint, hash: B256) -> bool {
-    let (Ok(key), Ok(signature)) =
-        (VerifyingKey::from_sec1_bytes(&signed.public_key.0), Signature::from_slice(&signed.signature))
-    else {
-        return false;
-    };
-    key.verify_prehash(hash.as_slice(), &signature).is_ok()
-}
-
 /// One lane, read from its first entry.
 struct Walk<'a> {
     archive: &'a AuditArchive,

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use gateway_domain::{
-    OpCtx, Timestamp,
+    B256, OpCtx, Timestamp,
     audit::{AuditEvent, Checkpoint},
     changes::ChangeSet,
     ids::OrganizationId,
@@ -13,7 +13,7 @@ use gateway_domain::{
     sealed::Sealer,
 };
 use gateway_store::{DatabaseUrl, Store, StoreConfig};
-use p256::ecdsa::{SigningKey, signature::hazmat::PrehashSigner as _};
+use p256::ecdsa::{Signature, SigningKey, signature::hazmat::PrehashSigner as _};
 use serde_json::json;
 use sqlx::{AnyConnection, AssertSqlSafe, Connection as _, Executor as _, Row as _};
 use tempfile::TempDir;
