@@ -47,7 +47,7 @@ pub struct Purged {
 
 impl Store {
     /// Connects, checks that binary and database fit, and starts the writer on the current runtime. `instance`
-    /// names this process's audit lane; `outbox_written` is notified after commits that scheduled outbox items.
+    /// names this process's audit lane; `outbox_written` is notified after commits that scheduled items that are due.
     pub async fn open(
         config: StoreConfig,
         sealer: Arc<Sealer>,
