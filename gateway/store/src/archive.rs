@@ -6,32 +6,32 @@ use gateway_domain::{
     audit::{AuditEntry, LaneHead, SignedCheckpoint},
     ids::InstanceId,
 };
-use sqlx::{AnyPool, any::AnyPoolOptions, any::AnyRow};
+use sqlx::any::AnyRow;
 
 use crate::{
     audit,
     config::{DatabaseUrl, StoreConfig},
+    connections::{Connections, Opening},
     dialect::{Access, Engine},
     error::StoreError,
     fields::Fields,
     reader::Stored,
     statement::Statement,
-    store::connected_pool,
 };
 
 /// Lanes, entries and checkpoints, opened for reading only. Seals are not checked, for that takes keys that live
 /// in the HSM's gateway; hashes and signatures prove the log without them.
 pub struct AuditArchive {
-    pool: AnyPool,
+    connections: Connections,
 }
 
 impl AuditArchive {
     pub async fn open(url: &DatabaseUrl) -> Result<Self, StoreError> {
         let config = StoreConfig::new(url.clone());
         let engine = Engine::of(url)?;
-        let options = AnyPoolOptions::new().max_connections(1).acquire_timeout(config.read_timeout);
-        let pool = connected_pool(options, engine, &config, (Access::Read, "ro")).await?;
-        Ok(Self { pool })
+        let opening = Opening::new(engine, &config, Access::Read, "ro");
+        let connections = Connections::connect(opening, 1).await.map_err(StoreError::Connect)?;
+        Ok(Self { connections })
     }
 
     /// Where each lane ends, as the database says it.
@@ -68,10 +68,10 @@ impl AuditArchive {
     }
 
     pub async fn close(self) {
-        self.pool.close().await;
+        self.connections.close().await;
     }
 
     async fn rows(&self, statement: Statement) -> Result<Vec<AnyRow>, StoreError> {
-        statement.query().fetch_all(&self.pool).await.map_err(StoreError::Query)
+        self.connections.fetch(&statement).await.map_err(StoreError::Query)
     }
 }

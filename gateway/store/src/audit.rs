@@ -12,13 +12,13 @@ use gateway_domain::{
     ports::AuditReads,
     sealed::Sealed,
 };
-use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr, any::AnyRow};
+use sqlx::{SqlStr, any::AnyRow};
 
 use crate::{
     error::{Malformed, TooLarge},
     fields::Fields,
     reader::Stored,
-    statement::{Expect, Statement},
+    statement::{Expect, Statement, shared_text},
     store::Store,
     unit::Unit,
 };
@@ -100,7 +100,7 @@ fn insert_text(rows: usize) -> SqlStr {
     };
     let values: Vec<String> = (0..rows).map(row).collect();
     let text = format!(concat!("INSERT INTO audit_entries (", columns!(), ") VALUES {}"), values.join(", "));
-    AssertSqlSafe(text).into_sql_str()
+    shared_text(text)
 }
 
 fn entry_values(statement: Statement, entry: &Sealed<AuditEntry>) -> Result<Statement, TooLarge> {

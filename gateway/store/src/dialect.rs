@@ -6,11 +6,12 @@ use gateway_domain::{
     Timestamp,
     changes::{CommitError, Contested},
 };
-use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr, error::ErrorKind};
+use sqlx::{SqlStr, error::ErrorKind};
 
 use crate::{
     config::{DatabaseUrl, StoreConfig},
     error::StoreError,
+    statement::shared_text,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,7 +112,7 @@ impl Engine {
                 ]
             }
         };
-        text.into_iter().map(|sql| AssertSqlSafe(sql).into_sql_str()).collect()
+        text.into_iter().map(shared_text).collect()
     }
 
     /// Counts tables of the given name that this connection sees.
@@ -165,38 +166,37 @@ impl EngineSql {
             Engine::Sqlite => ("BEGIN IMMEDIATE", "", ""),
             Engine::Postgres => ("BEGIN", "FOR SHARE", "FOR UPDATE SKIP LOCKED"),
         };
-        let sql = |text: String| AssertSqlSafe(text).into_sql_str();
         Self {
             begin,
-            insert_permit: sql(format!(
+            insert_permit: shared_text(format!(
                 "INSERT INTO permits (id, organization, transaction_id, attempt_id, key_id, digest, intent_hash, \
                  policy_revision, transaction_version, issued_at, expires_at, version, seal) \
                  SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13 \
                  {PERMIT_HOLDS} AND $11 > {now} {share}"
             )),
-            renew_permit: sql(format!(
+            renew_permit: shared_text(format!(
                 "UPDATE permits SET attempt_id = $4, policy_revision = $8, transaction_version = $9, \
                  issued_at = $10, expires_at = $11, version = $12, seal = $13 \
                  WHERE id = $1 AND organization = $2 AND transaction_id = $3 AND key_id = $5 AND digest = $6 \
                  AND intent_hash = $7 AND version = $12 - 1 AND {abandoned} AND $11 > {now} \
                  AND EXISTS (SELECT 1 {PERMIT_HOLDS} {share})"
             )),
-            insert_idempotency: sql(format!(
+            insert_idempotency: shared_text(format!(
                 "INSERT INTO idempotency_keys (organization, principal, operation, idempotency_key, body_hash, \
                  outcome, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7) \
                  ON CONFLICT (organization, principal, operation, idempotency_key) DO UPDATE \
                  SET body_hash = excluded.body_hash, outcome = excluded.outcome, expires_at = excluded.expires_at \
                  WHERE idempotency_keys.expires_at <= {now}"
             )),
-            claim_outbox: sql(format!(
+            claim_outbox: shared_text(format!(
                 "WITH due AS MATERIALIZED (SELECT id FROM outbox WHERE due_at <= {now} {resolution} ORDER BY due_at LIMIT $3 {skip}) \
                  UPDATE outbox SET holder = $1, fencing = fencing + 1, due_at = {now} + $2 \
                  WHERE id IN (SELECT id FROM due) RETURNING id, organization, job, due_at, fencing"
             )),
-            postpone_outbox: sql(format!(
+            postpone_outbox: shared_text(format!(
                 "UPDATE outbox SET holder = NULL, due_at = {now} + $2 WHERE id = $1 AND fencing = $3"
             )),
-            next_outbox: sql(format!("SELECT MIN(due_at) - {now} AS delay FROM outbox")),
+            next_outbox: shared_text(format!("SELECT MIN(due_at) - {now} AS delay FROM outbox")),
         }
     }
 }
@@ -224,25 +224,25 @@ const UNIQUE: &[(&str, &str, Contested)] = &[
 
 impl Failure {
     pub(crate) fn of(error: sqlx::Error) -> Self {
-        let sqlx::Error::Database(database) = &error else {
-            return match error {
-                sqlx::Error::Io(_)
-                | sqlx::Error::Tls(_)
-                | sqlx::Error::Protocol(_)
-                | sqlx::Error::WorkerCrashed => Self::Transient(error),
-                _ => Self::Refused(error),
-            };
-        };
+        if is_connection_lost(&error) {
+            return Self::Transient(error);
+        }
+        let sqlx::Error::Database(database) = &error else { return Self::Refused(error) };
         if database.kind() == ErrorKind::UniqueViolation {
             return Self::Contested(contested(database.constraint(), database.message()));
         }
         match database.code().as_deref().unwrap_or_default() {
-            // Serialization failure, deadlock; connection lost or ended by the server.
-            "40001" | "40P01" | "57P01" | "57P02" | "57P03" => Self::Transient(error),
-            code if code.len() == 5 && code.starts_with("08") => Self::Transient(error),
+            // Serialization failure, deadlock.
+            "40001" | "40P01" => Self::Transient(error),
             code if is_unavailable(code) => Self::Unavailable(error),
             _ => Self::Refused(error),
         }
+    }
+
+    /// Whether the database undid everything because transactions got in each other's way.
+    pub(crate) fn is_serialization(&self) -> bool {
+        let Self::Transient(cause) = self else { return false };
+        cause.as_database_error().is_some_and(|error| error.code().as_deref() == Some("40001"))
     }
 
     pub(crate) fn into_commit_error(self) -> CommitError {
@@ -251,6 +251,20 @@ impl Failure {
             Self::Refused(cause) => CommitError::Refused(Box::new(cause)),
             Self::Transient(cause) | Self::Unavailable(cause) => CommitError::Unavailable(Box::new(cause)),
         }
+    }
+}
+
+/// Whether the connection is to blame: broken, or ended by the server.
+pub(crate) fn is_connection_lost(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => {
+            true
+        }
+        sqlx::Error::Database(database) => {
+            let code = database.code().unwrap_or_default();
+            matches!(&*code, "57P01" | "57P02" | "57P03") || (code.len() == 5 && code.starts_with("08"))
+        }
+        _ => false,
     }
 }
 

@@ -1,11 +1,11 @@
 //! The database of the gateway: one set of SQL for SQLite and PostgreSQL.
 //!
 //! Writes arrive as change sets, are turned into statements where they were made, and are applied by one writer
-//! task that shares commits between them; reads use a pool of their own and hand out sealed values only.
+//! task that shares commits between them; reads use connections of their own and hand out sealed values only.
 //! Engine-only SQL is in `dialect`, and each concept has a module with its statements and its row.
 //!
 //! Metrics, all named `countersign_store_*`: `commit_seconds` and `commit_group_size` per group,
-//! `statements_total`, `conflicts_total` by what was contested, `group_retries_total`, `stale_claims_total`, and the
+//! `statements_total` of the writer, `round_trips_total` to the database, `conflicts_total` by what was contested, `group_retries_total`, `stale_claims_total`, and the
 //! gauges `commit_queue_depth`, `read_connections_idle` and `read_connections_used` that
 //! [`Store::publish_metrics`] sets.
 #![forbid(unsafe_code)]
@@ -13,7 +13,9 @@
 mod archive;
 mod attempts;
 mod audit;
+mod batch;
 mod config;
+mod connections;
 mod credentials;
 mod decisions;
 mod dialect;

@@ -7,9 +7,10 @@ use gateway_domain::{
     ids::OrganizationId,
     sealed::{Sealable, Sealed, Sealer},
 };
-use sqlx::{AnyPool, any::AnyRow};
+use sqlx::any::AnyRow;
 
 use crate::{
+    connections::Connections,
     error::{Malformed, unavailable},
     fields::Fields,
     known::Known,
@@ -22,7 +23,7 @@ pub(crate) trait Stored: Sealable + Sized {
 }
 
 pub(crate) struct Reader {
-    pub(crate) pool: AnyPool,
+    pub(crate) connections: Connections,
     pub(crate) timeout: Duration,
     pub(crate) sealer: Arc<Sealer>,
     /// Absent for a database that other processes may write.
@@ -102,22 +103,12 @@ impl Reader {
     }
 
     pub(crate) async fn row(&self, statement: Statement) -> Result<Option<AnyRow>> {
-        self.within(statement.query().fetch_optional(&self.pool)).await
+        Ok(self.rows(statement).await?.into_iter().next())
     }
 
     pub(crate) async fn rows(&self, statement: Statement) -> Result<Vec<AnyRow>> {
-        self.within(statement.query().fetch_all(&self.pool)).await
-    }
-
-    pub(crate) fn open<T: Stored>(&self, row: &AnyRow) -> Result<Sealed<T>> {
-        let fields = Fields::new(T::TABLE, row);
-        let value = T::read(&fields)?;
-        Ok(self.sealer.open(value, fields.parsed("seal")?)?)
-    }
-
-    async fn within<T>(&self, read: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T> {
-        match tokio::time::timeout(self.timeout, read).await {
-            Ok(Ok(value)) => Ok(value),
+        match tokio::time::timeout(self.timeout, self.connections.fetch(&statement)).await {
+            Ok(Ok(rows)) => Ok(rows),
             // The driver found a type that no column of ours has: somebody else wrote the row.
             Ok(Err(cause @ (sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)))) => {
                 Err(Error::inconsistency(cause))
@@ -125,5 +116,11 @@ impl Reader {
             Ok(Err(cause)) => Err(unavailable(cause)),
             Err(elapsed) => Err(unavailable(elapsed)),
         }
+    }
+
+    pub(crate) fn open<T: Stored>(&self, row: &AnyRow) -> Result<Sealed<T>> {
+        let fields = Fields::new(T::TABLE, row);
+        let value = T::read(&fields)?;
+        Ok(self.sealer.open(value, fields.parsed("seal")?)?)
     }
 }

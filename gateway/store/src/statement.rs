@@ -1,11 +1,14 @@
 //! A statement as plain data: SQL text, values, and what its success looks like.
 
-use std::fmt::{Display, LowerHex};
+use std::{
+    fmt::{Display, LowerHex},
+    sync::Arc,
+};
 
 use alloy_primitives::{Address, B256};
 use gateway_domain::{Timestamp, changes::Contested};
 use serde::Serialize;
-use sqlx::{Any, SqlStr, any::AnyArguments, query::Query};
+use sqlx::{Any, AssertSqlSafe, SqlSafeStr, SqlStr, any::AnyArguments, query::Query};
 
 use crate::error::TooLarge;
 
@@ -45,6 +48,11 @@ impl Statement {
 
     pub(crate) fn prepared(sql: SqlStr) -> Self {
         Self { sql, values: Vec::with_capacity(16), expect: Expect::Whatever }
+    }
+
+    /// A statement without values, such as those that begin and end a transaction.
+    pub(crate) fn bare(sql: &'static str) -> Self {
+        Self { sql: SqlStr::from_static(sql), values: Vec::new(), expect: Expect::Whatever }
     }
 
     pub(crate) fn expecting(mut self, expect: Expect) -> Self {
@@ -89,14 +97,35 @@ impl Statement {
         StatementKey(self.sql.as_str().to_owned(), self.values.clone())
     }
 
-    pub(crate) fn query(&self) -> Query<'_, Any, AnyArguments> {
-        self.values.iter().fold(sqlx::query(self.sql.clone()), |query, value| match value {
-            Value::Text(Some(text)) => query.bind(text.as_str()),
-            Value::Text(None) => query.bind(None::<String>),
-            Value::Integer(number) => query.bind(*number),
-            Value::Bytes(bytes) => query.bind(bytes.as_slice()),
-        })
+    /// Cheap to clone: texts are static or shared.
+    pub(crate) fn sql(&self) -> SqlStr {
+        self.sql.clone()
     }
+
+    pub(crate) fn values(&self) -> &[Value] {
+        &self.values
+    }
+
+    pub(crate) fn query(&self) -> Query<'_, Any, AnyArguments> {
+        query(self.sql(), &self.values)
+    }
+}
+
+pub(crate) fn query<'v>(
+    sql: SqlStr,
+    values: impl IntoIterator<Item = &'v Value>,
+) -> Query<'v, Any, AnyArguments> {
+    values.into_iter().fold(sqlx::query(sql), |query, value| match value {
+        Value::Text(Some(text)) => query.bind(text.as_str()),
+        Value::Text(None) => query.bind(None::<String>),
+        Value::Integer(number) => query.bind(*number),
+        Value::Bytes(bytes) => query.bind(bytes.as_slice()),
+    })
+}
+
+/// A text made at run time, shared by every statement that uses it.
+pub(crate) fn shared_text(text: String) -> SqlStr {
+    AssertSqlSafe(Arc::<str>::from(text)).into_sql_str()
 }
 
 pub(crate) fn hex_text(value: impl LowerHex) -> String {

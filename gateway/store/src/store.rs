@@ -1,4 +1,4 @@
-//! The store: a writer, a pool of readers, and what the operator asks of them.
+//! The store: a writer, connections for reads, and what the operator asks of them.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,15 +10,11 @@ use gateway_domain::{
     ports::UnitOfWork,
     sealed::Sealer,
 };
-use sqlx::{
-    AnyPool, Executor,
-    any::{AnyConnectOptions, AnyPoolOptions},
-    pool::PoolOptions,
-};
 use tokio::{sync::Notify, time::timeout};
 
 use crate::{
     config::StoreConfig,
+    connections::{Connections, Opening},
     dialect::{Access, Engine, EngineSql},
     error::StoreError,
     guards,
@@ -67,12 +63,10 @@ impl Store {
         let mut connection = writer.take_connection().await.map_err(StoreError::Connect)?;
         migrations::require_current(engine, &mut connection).await?;
         writer.put_back(connection);
-        let options = AnyPoolOptions::new()
-            .max_connections(config.read_connections_max)
-            .acquire_timeout(config.read_timeout)
-            .test_before_acquire(engine == Engine::Postgres);
-        let pool = connected_pool(options, engine, &config, (Access::Read, "rw")).await?;
-        let reads = Reader { pool, timeout: config.read_timeout, sealer, known };
+        let opening = Opening::new(engine, &config, Access::Read, "rw");
+        let connections = Connections::connect(opening, config.read_connections_max);
+        let connections = connections.await.map_err(StoreError::Connect)?;
+        let reads = Reader { connections, timeout: config.read_timeout, sealer, known };
         let store = Self { reads, writer: writer.start(), sql, ownership };
         if store.ownership.is_some() {
             store.release_abandoned_claims().await?;
@@ -83,7 +77,7 @@ impl Store {
     /// Whether the database answers within `deadline`.
     pub async fn health(&self, deadline: Duration) -> Result<(), StoreError> {
         let probe = Statement::new("SELECT 1 AS alive");
-        match timeout(deadline, probe.query().fetch_one(&self.reads.pool)).await {
+        match timeout(deadline, self.reads.connections.fetch(&probe)).await {
             Ok(answer) => answer.map(|_| ()).map_err(StoreError::Query),
             Err(_) => Err(StoreError::TimedOut),
         }
@@ -96,19 +90,19 @@ impl Store {
         Ok(Purged { rows: outcome.affected })
     }
 
-    /// Sets the gauges of the connection pool and the commit queue; call it before metrics are scraped.
+    /// Sets the gauges of the reading connections and the commit queue; call it before metrics are scraped.
     pub fn publish_metrics(&self) {
-        let idle = self.reads.pool.num_idle();
-        let open = usize::try_from(self.reads.pool.size()).unwrap_or(usize::MAX);
+        let (open, idle) = self.reads.connections.counts();
         gauge("countersign_store_read_connections_idle", idle);
         gauge("countersign_store_read_connections_used", open.saturating_sub(idle));
-        gauge("countersign_store_commit_queue_depth", self.writer.depth());
+        let depth = u32::try_from(self.writer.depth()).unwrap_or(u32::MAX);
+        gauge("countersign_store_commit_queue_depth", depth);
     }
 
     /// Lets the writer finish what is queued, then closes every connection.
     pub async fn close(&self) {
         self.writer.stop().await;
-        self.reads.pool.close().await;
+        self.reads.connections.close().await;
     }
 }
 
@@ -120,31 +114,6 @@ impl UnitOfWork for Store {
     }
 }
 
-/// A pool whose connections are set up for `access`.
-pub(crate) async fn connected_pool(
-    options: PoolOptions<sqlx::Any>,
-    engine: Engine,
-    config: &StoreConfig,
-    (access, mode): (Access, &str),
-) -> Result<AnyPool, StoreError> {
-    sqlx::any::install_default_drivers();
-    let url: AnyConnectOptions = engine.driver_url(&config.url, mode).parse().map_err(StoreError::Connect)?;
-    let setup = Arc::new(engine.on_connect(access, config));
-    options
-        .after_connect(move |connection, _| {
-            let setup = setup.clone();
-            Box::pin(async move {
-                for sql in setup.iter() {
-                    connection.execute(sql.clone()).await?;
-                }
-                Ok(())
-            })
-        })
-        .connect_with(url)
-        .await
-        .map_err(StoreError::Connect)
-}
-
 /// When the process of `instance` started, which its time-ordered id tells.
 fn started_at(instance: InstanceId) -> Timestamp {
     let ticks = instance.uuid().get_timestamp().map(|at| at.to_unix());
@@ -152,6 +121,6 @@ fn started_at(instance: InstanceId) -> Timestamp {
     Timestamp::from_unix_micros(i64::try_from(seconds).unwrap_or(0) * 1_000_000 + i64::from(nanos / 1_000))
 }
 
-fn gauge(name: &'static str, value: usize) {
-    metrics::gauge!(name).set(f64::from(u32::try_from(value).unwrap_or(u32::MAX)));
+fn gauge(name: &'static str, value: u32) {
+    metrics::gauge!(name).set(f64::from(value));
 }

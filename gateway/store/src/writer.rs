@@ -10,14 +10,16 @@ use gateway_domain::{
     ids::InstanceId,
     sealed::Sealer,
 };
-use sqlx::{AnyConnection, Connection, Executor, SqlStr, any::AnyRow};
+use sqlx::{AnyConnection, Connection};
 use tokio::{
     sync::{Mutex, Notify, mpsc, oneshot},
     task::JoinHandle,
 };
 
 use crate::{
+    batch::{Batches, Outcome},
     config::StoreConfig,
+    connections::Opening,
     dialect::{Access, Engine, EngineSql, Failure},
     error::Overload,
     known::Known,
@@ -29,15 +31,6 @@ mod lane;
 
 use group::{GroupFailure, Isolation};
 use lane::Lane;
-
-/// What a unit did.
-#[derive(Default)]
-pub(crate) struct Outcome {
-    /// Rows of the unit's last statement that returned any.
-    pub(crate) rows: Vec<AnyRow>,
-    /// Rows changed by all its statements.
-    pub(crate) affected: u64,
-}
 
 type UnitResult = Result<Outcome, CommitError>;
 
@@ -58,9 +51,9 @@ pub(crate) struct WriterHandle {
 type Parts = (Arc<EngineSql>, Arc<Sealer>, Arc<Notify>, Option<Arc<Known>>);
 
 pub(crate) struct Writer {
-    setup: Vec<SqlStr>,
-    url: String,
+    opening: Opening,
     sql: Arc<EngineSql>,
+    batches: Batches,
     connection: Option<AnyConnection>,
     lane: Lane,
     outbox_written: Arc<Notify>,
@@ -110,11 +103,10 @@ impl Writer {
         (sql, sealer, outbox_written, known): Parts,
         instance: InstanceId,
     ) -> Self {
-        sqlx::any::install_default_drivers();
         Self {
-            setup: engine.on_connect(Access::Write, config),
-            url: engine.driver_url(&config.url, "rw"),
+            opening: Opening::new(engine, config, Access::Write, "rw"),
             sql,
+            batches: Batches::new(engine),
             connection: None,
             lane: Lane::new(instance, sealer),
             outbox_written,
@@ -138,14 +130,10 @@ impl Writer {
 
     /// The idle connection, or a new one. The caller puts it back only if it is fit for another transaction.
     pub(crate) async fn take_connection(&mut self) -> Result<AnyConnection, sqlx::Error> {
-        if let Some(connection) = self.connection.take() {
-            return Ok(connection);
+        match self.connection.take() {
+            Some(connection) => Ok(connection),
+            None => self.opening.open().await,
         }
-        let mut connection = AnyConnection::connect(&self.url).await?;
-        for sql in &self.setup {
-            connection.execute(sql.clone()).await?;
-        }
-        Ok(connection)
     }
 
     pub(crate) fn put_back(&mut self, connection: AnyConnection) {

@@ -6,10 +6,11 @@
 use gateway_domain::changes::CommitError;
 use sqlx::{AnyConnection, Executor};
 
-use super::{Outcome, UnitResult, Writer};
+use super::{UnitResult, Writer, lane::Growth};
 use crate::{
+    batch::{Batch, Failed, Place},
     dialect::Failure,
-    statement::{Expect, Statement},
+    statement::Statement,
     unit::Unit,
 };
 
@@ -34,12 +35,11 @@ impl Writer {
         units: &[&Unit],
         isolation: Isolation,
     ) -> Result<Vec<UnitResult>, GroupFailure> {
-        let begin = self.sql.begin;
         let mut connection = self
             .take_connection()
             .await
             .map_err(|cause| GroupFailure::NotApplied(Failure::Unavailable(cause)))?;
-        let outcome = self.apply_on(&mut connection, units, (begin, isolation)).await;
+        let outcome = self.apply_on(&mut connection, units, isolation).await;
         match &outcome {
             Ok(_) => self.put_back(connection),
             Err(
@@ -60,119 +60,116 @@ impl Writer {
         &mut self,
         connection: &mut AnyConnection,
         units: &[&Unit],
-        (begin, isolation): (&'static str, Isolation),
+        isolation: Isolation,
     ) -> Result<Vec<UnitResult>, GroupFailure> {
         let not_applied = |cause| GroupFailure::NotApplied(Failure::of(cause));
-        run(connection, begin).await.map_err(not_applied)?;
+        let begin = Statement::bare(self.sql.begin);
+        let mut opening = Batch::of(&begin);
         if !self.lane.is_known() {
+            self.batches.send(connection, std::mem::take(&mut opening)).await.map_err(around)?;
             self.lane.learn(connection).await.map_err(not_applied)?;
         }
-        let mut outcomes = Vec::with_capacity(units.len());
-        for unit in units {
-            outcomes.push(apply_unit(connection, unit, isolation, units.len()).await?);
-        }
-        let applied = units.iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_ok());
-        let growth = self
-            .lane
-            .grow(applied.flat_map(|(unit, _)| &unit.events))
-            .map_err(|cause| GroupFailure::NotApplied(Failure::Refused(sqlx::Error::Encode(cause.into()))))?;
-        for statement in &growth.statements {
-            if let Err(failure) = execute(connection, statement, &mut Outcome::default()).await {
-                return Err(lane_lost(failure));
-            }
-        }
-        run(connection, "COMMIT").await.map_err(commit_failure)?;
+        let (outcomes, growth) = match isolation {
+            Isolation::None => self.apply_together(connection, opening, units).await?,
+            Isolation::Savepoints => self.apply_apart(connection, opening, units).await?,
+        };
+        let commit = Statement::bare("COMMIT");
+        self.batches
+            .send(connection, Batch::of(&commit))
+            .await
+            .map_err(|lost| commit_failure(lost.failure))?;
         self.lane.advance(&growth);
         Ok(outcomes)
     }
+
+    /// Every unit must succeed. A lone unit, which is the rule, and its audit entries take one batch with the begin.
+    async fn apply_together(
+        &mut self,
+        connection: &mut AnyConnection,
+        mut opening: Batch<'_>,
+        units: &[&Unit],
+    ) -> Result<(Vec<UnitResult>, Growth), GroupFailure> {
+        let growth = self.grow(units.iter())?;
+        let is_alone = units.len() == 1;
+        let mut outcomes = Vec::with_capacity(units.len());
+        for unit in units {
+            let batch = std::mem::take(&mut opening).unit(&unit.statements);
+            let batch = if is_alone { batch.and(&growth.statements) } else { batch };
+            let sent = self.batches.send(connection, batch).await;
+            let outcome = sent.map_err(|lost| match (lost.place, lost.failure) {
+                (Place::Unit, Failure::Contested(_) | Failure::Refused(_)) if !is_alone => {
+                    GroupFailure::UnitFailed
+                }
+                (place, failure) => around(Failed { place, failure }),
+            })?;
+            outcomes.push(Ok(outcome));
+        }
+        if !is_alone {
+            self.batches.send(connection, Batch::default().and(&growth.statements)).await.map_err(around)?;
+        }
+        Ok((outcomes, growth))
+    }
+
+    /// Units that fail are undone alone.
+    async fn apply_apart(
+        &mut self,
+        connection: &mut AnyConnection,
+        mut opening: Batch<'_>,
+        units: &[&Unit],
+    ) -> Result<(Vec<UnitResult>, Growth), GroupFailure> {
+        let savepoint = [Statement::bare("SAVEPOINT unit")];
+        let release = [Statement::bare("RELEASE SAVEPOINT unit")];
+        let undo = [Statement::bare("ROLLBACK TO SAVEPOINT unit"), Statement::bare("RELEASE SAVEPOINT unit")];
+        let mut outcomes: Vec<UnitResult> = Vec::with_capacity(units.len());
+        for unit in units {
+            let batch = opening.and(&savepoint).unit(&unit.statements);
+            match self.batches.send(connection, batch).await {
+                Ok(outcome) => {
+                    outcomes.push(Ok(outcome));
+                    opening = Batch::default().and(&release);
+                }
+                Err(Failed {
+                    place: Place::Unit,
+                    failure: failure @ (Failure::Contested(_) | Failure::Refused(_)),
+                }) => {
+                    outcomes.push(Err(failure.into_commit_error()));
+                    opening = Batch::default().and(&undo);
+                }
+                Err(lost) => return Err(around(lost)),
+            }
+        }
+        let applied = units.iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_ok());
+        let growth = self.grow(applied.map(|(unit, _)| unit))?;
+        self.batches.send(connection, opening.and(&growth.statements)).await.map_err(around)?;
+        Ok((outcomes, growth))
+    }
+
+    fn grow<'u>(&self, units: impl Iterator<Item = &'u &'u Unit>) -> Result<Growth, GroupFailure> {
+        let growth = self.lane.grow(units.flat_map(|unit| &unit.events));
+        growth.map_err(|cause| GroupFailure::NotApplied(Failure::Refused(sqlx::Error::Encode(cause.into()))))
+    }
 }
 
-/// The entries of our lane did not fit: another process writes it, or our memory of its head is wrong. Reading the
-/// head again mends the latter.
-fn lane_lost(failure: Failure) -> GroupFailure {
-    GroupFailure::NotApplied(match failure {
-        Failure::Contested(_) => Failure::Transient(sqlx::Error::Protocol(
+/// A batch of which nothing may be kept.
+///
+/// What follows a unit are its audit entries. If they do not fit, another process writes our lane, or our memory of its
+/// head is wrong; reading the head again mends the latter.
+fn around(lost: Failed) -> GroupFailure {
+    GroupFailure::NotApplied(match (lost.place, lost.failure) {
+        (Place::After, Failure::Contested(_)) => Failure::Transient(sqlx::Error::Protocol(
             "the head of this audit lane is not where it was left".into(),
         )),
-        other => other,
+        (_, failure) => failure,
     })
 }
 
 /// Only a serialization failure is sure to have undone everything: an I/O error may follow a durable commit.
-fn commit_failure(cause: sqlx::Error) -> GroupFailure {
-    let undone = cause.as_database_error().is_some_and(|error| error.code().as_deref() == Some("40001"));
-    match Failure::of(cause) {
-        failure @ Failure::Transient(_) if undone => GroupFailure::NotApplied(failure),
+fn commit_failure(failure: Failure) -> GroupFailure {
+    match failure {
+        failure @ Failure::Transient(_) if failure.is_serialization() => GroupFailure::NotApplied(failure),
         failure => GroupFailure::Unknown(match failure.into_commit_error() {
             CommitError::Refused(cause) | CommitError::Unavailable(cause) => CommitError::Unavailable(cause),
             conflict @ CommitError::Conflict(_) => conflict,
         }),
     }
-}
-
-async fn apply_unit(
-    connection: &mut AnyConnection,
-    unit: &Unit,
-    isolation: Isolation,
-    group: usize,
-) -> Result<UnitResult, GroupFailure> {
-    let not_applied = |cause| GroupFailure::NotApplied(Failure::of(cause));
-    let shielded = isolation == Isolation::Savepoints;
-    if shielded {
-        run(connection, "SAVEPOINT unit").await.map_err(not_applied)?;
-    }
-    let mut outcome = Outcome::default();
-    let mut failure = None;
-    for statement in &unit.statements {
-        failure = execute(connection, statement, &mut outcome).await.err();
-        if failure.is_some() {
-            break;
-        }
-    }
-    match failure {
-        Some(Failure::Contested(_) | Failure::Refused(_)) if group > 1 && !shielded => {
-            return Err(GroupFailure::UnitFailed);
-        }
-        Some(failure @ (Failure::Transient(_) | Failure::Unavailable(_))) => {
-            return Err(GroupFailure::NotApplied(failure));
-        }
-        Some(failure) if shielded => {
-            run(connection, "ROLLBACK TO SAVEPOINT unit").await.map_err(not_applied)?;
-            run(connection, "RELEASE SAVEPOINT unit").await.map_err(not_applied)?;
-            return Ok(Err(failure.into_commit_error()));
-        }
-        Some(failure) => return Err(GroupFailure::NotApplied(failure)),
-        None => {}
-    }
-    if shielded {
-        run(connection, "RELEASE SAVEPOINT unit").await.map_err(not_applied)?;
-    }
-    Ok(Ok(outcome))
-}
-
-async fn execute(
-    connection: &mut AnyConnection,
-    statement: &Statement,
-    outcome: &mut Outcome,
-) -> Result<(), Failure> {
-    metrics::counter!("countersign_store_statements_total").increment(1);
-    match statement.expect() {
-        Expect::Rows => {
-            outcome.rows = statement.query().fetch_all(connection).await.map_err(Failure::of)?;
-            outcome.affected += u64::try_from(outcome.rows.len()).unwrap_or(u64::MAX);
-        }
-        Expect::Whatever | Expect::Change(_) => {
-            let done = statement.query().execute(connection).await.map_err(Failure::of)?;
-            if let (Expect::Change(contested), 0) = (statement.expect(), done.rows_affected()) {
-                return Err(Failure::Contested(contested));
-            }
-            outcome.affected += done.rows_affected();
-        }
-    }
-    Ok(())
-}
-
-async fn run(connection: &mut AnyConnection, sql: &'static str) -> Result<(), sqlx::Error> {
-    metrics::counter!("countersign_store_statements_total").increment(1);
-    sqlx::query(sql).execute(connection).await.map(|_| ())
 }
