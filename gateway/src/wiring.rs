@@ -118,9 +118,11 @@ fn chains(config: &Config) -> Result<(BTreeMap<gateway_domain::chain::ChainId, C
     let codec: Arc<dyn PayloadCodec> = Arc::new(EvmCodec);
     let mut chains = BTreeMap::new();
     for (chain, section) in registry.iter().zip(sorted_sections(config)) {
-        let node: Arc<dyn ChainNode> = match chain.rpc_client()? {
-            Some(client) => Arc::new(EvmNode::new(Box::new(client), chain.clone())),
-            None => Arc::new(UnconfiguredNode),
+        let clients = chain.rpc_clients()?;
+        let node: Arc<dyn ChainNode> = if clients.is_empty() {
+            Arc::new(UnconfiguredNode)
+        } else {
+            Arc::new(EvmNode::new(clients, chain.clone()))
         };
         let chain = Chain {
             id: chain.id,

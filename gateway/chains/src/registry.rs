@@ -8,7 +8,7 @@ pub use gateway_domain::chain::ChainId;
 use serde::Deserialize;
 
 use crate::evm::fees::FeePolicy;
-use crate::evm::rpc::{EvmRpc, FallbackEvmRpc, HttpEvmRpc, RpcLimits, RpcSetupError};
+use crate::evm::rpc::{EvmRpc, HttpEvmRpc, RpcLimits, RpcSetupError};
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RegistryError {
@@ -48,6 +48,9 @@ pub struct ChainConfig {
     /// Nodes in order of preference; without one the chain can be signed for, not broadcast to.
     #[serde(default)]
     pub rpc_urls: Vec<NodeUrl>,
+    /// Nodes that must say the same before a transaction counts as executed or failed. Default 1.
+    #[serde(default = "defaults::agreement")]
+    pub agreement: usize,
     /// Time to connect to a node. Default 2000.
     #[serde(default = "defaults::rpc_connect_timeout_ms")]
     pub rpc_connect_timeout_ms: u64,
@@ -87,6 +90,9 @@ pub struct ChainConfig {
 }
 
 mod defaults {
+    pub(super) fn agreement() -> usize {
+        1
+    }
     pub(super) fn rpc_connect_timeout_ms() -> u64 {
         2_000
     }
@@ -131,6 +137,7 @@ impl ChainConfig {
         Self {
             id,
             rpc_urls: Vec::new(),
+            agreement: defaults::agreement(),
             rpc_connect_timeout_ms: defaults::rpc_connect_timeout_ms(),
             rpc_call_timeout_ms: defaults::rpc_call_timeout_ms(),
             rpc_response_bytes_max: defaults::rpc_response_bytes_max(),
@@ -146,20 +153,17 @@ impl ChainConfig {
         }
     }
 
-    /// A client over all nodes of the chain; `None` when none is configured. Connects to nothing yet.
-    pub fn rpc_client(&self) -> Result<Option<FallbackEvmRpc>, RpcSetupError> {
+    /// A client of each node of the chain, in order of preference. Connects to nothing yet.
+    pub fn rpc_clients(&self) -> Result<Vec<Box<dyn EvmRpc>>, RpcSetupError> {
         let limits = RpcLimits {
             connect_timeout: Duration::from_millis(self.rpc_connect_timeout_ms),
             call_timeout: Duration::from_millis(self.rpc_call_timeout_ms),
             response_bytes_max: self.rpc_response_bytes_max,
         };
-        let mut nodes = Vec::with_capacity(self.rpc_urls.len());
-        for url in &self.rpc_urls {
-            let node: Box<dyn EvmRpc> = Box::new(HttpEvmRpc::new(url.expose(), limits)?);
-            nodes.push(node);
-        }
-        let mut nodes = nodes.into_iter();
-        Ok(nodes.next().map(|first| FallbackEvmRpc::new(first, nodes.collect())))
+        let client = |url: &NodeUrl| {
+            HttpEvmRpc::new(url.expose(), limits).map(|node| -> Box<dyn EvmRpc> { Box::new(node) })
+        };
+        self.rpc_urls.iter().map(client).collect()
     }
 
     pub fn fee_policy(&self) -> FeePolicy {
@@ -174,6 +178,10 @@ impl ChainConfig {
 
     fn check(&self) -> Result<(), RegistryError> {
         let faults = [
+            (
+                !(1..=self.rpc_urls.len().max(1)).contains(&self.agreement),
+                "`agreement` must be from 1 to the number of `rpc_urls`",
+            ),
             (self.rpc_connect_timeout_ms == 0, "`rpc_connect_timeout_ms` must be at least 1"),
             (self.rpc_call_timeout_ms == 0, "`rpc_call_timeout_ms` must be at least 1"),
             (self.rpc_response_bytes_max < 65_536, "`rpc_response_bytes_max` must be at least 65536"),

@@ -135,7 +135,7 @@ pub struct AccountState {
     pub balance: U256,
 }
 
-/// Where a broadcast transaction stands, as one node tells it.
+/// Where a broadcast transaction stands, as far as the chain's nodes can tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Inclusion {
     /// The node has never heard of it.
@@ -177,7 +177,7 @@ pub enum NodeError {
     WrongChain,
 }
 
-/// A node of one chain. Everything it says is a claim.
+/// The nodes of one chain. Everything they say is a claim.
 #[async_trait]
 pub trait ChainNode: Send + Sync {
     async fn account(&self, address: Address) -> Result<AccountState, NodeError>;
@@ -189,8 +189,9 @@ pub trait ChainNode: Send + Sync {
     /// Sends a signed transaction; "already known" is success.
     async fn broadcast(&self, raw: &[u8]) -> Result<(), NodeError>;
 
-    /// Transactions of the account in the block `depth` below the latest: nonces below it are used for good.
-    async fn settled_nonce(&self, address: Address, depth: u64) -> Result<u64, NodeError>;
+    /// Whether the account's nonce is used for good, as of the block `depth` below the latest, by something other than
+    /// the transactions `ours`, none of which the chain or a pool knows.
+    async fn displaced(&self, account: (Address, u64), ours: &[B256], depth: u64) -> Result<bool, NodeError>;
 
     async fn inclusion(&self, hash: B256) -> Result<Inclusion, NodeError>;
 }

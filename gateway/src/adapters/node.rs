@@ -31,7 +31,12 @@ impl ChainNode for UnconfiguredNode {
         absent()
     }
 
-    async fn settled_nonce(&self, _address: Address, _depth: u64) -> Result<u64, NodeError> {
+    async fn displaced(
+        &self,
+        _account: (Address, u64),
+        _ours: &[B256],
+        _depth: u64,
+    ) -> Result<bool, NodeError> {
         absent()
     }
 

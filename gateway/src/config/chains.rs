@@ -18,6 +18,9 @@ section! {
         rpc_urls: Option<Secret> = None, like "\"https://node-a.example, https://node-b.example\"";
         /// File that holds the nodes, instead of `rpc_urls`.
         rpc_urls_file: Option<PathBuf> = None, like "\"/run/secrets/ethereum-nodes\"";
+        /// How many of the nodes must say the same before a transaction counts as executed or failed; at most as many as
+        /// there are. With 2 or more, no single node can end one by a lie.
+        agreement: usize = 1, within 1..=16;
         /// Milliseconds to connect to a node.
         rpc_connect_timeout_ms: u64 = 2000, within 1..=60_000;
         /// Milliseconds for one call to a node.
@@ -69,6 +72,7 @@ impl Chain {
                 .filter(|url| !url.is_empty())
                 .map(NodeUrl::new)
                 .collect(),
+            agreement: self.agreement,
             rpc_connect_timeout_ms: self.rpc_connect_timeout_ms,
             rpc_call_timeout_ms: self.rpc_call_timeout_ms,
             rpc_response_bytes_max: self.rpc_response_bytes_max,

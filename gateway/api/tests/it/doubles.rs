@@ -159,8 +159,8 @@ impl ChainNode for TestNode {
         Ok(())
     }
 
-    async fn settled_nonce(&self, _: Address, _: u64) -> Result<u64, NodeError> {
-        Ok(0)
+    async fn displaced(&self, _: (Address, u64), _: &[B256], _: u64) -> Result<bool, NodeError> {
+        Ok(false)
     }
 
     async fn inclusion(&self, _: B256) -> Result<Inclusion, NodeError> {

@@ -1,133 +1,95 @@
-//! The domain's view of an Ethereum node: few questions, every answer a claim.
-
-use std::{
-    sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
-};
+//! The domain's view of an Ethereum chain: few questions, every answer a claim, and as many nodes as the operator
+//! demands behind each claim that ends or counts.
 
 use alloy_primitives::{Address, B256};
 use async_trait::async_trait;
-use futures::future::{try_join, try_join3};
 use gateway_domain::{
-    chain::{AccountState, ChainNode, Inclusion, NodeError, NodeRejection, Pricing},
+    chain::{AccountState, ChainNode, Inclusion, NodeError, Pricing},
     transactions::Intent,
 };
 
-use super::{
-    fees,
-    rpc::{self, BlockTag, CallRequest, CountTag, EvmRpc},
-};
+use self::{agreement::Claims, single::Single};
+use super::rpc::EvmRpc;
 use crate::registry::ChainConfig;
+
+mod agreement;
+mod single;
 
 /// A chain's nodes with the chain's own bounds.
 pub struct EvmNode {
-    rpc: Box<dyn EvmRpc>,
+    nodes: Vec<Single>,
+    /// How many nodes must say the same, at least one.
+    agreement: usize,
     config: ChainConfig,
-    /// When the node last said which chain it is on.
-    chain_checked: Mutex<Option<Instant>>,
 }
 
-/// How long a node's chain id is believed. Signed bytes carry the chain id in any case; asking tells a wrong URL
-/// from a lost transaction.
-const CHAIN_CHECK_INTERVAL: Duration = Duration::from_mins(1);
-
 impl EvmNode {
-    pub fn new(rpc: Box<dyn EvmRpc>, config: ChainConfig) -> Self {
-        Self { rpc, config, chain_checked: Mutex::default() }
-    }
-
-    /// Refuses to go on with a node of another chain.
-    async fn require_chain(&self) -> Result<(), NodeError> {
-        let checked = *self.chain_checked.lock().unwrap_or_else(PoisonError::into_inner);
-        if checked.is_some_and(|at| at.elapsed() < CHAIN_CHECK_INTERVAL) {
-            return Ok(());
-        }
-        let found = self.rpc.chain_id().await.map_err(translate)?;
-        if found != self.config.id.number() {
-            return Err(NodeError::WrongChain);
-        }
-        *self.chain_checked.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-        Ok(())
+    /// `nodes` in order of preference.
+    pub fn new(nodes: impl IntoIterator<Item = Box<dyn EvmRpc>>, config: ChainConfig) -> Self {
+        let nodes: Vec<Single> = nodes.into_iter().map(|rpc| Single::new(rpc, config.id)).collect();
+        Self { agreement: config.agreement, nodes, config }
     }
 }
 
 #[async_trait]
 impl ChainNode for EvmNode {
+    /// Of several accounts of the matter, the nonce that enough nodes have reached and the balance that enough nodes
+    /// do not exceed: one node alone makes nobody poor.
     async fn account(&self, address: Address) -> Result<AccountState, NodeError> {
-        let chain = self.require_chain();
-        let nonce = async { self.rpc.transaction_count(address, CountTag::Latest).await.map_err(translate) };
-        let balance = async { self.rpc.balance(address).await.map_err(translate) };
-        let ((), nonce, balance) = try_join3(chain, nonce, balance).await?;
-        Ok(AccountState { nonce, balance })
+        let questions = self.nodes.iter().map(|node| node.account(address)).collect();
+        let claims = Claims::gather(questions, self.agreement, |said| said.len() >= self.agreement).await;
+        let said = claims.require(self.agreement, self.agreement)?;
+        let mut nonces: Vec<u64> = said.iter().map(|state| state.nonce).collect();
+        let mut balances: Vec<_> = said.iter().map(|state| state.balance).collect();
+        nonces.sort_unstable_by(|one, other| other.cmp(one));
+        balances.sort_unstable();
+        let index = self.agreement - 1;
+        Ok(AccountState { nonce: nonces[index], balance: balances[index] })
     }
 
+    /// The first price that a node can name. Only when enough nodes cannot name one within the bounds is it refused.
     async fn price(&self, intent: &Intent, replaces: Option<&Pricing>) -> Result<Pricing, NodeError> {
-        let policy = self.config.fee_policy();
-        let ceiling = |_| NodeError::Rejected(NodeRejection::FeeTooLow);
-        let quote = async { self.rpc.fee_quote().await.map_err(translate) };
-        if let Some(previous) = replaces {
-            let fee =
-                fees::suggest_replacement(previous.fee.into(), quote.await?, &policy).map_err(ceiling)?;
-            return Ok(Pricing { gas_limit: previous.gas_limit, fee: fee.into() });
-        }
-        let to = intent.to.ok_or(NodeError::Rejected(NodeRejection::Other))?;
-        let data = intent.data.clone().into();
-        let call = CallRequest { from: intent.from, to, value: intent.value, data };
-        let estimate = async { self.rpc.estimate_gas(&call).await.map_err(translate) };
-        let (quote, estimate) = try_join(quote, estimate).await?;
-        let fee = fees::suggest(quote, &policy).map_err(ceiling)?;
-        let (headroom, most) = (self.config.gas_limit_headroom_percent, self.config.gas_limit_max);
-        let gas_limit = fees::gas_limit(estimate, headroom, most);
-        let gas_limit = gas_limit.map_err(|_| NodeError::Rejected(NodeRejection::GasTooLow))?;
-        Ok(Pricing { gas_limit, fee: fee.into() })
+        let questions = self.nodes.iter().map(|node| node.price(&self.config, intent, replaces)).collect();
+        let claims = Claims::gather(questions, self.agreement, |said| !said.is_empty()).await;
+        let said = claims.require(1, self.agreement)?;
+        Ok(said[0])
     }
 
+    /// One node is asked, and the next only where that one is away: a refusal is never shopped around. Where several
+    /// must agree, none of them can be relied on to pass it on, and each is told.
     async fn broadcast(&self, raw: &[u8]) -> Result<(), NodeError> {
-        rpc::broadcast(self.rpc.as_ref(), raw).await.map(|_| ()).map_err(translate)
+        let questions = self.nodes.iter().map(|node| node.broadcast(raw)).collect();
+        let at_once = if self.agreement == 1 { 1 } else { self.nodes.len() };
+        let enough = |said: &[()]| said.len() >= self.agreement;
+        Claims::gather(questions, at_once, enough).await.require(1, 1).map(drop)
     }
 
-    async fn settled_nonce(&self, address: Address, depth: u64) -> Result<u64, NodeError> {
-        let latest = self.rpc.block(BlockTag::Latest).await.map_err(translate)?;
-        let Some(number) = latest.and_then(|block| block.number.checked_sub(depth)) else { return Ok(0) };
-        self.rpc.transaction_count(address, CountTag::Block(number)).await.map_err(translate)
+    async fn displaced(
+        &self,
+        (address, nonce): (Address, u64),
+        ours: &[B256],
+        depth: u64,
+    ) -> Result<bool, NodeError> {
+        let questions = self.nodes.iter().map(|node| node.displaced((address, nonce), ours, depth)).collect();
+        let agreeing = |said: &[bool]| said.iter().filter(|displaced| **displaced).count();
+        let proven = |said: &[bool]| agreeing(said) >= self.agreement;
+        let claims = Claims::gather(questions, self.agreement, proven).await;
+        claims.require(self.agreement, self.agreement).map(|said| proven(&said))
     }
 
     async fn inclusion(&self, hash: B256) -> Result<Inclusion, NodeError> {
-        let Some(receipt) = self.rpc.transaction_receipt(hash).await.map_err(translate)? else {
-            let known = self.rpc.transaction_by_hash(hash).await.map_err(translate)?;
-            return Ok(if known.is_some() { Inclusion::Queued } else { Inclusion::Unknown });
-        };
-        let canonical = self.rpc.block(BlockTag::Number(receipt.block_number)).await.map_err(translate)?;
-        let latest = self.rpc.block(BlockTag::Latest).await.map_err(translate)?;
-        let on_chain = canonical.is_some_and(|block| block.hash == receipt.block_hash);
-        let confirmations = latest.and_then(|latest| latest.number.checked_sub(receipt.block_number));
-        match confirmations {
-            Some(above) if on_chain => Ok(Inclusion::Mined {
-                block: receipt.block_number,
-                block_hash: receipt.block_hash,
-                confirmations: above.saturating_add(1),
-                succeeded: receipt.success,
-            }),
-            // A receipt of a block that was reorganized away counts as none.
-            _ => Ok(Inclusion::Queued),
+        let questions = self.nodes.iter().map(|node| node.inclusion(hash)).collect();
+        let settled = |said: &[Inclusion]| agreement::inclusion(said, self.agreement).is_some();
+        let claims = Claims::gather(questions, self.agreement, settled).await;
+        if let Some(agreed) = agreement::inclusion(&claims.said, self.agreement) {
+            return Ok(agreed);
         }
+        let said = claims.require(self.agreement, self.agreement)?;
+        // Some know it and some do not, or they differ about its block: it may be on its way, and nothing is settled.
+        let is_known = said.iter().any(|claim| *claim != Inclusion::Unknown);
+        Ok(if is_known { Inclusion::Queued } else { Inclusion::Unknown })
     }
 }
 
-fn translate(error: rpc::NodeError) -> NodeError {
-    use rpc::NodeRejection as Found;
-    let rejection = match error.reason {
-        Found::Unavailable | Found::Malformed | Found::MethodUnsupported => {
-            return NodeError::Unavailable(Box::new(error));
-        }
-        Found::NonceTooLow => NodeRejection::NonceTooLow,
-        Found::InsufficientFunds => NodeRejection::InsufficientFunds,
-        Found::FeeTooLow => NodeRejection::FeeTooLow,
-        Found::Underpriced => NodeRejection::ReplacementUnderpriced,
-        Found::WrongChain => NodeRejection::WrongChain,
-        Found::IntrinsicGasTooLow | Found::GasLimitTooHigh => NodeRejection::GasTooLow,
-        Found::ExecutionReverted => NodeRejection::Reverted,
-        Found::NonceTooHigh | Found::AlreadyKnown | Found::Other => NodeRejection::Other,
-    };
-    NodeError::Rejected(rejection)
-}
+#[cfg(test)]
+mod tests;

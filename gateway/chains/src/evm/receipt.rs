@@ -1,43 +1,23 @@
-//! From a node's receipt to the progress of one transaction hash.
+//! From a node's receipt to where one transaction stands, as that node tells it.
 
 use alloy_primitives::B256;
+use gateway_domain::chain::Inclusion;
 
 use super::rpc::Receipt;
 
-/// How far a broadcast transaction has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Progress {
-    /// No receipt.
-    Pending,
-    /// A receipt of a block that is not on the canonical chain (any more).
-    Orphaned,
-    /// On chain with fewer confirmations than needed; the block itself is the first.
-    Mined { confirmations: u64 },
-    /// Deep enough, and executed.
-    Confirmed,
-    /// Deep enough, and reverted: the fee is spent, nothing else happened.
-    Reverted,
-}
-
-/// Judges a receipt. `canonical_block` is the hash that the node now gives for the receipt's block
-/// number, `head` its newest block number; `confirmations_needed` of 0 counts as 1.
-pub fn progress(
-    receipt: Option<&Receipt>,
-    canonical_block: Option<B256>,
-    head: u64,
-    confirmations_needed: u64,
-) -> Progress {
-    let Some(receipt) = receipt else { return Progress::Pending };
-    if canonical_block != Some(receipt.block_hash) || receipt.block_number > head {
-        return Progress::Orphaned;
-    }
-    let confirmations = (head - receipt.block_number).saturating_add(1);
-    if confirmations < confirmations_needed {
-        Progress::Mined { confirmations }
-    } else if receipt.success {
-        Progress::Confirmed
-    } else {
-        Progress::Reverted
+/// Judges a receipt. `canonical_block` is the hash that the node now gives for the receipt's block number, `head` its
+/// newest block number. A receipt of a block that is not on the canonical chain (any more) counts as none: the
+/// transaction is on its way again.
+pub fn inclusion(receipt: &Receipt, canonical_block: Option<B256>, head: Option<u64>) -> Inclusion {
+    let above = head.and_then(|head| head.checked_sub(receipt.block_number));
+    match above {
+        Some(above) if canonical_block == Some(receipt.block_hash) => Inclusion::Mined {
+            block: receipt.block_number,
+            block_hash: receipt.block_hash,
+            confirmations: above.saturating_add(1),
+            succeeded: receipt.success,
+        },
+        Some(_) | None => Inclusion::Queued,
     }
 }
 
@@ -56,38 +36,33 @@ mod tests {
         }
     }
 
+    fn mined(block: u64, confirmations: u64, succeeded: bool) -> Inclusion {
+        Inclusion::Mined { block, block_hash: B256::repeat_byte(2), confirmations, succeeded }
+    }
+
     const CANONICAL: Option<B256> = Some(B256::repeat_byte(2));
 
     #[test]
-    fn absent_receipt_is_pending() {
-        assert_eq!(progress(None, None, 10, 1), Progress::Pending);
-    }
-
-    #[test]
     fn confirmations_count_the_block_itself() {
-        let mined = receipt(10, true);
-        assert_eq!(progress(Some(&mined), CANONICAL, 10, 3), Progress::Mined { confirmations: 1 });
-        assert_eq!(progress(Some(&mined), CANONICAL, 11, 3), Progress::Mined { confirmations: 2 });
-        assert_eq!(progress(Some(&mined), CANONICAL, 12, 3), Progress::Confirmed);
-        assert_eq!(progress(Some(&mined), CANONICAL, 10, 0), Progress::Confirmed);
-        assert_eq!(
-            progress(Some(&mined), CANONICAL, u64::MAX, u64::MAX),
-            Progress::Mined { confirmations: u64::MAX - 9 }
-        );
+        for (block, head, confirmations) in [(10, 10, 1), (10, 11, 2), (10, 12, 3), (0, 0, 1)] {
+            let found = inclusion(&receipt(block, true), CANONICAL, Some(head));
+            assert_eq!(found, mined(block, confirmations, true));
+        }
+        assert_eq!(inclusion(&receipt(10, true), CANONICAL, Some(u64::MAX)), mined(10, u64::MAX - 9, true));
+        assert_eq!(inclusion(&receipt(0, true), CANONICAL, Some(u64::MAX)), mined(0, u64::MAX, true));
     }
 
     #[test]
-    fn failed_execution_is_final_only_when_deep_enough() {
-        let failed = receipt(10, false);
-        assert_eq!(progress(Some(&failed), CANONICAL, 10, 2), Progress::Mined { confirmations: 1 });
-        assert_eq!(progress(Some(&failed), CANONICAL, 11, 2), Progress::Reverted);
+    fn failed_execution_gathers_confirmations_too() {
+        assert_eq!(inclusion(&receipt(10, false), CANONICAL, Some(11)), mined(10, 2, false));
     }
 
     #[test]
-    fn receipt_off_the_canonical_chain_is_orphaned() {
-        let mined = receipt(10, true);
-        assert_eq!(progress(Some(&mined), Some(B256::repeat_byte(3)), 12, 1), Progress::Orphaned);
-        assert_eq!(progress(Some(&mined), None, 12, 1), Progress::Orphaned);
-        assert_eq!(progress(Some(&mined), CANONICAL, 9, 1), Progress::Orphaned);
+    fn receipt_off_the_canonical_chain_is_none() {
+        let stale = receipt(10, true);
+        assert_eq!(inclusion(&stale, Some(B256::repeat_byte(3)), Some(12)), Inclusion::Queued);
+        assert_eq!(inclusion(&stale, None, Some(12)), Inclusion::Queued);
+        assert_eq!(inclusion(&stale, CANONICAL, Some(9)), Inclusion::Queued);
+        assert_eq!(inclusion(&stale, CANONICAL, None), Inclusion::Queued);
     }
 }

@@ -2,7 +2,6 @@
 //! broadcast and when to call a transaction executed, never what is signed.
 
 mod broadcast;
-mod fallback;
 mod http;
 #[cfg(test)]
 mod lying_node;
@@ -13,7 +12,6 @@ use alloy_primitives::{Address, B256, Bytes, U256};
 use async_trait::async_trait;
 
 pub use broadcast::broadcast;
-pub use fallback::FallbackEvmRpc;
 pub use http::{HttpEvmRpc, RpcLimits, RpcSetupError};
 pub use rejection::{NodeRejection, UpstreamText};
 

@@ -18,6 +18,7 @@ fn id(number: u64) -> ChainId {
 fn absent_settings_have_the_documented_defaults() {
     let chain = config(&json!({})).unwrap();
     assert_eq!(chain, ChainConfig::new(id(31_337)));
+    assert_eq!(chain.agreement, 1);
     assert_eq!((chain.confirmations, chain.native_symbol.as_str()), (12, "ETH"));
     assert_eq!((chain.rpc_connect_timeout_ms, chain.rpc_call_timeout_ms), (2_000, 10_000));
     assert_eq!(chain.rpc_response_bytes_max, 2 * 1024 * 1024);
@@ -50,6 +51,7 @@ fn node_urls_stay_out_of_debug() {
 #[test]
 fn settings_out_of_range_are_named() {
     for (extra, name) in [
+        (json!({"agreement": 2}), "`agreement`"),
         (json!({"rpc_connect_timeout_ms": 0}), "`rpc_connect_timeout_ms`"),
         (json!({"rpc_call_timeout_ms": 0}), "`rpc_call_timeout_ms`"),
         (json!({"rpc_response_bytes_max": 65_535}), "`rpc_response_bytes_max`"),
@@ -77,10 +79,23 @@ fn registry_finds_each_chain_once() {
 }
 
 #[test]
-fn client_needs_a_node_and_sound_urls() {
-    assert!(config(&json!({})).unwrap().rpc_client().unwrap().is_none());
+fn clients_need_sound_urls() {
+    assert!(config(&json!({})).unwrap().rpc_clients().unwrap().is_empty());
     let two = config(&json!({"rpc_urls": ["http://127.0.0.1:8545", "https://node.example/key"]}));
-    assert!(two.unwrap().rpc_client().unwrap().is_some());
+    assert_eq!(two.unwrap().rpc_clients().unwrap().len(), 2);
     let odd = config(&json!({"rpc_urls": ["http://127.0.0.1:8545", "ws://127.0.0.1:8546"]}));
-    assert!(matches!(odd.unwrap().rpc_client(), Err(RpcSetupError::Url)));
+    assert!(matches!(odd.unwrap().rpc_clients(), Err(RpcSetupError::Url)));
+}
+
+#[test]
+fn no_more_nodes_can_agree_than_there_are() {
+    let two = ["http://127.0.0.1:8545", "https://node.example/key"];
+    for (urls, agreement, is_sound) in
+        [(&two[..0], 1, true), (&two[..], 1, true), (&two[..], 2, true), (&two[..], 0, false)]
+            .into_iter()
+            .chain([(&two[..0], 0, false), (&two[..0], 2, false), (&two[..], 3, false)])
+    {
+        let chain = config(&json!({"rpc_urls": urls, "agreement": agreement})).unwrap();
+        assert_eq!(ChainRegistry::new([chain]).is_ok(), is_sound, "{agreement} of {}", urls.len());
+    }
 }

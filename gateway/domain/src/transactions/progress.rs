@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::{
+    B256,
     actor::OpCtx,
     audit::AuditEvent,
     chain::{Inclusion, NodeError},
@@ -178,7 +179,8 @@ async fn follow(ctx: &OpCtx, services: &Services, transaction: &Sealed<Transacti
         return Err(Error::inconsistency("a submitted transaction without its attempt"));
     };
     if !current_queued
-        && let Some(step) = missing(ctx, services, chain, transaction, (latest, any_queued)).await?
+        && let Some(step) =
+            missing(ctx, services, chain, transaction, (latest, &attempts, any_queued)).await?
     {
         return Ok(step);
     }
@@ -191,13 +193,6 @@ async fn follow(ctx: &OpCtx, services: &Services, transaction: &Sealed<Transacti
     settle(ctx, services, transaction, state).await
 }
 
-/// Whether something other than `latest` used its nonce so deep that it stays used, as far as one node can say.
-async fn settled_beyond(chain: &Chain, latest: &Attempt) -> Result<bool, NodeError> {
-    let settled = chain.node.settled_nonce(latest.address, chain.confirmations).await?;
-    let account = chain.node.account(latest.address).await?;
-    Ok(settled > latest.nonce && account.nonce >= settled)
-}
-
 /// The node does not know our newest signature: either something else used the nonce for good, or it must be sent
 /// (again).
 async fn missing(
@@ -205,13 +200,16 @@ async fn missing(
     services: &Services,
     chain: &Chain,
     transaction: &Sealed<Transaction>,
-    (latest, any_queued): (&Attempt, bool),
+    (latest, attempts, any_queued): (&Attempt, &[Sealed<Attempt>], bool),
 ) -> Result<Option<Step>> {
     let State::Submitted { since, .. } = &transaction.state else { return Ok(None) };
-    // One answer proves nothing: the count must have moved for good, agree with the account's, and still stand
-    // when the transaction has been missing for as long as it takes to call one stuck.
+    // One answer proves nothing: it must still stand when the transaction has been missing for as long as it takes to
+    // call one stuck.
     let has_waited = ctx.now.since(*since) >= chain.stuck_after;
-    match settled_beyond(chain, latest).await {
+    let ours: Vec<B256> =
+        attempts.iter().filter_map(|attempt| released(attempt)).map(|(_, hash)| hash).collect();
+    let account = (latest.address, latest.nonce);
+    match chain.node.displaced(account, &ours, chain.confirmations).await {
         Ok(true) if has_waited && !any_queued => {
             let state = State::Failed { reason: FailureReason::NonceTaken };
             return store(ctx, services, transaction, state, "transaction.failed").await.map(Some);
@@ -239,7 +237,7 @@ async fn replace(
     }
 }
 
-fn released(attempt: &Attempt) -> Option<(&[u8], crate::B256)> {
+fn released(attempt: &Attempt) -> Option<(&[u8], B256)> {
     match &attempt.outcome {
         AttemptOutcome::Signed { raw, hash } => Some((raw, *hash)),
         AttemptOutcome::Prepared | AttemptOutcome::Released => None,
