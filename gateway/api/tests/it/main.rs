@@ -10,5 +10,6 @@ mod doubles;
 mod main_job;
 mod operator;
 mod signatures;
+mod simulation;
 mod wallet;
 mod world;

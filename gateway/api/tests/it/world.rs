@@ -273,7 +273,7 @@ pub(crate) fn limits() -> Limits {
     }
 }
 
-async fn found_organization(services: &Services) -> OrganizationId {
+pub(crate) async fn found_organization(services: &Services) -> OrganizationId {
     let organization = OrganizationId::from_uuid(Uuid::new_v4());
     let at = services.clock.now();
     let revision = PluginRevision {
