@@ -223,13 +223,13 @@ impl Simulation {
             idempotency: None,
             owner: owner.clone(),
         };
-        let created = create(&self.ctx(&owner), services, request).await.unwrap();
+        let created = Box::pin(create(&self.ctx(&owner), services, request)).await.unwrap();
         let id = created.transaction.id;
         assert_eq!(created.transaction.state, State::Approved);
         self.recipients.insert(id, Address::from(to));
         self.live.push(id);
         if self.chance.percent(50) {
-            self.survive(carry_on(services, created)).await;
+            self.survive(Box::pin(carry_on(services, created))).await;
         }
     }
 
@@ -257,7 +257,7 @@ impl Simulation {
             37..40 => return self.die(process).await,
             _ if !self.live.is_empty() => {
                 let id = self.live[self.chance.index(self.live.len())];
-                self.survive(advance(&process.services, self.organization, id)).await;
+                self.survive(Box::pin(advance(&process.services, self.organization, id))).await;
                 self.check(&process.services, id).await;
             }
             _ => {}
@@ -269,13 +269,13 @@ impl Simulation {
     async fn die(&mut self, process: Process) -> Process {
         self.fuse.set(self.chance.below(8));
         if let Some(id) = self.live.get(self.chance.index(self.live.len().max(1))) {
-            self.survive(advance(&process.services, self.organization, *id)).await;
+            self.survive(Box::pin(advance(&process.services, self.organization, *id))).await;
         }
         self.fuse.remove();
         self.deaths += 1;
         process.store.close().await;
         drop(process);
-        start(self).await
+        Box::pin(start(self)).await
     }
 
     /// The promises, for one transaction at any time.
@@ -316,7 +316,7 @@ impl Simulation {
         for _ in 0..SETTLING_ROUNDS {
             self.node.mine();
             for id in self.live.clone() {
-                self.survive(advance(services, self.organization, id)).await;
+                self.survive(Box::pin(advance(services, self.organization, id))).await;
                 self.check(services, id).await;
             }
             self.clock.0.fetch_add(60_000_000, Ordering::SeqCst);

@@ -8,7 +8,7 @@ use std::{
 use gateway_domain::entropy::Entropy;
 use tokio::sync::Notify;
 
-/// SplitMix64: small, and the same everywhere.
+/// `SplitMix64`: small, and the same everywhere.
 pub(super) struct Chance(Mutex<u64>);
 
 impl Chance {
