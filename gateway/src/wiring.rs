@@ -85,6 +85,8 @@ pub(crate) async fn build(config: Config, data_dir: DataDir, absent: Absent) -> 
         limits: config.limits.domain_limits(),
         origin: config.server.origin(),
         domain_chain,
+        nonces: Arc::default(),
+        denials: Arc::default(),
         outbox_written,
     };
     Ok(Gateway { config, services, hsm, store, plugins, instance, checkpoint_key: checkpoint, data_dir })

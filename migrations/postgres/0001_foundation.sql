@@ -9,6 +9,12 @@ CREATE TABLE organizations (
     seal TEXT NOT NULL
 );
 
+-- Moves with every write by which somebody or something of the organization may lose authority.
+CREATE TABLE standings (
+    organization TEXT NOT NULL PRIMARY KEY REFERENCES organizations (id),
+    revision BIGINT NOT NULL
+);
+
 CREATE TABLE principals (
     id TEXT NOT NULL PRIMARY KEY,
     organization TEXT NOT NULL REFERENCES organizations (id),
@@ -161,6 +167,7 @@ CREATE TABLE transactions (
 
 CREATE UNIQUE INDEX transactions_request_hash ON transactions (organization, request_hash);
 CREATE INDEX transactions_owner ON transactions (organization, owner, created_at);
+CREATE INDEX transactions_open ON transactions (organization, created_at) WHERE state IN ('pending', 'approved');
 CREATE INDEX transactions_executed ON transactions (organization, key_id, to_address, created_at) WHERE state = 'executed';
 CREATE INDEX transactions_rejected ON transactions (organization, key_id, to_address, created_at) WHERE state = 'rejected';
 
@@ -238,6 +245,7 @@ CREATE TABLE permits (
     digest TEXT NOT NULL,
     intent_hash TEXT NOT NULL,
     policy_revision BIGINT NOT NULL,
+    standing_revision BIGINT NOT NULL,
     transaction_version BIGINT NOT NULL,
     issued_at BIGINT NOT NULL,
     expires_at BIGINT NOT NULL,

@@ -91,7 +91,7 @@ async fn rows_made_up_by_the_attacker_count_for_nothing() -> Result<()> {
         ("no binding at all", &["UPDATE policies SET bindings = '[]'"]),
         ("an approved transaction", &["UPDATE transactions SET state = 'approved'"]),
         ("a permit for the taking", &[
-            "INSERT INTO permits SELECT 'x', organization, id, 'x', key_id, intent_hash, intent_hash, 1, version,
+            "INSERT INTO permits SELECT 'x', organization, id, 'x', key_id, intent_hash, intent_hash, 1, 1, version,
                  created_at, created_at * 2, 1, seal FROM transactions",
         ]),
     ];

@@ -81,7 +81,7 @@ pub enum Evidence {
     WalletApproval {
         #[serde(with = "hex::serde")]
         signature: Vec<u8>,
-        /// Seconds since the epoch, as signed.
+        /// Seconds since the epoch, as signed: an approval counts until then, also when a permit is issued.
         expires: u64,
     },
 }

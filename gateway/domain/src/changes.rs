@@ -6,12 +6,13 @@
 use crate::{
     approvals::Vote,
     audit::AuditEvent,
+    chain::ChainId,
     clock::Timestamp,
     credentials::ApiKey,
     evaluations::Evaluation,
     identity::{Organization, Principal, User},
     ids::{OrganizationId, PrincipalId},
-    keys::KeyRecord,
+    keys::{KeyRecord, KeyState},
     outbox::OutboxItem,
     policy::{PermitRecord, PluginRevision, Policy, PolicyHead},
     sealed::Sealed,
@@ -19,7 +20,7 @@ use crate::{
     transactions::{Attempt, Transaction},
 };
 
-use alloy_primitives::B256;
+use alloy_primitives::{Address, B256};
 
 /// Writes and the audit events that explain them.
 #[derive(Clone, Debug)]
@@ -50,11 +51,17 @@ pub enum Write {
     UpdateTransaction(Sealed<Transaction>),
     InsertEvaluation(Sealed<Evaluation>),
     InsertVote(Sealed<Vote>),
-    /// Conditional, in one statement, on policy head, transaction version, freeze flags and key state.
+    /// Conditional, in one statement, on policy head, standing, transaction version, freeze flags and key state.
     InsertPermit(Sealed<PermitRecord>),
     /// Takes the place of an expired permit for the same digest, under the same conditions.
     RenewPermit(Sealed<PermitRecord>),
     InsertAttempt(Sealed<Attempt>),
+    /// Writes nothing; the set is lost unless some transaction holds this nonce by then.
+    RequireNonce {
+        chain: ChainId,
+        address: Address,
+        nonce: u64,
+    },
     UpdateAttempt(Sealed<Attempt>),
     /// Inserts the item, or sets the due time of the one with its id and makes claims on it stale.
     ScheduleOutbox(OutboxItem),
@@ -145,5 +152,42 @@ impl ChangeSet {
 
     pub fn writes(&self) -> &[Write] {
         &self.writes
+    }
+}
+
+impl Write {
+    /// The organization in which somebody or something may lose authority by this write. The store moves that
+    /// organization's standing in the same change set, so that a permit that was decided before and is inserted
+    /// after does not come about.
+    pub fn takes_authority(&self) -> Option<OrganizationId> {
+        match self {
+            Self::UpdateOrganization(organization) => Some(organization.id),
+            Self::UpdatePrincipal(principal) => Some(principal.organization),
+            Self::UpdateUser(user) => Some(user.organization),
+            Self::UpdateApiKey(key) => Some(key.organization),
+            Self::UpdateKey(key) if key.frozen || key.state == KeyState::Retired => Some(key.organization),
+            Self::InsertOrganization(_)
+            | Self::InsertPrincipal(_)
+            | Self::InsertUser(_)
+            | Self::InsertSettings(_)
+            | Self::InsertApiKey(_)
+            | Self::InsertKey(_)
+            | Self::UpdateKey(_)
+            | Self::InsertPluginRevision(..)
+            | Self::InsertPolicy(_)
+            | Self::MovePolicyHead(_)
+            | Self::InsertTransaction(_)
+            | Self::UpdateTransaction(_)
+            | Self::InsertEvaluation(_)
+            | Self::InsertVote(_)
+            | Self::InsertPermit(_)
+            | Self::RenewPermit(_)
+            | Self::InsertAttempt(_)
+            | Self::RequireNonce { .. }
+            | Self::UpdateAttempt(_)
+            | Self::ScheduleOutbox(_)
+            | Self::InsertReplayGuard(_)
+            | Self::InsertIdempotency(_) => None,
+        }
     }
 }

@@ -10,9 +10,11 @@ use crate::{
     sealed::Sealable,
 };
 
+mod retain;
 mod run;
 
-pub(crate) use run::evaluate;
+pub(crate) use retain::retain;
+pub(crate) use run::{evaluate, evaluate_shadows};
 
 /// Why an evaluation was made. Only decisions are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

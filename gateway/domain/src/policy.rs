@@ -22,6 +22,7 @@ mod validate;
 
 pub use decide::{Approved, Decision, DecisionInput, Denial, DenialReason, Open, decide};
 pub use permit::{PERMIT_LIFETIME, PermitMismatch, PermitRecord, SigningPermit, issue_permit};
+pub(crate) use requirements::demanded;
 pub use requirements::{Standing, required_roles};
 pub use validate::validate_policy;
 

@@ -25,7 +25,8 @@ use crate::{
     policy::{PermitRecord, PluginRevision, Policy, SigningPermit},
     sealed::{Sealed, Sealer},
     settings::Settings,
-    transactions::{Attempt, Intent, Transaction},
+    signing::NonceReservations,
+    transactions::{Attempt, Intent, RecentDenials, Transaction},
 };
 
 /// Applies change sets.
@@ -117,7 +118,7 @@ pub struct TransactionFilter {
 pub struct RecipientHistory {
     /// Executed ones, counted up to [`RecipientHistory::EXECUTED_MAX`], their seals checked.
     pub executed: u64,
-    /// Rejected ones that asked for the very same and were made since the given time.
+    /// Rejected ones that called the same function, whatever the amount, and were made since the given time.
     pub denied: u64,
 }
 
@@ -145,7 +146,13 @@ pub trait TransactionReads: Send + Sync {
         owner: PrincipalId,
         filter: &TransactionFilter,
     ) -> Result<Vec<Sealed<Transaction>>>;
-    /// What became of this key's transactions to the intent's recipient.
+    /// Those that are pending or approved and not signed, oldest first.
+    async fn open_transactions(
+        &self,
+        organization: OrganizationId,
+        limit: u32,
+    ) -> Result<Vec<Sealed<Transaction>>>;
+    /// What became of this key's other transactions to the intent's recipient.
     async fn recipient_history(&self, intent: &Intent, denied_since: Timestamp) -> Result<RecipientHistory>;
     async fn idempotency(
         &self,
@@ -179,6 +186,9 @@ pub trait DecisionReads: Send + Sync {
         organization: OrganizationId,
         transaction: TransactionId,
     ) -> Result<Vec<Sealed<Attempt>>>;
+    /// A number that moves whenever anybody or anything in the organization may have lost authority. Read before
+    /// what it stands for.
+    async fn standing_revision(&self, organization: OrganizationId) -> Result<u64>;
     /// Nonces of the address that attempts hold, at or above `from`, ascending.
     async fn held_nonces(&self, chain: ChainId, address: Address, from: u64) -> Result<Vec<u64>>;
 }
@@ -323,6 +333,10 @@ pub struct Services {
     pub origin: String,
     /// Chain id of the EIP-712 domain: the first configured chain.
     pub domain_chain: u64,
+    /// Nonces that this process is about to store.
+    pub nonces: Arc<NonceReservations>,
+    /// Denials of this process, stored or about to be.
+    pub denials: Arc<RecentDenials>,
     /// Woken by the store whenever an outbox item that is due is written.
     pub outbox_written: Arc<tokio::sync::Notify>,
 }
@@ -334,7 +348,7 @@ pub struct Limits {
     pub wallet_keys_max: u32,
     /// How long an `Idempotency-Key` is remembered. Default 24 h.
     pub idempotency_window: Duration,
-    /// How often the very same may be asked for after it was denied, within the window. Default 5.
+    /// How often one recipient and function may be asked for after a denial, within the window. Default 5.
     pub denied_tries_max: u32,
     /// For how long a denial counts against asking again. Default 10 min.
     pub denied_window: Duration,

@@ -2,25 +2,28 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use futures::future::try_join;
 use serde_json::json;
 
 use crate::{
     actor::OpCtx,
     audit::AuditEvent,
-    chain::{NodeError, NodeRejection, Pricing},
-    changes::{ChangeSet, CommitError, Contested, Write},
+    changes::{ChangeSet, CommitError, Write},
     error::{Error, Result},
-    evaluations::Evaluation,
-    ids::{AttemptId, PermitId},
+    evaluations::{Evaluation, retain},
     keys::{KeyPurpose, KeyRecord, KeyState},
-    policy::{Approved, Decision, DenialReason, Open, PermitRecord, SigningPermit, issue_permit},
+    policy::{Approved, Decision, DenialReason, Open, PermitRecord},
     ports::{Chain, Services},
     sealed::Sealed,
-    transactions::{Assessment, Attempt, AttemptOutcome, FailureReason, Phase, State, Transaction, assess},
+    transactions::{Assessment, Attempt, AttemptOutcome, Phase, State, Transaction, assess},
 };
 
+mod draft;
+mod issue;
 mod nonce;
+
+use draft::{Drafted, Quote, Setback, draft, quote};
+use issue::{Decided, Issued, Prepared, issue};
+pub use nonce::NonceReservations;
 
 /// What came of trying to sign.
 #[derive(Debug)]
@@ -42,32 +45,28 @@ pub(crate) struct Released {
     pub(crate) attempt: Sealed<Attempt>,
 }
 
-/// A decision, and what is stored of earlier tries.
+/// What a permit is made from.
 struct Basis {
     approved: Approved,
+    material: Material,
+    /// What is stored of earlier tries.
     attempts: Vec<Sealed<Attempt>>,
     permits: Vec<Sealed<PermitRecord>>,
     /// Evaluations that were made for the decision and are not stored yet.
     fresh: Vec<Sealed<Evaluation>>,
 }
 
-/// What a permit is made of.
-struct Draft<'a> {
-    approved: Approved,
-    /// The permit row for the same digest, left by a process that died before it signed.
-    earlier: Option<&'a Sealed<PermitRecord>>,
-    attempt: Attempt,
-    is_new: bool,
-    fresh: Vec<Sealed<Evaluation>>,
-}
-
-/// What was stored with a permit.
-struct Prepared {
-    transaction: Sealed<Transaction>,
-    attempt: Sealed<Attempt>,
+/// Where the bytes to be signed come from.
+enum Material {
+    /// An attempt that a process left unsigned when it died.
+    Unsigned(Attempt),
+    /// A new attempt, under what the node quoted.
+    Quoted(Quote),
 }
 
 /// Signs an approved transaction, or its replacement when `replaces` names the attempt to outbid.
+///
+/// The node is asked first. Whatever it takes its time for, nothing that was checked grows old meanwhile (T13).
 pub(crate) async fn sign(
     ctx: &OpCtx,
     services: &Services,
@@ -77,74 +76,153 @@ pub(crate) async fn sign(
     let organization = transaction.organization;
     let attempts = services.store.attempts(organization, transaction.id).await?;
     let permits = services.store.permits(organization, transaction.id).await?;
+    if transaction.is_overdue(ctx.now) {
+        return expire(ctx, services, transaction, &attempts, &permits).await;
+    }
+    let unsigned = attempts.iter().find(|attempt| attempt.outcome == AttemptOutcome::Prepared);
+    let material = match unsigned {
+        Some(attempt) => Material::Unsigned((**attempt).clone()),
+        None => match quote(services, transaction, replaces).await? {
+            Ok(quote) => Material::Quoted(quote),
+            Err(setback) => {
+                let tried = Tried { attempts: &attempts, replaces: replaces.is_some(), fresh: Vec::new() };
+                return give_way(ctx, services, transaction, setback, tried).await;
+            }
+        },
+    };
+
+    let ctx = &OpCtx { now: services.clock.now(), ..ctx.clone() };
     let votes = services.store.votes(organization, transaction.id).await?;
     let stored = services.store.evaluations(organization, transaction.id).await?;
-    let Assessment { decision, fresh } = assess(services, transaction, &votes, stored, None, ctx.now).await?;
+    let Assessment { decision, fresh, .. } =
+        assess(services, transaction, &votes, stored, None, ctx.now).await?;
     let approved = match decision {
         Decision::Approved(approved) => approved,
         // A signature is out and may still execute: nothing is rejected, and nothing more is signed.
-        _ if replaces.is_some() => return Ok(Signing::Later(services.limits.unavailable_pause)),
+        _ if replaces.is_some() => {
+            retain(ctx, services, transaction, fresh).await?;
+            return Ok(Signing::Later(services.limits.unavailable_pause));
+        }
         Decision::Denied(denial) => {
             return end(ctx, services, transaction, &attempts, State::rejected(&denial), fresh).await;
         }
         Decision::Pending(open) => {
-            let state = approval_lost(&open);
-            return end(ctx, services, transaction, &attempts, state, fresh).await;
+            return end(ctx, services, transaction, &attempts, approval_lost(&open), fresh).await;
         }
         Decision::Unheard(_) => return Err(Error::inconsistency("a decision without hearing every binding")),
     };
     if is_frozen(services, transaction).await? {
+        retain(ctx, services, transaction, fresh).await?;
         return Ok(Signing::Later(services.limits.unavailable_pause));
     }
-    let basis = Basis { approved, attempts, permits, fresh };
-    sign_on(ctx, services, transaction, basis, replaces).await
+    let basis = Basis { approved, material, attempts, permits, fresh };
+    sign_on(ctx, services, transaction, basis, replaces.is_some()).await
 }
 
 /// Signs a transaction that was decided and stored a moment ago by this same process: nothing is read again. What
-/// may have changed since, the permit's insert finds out.
+/// may have changed since, the permit's insert finds out: it is conditional on the standing that the decision saw.
 pub(crate) async fn sign_decided(
     ctx: &OpCtx,
     services: &Services,
     transaction: &Sealed<Transaction>,
     approved: Approved,
 ) -> Result<Signing> {
-    let basis = Basis { approved, attempts: Vec::new(), permits: Vec::new(), fresh: Vec::new() };
-    sign_on(ctx, services, transaction, basis, None).await
+    let (attempts, permits, fresh) = (Vec::new(), Vec::new(), Vec::new());
+    match quote(services, transaction, None).await? {
+        Ok(quote) => {
+            let basis = Basis { approved, material: Material::Quoted(quote), attempts, permits, fresh };
+            sign_on(ctx, services, transaction, basis, false).await
+        }
+        Err(setback) => {
+            let tried = Tried { attempts: &attempts, replaces: false, fresh };
+            give_way(ctx, services, transaction, setback, tried).await
+        }
+    }
 }
 
+/// Issues the permit and signs. A nonce that somebody else took costs another encoding, nothing more.
 async fn sign_on(
     ctx: &OpCtx,
     services: &Services,
     transaction: &Sealed<Transaction>,
     basis: Basis,
-    replaces: Option<&Attempt>,
+    replaces: bool,
 ) -> Result<Signing> {
-    let Basis { approved, attempts, permits, fresh } = basis;
+    let Basis { approved, material, attempts, permits, fresh } = basis;
     let Some(key) = usable_key(services, transaction).await? else {
+        retain(ctx, services, transaction, fresh).await?;
         return Ok(Signing::Later(services.limits.unavailable_pause));
     };
     let chain = services.require_chain(transaction.intent.chain)?;
-    let unsigned = attempts.iter().find(|attempt| attempt.outcome == AttemptOutcome::Prepared);
-    let attempt = match unsigned {
-        Some(attempt) => (**attempt).clone(),
-        None => match new_attempt(ctx, services, chain, transaction, replaces).await? {
-            Ok(attempt) => attempt,
-            Err(Setback::Wait) => return Ok(Signing::Later(services.limits.unavailable_pause)),
-            Err(Setback::Hopeless(_)) if replaces.is_some() => {
-                return Ok(Signing::Later(services.limits.unavailable_pause));
+    for _ in 0..services.limits.contest_attempts_max {
+        let drafted = match &material {
+            Material::Unsigned(attempt) => Ok(Drafted::again(attempt, &permits)),
+            Material::Quoted(quote) => draft(ctx, services, chain, transaction, quote).await?,
+        };
+        let drafted = match drafted {
+            Ok(drafted) => drafted,
+            Err(setback) => {
+                let tried = Tried { attempts: &attempts, replaces, fresh };
+                return give_way(ctx, services, transaction, setback, tried).await;
             }
-            Err(Setback::Hopeless(reason)) => {
-                return end(ctx, services, transaction, &attempts, State::Failed { reason }, fresh).await;
-            }
-        },
-    };
-    let earlier = permits.iter().find(|permit| permit.digest == attempt.digest && permit.key == attempt.key);
-    let is_new = unsigned.is_none();
-    let draft = Draft { approved, earlier, attempt, is_new, fresh };
-    match prepare(ctx, services, chain, transaction, draft).await? {
-        Some((prepared, permit)) => release(ctx, services, chain, prepared, (permit, key)).await,
-        None => Ok(Signing::Contested),
+        };
+        let decided = Decided { approved: &approved, fresh: &fresh };
+        match issue(ctx, services, chain, transaction, (drafted, decided)).await? {
+            Issued::Permit(prepared) => return release(ctx, services, chain, *prepared, key).await,
+            Issued::NonceTaken => {}
+            Issued::Lost => break,
+        }
     }
+    retain(ctx, services, transaction, fresh).await?;
+    Ok(Signing::Contested)
+}
+
+/// What is at hand when no permit can be asked for.
+struct Tried<'a> {
+    attempts: &'a [Sealed<Attempt>],
+    replaces: bool,
+    fresh: Vec<Sealed<Evaluation>>,
+}
+
+async fn give_way(
+    ctx: &OpCtx,
+    services: &Services,
+    transaction: &Sealed<Transaction>,
+    setback: Setback,
+    tried: Tried<'_>,
+) -> Result<Signing> {
+    match setback {
+        Setback::Hopeless(reason) if !tried.replaces => {
+            let state = State::Failed { reason };
+            end(ctx, services, transaction, tried.attempts, state, tried.fresh).await
+        }
+        Setback::Hopeless(_) | Setback::Wait => {
+            retain(ctx, services, transaction, tried.fresh).await?;
+            Ok(Signing::Later(services.limits.unavailable_pause))
+        }
+    }
+}
+
+/// Rejects what was not signed in time, unless a permit is still in force: then a signature may be under way.
+async fn expire(
+    ctx: &OpCtx,
+    services: &Services,
+    transaction: &Sealed<Transaction>,
+    attempts: &[Sealed<Attempt>],
+    permits: &[Sealed<PermitRecord>],
+) -> Result<Signing> {
+    let in_force = permits.iter().map(|permit| permit.expires_at).max().filter(|expiry| ctx.now < *expiry);
+    if let Some(expiry) = in_force {
+        return Ok(Signing::Later(expiry.since(ctx.now)));
+    }
+    let votes = services.store.votes(transaction.organization, transaction.id).await?;
+    let stored = services.store.evaluations(transaction.organization, transaction.id).await?;
+    let Assessment { decision, fresh, .. } =
+        assess(services, transaction, &votes, stored, None, ctx.now).await?;
+    let Decision::Denied(denial) = decision else {
+        return Err(Error::inconsistency("an expired transaction was not denied"));
+    };
+    end(ctx, services, transaction, attempts, State::rejected(&denial), fresh).await
 }
 
 /// Nothing leads back to pending: whoever asked must ask again.
@@ -155,12 +233,6 @@ fn approval_lost(open: &Open) -> State {
         detail: format!("no longer approved by {}", roles.join(", ")),
         rejected_by: BTreeSet::new(),
     }
-}
-
-/// Why no attempt can be made now, or ever.
-enum Setback {
-    Wait,
-    Hopeless(FailureReason),
 }
 
 async fn usable_key(services: &Services, transaction: &Transaction) -> Result<Option<Sealed<KeyRecord>>> {
@@ -181,134 +253,15 @@ async fn is_frozen(services: &Services, transaction: &Transaction) -> Result<boo
     Ok(organization.is_none_or(|organization| organization.frozen))
 }
 
-async fn new_attempt(
-    ctx: &OpCtx,
-    services: &Services,
-    chain: &Chain,
-    transaction: &Transaction,
-    replaces: Option<&Attempt>,
-) -> Result<Result<Attempt, Setback>> {
-    let intent = &transaction.intent;
-    let account = chain.node.account(intent.from);
-    let pricing = chain.node.price(intent, replaces.map(|attempt| &attempt.pricing));
-    let (account, pricing) = match try_join(account, pricing).await {
-        Ok(answers) => answers,
-        Err(error) => return Ok(Err(setback(&error))),
-    };
-    if replaces.is_none() && account.balance < worst_case(intent.value, &pricing) {
-        return Ok(Err(Setback::Hopeless(FailureReason::InsufficientFunds)));
-    }
-    let nonce = if let Some(attempt) = replaces {
-        attempt.nonce
-    } else {
-        let free = nonce::next(services, chain.id, intent.from, account.nonce).await?;
-        let Some(nonce) = free else {
-            tracing::error!(address = %intent.from, nonce = account.nonce, "the node counts what we never signed");
-            metrics::counter!("countersign_nonce_contradictions_total").increment(1);
-            return Ok(Err(Setback::Wait));
-        };
-        nonce
-    };
-    let payload = chain.codec.encode(intent, nonce, &pricing).map_err(Error::inconsistency)?;
-    let projection = chain.codec.decode(&payload.bytes).map_err(Error::inconsistency)?;
-    if intent.admits(&projection).is_err() {
-        // The market, or a lying node, asks for more than was approved.
-        return Ok(Err(Setback::Hopeless(FailureReason::CeilingExceeded)));
-    }
-    Ok(Ok(Attempt {
-        id: AttemptId::generate(ctx.now, services.entropy.as_ref()),
-        organization: transaction.organization,
-        transaction: transaction.id,
-        key: intent.key,
-        chain: chain.id,
-        address: intent.from,
-        nonce,
-        pricing,
-        payload: payload.bytes,
-        digest: payload.digest,
-        outcome: AttemptOutcome::Prepared,
-        version: 1,
-        created_at: ctx.now,
-    }))
-}
-
-fn worst_case(value: crate::U256, pricing: &Pricing) -> crate::U256 {
-    let fees =
-        crate::U256::from(pricing.gas_limit).saturating_mul(crate::U256::from(pricing.fee.max_per_gas()));
-    value.saturating_add(fees)
-}
-
-fn setback(error: &NodeError) -> Setback {
-    match error {
-        NodeError::Unavailable(_) | NodeError::WrongChain => Setback::Wait,
-        NodeError::Rejected(NodeRejection::InsufficientFunds) => {
-            Setback::Hopeless(FailureReason::InsufficientFunds)
-        }
-        NodeError::Rejected(NodeRejection::FeeTooLow | NodeRejection::GasTooLow) => {
-            Setback::Hopeless(FailureReason::CeilingExceeded)
-        }
-        NodeError::Rejected(
-            NodeRejection::NonceTooLow
-            | NodeRejection::ReplacementUnderpriced
-            | NodeRejection::WrongChain
-            | NodeRejection::Reverted
-            | NodeRejection::Other,
-        ) => Setback::Hopeless(FailureReason::Refused),
-    }
-}
-
-/// Stores permit and attempt. The insert is the linearization point: whatever moved first wins.
-async fn prepare(
-    ctx: &OpCtx,
-    services: &Services,
-    chain: &Chain,
-    transaction: &Sealed<Transaction>,
-    draft: Draft<'_>,
-) -> Result<Option<(Prepared, SigningPermit)>> {
-    let Draft { approved, earlier, attempt, is_new, fresh } = draft;
-    let next = transaction.moved_to(transaction.state.clone(), ctx.now);
-    let id = PermitId::generate(ctx.now, services.entropy.as_ref());
-    let permit = issue_permit(&approved, &next, &attempt, chain.codec.as_ref(), id, ctx.now);
-    let permit = permit.map_err(Error::inconsistency)?;
-    let permit = match earlier {
-        Some(previous) => permit.renewing(previous),
-        None => permit,
-    };
-    let detail = json!({
-        "permit": permit.record().id, "attempt": attempt.id, "nonce": attempt.nonce, "digest": attempt.digest,
-        "intentHash": transaction.intent_hash, "policyRevision": permit.record().policy_revision,
-    });
-    let event = AuditEvent::new(ctx, "permit.issued", format!("transaction {}", transaction.id), detail);
-    let next = services.sealer.seal(next);
-    let attempt = services.sealer.seal(attempt);
-    let record = services.sealer.seal(permit.record().clone());
-    let mut changes = ChangeSet::new(event)
-        .write(Write::UpdateTransaction(next.clone()))
-        .writes_of(fresh.into_iter().map(Write::InsertEvaluation));
-    if is_new {
-        changes = changes.write(Write::InsertAttempt(attempt.clone()));
-    }
-    changes = changes.write(if earlier.is_some() {
-        Write::RenewPermit(record)
-    } else {
-        Write::InsertPermit(record)
-    });
-    match services.store.commit(changes).await {
-        Ok(()) => Ok(Some((Prepared { transaction: next, attempt }, permit))),
-        Err(CommitError::Conflict(Contested::Version | Contested::Permit | Contested::Nonce)) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
-}
-
 /// Uses the stored permit: signs, checks that the bytes are signed by the intent's address, stores.
 async fn release(
     ctx: &OpCtx,
     services: &Services,
     chain: &Chain,
     prepared: Prepared,
-    (permit, key): (SigningPermit, Sealed<KeyRecord>),
+    key: Sealed<KeyRecord>,
 ) -> Result<Signing> {
-    let Prepared { transaction, attempt } = prepared;
+    let Prepared { transaction, attempt, permit } = prepared;
     let signature = match services.signer.sign(&permit, &key).await {
         Ok(signature) => signature,
         Err(Error::Unavailable { retry_after, cause, .. }) => {
@@ -351,19 +304,27 @@ pub(crate) async fn end(
     state: State,
     fresh: Vec<Sealed<Evaluation>>,
 ) -> Result<Signing> {
+    let action = match &state {
+        State::Aborted => "transaction.aborted",
+        State::Rejected { reason: DenialReason::Expired, .. } => "transaction.expired",
+        _ => "transaction.ended",
+    };
     let next = services.sealer.seal(transaction.moved_to(state, ctx.now));
     let detail = json!({"state": &next.state});
     // A gateway that is signing right now finds the transaction moved, and drops its signature.
     let unsigned = attempts.iter().filter(|attempt| attempt.outcome == AttemptOutcome::Prepared);
     let freed = unsigned.map(|attempt| services.sealer.seal(attempt.with_outcome(AttemptOutcome::Released)));
-    let event = AuditEvent::new(ctx, "transaction.ended", format!("transaction {}", transaction.id), detail);
+    let event = AuditEvent::new(ctx, action, format!("transaction {}", transaction.id), detail);
     let changes = ChangeSet::new(event)
         .write(Write::UpdateTransaction(next))
         .writes_of(freed.map(Write::UpdateAttempt))
-        .writes_of(fresh.into_iter().map(Write::InsertEvaluation));
+        .writes_of(fresh.iter().cloned().map(Write::InsertEvaluation));
     match services.store.commit(changes).await {
         Ok(()) => Ok(Signing::Ended),
-        Err(CommitError::Conflict(_)) => Ok(Signing::Contested),
+        Err(CommitError::Conflict(_)) => {
+            retain(ctx, services, transaction, fresh).await?;
+            Ok(Signing::Contested)
+        }
         Err(error) => Err(error.into()),
     }
 }

@@ -13,17 +13,21 @@ use crate::{
     sealed::Sealable,
 };
 
+mod abort;
 mod assess;
 mod attempt;
 mod create;
+mod denials;
 mod intent;
 mod progress;
 mod request_hash;
 mod view;
 
-pub(crate) use assess::{Assessment, assess};
+pub use abort::abort;
+pub(crate) use assess::{Assessment, assess, hear_shadows};
 pub use attempt::{Attempt, AttemptOutcome};
 pub use create::{CreateTransaction, Created, IdempotencyKey, create};
+pub use denials::RecentDenials;
 pub use intent::{Ceilings, Intent, IntentMismatch, Kind};
 pub use progress::{Progress, advance, carry_on};
 pub use request_hash::request_hash;
@@ -63,7 +67,7 @@ pub struct RequirementSnapshot {
     pub minimum_confidence_ppm: u32,
     /// Who may fill each role. A principal enrolled later fills none.
     pub eligible: BTreeMap<Role, BTreeSet<PrincipalId>>,
-    /// After this a transaction that is not approved is rejected.
+    /// From then on a transaction of which no signature exists is rejected.
     pub expires_at: Timestamp,
 }
 
@@ -200,7 +204,23 @@ impl FailureReason {
     }
 }
 
+impl RequirementSnapshot {
+    /// Adds what was demanded for the first time.
+    pub(crate) fn keep(&mut self, demanded: impl IntoIterator<Item = Requirement>) {
+        for requirement in demanded {
+            if !self.requirements.contains(&requirement) {
+                self.requirements.push(requirement);
+            }
+        }
+    }
+}
+
 impl Transaction {
+    /// Whether its time is over before a signature exists. What is signed may execute and has no such end.
+    pub fn is_overdue(&self, now: Timestamp) -> bool {
+        matches!(self.state, State::Pending | State::Approved) && now >= self.snapshot.expires_at
+    }
+
     /// The next version of this transaction in `state`.
     #[must_use]
     pub fn moved_to(&self, state: State, now: Timestamp) -> Self {

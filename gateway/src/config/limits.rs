@@ -13,7 +13,7 @@ section! {
         wallet_keys_max: u32 = 5000, within 0..=10_000_000;
         /// Seconds for which an `Idempotency-Key` is remembered.
         idempotency_window_seconds: u64 = 86_400, within 1..=31_536_000;
-        /// How often the very same transaction may be asked for again after it was denied, within the window.
+        /// How often a key's transactions to one recipient and function may be asked for after denials, within the window.
         denied_tries_max: u32 = 5, within 1..=20;
         /// Seconds for which a denial counts against asking again.
         denied_window_seconds: u64 = 600, within 1..=31_536_000;

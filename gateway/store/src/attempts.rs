@@ -36,6 +36,9 @@ const TAKE_NONCE: &str = "INSERT INTO nonces (chain, address, nonce, transaction
      ON CONFLICT (chain, address, nonce) DO UPDATE SET transaction_id = excluded.transaction_id \
      WHERE nonces.transaction_id = excluded.transaction_id";
 
+const REQUIRE_NONCE: &str = "UPDATE nonces SET transaction_id = transaction_id \
+     WHERE chain = $1 AND address = $2 AND nonce = $3";
+
 /// Frees the nonce when no live attempt of the transaction is left on it.
 const FREE_NONCE: &str = "DELETE FROM nonces WHERE chain = $1 AND address = $2 AND nonce = $3 AND transaction_id = $4 \
      AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.organization = $5 AND a.transaction_id = $4 \
@@ -68,6 +71,11 @@ pub(crate) fn insert(attempt: &Sealed<Attempt>) -> Result<[Statement; 2], TooLar
         .bind(attempt.created_at)
         .shown(attempt.seal());
     Ok([take, row])
+}
+
+pub(crate) fn require_nonce(chain: ChainId, address: Address, nonce: u64) -> Result<Statement, TooLarge> {
+    let statement = Statement::new(REQUIRE_NONCE).shown(chain).hex(address).unsigned("nonce", nonce)?;
+    Ok(statement.expecting(Expect::Change(Contested::Nonce)))
 }
 
 pub(crate) fn update(attempt: &Sealed<Attempt>) -> Result<Vec<Statement>, TooLarge> {

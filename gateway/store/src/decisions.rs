@@ -19,6 +19,7 @@ use crate::{
     fields::Fields,
     permits,
     reader::Stored,
+    standings,
     statement::Statement,
     store::Store,
 };
@@ -162,6 +163,10 @@ impl DecisionReads for Store {
         transaction: TransactionId,
     ) -> Result<Vec<Sealed<Attempt>>> {
         attempts::of_transaction(&self.reads, organization, transaction).await
+    }
+
+    async fn standing_revision(&self, organization: OrganizationId) -> Result<u64> {
+        standings::revision(&self.reads, organization).await
     }
 
     async fn held_nonces(&self, chain: ChainId, address: Address, from: u64) -> Result<Vec<u64>> {

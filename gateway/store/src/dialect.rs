@@ -144,9 +144,10 @@ impl Engine {
 }
 
 /// The conditions of a permit as rows that must exist. `$2` organization, `$3` transaction, `$5` key, `$8` policy
-/// revision, `$9` transaction version, `$11` expiry.
-const PERMIT_HOLDS: &str = "FROM policy_heads h, transactions t, organizations o, keys k \
+/// revision, `$9` transaction version, `$11` expiry, `$14` standing revision.
+const PERMIT_HOLDS: &str = "FROM policy_heads h, standings s, transactions t, organizations o, keys k \
      WHERE h.organization = $2 AND h.revision = $8 \
+     AND s.organization = $2 AND s.revision = $14 \
      AND t.id = $3 AND t.organization = $2 AND t.version = $9 \
      AND o.id = $2 AND o.frozen = 0 \
      AND k.id = $5 AND k.organization = $2 AND k.state = 'active' AND k.frozen = 0";
@@ -170,13 +171,13 @@ impl EngineSql {
             begin,
             insert_permit: shared_text(format!(
                 "INSERT INTO permits (id, organization, transaction_id, attempt_id, key_id, digest, intent_hash, \
-                 policy_revision, transaction_version, issued_at, expires_at, version, seal) \
-                 SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13 \
+                 policy_revision, transaction_version, issued_at, expires_at, version, seal, standing_revision) \
+                 SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14 \
                  {PERMIT_HOLDS} AND $11 > {now} {share}"
             )),
             renew_permit: shared_text(format!(
                 "UPDATE permits SET attempt_id = $4, policy_revision = $8, transaction_version = $9, \
-                 issued_at = $10, expires_at = $11, version = $12, seal = $13 \
+                 issued_at = $10, expires_at = $11, version = $12, seal = $13, standing_revision = $14 \
                  WHERE id = $1 AND organization = $2 AND transaction_id = $3 AND key_id = $5 AND digest = $6 \
                  AND intent_hash = $7 AND version = $12 - 1 AND {abandoned} AND $11 > {now} \
                  AND EXISTS (SELECT 1 {PERMIT_HOLDS} {share})"

@@ -31,6 +31,7 @@ mod ownership;
 mod permits;
 mod policy;
 mod reader;
+mod standings;
 mod statement;
 mod store;
 mod transactions;

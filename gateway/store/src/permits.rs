@@ -17,7 +17,7 @@ use crate::{
 };
 
 const OF_TRANSACTION: &str = "SELECT id, organization, transaction_id, attempt_id, key_id, digest, intent_hash, \
-     policy_revision, transaction_version, issued_at, expires_at, version, seal \
+     policy_revision, standing_revision, transaction_version, issued_at, expires_at, version, seal \
      FROM permits WHERE organization = $1 AND transaction_id = $2 ORDER BY issued_at, id";
 
 pub(crate) fn insert(permit: &Sealed<PermitRecord>, sql: &EngineSql) -> Result<Statement, TooLarge> {
@@ -43,6 +43,7 @@ fn values(statement: Statement, permit: &Sealed<PermitRecord>) -> Result<Stateme
         .bind(permit.expires_at)
         .unsigned("version", permit.version)?
         .shown(permit.seal())
+        .unsigned("standing_revision", permit.standing_revision)?
         .expecting(Expect::Change(Contested::Permit)))
 }
 
@@ -65,6 +66,7 @@ impl Stored for PermitRecord {
             digest: row.parsed("digest")?,
             intent_hash: row.parsed("intent_hash")?,
             policy_revision: row.unsigned("policy_revision")?,
+            standing_revision: row.unsigned("standing_revision")?,
             transaction_version: row.unsigned("transaction_version")?,
             issued_at: row.time("issued_at")?,
             expires_at: row.time("expires_at")?,

@@ -42,16 +42,21 @@ const OF_OWNER_IN_STATES: &str = concat!(
     " FROM transactions WHERE organization = $1 AND owner = $2 AND created_at < $3 \
      AND state IN ($5, $6, $7, $8, $9, $10, $11, $12) ORDER BY created_at DESC, id DESC LIMIT $4"
 );
+const OPEN: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM transactions WHERE organization = $1 AND state IN ('pending', 'approved') ORDER BY created_at, id LIMIT $2"
+);
 /// Rows of both kinds, whose seals are opened before they count; each kind stops early, so that a busy recipient
 /// costs no more than a quiet one.
 const RECIPIENT_HISTORY: &str = concat!(
     "SELECT * FROM (SELECT ",
     columns!(),
     " FROM transactions WHERE organization = $1 AND key_id = $2 AND to_address = $3 \
-     AND state = 'executed' ORDER BY created_at DESC LIMIT 1) AS executed_ones UNION ALL SELECT * FROM (SELECT ",
+     AND id <> $4 AND state = 'executed' ORDER BY created_at DESC LIMIT 1) AS executed_ones UNION ALL SELECT * FROM (SELECT ",
     columns!(),
     " FROM transactions WHERE organization = $1 AND key_id = $2 AND to_address = $3 AND state = 'rejected' \
-     AND chain = $4 AND value = $5 AND data = $6 AND created_at > $7 ORDER BY created_at DESC LIMIT 20) AS denied_ones"
+     AND id <> $4 AND chain = $5 AND substr(data, 1, 4) = $6 AND created_at > $7 ORDER BY created_at DESC LIMIT 20) AS denied_ones"
 );
 
 /// As many places as there are states; spare ones repeat the last name.
@@ -185,15 +190,23 @@ impl TransactionReads for Store {
         self.reads.list(statement).await
     }
 
+    async fn open_transactions(
+        &self,
+        organization: OrganizationId,
+        limit: u32,
+    ) -> Result<Vec<Sealed<Transaction>>> {
+        self.reads.list(Statement::new(OPEN).shown(organization).bind(limit)).await
+    }
+
     async fn recipient_history(&self, intent: &Intent, denied_since: Timestamp) -> Result<RecipientHistory> {
         let Some(to) = intent.to else { return Ok(RecipientHistory::default()) };
         let statement = Statement::new(RECIPIENT_HISTORY)
             .shown(intent.organization)
             .shown(intent.key)
             .hex(to)
+            .shown(intent.transaction)
             .shown(intent.chain)
-            .shown(intent.value)
-            .bind(intent.data.as_slice())
+            .bind(intent.selector())
             .bind(denied_since);
         let found: Vec<Sealed<Transaction>> = self.reads.list(statement).await?;
         let count =

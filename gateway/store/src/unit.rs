@@ -1,5 +1,7 @@
 //! From a change set to statements. Runs where the change set was made, so the writer only executes.
 
+use std::collections::BTreeSet;
+
 use gateway_domain::{
     audit::AuditEvent,
     changes::{ChangeSet, CommitError, Write},
@@ -7,7 +9,7 @@ use gateway_domain::{
 
 use crate::{
     attempts, credentials, decisions, dialect::EngineSql, guards, identity, keys, outbox, permits, policy,
-    statement::Statement, transactions,
+    standings, statement::Statement, transactions,
 };
 
 /// What is applied whole or not at all, inside a group.
@@ -36,6 +38,8 @@ impl Unit {
         let is_due = |write: &Write| matches!(write, Write::ScheduleOutbox(item) if Some(item.due_at) <= now);
         let wakes_outbox = changes.writes().iter().any(is_due);
         let changes_known = changes.writes().iter().any(changes_known);
+        let weakened: BTreeSet<_> = changes.writes().iter().filter_map(Write::takes_authority).collect();
+        statements.extend(weakened.into_iter().map(standings::advance));
         Ok(Self { statements, events: changes.events().to_vec(), wakes_outbox, changes_known })
     }
 }
@@ -63,6 +67,7 @@ fn changes_known(write: &Write) -> bool {
         | Write::InsertPermit(_)
         | Write::RenewPermit(_)
         | Write::InsertAttempt(_)
+        | Write::RequireNonce { .. }
         | Write::UpdateAttempt(_)
         | Write::ScheduleOutbox(_)
         | Write::InsertReplayGuard(_)
@@ -72,7 +77,9 @@ fn changes_known(write: &Write) -> bool {
 
 fn compile(write: &Write, sql: &EngineSql, out: &mut Vec<Statement>) -> Result<(), CommitError> {
     match write {
-        Write::InsertOrganization(organization) => out.push(identity::insert_organization(organization)?),
+        Write::InsertOrganization(organization) => {
+            out.extend([identity::insert_organization(organization)?, standings::advance(organization.id)]);
+        }
         Write::UpdateOrganization(organization) => out.push(identity::update_organization(organization)?),
         Write::InsertPrincipal(principal) => out.push(identity::insert_principal(principal)?),
         Write::UpdatePrincipal(principal) => out.push(identity::update_principal(principal)?),
@@ -95,6 +102,9 @@ fn compile(write: &Write, sql: &EngineSql, out: &mut Vec<Statement>) -> Result<(
         Write::InsertPermit(permit) => out.push(permits::insert(permit, sql)?),
         Write::RenewPermit(permit) => out.push(permits::renew(permit, sql)?),
         Write::InsertAttempt(attempt) => out.extend(attempts::insert(attempt)?),
+        Write::RequireNonce { chain, address, nonce } => {
+            out.push(attempts::require_nonce(*chain, *address, *nonce)?);
+        }
         Write::UpdateAttempt(attempt) => out.extend(attempts::update(attempt)?),
         Write::ScheduleOutbox(item) => out.push(outbox::schedule(item)),
         Write::InsertReplayGuard(guard) => out.push(guards::insert_replay_guard(guard)),

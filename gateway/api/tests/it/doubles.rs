@@ -2,10 +2,10 @@
 //! everything.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet, VecDeque},
     sync::{
         Mutex,
-        atomic::{AtomicI64, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -16,7 +16,7 @@ use gateway_domain::{
     chain::{AccountState, ChainNode, GasFee, Inclusion, NodeError, Pricing},
     entropy::Entropy,
     evaluations::{EvaluationResult, Outcome, Verdict},
-    ids::KeyId,
+    ids::{KeyId, TransactionId},
     keys::{KeyAlgorithm, KeyRecord, PublicKey},
     policy::{PluginRevision, SigningPermit},
     ports::{EvaluationReply, EvaluationRequest, Evaluator, KeyVault, Signer},
@@ -24,7 +24,7 @@ use gateway_domain::{
     transactions::Intent,
 };
 use k256::ecdsa::SigningKey;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 use uuid::Uuid;
 
 /// The present, which the database's clock shares, plus what a test adds.
@@ -64,11 +64,24 @@ pub(crate) struct TestToken {
     keys: Mutex<HashMap<KeyId, SigningKey>>,
     seed: AtomicU64,
     pub(crate) gate: Semaphore,
+    is_away: AtomicBool,
+    /// Transactions for which a signature was made, in order.
+    pub(crate) signed: Mutex<Vec<TransactionId>>,
 }
 
 impl TestToken {
     pub(crate) fn new() -> Self {
-        Self { keys: Mutex::default(), seed: AtomicU64::new(1), gate: Semaphore::new(1_000) }
+        Self {
+            keys: Mutex::default(),
+            seed: AtomicU64::new(1),
+            gate: Semaphore::new(Semaphore::MAX_PERMITS / 2),
+            is_away: AtomicBool::new(false),
+            signed: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn go_away(&self, is_away: bool) {
+        self.is_away.store(is_away, Ordering::SeqCst);
     }
 }
 
@@ -96,6 +109,10 @@ impl KeyVault for TestToken {
 impl Signer for TestToken {
     async fn sign(&self, permit: &SigningPermit, key: &Sealed<KeyRecord>) -> Result<[u8; 65]> {
         self.gate.acquire().await.unwrap().forget();
+        if self.is_away.load(Ordering::SeqCst) {
+            return Err(Error::unavailable("the HSM", "it is away"));
+        }
+        self.signed.lock().unwrap().push(permit.transaction());
         let keys = self.keys.lock().unwrap();
         let key = keys.get(&key.id).ok_or_else(|| Error::inconsistency("no such key"))?;
         let (signature, recovery) = key.sign_prehash_recoverable(permit.digest().as_slice()).unwrap();
@@ -106,16 +123,57 @@ impl Signer for TestToken {
     }
 }
 
-/// Answers every evaluation with the outcome that was set last.
-pub(crate) struct TestPlugin(Mutex<Outcome>);
+/// Answers every evaluation with the outcome that was set last, unless one is held.
+pub(crate) struct TestPlugin {
+    outcome: Mutex<Outcome>,
+    holds: Mutex<VecDeque<Hold>>,
+    /// How often it was asked as the plugin of this name.
+    asked: Mutex<HashMap<String, u64>>,
+    /// Plugins that give no answer at all.
+    silent: Mutex<HashSet<String>>,
+}
+
+/// One evaluation that waits until its test lets it go on.
+struct Hold {
+    outcome: Outcome,
+    entered: oneshot::Sender<()>,
+    go_on: oneshot::Receiver<()>,
+}
+
+/// The test's end of a [`Hold`].
+pub(crate) struct Held {
+    pub(crate) entered: oneshot::Receiver<()>,
+    pub(crate) go_on: oneshot::Sender<()>,
+}
 
 impl TestPlugin {
     pub(crate) fn approving() -> Self {
-        Self(Mutex::new(Self::outcome(Verdict::Approve, "looks \u{202e}fine\u{0}", 950_000)))
+        Self {
+            outcome: Mutex::new(Self::outcome(Verdict::Approve, "looks \u{202e}fine\u{0}", 950_000)),
+            holds: Mutex::default(),
+            asked: Mutex::default(),
+            silent: Mutex::default(),
+        }
     }
 
     pub(crate) fn say(&self, verdict: Verdict, analysis: &str, confidence_ppm: u32) {
-        *self.0.lock().unwrap() = Self::outcome(verdict, analysis, confidence_ppm);
+        *self.outcome.lock().unwrap() = Self::outcome(verdict, analysis, confidence_ppm);
+    }
+
+    /// Has the next evaluation wait, and then say this.
+    pub(crate) fn hold(&self, verdict: Verdict) -> Held {
+        let ((entered, has_entered), (go_on, may_go_on)) = (oneshot::channel(), oneshot::channel());
+        let outcome = Self::outcome(verdict, "after some thought", 950_000);
+        self.holds.lock().unwrap().push_back(Hold { outcome, entered, go_on: may_go_on });
+        Held { entered: has_entered, go_on }
+    }
+
+    pub(crate) fn silence(&self, plugin: &str) {
+        self.silent.lock().unwrap().insert(plugin.to_owned());
+    }
+
+    pub(crate) fn asked(&self, plugin: &str) -> u64 {
+        self.asked.lock().unwrap().get(plugin).copied().unwrap_or_default()
     }
 
     fn outcome(verdict: Verdict, analysis: &str, confidence_ppm: u32) -> Outcome {
@@ -131,22 +189,53 @@ impl TestPlugin {
 
 #[async_trait]
 impl Evaluator for TestPlugin {
-    async fn evaluate(&self, _: &Sealed<PluginRevision>, request: &EvaluationRequest) -> EvaluationReply {
+    async fn evaluate(
+        &self,
+        revision: &Sealed<PluginRevision>,
+        request: &EvaluationRequest,
+    ) -> EvaluationReply {
         assert!(request.transaction.note.as_deref() != Some("panic"), "canary-secret in a panic");
-        EvaluationReply {
-            result: EvaluationResult::Verdict(self.0.lock().unwrap().clone()),
+        *self.asked.lock().unwrap().entry(revision.plugin.clone()).or_default() += 1;
+        let reply = |result| EvaluationReply {
+            result,
             duration: Duration::from_micros(250),
             record: "{}".to_owned(),
+        };
+        if self.silent.lock().unwrap().contains(&revision.plugin) {
+            let detail = "nobody is there".to_owned();
+            return reply(EvaluationResult::Failure { code: "queue_full".to_owned(), detail });
         }
+        let hold = self.holds.lock().unwrap().pop_front();
+        let outcome = match hold {
+            Some(hold) => {
+                let _ = hold.entered.send(());
+                hold.go_on.await.unwrap();
+                hold.outcome
+            }
+            None => self.outcome.lock().unwrap().clone(),
+        };
+        reply(EvaluationResult::Verdict(outcome))
     }
 }
 
-/// Takes every transaction and never mines one.
-pub(crate) struct TestNode;
+/// Takes every transaction and never mines one. An answer about an account takes a permit of `gate`.
+pub(crate) struct TestNode {
+    pub(crate) gate: Semaphore,
+    /// Rises by one whenever an account is asked for.
+    pub(crate) asked: Semaphore,
+}
+
+impl TestNode {
+    pub(crate) fn new() -> Self {
+        Self { gate: Semaphore::new(Semaphore::MAX_PERMITS / 2), asked: Semaphore::new(0) }
+    }
+}
 
 #[async_trait]
 impl ChainNode for TestNode {
     async fn account(&self, _: Address) -> Result<AccountState, NodeError> {
+        self.asked.add_permits(1);
+        self.gate.acquire().await.unwrap().forget();
         Ok(AccountState { nonce: 0, balance: U256::MAX })
     }
 

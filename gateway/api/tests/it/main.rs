@@ -2,13 +2,17 @@
 //! they have tests of their own.
 #![expect(clippy::unwrap_used, reason = "a case that cannot go on has failed")]
 
+mod abort;
 mod authorization;
 mod bad_input;
 mod bounds;
 mod contract;
+mod denials;
 mod doubles;
 mod main_job;
 mod operator;
+mod races;
+mod shadows;
 mod signatures;
 mod simulation;
 mod wallet;

@@ -149,6 +149,8 @@ async fn start(simulation: &Simulation) -> Process {
         limits: limits(),
         origin: ORIGIN.to_owned(),
         domain_chain: CHAIN,
+        nonces: Arc::default(),
+        denials: Arc::default(),
         outbox_written,
     };
     Process { services, store }

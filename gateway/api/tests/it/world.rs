@@ -24,19 +24,21 @@ use gateway_domain::{
     changes::{ChangeSet, Write},
     credentials::{CreateApiKey, CredentialHasher, Label, create_api_key},
     identity::Organization,
-    ids::{BindingId, CredentialId, InstanceId, OrganizationId, PluginRevisionId},
+    ids::{BindingId, CredentialId, InstanceId, OrganizationId, PluginRevisionId, TransactionId},
     mac::{MacKey, MacKeys},
+    outbox::Job,
     policy::{
         Applies, Binding, BindingScope, Floor, Mode, PluginRevision, Policy, PolicyHead, Power, Requirement,
     },
     ports::{Chain, Limits, Services, UnitOfWork},
     sealed::Sealer,
-    transactions::Kind,
+    transactions::{Kind, Progress, Transaction, advance},
 };
 use gateway_store::{DatabaseUrl, Store, StoreConfig};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::Notify;
+use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 use uuid::Uuid;
 
@@ -55,9 +57,11 @@ pub(crate) struct World {
     pub(crate) organization: OrganizationId,
     pub(crate) clock: Arc<TestClock>,
     pub(crate) token: Arc<TestToken>,
+    pub(crate) node: Arc<TestNode>,
     pub(crate) plugin: Arc<TestPlugin>,
     pub(crate) keys: BTreeMap<&'static str, String>,
     pub(crate) key_ids: BTreeMap<&'static str, CredentialId>,
+    tasks: TaskTracker,
     _directory: TempDir,
 }
 
@@ -98,7 +102,7 @@ impl World {
         let store =
             Store::open(store_config, sealer.clone(), instance, outbox_written.clone()).await.unwrap();
         let (clock, token) = (Arc::new(TestClock::new()), Arc::new(TestToken::new()));
-        let plugin = Arc::new(TestPlugin::approving());
+        let (plugin, node) = (Arc::new(TestPlugin::approving()), Arc::new(TestNode::new()));
         let services = Services {
             store: Arc::new(store),
             sealer,
@@ -108,14 +112,17 @@ impl World {
             signer: token.clone(),
             vault: token.clone(),
             evaluator: plugin.clone(),
-            chains: Arc::new(chains()),
+            chains: Arc::new(chains(node.clone())),
             limits,
             origin: ORIGIN.to_owned(),
             domain_chain: CHAIN,
+            nonces: Arc::default(),
+            denials: Arc::default(),
             outbox_written,
         };
         let organization = found_organization(&services).await;
         let (keys, key_ids) = make_keys(&services, organization).await;
+        let tasks = TaskTracker::new();
         let router = public_router(ApiState {
             health: Arc::new(StoreHealth { store: services.store.clone(), organization }),
             services: services.clone(),
@@ -123,11 +130,26 @@ impl World {
             default_organization: organization,
             hosts: BTreeMap::new(),
             accepts_dev_keys: true,
-            spawner: Arc::new(|task| {
-                tokio::spawn(task);
-            }),
+            spawner: {
+                let tasks = tasks.clone();
+                Arc::new(move |task| {
+                    tasks.spawn(task);
+                })
+            },
         });
-        Self { router, services, organization, clock, token, plugin, keys, key_ids, _directory: directory }
+        Self {
+            router,
+            services,
+            organization,
+            clock,
+            token,
+            node,
+            plugin,
+            keys,
+            key_ids,
+            tasks,
+            _directory: directory,
+        }
     }
 
     pub(crate) fn call(&self, method: Method, path: impl Into<String>) -> Call<'_> {
@@ -152,6 +174,70 @@ impl World {
         let body = json!({"ethereumAddress": wallet.address()});
         let user = self.post("/users", &body).key(self, "admin").send().await.expect(201);
         user["escrowAddress"].as_str().unwrap().parse().unwrap()
+    }
+
+    pub(crate) fn ctx(&self) -> OpCtx {
+        let now = self.services.clock.now();
+        OpCtx { actor: Actor::LocalOperator, ..OpCtx::gateway(self.organization, now) }
+    }
+
+    /// Returns once no request has anything under way.
+    pub(crate) async fn idle(&self) {
+        self.tasks.close();
+        tokio::time::timeout(Duration::from_mins(1), self.tasks.wait()).await.expect("owned tasks end");
+        self.tasks.reopen();
+    }
+
+    pub(crate) async fn stored(&self, id: TransactionId) -> Transaction {
+        let found = self.services.store.transaction(self.organization, id).await.unwrap();
+        found.expect("the transaction is stored").into_value()
+    }
+
+    /// Works off the outbox, as the gateway's worker does, until `is_done` holds.
+    pub(crate) async fn work_until(&self, is_done: impl AsyncFn() -> bool) {
+        let (holder, lease) = (InstanceId::from_uuid(Uuid::new_v4()), Duration::from_mins(1));
+        let store = &self.services.store;
+        let work = async {
+            while !is_done().await {
+                for claimed in store.claim(holder, lease, 100).await.unwrap() {
+                    let Job::Advance { transaction } = claimed.item.job;
+                    match advance(&self.services, self.organization, transaction).await {
+                        Ok(Progress::Done) => store.complete(claimed.item.id, claimed.fencing).await.unwrap(),
+                        Ok(Progress::Again(_)) | Err(_) => {
+                            let soon = Duration::from_millis(1);
+                            store.postpone(claimed.item.id, claimed.fencing, soon).await.unwrap();
+                        }
+                    }
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_mins(1), work).await.expect("the outbox gets there");
+    }
+
+    /// Attaches one more binding to a new revision of the policy, its plugin called `name`.
+    pub(crate) async fn bind(&self, name: &str, mode: Mode, power: Power) {
+        let at = self.services.clock.now();
+        let revision = PluginRevision {
+            id: PluginRevisionId::from_uuid(Uuid::new_v4()),
+            organization: self.organization,
+            plugin: name.to_owned(),
+            component_digest: component_digest(),
+            settings: "{}".to_owned(),
+            grants: BTreeSet::new(),
+            created_at: at,
+        };
+        let mut policy = self.services.store.policy(self.organization).await.unwrap().unwrap().into_value();
+        policy.revision += 1;
+        policy.created_at = at;
+        policy.bindings.push(binding(&revision, mode, power));
+        let head = PolicyHead { organization: self.organization, revision: policy.revision };
+        let sealer = &self.services.sealer;
+        let event = AuditEvent::new(&self.ctx(), "plugin.installed", name.to_owned(), json!({}));
+        let changes = ChangeSet::new(event)
+            .write(Write::InsertPluginRevision(sealer.seal(revision), b"component".to_vec()))
+            .write(Write::InsertPolicy(sealer.seal(policy)))
+            .write(Write::MovePolicyHead(sealer.seal(head)));
+        self.services.store.commit(changes).await.unwrap();
     }
 
     /// Proposes a transfer of `value` wei.
@@ -207,18 +293,22 @@ impl Call<'_> {
             .header("x-ethereum-signature", &hex(signature))
     }
 
-    pub(crate) async fn send(self) -> Reply {
+    /// The answer, which nobody need wait for.
+    pub(crate) fn send(self) -> impl Future<Output = Reply> + Send + 'static {
+        let router = self.world.router.clone();
         let mut request = Request::builder().method(self.method).uri(self.path);
         *request.headers_mut().unwrap() = self.headers;
         let mut request = request.body(Body::from(self.body)).unwrap();
         request.extensions_mut().insert(ConnectInfo(SocketAddr::new(self.peer, 40_000)));
-        let response = self.world.router.clone().oneshot(request).await.unwrap();
-        let (parts, body) = response.into_parts();
-        let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
-        Reply {
-            status: parts.status,
-            headers: parts.headers,
-            text: String::from_utf8(bytes.to_vec()).unwrap(),
+        async move {
+            let response = router.oneshot(request).await.unwrap();
+            let (parts, body) = response.into_parts();
+            let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+            Reply {
+                status: parts.status,
+                headers: parts.headers,
+                text: String::from_utf8(bytes.to_vec()).unwrap(),
+            }
         }
     }
 }
@@ -246,12 +336,12 @@ impl Reply {
     }
 }
 
-fn chains() -> BTreeMap<ChainId, Chain> {
+fn chains(node: Arc<TestNode>) -> BTreeMap<ChainId, Chain> {
     let id = ChainId::eip155(CHAIN).unwrap();
     let chain = Chain {
         id,
         codec: Arc::new(EvmCodec),
-        node: Arc::new(TestNode),
+        node,
         confirmations: 1,
         gas_max: 3_000_000,
         fee_per_gas_max: 500_000_000_000,
@@ -314,20 +404,24 @@ fn policy(organization: OrganizationId, revision: &PluginRevision, at: Timestamp
         organization,
         revision: 1,
         floor: Floor { requirements: vec![one(Role::User), one(Role::Agent)], ..Floor::open() },
-        bindings: vec![Binding {
-            id: BindingId::from_uuid(Uuid::new_v4()),
-            revision: revision.id,
-            plugin: "orion".to_owned(),
-            subject_digest: revision.subject_digest(),
-            scope: BindingScope {
-                kinds: BTreeSet::from([Kind::Transaction]),
-                chains: BTreeSet::new(),
-                keys: BTreeSet::new(),
-            },
-            mode: Mode::Enforce,
-            power: Power::Authority(Role::Orion),
-        }],
+        bindings: vec![binding(revision, Mode::Enforce, Power::Authority(Role::Orion))],
         created_at: at,
+    }
+}
+
+fn binding(revision: &PluginRevision, mode: Mode, power: Power) -> Binding {
+    Binding {
+        id: BindingId::from_uuid(Uuid::new_v4()),
+        revision: revision.id,
+        plugin: revision.plugin.clone(),
+        subject_digest: revision.subject_digest(),
+        scope: BindingScope {
+            kinds: BTreeSet::from([Kind::Transaction]),
+            chains: BTreeSet::new(),
+            keys: BTreeSet::new(),
+        },
+        mode,
+        power,
     }
 }
 

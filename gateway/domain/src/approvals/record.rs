@@ -10,6 +10,7 @@ use crate::{
     changes::{ChangeSet, CommitError, Contested, Write},
     credentials::{Label, Scope},
     error::{Error, Result},
+    evaluations::retain,
     ids::{PrincipalId, VoteId},
     outbox::OutboxItem,
     policy::Decision,
@@ -84,7 +85,7 @@ async fn record(
 ) -> Result<Option<VoteRecorded>> {
     votes.push(vote.clone());
     let evaluations = services.store.evaluations(ctx.organization, transaction.id).await?;
-    let Assessment { decision, fresh } =
+    let Assessment { decision, fresh, .. } =
         assess(services, transaction, &votes, evaluations, None, ctx.now).await?;
     let state = match &decision {
         Decision::Approved(_) => State::Approved,
@@ -100,14 +101,17 @@ async fn record(
     let mut changes = ChangeSet::new(event)
         .write(Write::UpdateTransaction(services.sealer.seal(next.clone())))
         .write(Write::InsertVote(vote.clone()))
-        .writes_of(fresh.into_iter().map(Write::InsertEvaluation));
+        .writes_of(fresh.iter().cloned().map(Write::InsertEvaluation));
     if next.state != State::Pending {
         let item = OutboxItem::advance(ctx.organization, transaction.id, ctx.now);
         changes = changes.write(Write::ScheduleOutbox(item));
     }
     match services.store.commit(changes).await {
         Ok(()) => Ok(Some(VoteRecorded { vote: vote.into_value(), transaction: next })),
-        Err(CommitError::Conflict(Contested::Version | Contested::Vote)) => Ok(None),
+        Err(CommitError::Conflict(Contested::Version | Contested::Vote)) => {
+            retain(ctx, services, transaction, fresh).await?;
+            Ok(None)
+        }
         Err(error) => Err(error.into()),
     }
 }

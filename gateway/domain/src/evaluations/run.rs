@@ -1,13 +1,15 @@
 //! Asking bindings.
 
-use futures::future::try_join_all;
+use std::time::Duration;
+
+use futures::future::{join_all, try_join_all};
 
 use crate::{
     error::{Error, Result},
     evaluations::{Evaluation, EvaluationResult, Purpose},
     ids::EvaluationId,
     policy::{Binding, Mode},
-    ports::{EvaluationRequest, Services},
+    ports::{EvaluationReply, EvaluationRequest, Services},
     sealed::Sealed,
     transactions::Transaction,
 };
@@ -30,6 +32,27 @@ pub(crate) async fn evaluate(
     .await
 }
 
+/// Asks shadows. Whatever goes wrong is what they said: nothing rests on it.
+pub(crate) async fn evaluate_shadows(
+    services: &Services,
+    transaction: &Transaction,
+    bindings: &[(&Binding, u64)],
+    request: &EvaluationRequest,
+) -> Vec<Sealed<Evaluation>> {
+    let heard = bindings.iter().map(async |(binding, revision)| {
+        match ask(services, transaction, binding, *revision, request).await {
+            Ok(evaluation) => evaluation,
+            Err(error) => {
+                let cause = error.internal_cause().map_or_else(|| error.to_string(), ToString::to_string);
+                let result = EvaluationResult::Failure { code: "not_asked".to_owned(), detail: cause };
+                let reply = EvaluationReply { result, duration: Duration::ZERO, record: String::from("{}") };
+                sealed(services, transaction, (binding, *revision), request, reply)
+            }
+        }
+    });
+    join_all(heard).await
+}
+
 async fn ask(
     services: &Services,
     transaction: &Transaction,
@@ -49,10 +72,20 @@ async fn ask(
     {
         return Err(Error::unavailable("the plugin host", detail.clone()));
     }
+    Ok(sealed(services, transaction, (binding, policy_revision), request, reply))
+}
+
+fn sealed(
+    services: &Services,
+    transaction: &Transaction,
+    (binding, policy_revision): (&Binding, u64),
+    request: &EvaluationRequest,
+    reply: EvaluationReply,
+) -> Sealed<Evaluation> {
     count(&binding.plugin, &reply.result);
-    Ok(services.sealer.seal(Evaluation {
+    services.sealer.seal(Evaluation {
         id: EvaluationId::generate(request.now, services.entropy.as_ref()),
-        organization,
+        organization: transaction.organization,
         transaction: transaction.id,
         intent_hash: transaction.intent_hash,
         binding: binding.id,
@@ -64,7 +97,7 @@ async fn ask(
         duration_micros: u64::try_from(reply.duration.as_micros()).unwrap_or(u64::MAX),
         record: reply.record,
         created_at: request.now,
-    }))
+    })
 }
 
 fn count(plugin: &str, result: &EvaluationResult) {

@@ -49,6 +49,7 @@ pub enum Decision {
 pub struct Approved {
     intent_hash: B256,
     policy_revision: u64,
+    standing_revision: u64,
     required: BTreeSet<Role>,
 }
 
@@ -97,6 +98,11 @@ impl Approved {
         self.policy_revision
     }
 
+    /// The organization's standing as it was before votes and credentials were read.
+    pub fn standing_revision(&self) -> u64 {
+        self.standing_revision
+    }
+
     pub fn required(&self) -> &BTreeSet<Role> {
         &self.required
     }
@@ -125,8 +131,12 @@ pub fn decide(input: &DecisionInput<'_>) -> Decision {
 fn judge(input: &DecisionInput<'_>) -> Result<Decision, Denial> {
     let transaction = input.transaction;
     check_evidence(input)?;
-    if transaction.state == State::Pending && input.now >= transaction.snapshot.expires_at {
-        return Err(denied(DenialReason::Expired, "nobody decided in time"));
+    if transaction.is_overdue(input.now) {
+        let detail = match transaction.state {
+            State::Approved => "it was not signed in time",
+            _ => "nobody decided in time",
+        };
+        return Err(denied(DenialReason::Expired, detail));
     }
     let bindings: Vec<&Binding> = input.policy.enforced(&transaction.intent).collect();
     if bindings.is_empty() {
@@ -170,6 +180,7 @@ fn judge(input: &DecisionInput<'_>) -> Result<Decision, Denial> {
         let approved = Approved {
             intent_hash: transaction.intent_hash,
             policy_revision: input.policy.revision,
+            standing_revision: input.standing.revision,
             required,
         };
         return Ok(Decision::Approved(approved));
@@ -214,7 +225,7 @@ fn latest<'a>(input: &DecisionInput<'a>, binding: &Binding) -> Option<&'a Evalua
             && evaluation.subject_digest == binding.subject_digest
             && evaluation.intent_hash == input.transaction.intent_hash
             && evaluation.policy_revision == input.policy.revision
-            && input.now.since(evaluation.created_at).as_secs() <= age_max
+            && (refuses(&evaluation.result) || input.now.since(evaluation.created_at).as_secs() <= age_max)
     };
     // A denial is never outvoted by a later, kinder evaluation of the same binding.
     let mut candidates: Vec<&Sealed<Evaluation>> = input.evaluations.iter().filter(counts).collect();
@@ -224,8 +235,14 @@ fn latest<'a>(input: &DecisionInput<'a>, binding: &Binding) -> Option<&'a Evalua
 }
 
 fn denies(result: &EvaluationResult) -> bool {
+    matches!(result, EvaluationResult::Failure { .. }) || refuses(result)
+}
+
+/// A binding that was heard and did not agree. Unlike a failure, such a word does not age: what was refused stays so
+/// until the policy changes.
+fn refuses(result: &EvaluationResult) -> bool {
     match result {
-        EvaluationResult::Failure { .. } => true,
+        EvaluationResult::Failure { .. } => false,
         EvaluationResult::Verdict(outcome) => matches!(outcome.verdict, Verdict::Reject | Verdict::Other(_)),
     }
 }

@@ -28,6 +28,9 @@ pub struct PermitRecord {
     pub digest: B256,
     pub intent_hash: B256,
     pub policy_revision: u64,
+    /// The organization's standing before the decision read who may still speak; any later loss of authority makes
+    /// the insert fail.
+    pub standing_revision: u64,
     /// The version of the transaction at which the permit holds; any later move makes the insert fail.
     pub transaction_version: u64,
     pub issued_at: Timestamp,
@@ -120,6 +123,7 @@ pub fn issue_permit(
             digest: attempt.digest,
             intent_hash: transaction.intent_hash,
             policy_revision: approved.policy_revision(),
+            standing_revision: approved.standing_revision(),
             transaction_version: transaction.version,
             issued_at: now,
             expires_at: now.plus(PERMIT_LIFETIME),

@@ -6,7 +6,8 @@ use alloy_primitives::Address;
 
 use crate::{
     approvals::{Ballot, Evidence, EvidenceLevel, Role, Vote},
-    evaluations::{Outcome, Verdict},
+    clock::Timestamp,
+    evaluations::{Evaluation, EvaluationResult, Outcome, Purpose, Verdict},
     ids::{CredentialId, PrincipalId, VoteId},
     policy::{
         Applies, Binding, DecisionInput, Power, Requirement,
@@ -18,6 +19,8 @@ use crate::{
 /// Who and what is in good standing at the moment of the decision.
 #[derive(Clone, Debug, Default)]
 pub struct Standing {
+    /// The organization's standing, read before everything below.
+    pub revision: u64,
     pub active_principals: BTreeSet<PrincipalId>,
     /// API keys that are neither revoked nor expired, with their owner and the role their label fills.
     pub active_credentials: BTreeMap<CredentialId, (PrincipalId, Role)>,
@@ -46,23 +49,9 @@ pub(super) fn applicable(
     let declared = input.policy.floor.requirements.iter().chain(&snapshot.requirements);
     let mut requirements: BTreeSet<Requirement> =
         declared.filter(|requirement| requirement.applies.to(intent)).cloned().collect();
-    for (_, outcome) in heard {
-        if let Verdict::NeedApprovals(needs) = &outcome.verdict {
-            requirements.extend(needs.iter().map(|(role, count)| Requirement {
-                role: role.clone(),
-                count: *count,
-                evidence: EvidenceLevel::Bearer,
-                applies: Applies::Always,
-            }));
-        }
-    }
+    requirements.extend(demanded(input.evaluations.iter().map(|evaluation| &**evaluation), intent));
     if confidence_is_weak(input, heard) {
-        requirements.insert(Requirement {
-            role: Role::Arbiter,
-            count: 1,
-            evidence: EvidenceLevel::Bearer,
-            applies: Applies::Always,
-        });
+        requirements.insert(always(Role::Arbiter, 1));
     }
     let unreadable = |requirement: &&Requirement| {
         requirement.count < 1 || matches!(&requirement.role, Role::Named(name) if name.is_empty())
@@ -71,6 +60,28 @@ pub(super) fn applicable(
         return Err(denied(DenialReason::RequirementInvalid, "a requirement names no role or nobody"));
     }
     Ok(requirements.into_iter().collect())
+}
+
+/// What plugins ever demanded for `intent`, whatever their age and whether they are still asked: a later, kinder
+/// evaluation takes nothing back.
+pub(crate) fn demanded<'a>(
+    evaluations: impl Iterator<Item = &'a Evaluation>,
+    intent: &Intent,
+) -> BTreeSet<Requirement> {
+    let about = intent.hash();
+    evaluations
+        .filter(|evaluation| evaluation.purpose == Purpose::Decision && evaluation.intent_hash == about)
+        .filter_map(|evaluation| match &evaluation.result {
+            EvaluationResult::Verdict(Outcome { verdict: Verdict::NeedApprovals(needs), .. }) => Some(needs),
+            EvaluationResult::Verdict(_) | EvaluationResult::Failure { .. } => None,
+        })
+        .flatten()
+        .map(|(role, count)| always(role.clone(), *count))
+        .collect()
+}
+
+fn always(role: Role, count: u32) -> Requirement {
+    Requirement { role, count, evidence: EvidenceLevel::Bearer, applies: Applies::Always }
 }
 
 /// The roles that must agree, as far as is known before every binding has spoken.
@@ -182,10 +193,16 @@ fn evidence_stands(input: &DecisionInput<'_>, vote: &Vote) -> bool {
         Evidence::WalletRequest { .. } => {
             vote.role == Role::User && standing.wallets.contains_key(&vote.principal)
         }
-        Evidence::WalletApproval { .. } => {
-            vote.role == Role::User
+        Evidence::WalletApproval { expires, .. } => {
+            // A rejection needs no lifetime: it was heard when it was given.
+            (vote.ballot == Ballot::Reject || is_before(input.now, *expires))
+                && vote.role == Role::User
                 && standing.wallets.contains_key(&vote.principal)
                 && standing.verified_votes.contains(&vote.id)
         }
     }
+}
+
+fn is_before(now: Timestamp, unix_seconds: u64) -> bool {
+    u64::try_from(now.unix_seconds()).is_ok_and(|now| now < unix_seconds)
 }

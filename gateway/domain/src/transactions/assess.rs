@@ -3,22 +3,26 @@
 use std::collections::BTreeMap;
 
 use crate::{
+    actor::OpCtx,
     approvals::{Ballot, Evidence, Role, Vote},
     chain::ApprovalText,
     clock::Timestamp,
     credentials::Label,
     error::{Error, Result},
-    evaluations::{Evaluation, evaluate},
-    policy::{Binding, Decision, DecisionInput, Mode, Standing, decide},
+    evaluations::{Evaluation, evaluate, evaluate_shadows, retain},
+    ids::TransactionId,
+    policy::{Binding, Decision, DecisionInput, Mode, Policy, Standing, decide},
     ports::{EvaluationRequest, RecipientHistory, Services},
     sealed::Sealed,
-    transactions::Transaction,
+    transactions::{Intent, Transaction},
 };
 
 /// A decision and the evaluations that were made for it and are not stored yet.
 pub(crate) struct Assessment {
     pub(crate) decision: Decision,
     pub(crate) fresh: Vec<Sealed<Evaluation>>,
+    /// Whether shadows are still to be asked, which [`hear_shadows`] does.
+    pub(crate) shadowed: bool,
 }
 
 /// Decides on `transaction` with the given votes and stored evaluations, asking bindings that have not spoken
@@ -31,26 +35,25 @@ pub(crate) async fn assess(
     history: Option<RecipientHistory>,
     now: Timestamp,
 ) -> Result<Assessment> {
+    // Before anything it stands for: a loss of authority that is not seen below moves it, and the permit is lost.
+    let revision = services.store.standing_revision(transaction.organization).await?;
     let policy = services.store.policy(transaction.organization).await?;
     let policy = policy.ok_or_else(|| Error::inconsistency("the organization has no policy"))?;
-    let standing = standing(services, transaction, votes, now).await?;
+    let standing = Standing { revision, ..standing(services, transaction, votes, now).await? };
+    let shadowed = shadows(&policy, &transaction.intent).next().is_some();
     let mut evaluations = stored;
     let judge = |evaluations: &[Sealed<Evaluation>]| {
         let standing = &standing;
         decide(&DecisionInput { transaction, policy: &policy, evaluations, votes, standing, now })
     };
-    let Decision::Unheard(unheard) = judge(&evaluations) else {
-        return Ok(Assessment { decision: judge(&evaluations), fresh: Vec::new() });
-    };
-
-    let first_time = evaluations.is_empty();
-    let shadowed = |binding: &&Binding| {
-        first_time && binding.mode == Mode::Shadow && binding.scope.covers(&transaction.intent)
+    let unheard = match judge(&evaluations) {
+        Decision::Unheard(unheard) => unheard,
+        decision => return Ok(Assessment { decision, fresh: Vec::new(), shadowed }),
     };
     let asked: Vec<(&Binding, u64)> = policy
         .bindings
         .iter()
-        .filter(|binding| unheard.contains(&binding.id) || shadowed(binding))
+        .filter(|binding| unheard.contains(&binding.id))
         .map(|binding| (binding, policy.revision))
         .collect();
     let history = match history {
@@ -62,8 +65,40 @@ pub(crate) async fn assess(
     evaluations.extend(fresh.iter().cloned());
     match judge(&evaluations) {
         Decision::Unheard(_) => Err(Error::inconsistency("bindings stay unheard after they were asked")),
-        decision => Ok(Assessment { decision, fresh }),
+        decision => Ok(Assessment { decision, fresh, shadowed }),
     }
+}
+
+/// Asks the shadows of `transaction` that have not spoken yet and stores what they say. Apart from every decision, so
+/// that a shadow can neither fail nor delay one.
+pub(crate) async fn hear_shadows(ctx: &OpCtx, services: &Services, id: TransactionId) -> Result<()> {
+    let Some(policy) = services.store.policy(ctx.organization).await? else { return Ok(()) };
+    if !policy.bindings.iter().any(|binding| binding.mode == Mode::Shadow) {
+        return Ok(());
+    }
+    let Some(transaction) = services.store.transaction(ctx.organization, id).await? else { return Ok(()) };
+    let heard = services.store.evaluations(ctx.organization, id).await?;
+    let has_spoken = |binding: &Binding| {
+        heard.iter().any(|evaluation| {
+            evaluation.binding == binding.id && evaluation.subject_digest == binding.subject_digest
+        })
+    };
+    let asked: Vec<(&Binding, u64)> = shadows(&policy, &transaction.intent)
+        .filter(|binding| !has_spoken(binding))
+        .map(|binding| (binding, policy.revision))
+        .collect();
+    if asked.is_empty() {
+        return Ok(());
+    }
+    let votes = services.store.votes(ctx.organization, id).await?;
+    let history = services.store.recipient_history(&transaction.intent, ctx.now).await?;
+    let request = evaluation_request(services, &transaction, &votes, history, ctx.now)?;
+    let said = evaluate_shadows(services, &transaction, &asked, &request).await;
+    retain(ctx, services, &transaction, said).await
+}
+
+fn shadows<'a>(policy: &'a Policy, intent: &'a Intent) -> impl Iterator<Item = &'a Binding> {
+    policy.bindings.iter().filter(|binding| binding.mode == Mode::Shadow && binding.scope.covers(intent))
 }
 
 fn evaluation_request(

@@ -19,7 +19,7 @@ use crate::{
     identity::{Escrow, User},
     ids::{PrincipalId, TransactionId},
     outbox::OutboxItem,
-    policy::{Approved, Decision, Requirement},
+    policy::{Approved, Decision, Requirement, demanded},
     ports::{Chain, Limits, RecipientHistory, Services},
     sealed::Sealed,
     transactions::{
@@ -84,37 +84,57 @@ pub async fn create(ctx: &OpCtx, services: &Services, request: CreateTransaction
     if let Some(earlier) = by_idempotency_key(ctx, services, initiator, &request).await? {
         return Ok(Created::earlier(earlier));
     }
-    for round in 0..services.limits.contest_attempts_max {
-        let draft = draft(ctx, services, chain, (initiator, round), &request).await?;
-        if request.request_nonce.is_some() {
-            let earlier =
-                services.store.transaction_by_request_hash(ctx.organization, draft.request_hash).await?;
-            if let Some(earlier) = earlier {
-                return repeated(&earlier, &draft);
-            }
+    let draft = draft(ctx, services, chain, initiator, &request).await?;
+    if request.request_nonce.is_some() {
+        let earlier =
+            services.store.transaction_by_request_hash(ctx.organization, draft.request_hash).await?;
+        if let Some(earlier) = earlier {
+            return repeated(&earlier, &draft);
         }
-        let history = recent_denials(ctx, services, &draft.intent).await?;
-        let pending = services.sealer.seal(draft);
-        let Assessment { decision, fresh } =
-            assess(services, &pending, &[], Vec::new(), Some(history), ctx.now).await?;
-        let transaction = Transaction { state: initial_state(&decision), ..pending.into_value() };
-        let changes = creation(ctx, services, &transaction, &decision, &request)
-            .writes_of(fresh.iter().cloned().map(Write::InsertEvaluation));
+    }
+    let history = recent_denials(ctx, services, &draft.intent).await?;
+    let pending = services.sealer.seal(draft);
+    let assessment = assess(services, &pending, &[], Vec::new(), Some(history), ctx.now).await?;
+    let mut transaction = pending.into_value();
+    settle_denials(ctx, services, &transaction.intent, &assessment.decision)?;
+    transaction.state = initial_state(&assessment.decision);
+    freeze_demands(&mut transaction, &assessment);
+    store(ctx, services, transaction, assessment, &request).await
+}
+
+/// Stores what was judged. A counter that another request took is raised; nobody is asked again.
+async fn store(
+    ctx: &OpCtx,
+    services: &Services,
+    mut transaction: Transaction,
+    assessment: Assessment,
+    request: &CreateTransaction,
+) -> Result<Created> {
+    for _ in 0..services.limits.contest_attempts_max {
+        let changes = creation(ctx, services, &transaction, &assessment, request);
         match services.store.commit(changes).await {
             Ok(()) => {
+                let Assessment { decision, fresh, .. } = assessment;
                 let approved = match decision {
                     Decision::Approved(approved) => Some(approved),
                     Decision::Pending(_) | Decision::Unheard(_) | Decision::Denied(_) => None,
                 };
                 return Ok(Created { transaction, is_new: true, approved, evaluations: fresh });
             }
-            // Another request took the counter or made the same transaction; look again.
-            Err(CommitError::Conflict(Contested::RequestHash | Contested::Idempotency)) => {
-                if let Some(earlier) = by_idempotency_key(ctx, services, initiator, &request).await? {
-                    return Ok(Created::earlier(earlier));
-                }
-            }
+            Err(CommitError::Conflict(Contested::RequestHash | Contested::Idempotency)) => {}
             Err(error) => return Err(error.into()),
+        }
+        if let Some(earlier) = by_idempotency_key(ctx, services, transaction.initiator, request).await? {
+            return Ok(Created::earlier(earlier));
+        }
+        if request.request_nonce.is_none() {
+            transaction.request_nonce += 1;
+            transaction.request_hash = formula(&transaction.intent, transaction.request_nonce);
+        } else {
+            let hash = transaction.request_hash;
+            if let Some(earlier) = services.store.transaction_by_request_hash(ctx.organization, hash).await? {
+                return repeated(&earlier, &transaction);
+            }
         }
     }
     Err(Error::unavailable("the database", "too many writers wanted the same request hash"))
@@ -124,7 +144,7 @@ async fn draft(
     ctx: &OpCtx,
     services: &Services,
     chain: &Chain,
-    (initiator, round): (PrincipalId, u32),
+    initiator: PrincipalId,
     request: &CreateTransaction,
 ) -> Result<Transaction> {
     let policy = services.store.policy(ctx.organization).await?;
@@ -145,11 +165,9 @@ async fn draft(
         data: request.data.clone(),
         ceilings: ceilings(chain, request.value)?,
     };
-    let counter = u64::try_from(ctx.now.unix_micros()).unwrap_or(0) + u64::from(round);
+    let counter = u64::try_from(ctx.now.unix_micros()).unwrap_or(0);
     let request_nonce = request.request_nonce.unwrap_or(counter);
-    let number = request.chain.number();
-    let formula =
-        request_hash(from, request.to, request.value, &request.data, number, U256::from(request_nonce));
+    let formula = formula(&intent, request_nonce);
     if request.request_hash.is_some_and(|given| given != formula) {
         return Err(Error::invalid("requestHash does not equal the formula over the other fields"));
     }
@@ -180,16 +198,45 @@ async fn draft(
     })
 }
 
+fn formula(intent: &Intent, nonce: u64) -> B256 {
+    request_hash(intent.from, intent.to, intent.value, &intent.data, intent.chain.number(), U256::from(nonce))
+}
+
+/// What the bindings demanded and nobody has met stays demanded, whatever they say later.
+fn freeze_demands(transaction: &mut Transaction, assessment: &Assessment) {
+    let said = assessment.fresh.iter().map(|evaluation| &**evaluation);
+    let said = demanded(said, &transaction.intent);
+    transaction.snapshot.keep(said);
+    if let Decision::Pending(open) = &assessment.decision {
+        transaction.snapshot.keep(open.unmet.iter().cloned());
+    }
+}
+
 /// Refuses to ask again for what was just denied: otherwise a plugin that errs once in a hundred would be asked a
-/// hundred times (T16).
+/// hundred times (T16). Another amount is the same question.
 async fn recent_denials(ctx: &OpCtx, services: &Services, intent: &Intent) -> Result<RecipientHistory> {
     let Limits { denied_tries_max, denied_window, .. } = services.limits;
     let history = services.store.recipient_history(intent, ctx.now.minus(denied_window)).await?;
-    if history.denied >= u64::from(denied_tries_max) {
-        let what = "this transaction was denied too often; ask again later";
-        return Err(Error::Exhausted { what, retry_after: denied_window });
+    let denied = history.denied.max(services.denials.count(intent, ctx.now.minus(denied_window)));
+    if denied >= u64::from(denied_tries_max) {
+        return Err(denied_too_often(denied_window));
     }
     Ok(history)
+}
+
+/// Notes a denial, and drops a kinder word if others who asked at the same time were denied too often meanwhile.
+fn settle_denials(ctx: &OpCtx, services: &Services, intent: &Intent, decision: &Decision) -> Result<()> {
+    let Limits { denied_tries_max, denied_window, .. } = services.limits;
+    if matches!(decision, Decision::Denied(_)) {
+        services.denials.note(intent, ctx.now);
+    } else if services.denials.count(intent, ctx.now.minus(denied_window)) >= u64::from(denied_tries_max) {
+        return Err(denied_too_often(denied_window));
+    }
+    Ok(())
+}
+
+fn denied_too_often(retry_after: Duration) -> Error {
+    Error::Exhausted { what: "this was denied too often, whatever the amount; ask again later", retry_after }
 }
 
 /// The chain's configured ceilings: what a node says later can only stay below them (T5).
@@ -258,19 +305,20 @@ fn creation(
     ctx: &OpCtx,
     services: &Services,
     transaction: &Transaction,
-    decision: &Decision,
+    assessment: &Assessment,
     request: &CreateTransaction,
 ) -> ChangeSet {
     let detail = json!({
         "requestHash": transaction.request_hash,
         "intentHash": transaction.intent_hash,
         "state": transaction.state.name(),
-        "required": decision.required(),
+        "required": assessment.decision.required(),
     });
     let subject = format!("transaction {}", transaction.id);
     let mut changes = ChangeSet::new(AuditEvent::new(ctx, "transaction.created", subject, detail))
-        .write(Write::InsertTransaction(services.sealer.seal(transaction.clone())));
-    if let Some(due_at) = first_due(ctx, services, transaction) {
+        .write(Write::InsertTransaction(services.sealer.seal(transaction.clone())))
+        .writes_of(assessment.fresh.iter().cloned().map(Write::InsertEvaluation));
+    if let Some(due_at) = first_due(ctx, services, transaction, assessment.shadowed) {
         changes = changes.write(Write::ScheduleOutbox(OutboxItem::advance(
             ctx.organization,
             transaction.id,
@@ -292,13 +340,20 @@ fn creation(
 }
 
 /// A pending transaction is looked at when it expires. An approved one is carried on by the request itself; the
-/// outbox comes a little later, in case the request died.
-fn first_due(ctx: &OpCtx, services: &Services, transaction: &Transaction) -> Option<crate::Timestamp> {
-    if transaction.state.is_final() {
-        None
-    } else if transaction.state == State::Pending {
-        Some(transaction.snapshot.expires_at)
-    } else {
+/// outbox comes a little later, in case the request died. Shadows are heard by the outbox, whatever was decided.
+fn first_due(
+    ctx: &OpCtx,
+    services: &Services,
+    transaction: &Transaction,
+    shadowed: bool,
+) -> Option<crate::Timestamp> {
+    if transaction.state == State::Approved {
         Some(ctx.now.plus(services.limits.unavailable_pause))
+    } else if shadowed {
+        Some(ctx.now)
+    } else if transaction.state.is_final() {
+        None
+    } else {
+        Some(transaction.snapshot.expires_at)
     }
 }

@@ -56,6 +56,11 @@ pub struct IntentMismatch {
 }
 
 impl Intent {
+    /// The function that the data names: its first four bytes, or fewer if there are no more.
+    pub fn selector(&self) -> &[u8] {
+        &self.data[..self.data.len().min(4)]
+    }
+
     /// SHA-256 over the intent as RFC 8785 canonical JSON. Numbers are decimal text, so no reader rounds them.
     pub fn hash(&self) -> B256 {
         let text = |value: &dyn ToString| value.to_string();

@@ -19,7 +19,7 @@ use crate::{
     signing::{Released, Signing, end, sign, sign_decided},
     transactions::{
         Assessment, Attempt, AttemptOutcome, Created, FailureReason, Phase, Provider, State, Transaction,
-        assess,
+        assess, hear_shadows,
     },
 };
 
@@ -37,12 +37,21 @@ enum Step {
     Stop(Progress),
 }
 
-/// Takes the transaction as far as it can go now.
+/// Takes the transaction as far as it can go now, and has its shadows heard after that.
 pub async fn advance(
     services: &Services,
     organization: OrganizationId,
     id: TransactionId,
 ) -> Result<Progress> {
+    let progress = take_on(services, organization, id).await?;
+    let ctx = OpCtx::gateway(organization, services.clock.now());
+    if let Err(error) = hear_shadows(&ctx, services, id).await {
+        tracing::warn!(transaction.id = %id, %error, cause = ?error.internal_cause(), "shadows were not heard");
+    }
+    Ok(progress)
+}
+
+async fn take_on(services: &Services, organization: OrganizationId, id: TransactionId) -> Result<Progress> {
     for _ in 0..services.limits.contest_attempts_max {
         let found = services.store.transaction(organization, id).await.inspect_err(count_invalid)?;
         let transaction = found.ok_or(Error::NotFound("transaction"))?;
@@ -76,7 +85,7 @@ pub async fn carry_on(services: &Services, created: Created) -> Result<Progress>
             Signing::Ended | Signing::Contested => {}
         }
     }
-    advance(services, organization, id).await
+    take_on(services, organization, id).await
 }
 
 async fn step(ctx: &OpCtx, services: &Services, transaction: &Sealed<Transaction>) -> Result<Step> {
@@ -101,13 +110,13 @@ async fn expire(ctx: &OpCtx, services: &Services, transaction: &Sealed<Transacti
     }
     let votes = services.store.votes(ctx.organization, transaction.id).await?;
     let stored = services.store.evaluations(ctx.organization, transaction.id).await?;
-    let Assessment { decision, fresh: _ } =
+    let Assessment { decision, fresh, .. } =
         assess(services, transaction, &votes, stored, None, ctx.now).await?;
     let Decision::Denied(denial) = decision else {
         return Err(Error::inconsistency("an expired transaction was not denied"));
     };
-    let state = State::rejected(&denial);
-    store(ctx, services, transaction, state, "transaction.expired").await
+    end(ctx, services, transaction, &[], State::rejected(&denial), fresh).await?;
+    Ok(Step::Moved)
 }
 
 async fn sign_now(ctx: &OpCtx, services: &Services, transaction: &Sealed<Transaction>) -> Result<Step> {

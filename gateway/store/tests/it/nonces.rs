@@ -15,6 +15,7 @@ on_both_engines!(
     replacements_share_the_nonce_of_their_transaction,
     a_released_nonce_is_free_and_a_signed_one_never,
     held_nonces_are_listed_from_a_bound,
+    a_nonce_that_must_be_held_is_a_condition_of_its_change_set,
 );
 
 fn signed() -> AttemptOutcome {
@@ -92,4 +93,20 @@ async fn held_nonces_are_listed_from_a_bound(database: &Database) {
     assert_eq!(held(9).await, [9, 12]);
     assert!(held(u64::MAX).await.is_empty());
     assert!(store.held_nonces(chain(), crate::world::address(), 0).await.unwrap().is_empty());
+}
+
+async fn a_nonce_that_must_be_held_is_a_condition_of_its_change_set(database: &Database) {
+    let store = database.store().await;
+    let world = World::decided(&store).await;
+    let rival = rival(&world, &store).await;
+    let follow = |nonce| {
+        let attempt = sample_attempt(&rival, nonce, now());
+        let (chain, address) = (attempt.chain, attempt.address);
+        let required = Write::RequireNonce { chain, address, nonce: nonce - 1 };
+        [required, Write::InsertAttempt(world.seal(&attempt))]
+    };
+    assert_eq!(contested(world.commit(&store, follow(9)).await), Contested::Nonce);
+    assert_eq!(store.held_nonces(chain(), world.attempt.address, 0).await.unwrap(), [7]);
+    world.commit(&store, follow(8)).await.unwrap();
+    world.commit(&store, follow(9)).await.unwrap();
 }

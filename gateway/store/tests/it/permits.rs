@@ -2,7 +2,8 @@ use std::time::Duration;
 
 use gateway_domain::{
     changes::{Contested, Write},
-    identity::Organization,
+    credentials::ApiKey,
+    identity::{Organization, Principal, User},
     keys::{KeyRecord, KeyState},
     policy::{PermitRecord, Policy, PolicyHead},
     ports::DecisionReads,
@@ -12,7 +13,7 @@ use gateway_store::Store;
 
 use crate::{
     database::{Database, on_both_engines},
-    world::{World, contested, now, past},
+    world::{World, address, contested, now, past},
 };
 
 on_both_engines!(
@@ -21,6 +22,8 @@ on_both_engines!(
     no_permit_in_a_frozen_organization,
     no_permit_for_a_frozen_key,
     no_permit_for_a_retired_or_unfinished_key,
+    no_permit_after_somebody_lost_authority,
+    a_permit_waits_for_a_loss_of_authority_under_way_and_loses_to_it,
     no_permit_that_has_expired_already,
     no_second_permit_for_a_digest,
     an_expired_permit_is_renewed_once_and_under_the_same_conditions,
@@ -83,6 +86,57 @@ async fn no_permit_for_a_retired_or_unfinished_key(database: &Database) {
     }
 }
 
+async fn no_permit_after_somebody_lost_authority(database: &Database) {
+    let changes: [fn(&World) -> Write; 4] = [
+        |world| {
+            let revoked = ApiKey { revoked_at: Some(now()), version: 2, ..world.api_key.clone() };
+            Write::UpdateApiKey(world.seal(&revoked))
+        },
+        |world| {
+            let disabled = Principal { active: false, version: 2, ..world.principal.clone() };
+            Write::UpdatePrincipal(world.seal(&disabled))
+        },
+        |world| {
+            let moved = User { ethereum_address: address(), version: 2, ..world.user.clone() };
+            Write::UpdateUser(world.seal(&moved))
+        },
+        |world| {
+            let thawed = Organization { frozen: false, version: 2, ..world.organization.clone() };
+            Write::UpdateOrganization(world.seal(&thawed))
+        },
+    ];
+    for change in changes {
+        refused_after(database, |world| vec![change(world)]).await;
+    }
+    let (store, world) = ready(database).await;
+    let other = World::founded(&store).await;
+    other.commit(&store, [changes[0](&other)]).await.unwrap();
+    assert_eq!(store.standing_revision(world.organization.id).await.unwrap(), 1);
+    assert_eq!(store.standing_revision(other.organization.id).await.unwrap(), 2);
+    world.commit(&store, [Write::InsertPermit(world.seal(&world.permit))]).await.unwrap();
+}
+
+/// Two processes: one takes authority away and has not committed, the other issues a permit.
+async fn a_permit_waits_for_a_loss_of_authority_under_way_and_loses_to_it(database: &Database) {
+    let (store, world) = ready(database).await;
+    let mut rival = database.intruder().await;
+    let mut observer = database.intruder().await;
+    rival.execute(if database.is_postgres { "BEGIN" } else { "BEGIN IMMEDIATE" }).await.unwrap();
+    rival.execute("UPDATE standings SET revision = revision + 1").await.unwrap();
+    let permit = world.commit(&store, [Write::InsertPermit(world.seal(&world.permit))]);
+    let revocation = async {
+        while database.is_postgres
+            && observer.number("SELECT COUNT(*) FROM pg_locks WHERE NOT granted").await == 0
+        {
+            tokio::task::yield_now().await;
+        }
+        rival.execute("COMMIT").await.unwrap();
+    };
+    let (permit, ()) = tokio::join!(permit, revocation);
+    assert_eq!(contested(permit), Contested::Permit);
+    assert!(store.permits(world.organization.id, world.transaction.id).await.unwrap().is_empty());
+}
+
 async fn no_permit_that_has_expired_already(database: &Database) {
     let (store, world) = ready(database).await;
     let expired = PermitRecord { expires_at: past(), ..world.permit.clone() };
@@ -111,7 +165,8 @@ async fn an_expired_permit_is_renewed_once_and_under_the_same_conditions(databas
     let expired = PermitRecord { expires_at: past(), ..renewal.clone() };
     let old_policy = PermitRecord { policy_revision: 2, ..renewal.clone() };
     let moved = PermitRecord { transaction_version: 2, ..renewal.clone() };
-    for refused in [skipping, other_digest, expired, old_policy, moved] {
+    let old_standing = PermitRecord { standing_revision: 2, ..renewal.clone() };
+    for refused in [skipping, other_digest, expired, old_policy, moved, old_standing] {
         assert_eq!(contested(world.commit(&store, [renew(&refused)]).await), Contested::Permit);
     }
     let frozen = Organization { frozen: true, version: 2, ..world.organization.clone() };

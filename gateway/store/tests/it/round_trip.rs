@@ -4,6 +4,7 @@ use gateway_domain::{
     U256,
     changes::{Idempotency, ReplayGuard, Write},
     identity::{Escrow, User},
+    ids::TransactionId,
     outbox::OutboxItem,
     policy::DenialReason,
     ports::{
@@ -15,7 +16,7 @@ use gateway_domain::{
 
 use crate::{
     database::{Database, instance, on_both_engines},
-    world::{World, address, hash, now, sample_transaction},
+    world::{World, address, hash, id, now, sample_transaction},
 };
 
 on_both_engines!(
@@ -122,6 +123,12 @@ async fn transactions_are_listed_newest_first_and_filtered(database: &Database) 
     };
     let all = list(TransactionFilter { limit: 10, ..TransactionFilter::default() }).await;
     assert_eq!(all, [later[2].id, later[1].id, later[0].id, world.transaction.id]);
+    let open = async |limit| {
+        let found = store.open_transactions(organization, limit).await.unwrap();
+        found.iter().map(|transaction| transaction.id).collect::<Vec<_>>()
+    };
+    assert_eq!(open(10).await, [world.transaction.id, later[0].id, later[2].id], "oldest first");
+    assert_eq!(open(1).await, [world.transaction.id]);
     let before = Some(later[1].created_at);
     let page = list(TransactionFilter { before, limit: 1, ..TransactionFilter::default() }).await;
     assert_eq!(page, [later[0].id]);
@@ -132,7 +139,8 @@ async fn transactions_are_listed_newest_first_and_filtered(database: &Database) 
 async fn executions_and_denials_are_counted_by_recipient(database: &Database) {
     let store = database.store().await;
     let world = World::decided(&store).await;
-    let intent = &world.transaction.intent;
+    let own = &world.transaction.intent;
+    let intent = &Intent { transaction: id(TransactionId::from_uuid), ..own.clone() };
     let since = world.transaction.created_at.minus(Duration::from_secs(1));
     let history = async |intent: &Intent| store.recipient_history(intent, since).await.unwrap();
     assert_eq!(history(intent).await, RecipientHistory::default());
@@ -145,8 +153,13 @@ async fn executions_and_denials_are_counted_by_recipient(database: &Database) {
     let rejected = world.transaction.moved_to(denied, now());
     world.commit(&store, [Write::UpdateTransaction(world.seal(&rejected))]).await.unwrap();
     assert_eq!(history(intent).await, RecipientHistory { executed: 0, denied: 1 });
-    let other_value = Intent { value: intent.value + U256::from(1), ..intent.clone() };
-    assert_eq!(history(&other_value).await.denied, 0);
+    assert_eq!(history(own).await.denied, 0, "a transaction is not its own past");
+    let other_amount = Intent { value: U256::ZERO, data: vec![0, 255, 3], ..intent.clone() };
+    assert_eq!(history(&other_amount).await.denied, 1);
+    for data in [vec![], vec![0, 255], vec![0, 255, 3, 0], vec![1, 255, 3]] {
+        let other_function = Intent { data, ..intent.clone() };
+        assert_eq!(history(&other_function).await.denied, 0);
+    }
     assert_eq!(store.recipient_history(intent, world.transaction.created_at).await.unwrap().denied, 0);
 
     let state = State::Executed { attempt: world.attempt.id, hash: hash(), block: 9, reverted: false };

@@ -28,11 +28,13 @@ on_both_engines!(
 );
 
 /// Tables whose rows carry no seal, and why that is safe.
-const UNSEALED: [(&str, &str); 7] = [
+const UNSEALED: [(&str, &str); 8] = [
     // Compared with its SHA-256, which a sealed plugin revision names, at every load.
     ("components", "held by its digest"),
     // A removed row lets a nonce be chosen twice, which the chain refuses; an added one skips a nonce.
     ("nonces", "availability only"),
+    // What it stands for is sealed and read at every decision; the number only closes the moment after that.
+    ("standings", "narrows a race"),
     // A job names an object; every fact is read, sealed, when it runs.
     ("outbox", "names work, carries no facts"),
     // A removed guard lets a signed request be repeated; what it changes is guarded by unique rows of its own.

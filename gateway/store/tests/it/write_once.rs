@@ -17,6 +17,7 @@ const MUTABLE: [(&str, &[&str]); 4] = [
         &[
             "attempt_id",
             "policy_revision",
+            "standing_revision",
             "transaction_version",
             "issued_at",
             "expires_at",

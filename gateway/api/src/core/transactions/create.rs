@@ -8,14 +8,19 @@ use gateway_domain::{
     approvals::{EvidenceLevel, Role},
     chain::ChainId,
     credentials::Scope,
+    error::Internal,
+    evaluations::Evaluation,
     identity::User,
+    ids::TransactionId,
     policy::{Applies, Requirement},
     sealed::Sealed,
     settings::Settings,
     transactions::{
-        self, CreateTransaction, Created, ExecutionType, IdempotencyKey, Provider, State as TransactionState,
+        self, CreateTransaction, ExecutionType, IdempotencyKey, Provider, State as TransactionState,
     },
 };
+use tokio::sync::oneshot;
+use tracing::Instrument as _;
 use utoipa::ToSchema;
 
 use crate::{
@@ -135,9 +140,7 @@ pub(crate) async fn create_transaction(
         return Err(Error::Forbidden("an unencrypted payload needs an admin key").into());
     }
     let request = trusted(&app, &call).await?;
-    let made = transactions::create(&call.ctx, &app.services, request).await?;
-    let (id, evaluations) = (made.transaction.id, made.is_new.then(|| made.evaluations.clone()));
-    carry_on(&app, made).await;
+    let Made { id, evaluations } = make(&app, &call.ctx, request).await?;
     let organization = call.ctx.organization;
     let stored = app.services.store.transaction(organization, id).await?;
     let stored = stored.ok_or_else(|| Error::inconsistency("a transaction vanished after it was stored"))?;
@@ -221,21 +224,43 @@ fn idempotency_key(call: &Call) -> Result<Option<IdempotencyKey>, Failure> {
     Ok(Some(IdempotencyKey { key, body_hash: call.body.hash() }))
 }
 
-/// Signs and sends an approved transaction in a task that a leaving client cannot cancel, and waits a bounded
-/// time for it. Whatever is left over the outbox takes up.
-async fn carry_on(app: &App, made: Created) {
-    let transaction = &made.transaction;
-    if transaction.state != TransactionState::Approved || transaction.provider != Provider::Hsm {
-        return;
-    }
-    let (done, waited) = tokio::sync::oneshot::channel();
-    let (services, id) = (app.services.clone(), transaction.id);
-    (app.spawner)(Box::pin(async move {
-        if let Err(error) = transactions::carry_on(&services, made).await {
+/// What the client waits for before anything else.
+struct Made {
+    id: TransactionId,
+    /// Absent when an equal request had made the transaction before.
+    evaluations: Option<Vec<Sealed<Evaluation>>>,
+}
+
+/// Judges and stores the transaction, and signs and sends it where it is approved, in a task that a leaving client
+/// cannot cancel; waits for the last part a bounded time. Whatever is left over the outbox takes up.
+async fn make(app: &App, ctx: &OpCtx, request: CreateTransaction) -> Result<Made, Failure> {
+    let (tell, told) = oneshot::channel();
+    let (finish, finished) = oneshot::channel();
+    let (services, ctx) = (app.services.clone(), ctx.clone());
+    let work = async move {
+        let made = match transactions::create(&ctx, &services, request).await {
+            Ok(made) => made,
+            Err(error) => {
+                // Nobody is told of the failure if the client has gone.
+                let _ = tell.send(Err(error));
+                return;
+            }
+        };
+        let id = made.transaction.id;
+        let evaluations = made.is_new.then(|| made.evaluations.clone());
+        let _ = tell.send(Ok(Made { id, evaluations }));
+        let transaction = &made.transaction;
+        let is_ours =
+            transaction.state == TransactionState::Approved && transaction.provider == Provider::Hsm;
+        if is_ours && let Err(error) = transactions::carry_on(&services, made).await {
             tracing::warn!(transaction.id = %id, %error, "an approved transaction is left to the outbox");
         }
         // The request may have given up waiting.
-        let _ = done.send(());
-    }));
-    let _ = tokio::time::timeout(app.config.inline_signing_wait(), waited).await;
+        let _ = finish.send(());
+    };
+    (app.spawner)(Box::pin(work.in_current_span()));
+    let made =
+        told.await.map_err(|_| Error::Internal(Internal::new("the task that makes it ended early")))??;
+    let _ = tokio::time::timeout(app.config.inline_signing_wait(), finished).await;
+    Ok(made)
 }

@@ -8,7 +8,7 @@ use crate::{
     clock::Timestamp,
     evaluations::{EvaluationResult, Purpose, Verdict},
     policy::{Applies, Decision, DenialReason, Mode, Power, Requirement},
-    transactions::Kind,
+    transactions::{Kind, State},
 };
 
 fn denial(situation: &Situation) -> DenialReason {
@@ -152,11 +152,30 @@ fn weak_evidence_does_not_meet_a_strong_demand() {
     let strong = Requirement { evidence: EvidenceLevel::Signed, ..requirement(Role::User, 1) };
     let mut case = situation().floor(vec![strong]).vote(10, Role::User, Ballot::Approve);
     assert_eq!(unmet(&case), [Role::User]);
-    case.votes[0].evidence = Evidence::WalletApproval { signature: vec![0; 65], expires: 0 };
+    case.votes[0].evidence = Evidence::WalletApproval { signature: vec![0; 65], expires: 61 };
     case.standing.wallets.insert(principal(10), Address::repeat_byte(3));
     assert_eq!(unmet(&case), [Role::User], "the signature was not verified again");
     case.standing.verified_votes.insert(case.votes[0].id);
     assert!(case.is_approved());
+}
+
+#[test]
+fn a_signed_approval_counts_until_it_expires_and_a_signed_rejection_for_good() {
+    let by = |ballot| {
+        let mut case = situation().floor(vec![requirement(Role::User, 1)]).vote(10, Role::User, ballot);
+        case.votes[0].evidence = Evidence::WalletApproval { signature: vec![0; 65], expires: 61 };
+        case.standing.wallets.insert(principal(10), Address::repeat_byte(3));
+        case.standing.verified_votes.insert(case.votes[0].id);
+        case
+    };
+    let mut case = by(Ballot::Approve);
+    case.transaction.state = State::Approved;
+    assert!(case.is_approved(), "a second before");
+    case.now = Timestamp::from_unix_micros(61_000_000);
+    assert_eq!(unmet(&case), [Role::User], "at the permit as at the vote");
+    let mut rejected = by(Ballot::Reject);
+    rejected.now = case.now;
+    assert_eq!(denial(&rejected), DenialReason::Vote);
 }
 
 #[test]
@@ -185,6 +204,33 @@ fn a_plugin_can_demand_more_people() {
     assert_eq!(unmet(&case), [Role::Agent]);
     let case = case.vote(20, Role::Agent, Ballot::Approve).vote(21, Role::Agent, Ballot::Approve);
     assert!(case.is_approved());
+}
+
+#[test]
+fn what_a_plugin_once_demanded_is_not_taken_back() {
+    let mut case = heard(verdict(Verdict::NeedApprovals(vec![(Role::Agent, 1)])));
+    let mut kinder = evaluation(&case.transaction, 1, verdict(Verdict::Approve));
+    kinder.id = crate::ids::EvaluationId::from_uuid(super::situation::id(501_000));
+    kinder.created_at = Timestamp::from_unix_micros(16 * MINUTE);
+    case.evaluations.push(kinder);
+    case.now = Timestamp::from_unix_micros(17 * MINUTE);
+    assert_eq!(unmet(&case), [Role::Agent], "the first evaluation is too old to count and still demands");
+    case.policy.revision = 2;
+    case.evaluations[1].policy_revision = 2;
+    assert_eq!(unmet(&case), [Role::Agent], "another policy does not forget it either");
+    case.evaluations[0].purpose = Purpose::Shadow;
+    assert!(case.is_approved());
+}
+
+#[test]
+fn a_refusal_does_not_age_and_a_failure_does() {
+    let mut case = heard(verdict(Verdict::Reject));
+    case.now = Timestamp::from_unix_micros(16 * MINUTE);
+    assert_eq!(denial(&case), DenialReason::Plugin);
+    let failure = EvaluationResult::Failure { code: "timeout".into(), detail: String::new() };
+    let mut case = heard(failure);
+    case.now = Timestamp::from_unix_micros(16 * MINUTE);
+    assert!(matches!(case.decide(), Decision::Unheard(_)));
 }
 
 #[test]
@@ -223,6 +269,11 @@ fn time_ends_a_pending_transaction() {
     let mut case = situation();
     case.transaction.snapshot.expires_at = case.now;
     assert_eq!(denial(&case), DenialReason::Expired);
+    case.transaction.state = State::Approved;
+    assert_eq!(denial(&case), DenialReason::Expired, "approved and not signed");
+    let attempt = crate::ids::AttemptId::from_uuid(super::situation::id(3));
+    case.transaction.state = State::Signed { attempt };
+    assert!(case.is_approved(), "a signature may execute whenever it likes");
 }
 
 #[test]
