@@ -21,6 +21,7 @@ mod plugin;
 mod reference;
 mod serve;
 mod status;
+mod transaction;
 
 pub(crate) use order::Order;
 pub(crate) use status::Status;
@@ -57,6 +58,9 @@ enum Command {
     Key(key::KeyCommand),
     /// Stop an organization or a key from signing, at once.
     Freeze(freeze::Freeze),
+    /// List transactions that are not signed, and take them back.
+    #[command(subcommand)]
+    Transaction(transaction::TransactionCommand),
     /// Install and list plugins.
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
@@ -114,6 +118,7 @@ async fn dispatch(command: Command) -> Result<Status> {
         Command::Apikey(apikey) => apikey.run().await,
         Command::Key(key) => key.run().await,
         Command::Freeze(freeze) => freeze.run().await,
+        Command::Transaction(transaction) => transaction.run().await,
         Command::Plugin(plugin) => plugin.run().await,
         Command::Audit(audit) => audit.run().await,
         Command::Openapi(openapi) => openapi.run(),

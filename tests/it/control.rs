@@ -149,3 +149,40 @@ async fn the_socket_is_private_and_goes_with_the_gateway() -> Result<()> {
     assert_eq!(order(&stand.installation, &["plugin", "list"])?["plugins"][0]["plugin"], "orion");
     Ok(())
 }
+
+/// T18: what nobody has signed yet can be taken back, and then nobody can bring it back.
+#[tokio::test]
+async fn a_transaction_is_aborted_while_the_gateway_runs() -> Result<()> {
+    let stand = Stand::on_sqlite().await?;
+    let gateway = stand.installation.start().await?;
+    let escrow = stand.user(&gateway).await?;
+    let job = stand.job(&gateway);
+    let (_, proposed) = stand.pending(&gateway, escrow).await?;
+    let hash = request_hash(&proposed);
+
+    let listed = order(&stand.installation, &["transaction", "list"])?;
+    let waiting = &listed["transactions"][0];
+    assert_eq!((&waiting["requestHash"], &waiting["status"]), (&json!(hash), &json!("PENDING")), "{listed}");
+    let id = text(waiting, "id")?;
+    let aborted = order(&stand.installation, &["transaction", "abort", id])?;
+    assert_eq!(
+        (&aborted["status"], &aborted["reason"]),
+        (&json!("REJECTED"), &json!("aborted")),
+        "{aborted}"
+    );
+    let shown = order(&stand.installation, &["transaction", "show", id])?;
+    assert_eq!((&shown["state"]["name"], &shown["votes"]), (&json!("aborted"), &json!([])), "{shown}");
+    assert_eq!(order(&stand.installation, &["transaction", "list"])?["transactions"], json!([]));
+
+    assert_eq!(job.approve_as_agent(hash).await?.status, 409);
+    let stored = job.transaction(hash).await?.context("the transaction is gone")?;
+    assert_eq!(
+        (&stored["status"], &stored["failureReason"]),
+        (&json!("REJECTED"), &json!("aborted")),
+        "{stored}"
+    );
+    assert!(stand.node.calls("eth_sendRawTransaction").is_empty());
+    assert!(gateway.stop().await?.success());
+    assert_eq!(stand.installation.verify_audit()?["verified"], true);
+    Ok(())
+}

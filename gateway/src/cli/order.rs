@@ -2,11 +2,14 @@
 //! data directory, else the gateway, told through the control socket.
 
 use anyhow::Result;
-use gateway_domain::ids::{CredentialId, KeyId, OrganizationId};
+use gateway_domain::ids::{CredentialId, KeyId, OrganizationId, TransactionId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{apikey, freeze, key, output::internal_causes, place::operator_context, plugin, status::Status};
+use super::{
+    apikey, freeze, key, output::internal_causes, place::operator_context, plugin, status::Status,
+    transaction,
+};
 use crate::{
     control::{Failure, Reply},
     wiring::Gateway,
@@ -32,6 +35,9 @@ pub(super) enum Act {
     FreezeKey { id: KeyId, frozen: bool },
     InstallPlugin(plugin::NewPlugin),
     ListPlugins,
+    ListTransactions { limit: u32 },
+    ShowTransaction(TransactionId),
+    AbortTransaction(TransactionId),
 }
 
 /// What a command prints, in both forms.
@@ -54,6 +60,9 @@ impl Order {
             Act::FreezeKey { id, frozen } => freeze::key(gateway, ctx, id, frozen).await,
             Act::InstallPlugin(new) => plugin::install(gateway, ctx, new).await,
             Act::ListPlugins => plugin::list(gateway, ctx).await,
+            Act::ListTransactions { limit } => transaction::list(gateway, ctx, limit).await,
+            Act::ShowTransaction(id) => transaction::show(gateway, ctx, id).await,
+            Act::AbortTransaction(id) => transaction::abort(gateway, ctx, id).await,
         }
     }
 
@@ -86,6 +95,9 @@ impl Act {
             Self::FreezeKey { frozen: false, .. } => "freeze key --lift",
             Self::InstallPlugin(_) => "plugin install",
             Self::ListPlugins => "plugin list",
+            Self::ListTransactions { .. } => "transaction list",
+            Self::ShowTransaction(_) => "transaction show",
+            Self::AbortTransaction(_) => "transaction abort",
         }
     }
 }
