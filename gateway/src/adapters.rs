@@ -5,6 +5,7 @@ pub(crate) mod evaluator;
 pub(crate) mod node;
 pub(crate) mod signer;
 pub(crate) mod system;
+pub(crate) mod token_signer;
 pub(crate) mod vault;
 
 mod hsm_error;

@@ -21,6 +21,7 @@ mod database;
 mod general;
 mod hsm;
 mod limits;
+mod login;
 mod outbox;
 mod plugins;
 pub(crate) mod reference;
@@ -32,7 +33,7 @@ mod value;
 pub(crate) use audit::Audit;
 pub(crate) use chains::Chain;
 pub(crate) use database::Database;
-pub(crate) use general::{Core, EthSignature};
+pub(crate) use general::Core;
 pub(crate) use hsm::Hsm;
 pub(crate) use limits::Limits;
 pub(crate) use outbox::Outbox;
@@ -144,7 +145,7 @@ impl Config {
     }
 
     pub(crate) fn api_config(&self) -> Result<gateway_api::ApiConfig, ConfigError> {
-        self.server.api_config(&self.core.eth_signature)
+        self.server.api_config(&self.core)
     }
 
     fn assemble(builder: Builder, file: Option<&Path>, overrides: &Overrides) -> Result<Self, ConfigError> {

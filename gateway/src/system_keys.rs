@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, bail};
 use gateway_domain::{
     keys::KeyPurpose,
     mac::{MacKey, MacKeys},
+    sessions::{NonceKeys, TokenKey},
 };
 use hsm::{
     CkaId, FoundKey, Hsm, KeyAlgorithm, KeyLabel, KeyReference, KeySpec, KeyUsage, SecretAlgorithm,
@@ -15,17 +16,27 @@ use hsm::{
 };
 use sha2::{Digest as _, Sha256};
 
-/// The only epoch until rotation exists; the epoch is part of every identifier and derivation.
+/// The only epoch of masters and of the checkpoint key until they can be rotated; the epoch is part of every identifier and derivation.
 const EPOCH: u32 = 1;
+pub(crate) const FIRST_TOKEN_EPOCH: u32 = 1;
 const ORGANIZATION: &str = "gateway";
 
 /// What start-up takes from the token.
 pub(crate) struct SystemKeys {
     pub(crate) sealing: MacKeys,
     pub(crate) credentials: MacKeys,
+    pub(crate) nonces: NonceKeys,
     /// Authenticates the cache of compiled plugins.
     pub(crate) plugin_cache: [u8; 32],
     pub(crate) checkpoint: KeyReference,
+    pub(crate) tokens: TokenKeys,
+}
+
+/// The keys of access tokens: the active one, and the one before it, whose tokens are still taken.
+pub(crate) struct TokenKeys {
+    pub(crate) active: KeyReference,
+    /// The active one first.
+    pub(crate) accepted: Vec<TokenKey>,
 }
 
 /// Whether absent keys are made: on the first start of a fresh token only. An absent master otherwise means that
@@ -36,14 +47,17 @@ pub(crate) enum Absent {
     Refuse,
 }
 
-pub(crate) async fn load(hsm: &Hsm, absent: Absent) -> Result<SystemKeys> {
+/// `token_epoch` counts the rotations of the access token key; a higher one than before makes a new key.
+pub(crate) async fn load(hsm: &Hsm, absent: Absent, token_epoch: u32) -> Result<SystemKeys> {
     let seal_master = secret(hsm, KeyPurpose::SealMaster, absent).await?;
     let credential_master = secret(hsm, KeyPurpose::CredentialMaster, absent).await?;
     Ok(SystemKeys {
         sealing: keys(derive(hsm, &seal_master, "rows").await?),
         credentials: keys(derive(hsm, &credential_master, "api-keys").await?),
+        nonces: NonceKeys::new(keys(derive(hsm, &credential_master, "login-nonces").await?)),
         plugin_cache: derive(hsm, &seal_master, "plugin-cache").await?,
         checkpoint: checkpoint(hsm, absent).await?,
+        tokens: token_keys(hsm, absent, token_epoch).await?,
     })
 }
 
@@ -59,7 +73,7 @@ async fn derive(hsm: &Hsm, master: &SecretKeyReference, label: &str) -> Result<[
 }
 
 async fn secret(hsm: &Hsm, purpose: KeyPurpose, absent: Absent) -> Result<SecretKeyReference> {
-    let (cka_id, label) = identity(purpose);
+    let (cka_id, label) = identity(purpose, EPOCH);
     let algorithm = SecretAlgorithm::HmacSha256;
     let expected = SecretKeyReference { cka_id, label: label.clone(), algorithm };
     match hsm.find(cka_id).await? {
@@ -74,21 +88,67 @@ async fn secret(hsm: &Hsm, purpose: KeyPurpose, absent: Absent) -> Result<Secret
 
 async fn checkpoint(hsm: &Hsm, absent: Absent) -> Result<KeyReference> {
     let purpose = KeyPurpose::AuditCheckpoint;
-    let (cka_id, label) = identity(purpose);
-    let algorithm = KeyAlgorithm::P256;
+    if let Some(key) = pair(hsm, purpose, EPOCH, KeyAlgorithm::P256).await? {
+        return Ok(key);
+    }
+    refuse_absent(purpose, absent)?;
+    generate(hsm, purpose, EPOCH, KeyAlgorithm::P256).await
+}
+
+/// The first key comes with the masters; a later one is a rotation that the configuration asks for.
+async fn token_keys(hsm: &Hsm, absent: Absent, epoch: u32) -> Result<TokenKeys> {
+    let (purpose, algorithm) = (KeyPurpose::AccessToken, KeyAlgorithm::Ed25519);
+    let active = match pair(hsm, purpose, epoch, algorithm).await? {
+        Some(key) => key,
+        None => {
+            if epoch == FIRST_TOKEN_EPOCH {
+                refuse_absent(purpose, absent)?;
+            }
+            generate(hsm, purpose, epoch, algorithm).await?
+        }
+    };
+    let before = match epoch.checked_sub(1).filter(|before| *before >= FIRST_TOKEN_EPOCH) {
+        Some(before) => pair(hsm, purpose, before, algorithm).await?,
+        None => None,
+    };
+    let accepted = [Some(&active), before.as_ref()].into_iter().flatten().map(token_key);
+    let accepted = accepted.collect::<Result<_>>()?;
+    Ok(TokenKeys { active, accepted })
+}
+
+fn token_key(key: &KeyReference) -> Result<TokenKey> {
+    let bytes = key.public_key.as_bytes();
+    let public_key = bytes.try_into().context("an Ed25519 public key has 32 bytes")?;
+    Ok(TokenKey { id: hex::encode(&Sha256::digest(bytes)[..8]), public_key })
+}
+
+async fn pair(
+    hsm: &Hsm,
+    purpose: KeyPurpose,
+    epoch: u32,
+    algorithm: KeyAlgorithm,
+) -> Result<Option<KeyReference>> {
+    let (cka_id, label) = identity(purpose, epoch);
     match hsm.find(cka_id).await? {
         Some(FoundKey::Pair { reference, .. })
             if reference.label == label && reference.public_key.algorithm() == algorithm =>
         {
-            Ok(reference)
+            Ok(Some(reference))
         }
         Some(_) => bail!("the token holds another object in place of the `{}` key", purpose.as_str()),
-        None => {
-            refuse_absent(purpose, absent)?;
-            let usage = KeyUsage::Sign;
-            Ok(hsm.generate(KeySpec { cka_id, label, algorithm, usage, permanent: false }).await?)
-        }
+        None => Ok(None),
     }
+}
+
+async fn generate(
+    hsm: &Hsm,
+    purpose: KeyPurpose,
+    epoch: u32,
+    algorithm: KeyAlgorithm,
+) -> Result<KeyReference> {
+    let (cka_id, label) = identity(purpose, epoch);
+    let usage = KeyUsage::Sign;
+    Ok(hsm.generate(KeySpec { cka_id, label, algorithm, usage, permanent: false }).await?)
 }
 
 fn refuse_absent(purpose: KeyPurpose, absent: Absent) -> Result<()> {
@@ -102,13 +162,13 @@ fn refuse_absent(purpose: KeyPurpose, absent: Absent) -> Result<()> {
     Ok(())
 }
 
-fn identity(purpose: KeyPurpose) -> (CkaId, KeyLabel) {
-    let name = format!("countersign-system-key-1|{}|{EPOCH}", purpose.as_str());
+fn identity(purpose: KeyPurpose, epoch: u32) -> (CkaId, KeyLabel) {
+    let name = format!("countersign-system-key-1|{}|{epoch}", purpose.as_str());
     let hash = Sha256::digest(name.as_bytes());
     let cka_id = hash[..16].try_into().expect("SHA-256 has more than 16 bytes");
     let label = KeyLabel {
         organization: ORGANIZATION.to_owned(),
-        key_id: format!("epoch-{EPOCH}"),
+        key_id: format!("epoch-{epoch}"),
         purpose: purpose.as_str().to_owned(),
         kinds: Vec::new(),
     };

@@ -15,6 +15,7 @@ use gateway_domain::{
     ids::InstanceId,
     ports::{Chain, Services},
     sealed::Sealer,
+    sessions::Sessions,
 };
 use gateway_store::Store;
 use hsm::{Hsm, KeyReference};
@@ -28,6 +29,7 @@ use crate::{
         node::UnconfiguredNode,
         signer::HsmSigner,
         system::{SystemClock, SystemEntropy},
+        token_signer::HsmTokenSigner,
         vault::HsmVault,
     },
     checkpoints::Checkpoints,
@@ -58,9 +60,10 @@ pub(crate) async fn build(config: Config, data_dir: DataDir, absent: Absent) -> 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
     let hsm = start_hsm(&config, &data_dir, absent).await?;
-    let keys =
-        system_keys::load(&hsm, absent).await.context("loading the gateway's own keys from the token")?;
-    let SystemKeys { sealing, credentials, plugin_cache, checkpoint } = keys;
+    let keys = system_keys::load(&hsm, absent, config.core.sessions.token_key_epoch)
+        .await
+        .context("loading the gateway's own keys from the token")?;
+    let SystemKeys { sealing, credentials, nonces, plugin_cache, checkpoint, tokens } = keys;
 
     let sealer = Arc::new(Sealer::new(sealing));
     let instance = InstanceId::generate(clock.now(), entropy.as_ref());
@@ -78,6 +81,12 @@ pub(crate) async fn build(config: Config, data_dir: DataDir, absent: Absent) -> 
         clock: clock.clone(),
         entropy,
         credentials: Arc::new(CredentialHasher::new(credentials)),
+        sessions: Arc::new(Sessions {
+            signer: Arc::new(HsmTokenSigner { hsm: hsm.clone(), keys: tokens }),
+            nonces,
+            issuer: config.core.sessions.issuer.clone().unwrap_or_else(|| config.server.origin()),
+            limits: config.core.session_limits(),
+        }),
         signer: Arc::new(HsmSigner { hsm: hsm.clone(), clock }),
         vault: Arc::new(HsmVault { hsm: hsm.clone(), token_id: token_name(&config)? }),
         evaluator: plugins.clone(),

@@ -30,6 +30,7 @@ pub struct ApiConfig {
     /// Origins whose browser pages may call the API. Default none.
     pub cors_origins: Vec<String>,
     pub eth_signature: EthSignatureConfig,
+    pub siwe: SiweConfig,
     pub rates: RateConfig,
 }
 
@@ -43,6 +44,20 @@ pub struct EthSignatureConfig {
     pub window_seconds: u64,
 }
 
+/// Which logins with Ethereum are taken (contract/core.md section 1.1).
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SiweConfig {
+    /// Scheme, host and port of the page that people log in on. Default the deployment's own.
+    pub origin: Option<String>,
+    /// `Chain ID` of messages that are taken. Default those of the configured chains.
+    pub chain_ids: Vec<u64>,
+    /// How old a message may be. Default 600 s.
+    pub issued_age_max_seconds: u64,
+    /// How far a message's time may lie ahead of the gateway's clock. Default 60 s.
+    pub issued_ahead_max_seconds: u64,
+}
+
 /// Rates above which callers are answered 429.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -51,6 +66,9 @@ pub struct RateConfig {
     pub credential: Rate,
     /// Requests from one source address. Default 10,000 a second.
     pub source: Rate,
+    /// Requests for a login nonce, logins and refreshes, each for itself, from one source address. Default 20 a
+    /// minute.
+    pub login: Rate,
     /// Failed authentications from one source address; above it the source waits before anything is looked up.
     /// Default 120 a minute.
     pub failures: Rate,
@@ -91,6 +109,7 @@ impl Default for ApiConfig {
             trusted_proxies: Vec::new(),
             cors_origins: Vec::new(),
             eth_signature: EthSignatureConfig::default(),
+            siwe: SiweConfig::default(),
             rates: RateConfig::default(),
         }
     }
@@ -102,11 +121,23 @@ impl Default for EthSignatureConfig {
     }
 }
 
+impl Default for SiweConfig {
+    fn default() -> Self {
+        Self {
+            origin: None,
+            chain_ids: Vec::new(),
+            issued_age_max_seconds: 600,
+            issued_ahead_max_seconds: 60,
+        }
+    }
+}
+
 impl Default for RateConfig {
     fn default() -> Self {
         Self {
             credential: Rate { burst: 5_000, period_ms: 1_000 },
             source: Rate { burst: 10_000, period_ms: 1_000 },
+            login: Rate { burst: 20, period_ms: 60_000 },
             failures: Rate { burst: 120, period_ms: 60_000 },
             keys_max: 65_536,
         }

@@ -7,6 +7,7 @@ mod description;
 mod dialect;
 mod documents;
 mod presentation;
+mod sessions;
 mod system;
 mod transactions;
 mod users;
@@ -67,6 +68,13 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
         .routes(routes!(system::get_hello))
         .routes(routes!(system::health_check))
+        .routes(routes!(sessions::generate_nonce))
+        .routes(routes!(sessions::verify_siwe))
+        .routes(routes!(sessions::refresh_token))
+        .routes(routes!(sessions::logout))
+        .routes(routes!(sessions::logout_all))
+        .routes(routes!(sessions::validate_token))
+        .routes(routes!(sessions::get_current_user))
         .routes(routes!(users::create_user))
         .routes(routes!(users::get_user_by_ethereum_address))
         .routes(routes!(transactions::create_transaction))

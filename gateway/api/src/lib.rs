@@ -16,7 +16,7 @@ pub mod openapi;
 mod operator;
 mod state;
 
-pub use config::{ApiConfig, EthSignatureConfig, Rate, RateConfig};
+pub use config::{ApiConfig, EthSignatureConfig, Rate, RateConfig, SiweConfig};
 pub use core::public_router;
 pub use operator::{OperatorState, Readiness, ReadinessProbe, operator_router};
 pub use state::{ApiState, HealthProbe, OwnedTask, Spawner, StoreHealth};

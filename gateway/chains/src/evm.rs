@@ -11,6 +11,7 @@ pub mod node;
 pub mod receipt;
 pub mod rpc;
 pub mod signature;
+pub mod siwe;
 pub mod transaction;
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use crate::{
     approvals::EvidenceLevel,
     clock::Timestamp,
     credentials::{Label, Scope},
-    ids::{CredentialId, OrganizationId, PrincipalId},
+    ids::{CredentialId, OrganizationId, PrincipalId, SessionId},
 };
 
 /// One operation's caller, tenant, origin and time.
@@ -29,6 +29,8 @@ pub enum Actor {
     ApiKey(ApiKeyActor),
     /// A wallet signed this request or this approval.
     Wallet(WalletActor),
+    /// A wallet's owner who has logged in.
+    Session(SessionActor),
     /// The gateway's own workers.
     Gateway,
     /// A command run beside the database by somebody with the operating system's permission to do so.
@@ -52,6 +54,17 @@ pub struct WalletActor {
     pub evidence: WalletEvidence,
 }
 
+/// The bearer of an access token whose session is alive and whose user is active.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionActor {
+    pub principal: PrincipalId,
+    pub session: SessionId,
+    /// The wallet that logged in.
+    pub address: Address,
+    /// When the access token ends.
+    pub expires_at: Timestamp,
+}
+
 /// What the wallet signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WalletEvidence {
@@ -70,6 +83,7 @@ impl OpCtx {
         match &self.actor {
             Actor::ApiKey(key) => Some(key.principal),
             Actor::Wallet(wallet) => wallet.principal,
+            Actor::Session(session) => Some(session.principal),
             Actor::Anonymous | Actor::Gateway | Actor::LocalOperator => None,
         }
     }
@@ -85,7 +99,11 @@ impl OpCtx {
             Actor::ApiKey(key) => {
                 key.scopes.contains(&scope) || (scope.is_server() && key.scopes.contains(&Scope::Admin))
             }
-            Actor::Anonymous | Actor::Wallet(_) | Actor::Gateway | Actor::LocalOperator => false,
+            Actor::Anonymous
+            | Actor::Wallet(_)
+            | Actor::Session(_)
+            | Actor::Gateway
+            | Actor::LocalOperator => false,
         }
     }
 }

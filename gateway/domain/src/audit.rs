@@ -148,6 +148,7 @@ fn actor_text(actor: &Actor) -> String {
         Actor::Anonymous => "anonymous".to_owned(),
         Actor::ApiKey(key) => format!("principal {} by key {}", key.principal, key.credential),
         Actor::Wallet(wallet) => format!("wallet {}", wallet.address),
+        Actor::Session(session) => format!("principal {} by session {}", session.principal, session.session),
         Actor::Gateway => "gateway".to_owned(),
         Actor::LocalOperator => "local operator".to_owned(),
     }

@@ -16,6 +16,7 @@ use crate::{
     outbox::OutboxItem,
     policy::{PermitRecord, PluginRevision, Policy, PolicyHead},
     sealed::Sealed,
+    sessions::{Session, UsedRefreshToken},
     settings::Settings,
     transactions::{Attempt, Transaction},
 };
@@ -41,6 +42,9 @@ pub enum Write {
     InsertSettings(Sealed<Settings>),
     InsertApiKey(Sealed<ApiKey>),
     UpdateApiKey(Sealed<ApiKey>),
+    InsertSession(Sealed<Session>),
+    UpdateSession(Sealed<Session>),
+    InsertUsedRefreshToken(UsedRefreshToken),
     InsertKey(Sealed<KeyRecord>),
     UpdateKey(Sealed<KeyRecord>),
     InsertPluginRevision(Sealed<PluginRevision>, Vec<u8>),
@@ -171,6 +175,9 @@ impl Write {
             | Self::InsertUser(_)
             | Self::InsertSettings(_)
             | Self::InsertApiKey(_)
+            | Self::InsertSession(_)
+            | Self::UpdateSession(_)
+            | Self::InsertUsedRefreshToken(_)
             | Self::InsertKey(_)
             | Self::UpdateKey(_)
             | Self::InsertPluginRevision(..)

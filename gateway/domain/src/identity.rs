@@ -11,9 +11,11 @@ use crate::{
 
 mod create;
 mod freeze;
+mod login;
 
 pub use create::{CreateUser, create_user, require_user};
 pub use freeze::set_organization_frozen;
+pub use login::user_at_login;
 
 /// The tenant. Nothing of one organization exists for another.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -15,6 +15,10 @@ macro_rules! identifiers {
         pub struct $name(Uuid);
 
         impl $name {
+            pub fn as_bytes(&self) -> &[u8] {
+                self.0.as_bytes()
+            }
+
             /// A new identifier that sorts by time of creation (RFC 9562, version 7).
             pub fn generate(now: Timestamp, entropy: &dyn Entropy) -> Self {
                 Self(time_ordered(now, entropy))
@@ -58,6 +62,8 @@ identifiers! {
     PrincipalId = "pr";
     /// A credential owned by a principal.
     CredentialId = "cr";
+    /// A login of a wallet's owner.
+    SessionId = "se";
     /// A record of an HSM key.
     KeyId = "key";
     /// A request that a key sign something.

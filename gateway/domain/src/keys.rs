@@ -65,6 +65,8 @@ pub enum KeyPurpose {
     SealMaster,
     /// Master from which credential-hash keys are derived.
     CredentialMaster,
+    /// Signs the access tokens of the core family.
+    AccessToken,
     /// Pays for the gateway's own on-chain registrations.
     Relayer,
 }
@@ -96,6 +98,7 @@ impl KeyPurpose {
             Self::AuditCheckpoint => "audit-checkpoint",
             Self::SealMaster => "seal-master",
             Self::CredentialMaster => "credential-master",
+            Self::AccessToken => "access-token",
             Self::Relayer => "relayer",
         }
     }

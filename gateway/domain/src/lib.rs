@@ -22,6 +22,7 @@ pub mod outbox;
 pub mod policy;
 pub mod ports;
 pub mod sealed;
+pub mod sessions;
 pub mod settings;
 pub mod signing;
 pub mod transactions;

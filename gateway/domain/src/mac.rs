@@ -42,9 +42,20 @@ impl MacKeys {
         EpochMac { epoch: self.active, mac: key.mac(parts) }
     }
 
+    /// The hash under the key of every epoch: what an equal value may have been stored as.
+    pub fn macs(&self, parts: &[&[u8]]) -> Vec<EpochMac> {
+        self.keys.iter().map(|(epoch, key)| EpochMac { epoch: *epoch, mac: key.mac(parts) }).collect()
+    }
+
     /// In constant time over the hash; false for an unknown epoch.
     pub fn verifies(&self, parts: &[&[u8]], mac: EpochMac) -> bool {
         self.keys.get(&mac.epoch).is_some_and(|key| key.mac(parts).ct_eq(&mac.mac).into())
+    }
+}
+
+impl EpochMac {
+    pub(crate) fn bytes(&self) -> &[u8; 32] {
+        &self.mac
     }
 }
 

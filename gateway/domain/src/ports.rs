@@ -11,19 +11,20 @@ use crate::{
     chain::{ChainId, ChainNode, PayloadCodec},
     changes::{ChangeSet, CommitError, Idempotency, ReplayGuard},
     clock::{Clock, Timestamp},
-    credentials::{ApiKey, CredentialHasher},
+    credentials::{ApiKey, CredentialHash, CredentialHasher},
     entropy::Entropy,
     error::Result,
     evaluations::{Evaluation, EvaluationResult},
     identity::{Organization, Principal, User},
     ids::{
-        CredentialId, InstanceId, KeyId, OrganizationId, OutboxId, PluginRevisionId, PrincipalId,
+        CredentialId, InstanceId, KeyId, OrganizationId, OutboxId, PluginRevisionId, PrincipalId, SessionId,
         TransactionId,
     },
     keys::{KeyAlgorithm, KeyRecord, PublicKey},
     outbox::ClaimedItem,
     policy::{PermitRecord, PluginRevision, Policy, SigningPermit},
     sealed::{Sealed, Sealer},
+    sessions::{AccessClaims, Session, Sessions, TokenKey},
     settings::Settings,
     signing::NonceReservations,
     transactions::{Attempt, Intent, RecentDenials, Transaction},
@@ -77,6 +78,34 @@ pub trait CredentialReads: Send + Sync {
     async fn api_key_list(&self, organization: OrganizationId) -> Result<Vec<Sealed<ApiKey>>>;
     /// Active keys labelled agent, arbiter or orion, for freezing who may fill a role.
     async fn role_keys(&self, organization: OrganizationId, now: Timestamp) -> Result<Vec<Sealed<ApiKey>>>;
+}
+
+#[async_trait]
+pub trait SessionReads: Send + Sync {
+    async fn session(&self, organization: OrganizationId, id: SessionId) -> Result<Option<Sealed<Session>>>;
+    /// The session whose newest refresh token has one of these hashes, ended or not.
+    async fn session_by_refresh_token(
+        &self,
+        organization: OrganizationId,
+        hashes: &[CredentialHash],
+    ) -> Result<Option<Sealed<Session>>>;
+    /// The session that an older refresh token belonged to.
+    async fn session_of_used_refresh_token(
+        &self,
+        organization: OrganizationId,
+        hashes: &[CredentialHash],
+    ) -> Result<Option<SessionId>>;
+    /// The user's sessions that have not ended at `now`, oldest first, at most `limit`.
+    async fn live_sessions(
+        &self,
+        organization: OrganizationId,
+        user: PrincipalId,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Sealed<Session>>>;
+    /// Marks what `guard` names as used; false when it was already. Changes no domain object, so that strangers
+    /// write nothing into the audit log (T38).
+    async fn use_once(&self, guard: ReplayGuard) -> Result<bool>;
 }
 
 #[async_trait]
@@ -221,6 +250,7 @@ pub trait Store:
     UnitOfWork
     + IdentityReads
     + CredentialReads
+    + SessionReads
     + KeyReads
     + PolicyReads
     + TransactionReads
@@ -234,6 +264,7 @@ impl<T> Store for T where
     T: UnitOfWork
         + IdentityReads
         + CredentialReads
+        + SessionReads
         + KeyReads
         + PolicyReads
         + TransactionReads
@@ -268,6 +299,15 @@ pub trait CheckpointSigner: Send + Sync {
     fn public_key(&self) -> PublicKey;
     /// P-256 over the hash: r || s, 64 bytes.
     async fn sign_checkpoint(&self, checkpoint: &crate::audit::Checkpoint) -> Result<Vec<u8>>;
+}
+
+/// Signs access tokens, and nothing else.
+#[async_trait]
+pub trait TokenSigner: Send + Sync {
+    /// Keys whose tokens are taken. The first one signs; the others belong to earlier rotations.
+    fn keys(&self) -> &[TokenKey];
+    /// Pure Ed25519 over [`AccessClaims::signing_input`] under the first key.
+    async fn sign_access_token(&self, claims: &AccessClaims) -> Result<[u8; 64]>;
 }
 
 /// Everything a plugin is told about a transaction.
@@ -324,6 +364,7 @@ pub struct Services {
     pub clock: Arc<dyn Clock>,
     pub entropy: Arc<dyn Entropy>,
     pub credentials: Arc<CredentialHasher>,
+    pub sessions: Arc<Sessions>,
     pub signer: Arc<dyn Signer>,
     pub vault: Arc<dyn KeyVault>,
     pub evaluator: Arc<dyn Evaluator>,

@@ -11,7 +11,7 @@ use super::{output::Format, place::Place, status::Status};
 use crate::{
     config::Config,
     data_dir::DataDir,
-    system_keys::{self, Absent},
+    system_keys::{self, Absent, FIRST_TOKEN_EPOCH},
 };
 
 #[derive(Debug, Args)]
@@ -158,7 +158,7 @@ async fn token(hsm: &Hsm) -> Finding {
 }
 
 async fn system_keys(hsm: &Hsm) -> Finding {
-    match system_keys::load(hsm, Absent::Refuse).await {
+    match system_keys::load(hsm, Absent::Refuse, FIRST_TOKEN_EPOCH).await {
         Ok(keys) => {
             let fingerprint = system_keys::fingerprint(&keys.checkpoint);
             Finding::sound("keys", vec![format!("audit key fingerprint {fingerprint}")])

@@ -38,6 +38,17 @@ impl Config {
         for origin in self.server.cors_origins.0.iter().filter(|origin| !is_origin(origin)) {
             faults.push(format!("`server.cors_origins`: `{origin}` is not an origin"));
         }
+        for (key, origin) in [
+            ("core.siwe.origin", &self.core.siwe.origin),
+            ("core.sessions.issuer", &self.core.sessions.issuer),
+        ] {
+            if origin.as_deref().is_some_and(|origin| !is_origin(origin)) {
+                faults.push(format!("`{key}` must be scheme, host and port, such as `https://app.example`"));
+            }
+        }
+        for chain in self.core.siwe.chain_ids.0.iter().filter(|chain| chain.parse::<u64>().is_err()) {
+            faults.push(format!("`core.siwe.chain_ids`: `{chain}` is not a number"));
+        }
         for network in
             self.server.trusted_proxies.0.iter().filter(|network| network.parse::<ipnet::IpNet>().is_err())
         {

@@ -4,7 +4,11 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use gateway_domain::ids::OrganizationId;
 
-use super::{ConfigError, section::section};
+use super::{
+    ConfigError,
+    login::{Sessions, Siwe},
+    section::section,
+};
 
 section! {
     /// Where the gateway keeps its files, and whom the core API serves.
@@ -17,7 +21,7 @@ section! {
         /// Host name of the request, without port, and the id of the organization it means.
         hosts: BTreeMap<String, String> = BTreeMap::new();
     }
-    nested { eth_signature: EthSignature }
+    nested { eth_signature: EthSignature, siwe: Siwe, sessions: Sessions }
 }
 
 section! {

@@ -7,7 +7,7 @@ use std::{
 
 use gateway_api::{ApiConfig, EthSignatureConfig, Rate, RateConfig};
 
-use super::{ConfigError, EthSignature, section::section, value::List};
+use super::{ConfigError, general::Core, section::section, value::List};
 
 section! {
     /// The HTTP listeners and what they let in.
@@ -50,6 +50,11 @@ section! {
         source_burst: u32 = 10_000, within 1..=10_000_000;
         /// Milliseconds in which a source's burst comes back.
         source_period_ms: u64 = 1000, within 1..=3_600_000;
+        /// Requests for a login nonce, logins and refreshes, each for itself, from one source address in
+        /// `login_period_ms`; more are answered 429.
+        login_burst: u32 = 20, within 1..=10_000_000;
+        /// Milliseconds in which a source's logins come back.
+        login_period_ms: u64 = 60_000, within 1..=3_600_000;
         /// Failed authentications from one source address in `failure_period_ms`; then the source is answered 429
         /// before anything is looked up.
         failure_burst: u32 = 120, within 1..=10_000_000;
@@ -76,7 +81,8 @@ impl Server {
         Duration::from_millis(self.control_timeout_ms)
     }
 
-    pub(crate) fn api_config(&self, eth_signature: &EthSignature) -> Result<ApiConfig, ConfigError> {
+    pub(crate) fn api_config(&self, core: &Core) -> Result<ApiConfig, ConfigError> {
+        let eth_signature = &core.eth_signature;
         let rate = |burst, period_ms| Rate { burst, period_ms };
         let network = |text: &String| {
             text.parse().map_err(|_| {
@@ -97,9 +103,11 @@ impl Server {
                 allow_untimed: eth_signature.allow_untimed,
                 window_seconds: eth_signature.window_seconds,
             },
+            siwe: core.siwe_config()?,
             rates: RateConfig {
                 credential: rate(self.credential_burst, self.credential_period_ms),
                 source: rate(self.source_burst, self.source_period_ms),
+                login: rate(self.login_burst, self.login_period_ms),
                 failures: rate(self.failure_burst, self.failure_period_ms),
                 keys_max: self.rate_keys_max,
             },

@@ -31,6 +31,7 @@ mod ownership;
 mod permits;
 mod policy;
 mod reader;
+mod sessions;
 mod standings;
 mod statement;
 mod store;

@@ -37,6 +37,7 @@ macro_rules! twins {
 const TWINS: &[Twin] = twins! {
     1 "0001_foundation",
     2 "0002_write_once",
+    3 "0003_sessions",
 };
 
 const TABLE: &str = "_sqlx_migrations";

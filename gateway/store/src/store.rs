@@ -22,6 +22,7 @@ use crate::{
     migrations,
     ownership::Ownership,
     reader::Reader,
+    sessions,
     statement::Statement,
     unit::Unit,
     writer::{Writer, WriterHandle},
@@ -83,9 +84,12 @@ impl Store {
         }
     }
 
-    /// Removes replay guards and idempotency keys that expired at `now`, at most `limit` of each.
+    /// Removes replay guards, idempotency keys, sessions and used refresh tokens that expired at `now`, at most `limit`
+    /// of each.
     pub async fn purge(&self, now: Timestamp, limit: u32) -> Result<Purged, CommitError> {
-        let statements = vec![guards::purge_replay_guards(now, limit), guards::purge_idempotency(now, limit)];
+        let mut statements =
+            vec![guards::purge_replay_guards(now, limit), guards::purge_idempotency(now, limit)];
+        statements.extend(sessions::purge(now, limit));
         let outcome = self.writer.submit(Unit::housekeeping(statements)).await?;
         Ok(Purged { rows: outcome.affected })
     }

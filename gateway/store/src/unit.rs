@@ -9,7 +9,7 @@ use gateway_domain::{
 
 use crate::{
     attempts, credentials, decisions, dialect::EngineSql, guards, identity, keys, outbox, permits, policy,
-    standings, statement::Statement, transactions,
+    sessions, standings, statement::Statement, transactions,
 };
 
 /// What is applied whole or not at all, inside a group.
@@ -69,6 +69,9 @@ fn changes_known(write: &Write) -> bool {
         | Write::InsertAttempt(_)
         | Write::RequireNonce { .. }
         | Write::UpdateAttempt(_)
+        | Write::InsertSession(_)
+        | Write::UpdateSession(_)
+        | Write::InsertUsedRefreshToken(_)
         | Write::ScheduleOutbox(_)
         | Write::InsertReplayGuard(_)
         | Write::InsertIdempotency(_) => false,
@@ -88,6 +91,9 @@ fn compile(write: &Write, sql: &EngineSql, out: &mut Vec<Statement>) -> Result<(
         Write::InsertSettings(settings) => out.push(identity::insert_settings(settings)?),
         Write::InsertApiKey(key) => out.push(credentials::insert(key)?),
         Write::UpdateApiKey(key) => out.push(credentials::update(key)?),
+        Write::InsertSession(session) => out.push(sessions::insert(session)?),
+        Write::UpdateSession(session) => out.push(sessions::update(session)?),
+        Write::InsertUsedRefreshToken(used) => out.push(sessions::insert_used(used)),
         Write::InsertKey(key) => out.push(keys::insert(key)?),
         Write::UpdateKey(key) => out.push(keys::update(key)?),
         Write::InsertPluginRevision(revision, component) => {

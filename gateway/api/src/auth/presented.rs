@@ -1,6 +1,6 @@
 //! The credential headers of a request, read for shape.
 
-use axum::http::{HeaderMap, HeaderName};
+use axum::http::{HeaderMap, HeaderName, header::AUTHORIZATION};
 use gateway_chains::evm::signature::{Signature, SignatureError};
 use gateway_domain::{Address, Error};
 
@@ -50,6 +50,22 @@ impl<'a> Presented<'a> {
         self.headers.contains_key(ADDRESS) || self.headers.contains_key(SIGNATURE)
     }
 
+    /// Whether there is an `Authorization` header of the scheme that carries tokens (RFC 6750).
+    pub(crate) fn has_token(&self) -> bool {
+        self.headers.get_all(AUTHORIZATION).iter().any(|value| bearer(value.as_bytes()).is_some())
+    }
+
+    /// The access token. One that is not even text is unknown like any other.
+    pub(crate) fn token(&self) -> Result<&'a str, Failure> {
+        let mut values = self.headers.get_all(AUTHORIZATION).iter();
+        let (first, second) = (values.next(), values.next());
+        if second.is_some() {
+            return Err(Failure::Malformed(format!("header {AUTHORIZATION} is given twice")));
+        }
+        let token = first.and_then(|value| bearer(value.as_bytes()));
+        token.and_then(|token| std::str::from_utf8(token).ok()).ok_or(Failure::Domain(Error::Unauthenticated))
+    }
+
     /// The text of the key. One that is not even text is unknown like any other.
     pub(crate) fn api_key(&self) -> Result<&'a str, Failure> {
         let mut values = self.headers.get_all(API_KEY).iter();
@@ -89,6 +105,12 @@ impl<'a> Presented<'a> {
         };
         Ok(SignatureHeaders { address, signature, signed_at })
     }
+}
+
+/// What follows the scheme, whose letter case does not matter.
+fn bearer(value: &[u8]) -> Option<&[u8]> {
+    let (scheme, token) = value.split_at_checked(7)?;
+    scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii())
 }
 
 /// A header that may be given once. `None` when it is absent.

@@ -23,10 +23,10 @@ pub(crate) struct Rule {
 pub(crate) enum Callers {
     /// Anybody; no credential is looked at.
     Everybody,
-    Credentials {
-        keys: KeyRule,
-        signatures: SignatureRule,
-    },
+    /// As `Everybody`, at a rate of its own for each operation and source: what strangers log in with.
+    Strangers,
+    /// Methods that a row does not use are ignored.
+    Credentials { keys: Option<KeyRule>, signatures: SignatureRule, tokens: TokenRule },
 }
 
 /// What an API key must hold.
@@ -40,12 +40,23 @@ pub(crate) struct KeyRule {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SignatureRule {
+    Unused,
     /// Proven, and then refused: the operation is for API keys.
     Refused,
     /// Reaches what belongs to the signer. Forms 1 and 2.
     Request,
     /// As `Request`, and form 3.
     RequestOrApproval,
+}
+
+/// What an access token (`Authorization: Bearer`) is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TokenRule {
+    Unused,
+    /// Proven, and then refused: the operation is for API keys.
+    Refused,
+    /// Reaches what belongs to the session's user.
+    Own,
 }
 
 /// How far a caller's authority goes.
@@ -63,13 +74,19 @@ pub(crate) enum Reach {
     },
 }
 
-const fn keys(server: Scope) -> KeyRule {
-    KeyRule { server, own: None }
+const fn keys(server: Scope) -> Option<KeyRule> {
+    Some(KeyRule { server, own: None })
 }
 
-const fn own_keys(server: Scope, own: Scope) -> KeyRule {
-    KeyRule { server, own: Some(own) }
+const fn own_keys(server: Scope, own: Scope) -> Option<KeyRule> {
+    Some(KeyRule { server, own: Some(own) })
 }
+
+/// Operations for people who have logged in.
+const SESSIONS: Callers =
+    Callers::Credentials { keys: None, signatures: SignatureRule::Unused, tokens: TokenRule::Own };
+
+const KEY_REQUIRED: Error = Error::Forbidden("an API key is required");
 
 /// Statuses that every operation may answer with, whatever its row says.
 pub(crate) const COMMON_ERRORS: [u16; 6] = [405, 413, 415, 429, 500, 503];
@@ -85,16 +102,73 @@ pub(crate) static TABLE: &[Rule] = &[
     },
     Rule {
         method: Method::POST,
+        path: "/auth/siwe/nonce",
+        operation: "generate_nonce",
+        callers: Callers::Strangers,
+        errors: &[400],
+    },
+    Rule {
+        method: Method::POST,
+        path: "/auth/siwe/verify",
+        operation: "verify_siwe",
+        callers: Callers::Strangers,
+        errors: &[400, 401],
+    },
+    Rule {
+        method: Method::POST,
+        path: "/auth/refresh",
+        operation: "refresh_token",
+        callers: Callers::Strangers,
+        errors: &[400, 401],
+    },
+    Rule {
+        method: Method::POST,
+        path: "/auth/logout",
+        operation: "logout",
+        callers: Callers::Everybody,
+        errors: &[400, 401],
+    },
+    Rule {
+        method: Method::POST,
+        path: "/auth/logout-all",
+        operation: "logout_all",
+        callers: SESSIONS,
+        errors: &[400, 401],
+    },
+    Rule {
+        method: Method::GET,
+        path: "/auth/validate",
+        operation: "validate_token",
+        callers: SESSIONS,
+        errors: &[400, 401],
+    },
+    Rule {
+        method: Method::GET,
+        path: "/auth/me",
+        operation: "get_current_user",
+        callers: SESSIONS,
+        errors: &[400, 401, 404],
+    },
+    Rule {
+        method: Method::POST,
         path: "/users",
         operation: "create_user",
-        callers: Callers::Credentials { keys: keys(Scope::CreateUsers), signatures: SignatureRule::Request },
+        callers: Callers::Credentials {
+            keys: keys(Scope::CreateUsers),
+            signatures: SignatureRule::Request,
+            tokens: TokenRule::Unused,
+        },
         errors: &[400, 401, 403, 409],
     },
     Rule {
         method: Method::GET,
         path: "/users/{ethereumAddress}",
         operation: "get_user_by_ethereum_address",
-        callers: Callers::Credentials { keys: keys(Scope::ReadUsers), signatures: SignatureRule::Request },
+        callers: Callers::Credentials {
+            keys: keys(Scope::ReadUsers),
+            signatures: SignatureRule::Request,
+            tokens: TokenRule::Unused,
+        },
         errors: &[400, 401, 403, 404],
     },
     Rule {
@@ -104,6 +178,7 @@ pub(crate) static TABLE: &[Rule] = &[
         callers: Callers::Credentials {
             keys: own_keys(Scope::CreateTransactions, Scope::CreateOwnTransactions),
             signatures: SignatureRule::Refused,
+            tokens: TokenRule::Refused,
         },
         errors: &[400, 401, 403, 409, 502],
     },
@@ -114,6 +189,7 @@ pub(crate) static TABLE: &[Rule] = &[
         callers: Callers::Credentials {
             keys: own_keys(Scope::ReadTransactions, Scope::ReadOwnTransactions),
             signatures: SignatureRule::Request,
+            tokens: TokenRule::Own,
         },
         errors: &[400, 401, 403, 404],
     },
@@ -124,6 +200,7 @@ pub(crate) static TABLE: &[Rule] = &[
         callers: Callers::Credentials {
             keys: own_keys(Scope::ApproveTransactions, Scope::ApproveOwnTransactions),
             signatures: SignatureRule::RequestOrApproval,
+            tokens: TokenRule::Unused,
         },
         errors: &[400, 401, 403, 404, 409],
     },
@@ -134,6 +211,7 @@ pub(crate) static TABLE: &[Rule] = &[
         callers: Callers::Credentials {
             keys: own_keys(Scope::ReadTransactions, Scope::ReadOwnTransactions),
             signatures: SignatureRule::Request,
+            tokens: TokenRule::Own,
         },
         errors: &[400, 401, 403, 404],
     },
@@ -148,9 +226,12 @@ pub(crate) fn rule(method: &Method, path: &str) -> Option<&'static Rule> {
 impl Rule {
     /// How far the proven caller may reach here, or that it may not.
     pub(crate) fn reach(&self, ctx: &OpCtx) -> Result<Reach, Failure> {
-        match (&ctx.actor, self.callers) {
-            (_, Callers::Everybody) => Ok(Reach::Nobody),
-            (Actor::ApiKey(key), Callers::Credentials { keys, .. }) => {
+        let Callers::Credentials { keys, signatures, tokens } = self.callers else {
+            return Ok(Reach::Nobody);
+        };
+        match &ctx.actor {
+            Actor::ApiKey(key) => {
+                let keys = keys.ok_or(Error::Unauthenticated)?;
                 if ctx.has_scope(keys.server) {
                     Ok(Reach::Organization)
                 } else if keys.own.is_some_and(|own| ctx.has_scope(own)) {
@@ -159,15 +240,19 @@ impl Rule {
                     Err(Error::Forbidden("the API key lacks the scope for this").into())
                 }
             }
-            (Actor::Wallet(wallet), Callers::Credentials { signatures, .. }) => match signatures {
-                SignatureRule::Refused => Err(Error::Forbidden("an API key is required").into()),
+            Actor::Wallet(wallet) => match signatures {
+                SignatureRule::Unused => Err(Error::Unauthenticated.into()),
+                SignatureRule::Refused => Err(KEY_REQUIRED.into()),
                 SignatureRule::Request | SignatureRule::RequestOrApproval => {
                     Ok(Reach::Wallet { address: wallet.address, principal: wallet.principal })
                 }
             },
-            (Actor::Anonymous | Actor::Gateway | Actor::LocalOperator, Callers::Credentials { .. }) => {
-                Err(Error::Unauthenticated.into())
-            }
+            Actor::Session(session) => match tokens {
+                TokenRule::Unused => Err(Error::Unauthenticated.into()),
+                TokenRule::Refused => Err(KEY_REQUIRED.into()),
+                TokenRule::Own => Ok(Reach::Principal(session.principal)),
+            },
+            Actor::Anonymous | Actor::Gateway | Actor::LocalOperator => Err(Error::Unauthenticated.into()),
         }
     }
 }

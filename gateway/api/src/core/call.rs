@@ -9,7 +9,7 @@ use axum::{
 };
 use gateway_domain::{
     Error, OpCtx,
-    actor::{Actor, WalletActor},
+    actor::{Actor, SessionActor, WalletActor},
     ids::OrganizationId,
 };
 
@@ -17,7 +17,7 @@ use crate::{
     auth::{self, Presented, RequestFacts, SignatureHeaders, SignedApproval, SignedAt},
     core::{
         approvals::approved_of,
-        authorization::{self, Callers, Reach, Rule, SignatureRule},
+        authorization::{self, Callers, Reach, Rule, SignatureRule, TokenRule},
     },
     extract::{RawBody, Wire, read_query, scalar},
     failure::Failure,
@@ -32,12 +32,30 @@ pub(crate) struct Call {
     /// Until when a form 3 signature holds, seconds since the epoch.
     pub(crate) signed_until: Option<u64>,
     pub(crate) body: RawBody,
+    source: Source,
     path: Vec<(String, String)>,
     query: Option<String>,
     app: Arc<App>,
 }
 
 impl Call {
+    /// The session that calls, where the operation is for sessions.
+    pub(crate) fn session(&self) -> Result<&SessionActor, Failure> {
+        match &self.ctx.actor {
+            Actor::Session(session) => Ok(session),
+            Actor::Anonymous
+            | Actor::ApiKey(_)
+            | Actor::Wallet(_)
+            | Actor::Gateway
+            | Actor::LocalOperator => Err(Error::Unauthenticated.into()),
+        }
+    }
+
+    /// Charges a failed proof that the body carries to the request's source.
+    pub(crate) fn charged<T>(&self, proven: Result<T, Failure>) -> Result<T, Failure> {
+        charge_failure(&self.app, self.source, proven)
+    }
+
     /// A path parameter, by the rule for its kind.
     pub(crate) fn path<T>(
         &self,
@@ -80,12 +98,19 @@ impl FromRequest<Arc<App>> for Call {
                 let organization = caller.host_organization();
                 (Actor::Wallet(caller.wallet(organization, &body).await?), organization, body)
             }
+            CredentialKind::Token => {
+                let organization = caller.host_organization();
+                let session = caller.session(organization).await?;
+                let body = RawBody::read(&parts.headers, body, bytes_max).await?;
+                (Actor::Session(session), organization, body)
+            }
             CredentialKind::None => {
+                caller.slow_strangers()?;
                 let body = RawBody::read(&parts.headers, body, bytes_max).await?;
                 (Actor::Anonymous, caller.host_organization(), body)
             }
         };
-        let signed_until = caller.signed_until;
+        let (signed_until, source) = (caller.signed_until, caller.source());
         let ctx = context(app, &parts, organization, actor);
         if let Some(note) = parts.extensions.get::<CallerNote>() {
             note.note(&ctx);
@@ -93,7 +118,8 @@ impl FromRequest<Arc<App>> for Call {
         charge(app, &ctx)?;
         let reach = rule.reach(&ctx)?;
         let query = parts.uri.query().map(str::to_owned);
-        Ok(Self { ctx, reach, headers: parts.headers, signed_until, body, path, query, app: Arc::clone(app) })
+        let app = Arc::clone(app);
+        Ok(Self { ctx, reach, headers: parts.headers, signed_until, body, source, path, query, app })
     }
 }
 
@@ -101,6 +127,7 @@ impl FromRequest<Arc<App>> for Call {
 enum CredentialKind {
     ApiKey,
     Signature,
+    Token,
     None,
 }
 
@@ -115,20 +142,54 @@ struct Caller<'a> {
 
 impl Caller<'_> {
     /// Which of the operation's methods the request uses. Methods it does not have are ignored, unless there is
-    /// nothing else: then a signature is proven to be refused by name.
+    /// nothing else: then one that it refuses is proven, to be refused by name.
     fn method(&self) -> Result<CredentialKind, Failure> {
-        let Callers::Credentials { signatures, .. } = self.rule.callers else {
+        let Callers::Credentials { keys, signatures, tokens } = self.rule.callers else {
             return Ok(CredentialKind::None);
         };
         let presented = Presented::of(&self.parts.headers);
-        match (presented.has_api_key(), presented.has_signature()) {
-            (true, true) if signatures != SignatureRule::Refused => {
-                Err(Failure::Malformed("x-api-key and x-ethereum-signature exclude each other".to_owned()))
-            }
-            (true, _) => Ok(CredentialKind::ApiKey),
-            (false, true) => Ok(CredentialKind::Signature),
-            (false, false) => Err(Failure::CredentialMissing),
+        let mut used = Vec::new();
+        if presented.has_api_key() && keys.is_some() {
+            used.push(("x-api-key", CredentialKind::ApiKey));
         }
+        if presented.has_signature()
+            && matches!(signatures, SignatureRule::Request | SignatureRule::RequestOrApproval)
+        {
+            used.push(("x-ethereum-signature", CredentialKind::Signature));
+        }
+        if presented.has_token() && tokens == TokenRule::Own {
+            used.push(("authorization", CredentialKind::Token));
+        }
+        match used.as_slice() {
+            [(_, only)] => Ok(*only),
+            [(one, _), (other, _), ..] => {
+                Err(Failure::Malformed(format!("{one} and {other} exclude each other")))
+            }
+            [] if presented.has_signature() && signatures == SignatureRule::Refused => {
+                Ok(CredentialKind::Signature)
+            }
+            [] if presented.has_token() && tokens == TokenRule::Refused => Ok(CredentialKind::Token),
+            [] => Err(Failure::CredentialMissing),
+        }
+    }
+
+    /// Takes one request from the source's rate for this very operation.
+    fn slow_strangers(&self) -> Result<(), Failure> {
+        if self.rule.callers != Callers::Strangers {
+            return Ok(());
+        }
+        let checked = self.app.rates.login.check(&(self.rule.operation, self.source().bucket()));
+        checked.map_err(|retry_after| Failure::RateLimited { retry_after })?;
+        self.refuse_guessers()
+    }
+
+    async fn session(&self, organization: OrganizationId) -> Result<SessionActor, Failure> {
+        self.refuse_guessers()?;
+        let proven = match Presented::of(&self.parts.headers).token() {
+            Ok(token) => self.app.tokens.authenticate(&self.app.services, organization, token).await,
+            Err(failure) => Err(failure),
+        };
+        self.charged(proven)
     }
 
     async fn api_key(&self) -> Result<(Actor, OrganizationId), Failure> {
@@ -201,10 +262,7 @@ impl Caller<'_> {
 
     /// Charges a failed proof to the source, never to the key or wallet that was named (T25).
     fn charged<T>(&self, proven: Result<T, Failure>) -> Result<T, Failure> {
-        if proven.as_ref().is_err_and(Failure::is_unauthenticated) {
-            self.app.rates.failures.charge(self.source().bucket());
-        }
-        proven
+        charge_failure(self.app, self.source(), proven)
     }
 
     fn source(&self) -> Source {
@@ -235,11 +293,19 @@ fn context(app: &App, parts: &Parts, organization: OrganizationId, actor: Actor)
     }
 }
 
+fn charge_failure<T>(app: &App, source: Source, proven: Result<T, Failure>) -> Result<T, Failure> {
+    if proven.as_ref().is_err_and(Failure::is_unauthenticated) {
+        app.rates.failures.charge(source.bucket());
+    }
+    proven
+}
+
 /// Takes one request from the caller's own rate.
 fn charge(app: &App, ctx: &OpCtx) -> Result<(), Failure> {
     let name = match &ctx.actor {
         Actor::ApiKey(key) => key.credential.to_string(),
         Actor::Wallet(wallet) => wallet.address.to_string(),
+        Actor::Session(session) => session.session.to_string(),
         Actor::Anonymous | Actor::Gateway | Actor::LocalOperator => return Ok(()),
     };
     app.rates.credential.check(&name).map_err(|retry_after| Failure::RateLimited { retry_after })

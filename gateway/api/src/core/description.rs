@@ -7,12 +7,12 @@ use utoipa::{
         Content, OpenApi, Ref, RefOr,
         path::Operation,
         response::{Response, ResponseBuilder},
-        security::{ApiKey, ApiKeyValue, SecurityRequirement, SecurityScheme},
+        security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityRequirement, SecurityScheme},
     },
 };
 
 use crate::core::{
-    authorization::{COMMON_ERRORS, Callers, Rule, SignatureRule, TABLE},
+    authorization::{COMMON_ERRORS, Callers, Rule, SignatureRule, TABLE, TokenRule},
     dialect::{ErrorResponse, Message},
     routes,
 };
@@ -52,6 +52,9 @@ pub(crate) fn document() -> OpenApi {
         components
             .add_security_scheme(name, SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new(header))));
     }
+    let bearer =
+        SecurityScheme::Http(Http::builder().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build());
+    components.add_security_scheme("accessToken", bearer);
     document
 }
 
@@ -96,17 +99,23 @@ fn error(status: u16) -> Response {
 
 /// Each element is one way to authenticate.
 fn security(rule: &Rule) -> Vec<SecurityRequirement> {
-    let Callers::Credentials { signatures, .. } = rule.callers else { return Vec::new() };
+    let Callers::Credentials { keys, signatures, tokens } = rule.callers else { return Vec::new() };
     let none: [&str; 0] = [];
-    let mut ways = vec![SecurityRequirement::new("apiKey", none)];
+    let mut ways = Vec::new();
+    if keys.is_some() {
+        ways.push(SecurityRequirement::new("apiKey", none));
+    }
     let signed = || SecurityRequirement::new("ethereumAddress", none).add("ethereumSignature", none);
     match signatures {
-        SignatureRule::Refused => {}
+        SignatureRule::Unused | SignatureRule::Refused => {}
         SignatureRule::Request => ways.push(signed().add("ethereumTimestamp", none)),
         SignatureRule::RequestOrApproval => {
             ways.push(signed().add("ethereumTimestamp", none));
             ways.push(signed().add("ethereumExpires", none));
         }
+    }
+    if tokens == TokenRule::Own {
+        ways.push(SecurityRequirement::new("accessToken", none));
     }
     ways
 }

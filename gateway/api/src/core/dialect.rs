@@ -76,7 +76,7 @@ fn rendered(failure: &Failure, request_id: String) -> Response {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
     }
     if status == StatusCode::UNAUTHORIZED {
-        let schemes = HeaderValue::from_static("ApiKey, EthereumSignature");
+        let schemes = HeaderValue::from_static("Bearer, ApiKey, EthereumSignature");
         response.headers_mut().insert(header::WWW_AUTHENTICATE, schemes);
     }
     response

@@ -68,7 +68,7 @@ pub(crate) struct UserResponse {
 }
 
 impl UserResponse {
-    fn of(user: &User) -> Self {
+    pub(crate) fn of(user: &User) -> Self {
         Self {
             id: user.id.to_string(),
             ethereum_address: presentation::address(user.ethereum_address),

@@ -13,7 +13,8 @@ fn fault<T>(rule: &str) -> Read<T> {
     Err(rule.to_owned())
 }
 
-fn text(json: &Json) -> Read<&str> {
+/// Text of any shape, to be read by a rule of its own.
+pub(crate) fn text(json: &Json) -> Read<&str> {
     match json {
         Json::Text(text) => Ok(text),
         other => Err(format!("must be a string, not {}", other.kind())),

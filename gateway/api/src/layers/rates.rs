@@ -22,6 +22,8 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 pub(crate) struct Rates {
     pub(crate) source: KeyedRate<IpAddr>,
     pub(crate) credential: KeyedRate<String>,
+    /// By operation and source.
+    pub(crate) login: KeyedRate<(&'static str, IpAddr)>,
     pub(crate) failures: FailureRate,
 }
 
@@ -47,6 +49,7 @@ impl Rates {
         Self {
             source: KeyedRate::new(config.source, config.keys_max),
             credential: KeyedRate::new(config.credential, config.keys_max),
+            login: KeyedRate::new(config.login, config.keys_max),
             failures: FailureRate {
                 rate: failures,
                 waiting: Mutex::new(HashMap::new()),

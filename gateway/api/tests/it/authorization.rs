@@ -8,27 +8,36 @@ use gateway_domain::{OpCtx, credentials::revoke_api_key};
 use serde_json::{Value, json};
 
 use crate::{
-    wallet::Wallet,
+    sign_in::without_login_rate,
+    wallet::{Wallet, hex},
     world::{World, transfer},
 };
 
-const CALLERS: [&str; 7] = ["nobody", "admin", "agent", "arbiter", "orion", "wallet", "other wallet"];
+const CALLERS: [&str; 9] =
+    ["nobody", "admin", "agent", "arbiter", "orion", "wallet", "other wallet", "session", "other session"];
 
 /// Expected statuses for a well-formed request, in the order of [`CALLERS`].
-const MATRIX: &[(&str, &str, [u16; 7])] = &[
-    ("GET", "/", [200; 7]),
-    ("GET", "/health", [200; 7]),
-    ("POST", "/users", [401, 409, 409, 403, 403, 409, 400]),
-    ("GET", "/users/{ethereumAddress}", [401, 200, 200, 200, 403, 200, 404]),
-    ("POST", "/transactions", [401, 201, 403, 403, 403, 403, 403]),
-    ("GET", "/transactions/users/{ethereumAddress}", [401, 200, 200, 200, 200, 200, 403]),
-    ("POST", "/transactions/{requestHash}/approvals", [401, 403, 201, 201, 201, 201, 403]),
-    ("GET", "/transactions/{requestHash}/approval-status", [401, 200, 200, 200, 200, 200, 404]),
+const MATRIX: &[(&str, &str, [u16; 9])] = &[
+    ("GET", "/", [200; 9]),
+    ("GET", "/health", [200; 9]),
+    ("POST", "/auth/siwe/nonce", [200; 9]),
+    ("POST", "/auth/siwe/verify", [401; 9]),
+    ("POST", "/auth/refresh", [401; 9]),
+    ("POST", "/auth/logout", [401; 9]),
+    ("POST", "/auth/logout-all", [401, 401, 401, 401, 401, 401, 401, 204, 204]),
+    ("GET", "/auth/validate", [401, 401, 401, 401, 401, 401, 401, 200, 200]),
+    ("GET", "/auth/me", [401, 401, 401, 401, 401, 401, 401, 200, 200]),
+    ("POST", "/users", [401, 409, 409, 403, 403, 409, 400, 401, 401]),
+    ("GET", "/users/{ethereumAddress}", [401, 200, 200, 200, 403, 200, 404, 401, 401]),
+    ("POST", "/transactions", [401, 201, 403, 403, 403, 403, 403, 403, 403]),
+    ("GET", "/transactions/users/{ethereumAddress}", [401, 200, 200, 200, 200, 200, 403, 200, 403]),
+    ("POST", "/transactions/{requestHash}/approvals", [401, 403, 201, 201, 201, 201, 403, 401, 401]),
+    ("GET", "/transactions/{requestHash}/approval-status", [401, 200, 200, 200, 200, 200, 404, 200, 404]),
 ];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_kind_of_caller_on_every_route() {
-    let world = World::new().await;
+    let world = World::with(without_login_rate()).await;
     let (wallet, other) = (Wallet::new(1), Wallet::new(2));
     let escrow = world.user(&wallet).await;
     for (method, template, statuses) in MATRIX {
@@ -42,12 +51,20 @@ async fn every_kind_of_caller_on_every_route() {
                 "/users" => call.json(&json!({"ethereumAddress": wallet.address()})),
                 "/transactions" => call.json(&transfer(escrow, 5_000)),
                 "/transactions/{requestHash}/approvals" => call.json(&json!({"approved": true})),
+                "/auth/siwe/nonce" => call.json(&json!({})),
+                "/auth/siwe/verify" => {
+                    let message = world.sign_in(&wallet, "0123456789abcdefghijklmnopqrstuv");
+                    call.json(&json!({"message": message, "signature": hex(&wallet.sign_text(&message))}))
+                }
+                "/auth/refresh" | "/auth/logout" => call.json(&json!({"refreshToken": "rt_unknown"})),
                 _ => call,
             };
             call = match *caller {
                 "nobody" => call,
                 "wallet" => call.signed(&wallet),
                 "other wallet" => call.signed(&other),
+                "session" => call.bearer(&world.log_in(&wallet).await.access),
+                "other session" => call.bearer(&world.log_in(&other).await.access),
                 label => call.key(&world, label),
             };
             let reply = call.send().await;
@@ -110,4 +127,25 @@ async fn two_ways_to_authenticate_are_one_too_many_where_both_are_used() {
         .send()
         .await
         .expect(201);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_beside_another_method_that_is_used_is_one_too_many() {
+    let world = World::new().await;
+    let wallet = Wallet::new(1);
+    let escrow = world.user(&wallet).await;
+    let session = world.log_in(&wallet).await;
+    let path = format!("/transactions/users/{}", wallet.address());
+    let reply = world.get(path.as_str()).bearer(&session.access).key(&world, "admin").send().await;
+    reply.expect(400);
+    assert_eq!(reply.message(), "x-api-key and authorization exclude each other");
+    world.get(path.as_str()).bearer(&session.access).signed(&wallet).send().await.expect(400);
+    // Users are read with keys and signatures, so a token beside one is not looked at.
+    let path = format!("/users/{}", wallet.address());
+    world.get(path).bearer("nonsense").key(&world, "admin").send().await.expect(200);
+    // Other schemes are none of the family's methods.
+    let basic = world.get("/auth/me").header("authorization", "Basic dXNlcjpwYXNz").send().await;
+    assert_eq!(basic.message(), "a credential is required");
+    let body = transfer(escrow, 1);
+    world.post("/transactions", &body).bearer("nonsense").send().await.expect(401);
 }

@@ -12,6 +12,13 @@ use crate::world::World;
 const ROWS: &[(&str, &str, &str, u16, &[u16])] = &[
     ("GET", "/", "get_hello", 200, &[500]),
     ("GET", "/health", "health_check", 200, &[500, 503]),
+    ("POST", "/auth/siwe/nonce", "generate_nonce", 200, &[400, 429, 500]),
+    ("POST", "/auth/siwe/verify", "verify_siwe", 200, &[400, 401, 500]),
+    ("POST", "/auth/refresh", "refresh_token", 200, &[400, 401, 500]),
+    ("POST", "/auth/logout", "logout", 204, &[400, 401, 500]),
+    ("POST", "/auth/logout-all", "logout_all", 204, &[401, 500]),
+    ("GET", "/auth/validate", "validate_token", 200, &[401, 500]),
+    ("GET", "/auth/me", "get_current_user", 200, &[401, 404, 500]),
     ("POST", "/users", "create_user", 201, &[400, 401, 409, 500]),
     ("GET", "/users/{ethereumAddress}", "get_user_by_ethereum_address", 200, &[400, 401, 404, 500]),
     (

@@ -11,6 +11,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use ed25519_dalek::Signer as _;
 use gateway_domain::{
     Address, B256, Clock, Error, Result, Timestamp, U256,
     chain::{AccountState, ChainNode, GasFee, Inclusion, NodeError, Pricing},
@@ -19,8 +20,9 @@ use gateway_domain::{
     ids::{KeyId, TransactionId},
     keys::{KeyAlgorithm, KeyRecord, PublicKey},
     policy::{PluginRevision, SigningPermit},
-    ports::{EvaluationReply, EvaluationRequest, Evaluator, KeyVault, Signer},
+    ports::{EvaluationReply, EvaluationRequest, Evaluator, KeyVault, Signer, TokenSigner},
     sealed::Sealed,
+    sessions::{AccessClaims, TokenKey},
     transactions::Intent,
 };
 use k256::ecdsa::SigningKey;
@@ -120,6 +122,41 @@ impl Signer for TestToken {
         bytes[..64].copy_from_slice(&signature.to_bytes());
         bytes[64] = recovery.to_byte();
         Ok(bytes)
+    }
+}
+
+/// Token keys in memory: the first signs.
+pub(crate) struct TestTokenSigner {
+    signing: ed25519_dalek::SigningKey,
+    keys: Vec<TokenKey>,
+    pub(crate) away: AtomicBool,
+}
+
+impl TestTokenSigner {
+    pub(crate) fn new() -> Self {
+        let signing = token_key(1);
+        let keys = [("one", &signing), ("retiring", &token_key(2))];
+        let keys =
+            keys.map(|(id, key)| TokenKey { id: id.to_owned(), public_key: key.verifying_key().to_bytes() });
+        Self { signing, keys: keys.into(), away: AtomicBool::new(false) }
+    }
+}
+
+pub(crate) fn token_key(seed: u8) -> ed25519_dalek::SigningKey {
+    ed25519_dalek::SigningKey::from_bytes(&[seed; 32])
+}
+
+#[async_trait]
+impl TokenSigner for TestTokenSigner {
+    fn keys(&self) -> &[TokenKey] {
+        &self.keys
+    }
+
+    async fn sign_access_token(&self, claims: &AccessClaims) -> Result<[u8; 64]> {
+        if self.away.load(Ordering::SeqCst) {
+            return Err(Error::unavailable("the HSM", "away"));
+        }
+        Ok(self.signing.sign(claims.signing_input("one").as_bytes()).to_bytes())
     }
 }
 

@@ -13,6 +13,8 @@ mod main_job;
 mod operator;
 mod races;
 mod shadows;
+mod sessions;
+mod sign_in;
 mod signatures;
 mod simulation;
 mod wallet;

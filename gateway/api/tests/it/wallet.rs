@@ -11,6 +11,13 @@ impl Wallet {
         Self(SigningKey::from_slice(&[seed; 32]).unwrap())
     }
 
+    /// The key that the double of the HSM generates as its `count`th.
+    pub(crate) fn of_test_token(count: u8) -> Self {
+        let mut secret = [7; 32];
+        secret[24..].copy_from_slice(&u64::from(count).to_be_bytes());
+        Self(SigningKey::from_slice(&secret).unwrap())
+    }
+
     pub(crate) fn address(&self) -> Address {
         let point = self.0.verifying_key().to_encoded_point(false);
         Address::from_raw_public_key(&point.as_bytes()[1..])
@@ -23,6 +30,11 @@ impl Wallet {
         bytes[..64].copy_from_slice(&signature.to_bytes());
         bytes[64] = 27 + recovery.to_byte();
         bytes
+    }
+
+    /// ERC-191.
+    pub(crate) fn sign_text(&self, text: &str) -> [u8; 65] {
+        self.sign(gateway_chains::evm::signature::personal_message_hash(text.as_bytes()))
     }
 
     /// Form 1. An absent timestamp is an empty last line.

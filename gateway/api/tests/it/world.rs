@@ -32,6 +32,7 @@ use gateway_domain::{
     },
     ports::{Chain, Limits, Services, UnitOfWork},
     sealed::Sealer,
+    sessions::{NonceKeys, SessionLimits, Sessions},
     transactions::{Kind, Progress, Transaction, advance},
 };
 use gateway_store::{DatabaseUrl, Store, StoreConfig};
@@ -43,7 +44,7 @@ use tower::ServiceExt;
 use uuid::Uuid;
 
 use crate::{
-    doubles::{TestClock, TestEntropy, TestNode, TestPlugin, TestToken},
+    doubles::{TestClock, TestEntropy, TestNode, TestPlugin, TestToken, TestTokenSigner},
     wallet::{Wallet, hex},
 };
 
@@ -58,6 +59,7 @@ pub(crate) struct World {
     pub(crate) clock: Arc<TestClock>,
     pub(crate) token: Arc<TestToken>,
     pub(crate) node: Arc<TestNode>,
+    pub(crate) token_signer: Arc<TestTokenSigner>,
     pub(crate) plugin: Arc<TestPlugin>,
     pub(crate) keys: BTreeMap<&'static str, String>,
     pub(crate) key_ids: BTreeMap<&'static str, CredentialId>,
@@ -83,6 +85,9 @@ pub(crate) struct Reply {
 }
 
 impl World {
+    /// Names an organization of which there is nothing.
+    pub(crate) const OTHER_HOST: &str = "other.example";
+
     pub(crate) async fn new() -> Self {
         Self::with(ApiConfig::default()).await
     }
@@ -103,12 +108,19 @@ impl World {
             Store::open(store_config, sealer.clone(), instance, outbox_written.clone()).await.unwrap();
         let (clock, token) = (Arc::new(TestClock::new()), Arc::new(TestToken::new()));
         let (plugin, node) = (Arc::new(TestPlugin::approving()), Arc::new(TestNode::new()));
+        let token_signer = Arc::new(TestTokenSigner::new());
         let services = Services {
             store: Arc::new(store),
             sealer,
             clock: clock.clone(),
             entropy: Arc::new(TestEntropy),
             credentials: Arc::new(CredentialHasher::new(keys(2))),
+            sessions: Arc::new(Sessions {
+                signer: token_signer.clone(),
+                nonces: NonceKeys::new(keys(3)),
+                issuer: ORIGIN.to_owned(),
+                limits: session_limits(),
+            }),
             signer: token.clone(),
             vault: token.clone(),
             evaluator: plugin.clone(),
@@ -128,7 +140,7 @@ impl World {
             services: services.clone(),
             config,
             default_organization: organization,
-            hosts: BTreeMap::new(),
+            hosts: BTreeMap::from([(Self::OTHER_HOST.to_owned(), OrganizationId::from_uuid(Uuid::new_v4()))]),
             accepts_dev_keys: true,
             spawner: {
                 let tasks = tasks.clone();
@@ -144,6 +156,7 @@ impl World {
             clock,
             token,
             node,
+            token_signer,
             plugin,
             keys,
             key_ids,
@@ -275,6 +288,11 @@ impl Call<'_> {
         self.header("x-api-key", &world.keys[label])
     }
 
+    /// With an access token.
+    pub(crate) fn bearer(self, token: &str) -> Self {
+        self.header("authorization", &format!("Bearer {token}"))
+    }
+
     pub(crate) fn peer(mut self, peer: [u8; 4]) -> Self {
         self.peer = peer.into();
         self
@@ -348,6 +366,17 @@ fn chains(node: Arc<TestNode>) -> BTreeMap<ChainId, Chain> {
         stuck_after: Duration::from_mins(5),
     };
     BTreeMap::from([(id, chain)])
+}
+
+pub(crate) const SESSIONS_PER_USER_MAX: u32 = 3;
+
+fn session_limits() -> SessionLimits {
+    SessionLimits {
+        access_token_ttl: Duration::from_mins(15),
+        refresh_token_ttl: Duration::from_hours(720),
+        nonce_ttl: Duration::from_mins(5),
+        sessions_per_user_max: SESSIONS_PER_USER_MAX,
+    }
 }
 
 pub(crate) fn limits() -> Limits {

@@ -146,6 +146,7 @@ fn voter(ctx: &OpCtx, transaction: &Transaction, cast: &CastVote) -> Result<(Pri
             }
             Ok((key.principal, role, Evidence::ApiKey { credential: key.credential }))
         }
+        Actor::Session(_) => Err(Error::Forbidden("a session does not vote: sign, or use an API key")),
         Actor::Anonymous | Actor::Gateway | Actor::LocalOperator => Err(Error::Unauthenticated),
     }
 }

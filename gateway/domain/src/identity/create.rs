@@ -85,7 +85,7 @@ pub async fn create_user(ctx: &OpCtx, services: &Services, request: CreateUser) 
     Ok(user)
 }
 
-fn enrolment(ctx: &OpCtx, services: &Services, user: &User) -> ChangeSet {
+pub(super) fn enrolment(ctx: &OpCtx, services: &Services, user: &User) -> ChangeSet {
     let principal = Principal {
         id: user.id,
         organization: user.organization,

@@ -16,6 +16,7 @@ mod outbox;
 mod permits;
 mod round_trip;
 mod seals;
+mod sessions;
 mod statements;
 mod tenants;
 mod write_once;

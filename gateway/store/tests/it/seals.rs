@@ -6,9 +6,10 @@ use std::collections::BTreeSet;
 use gateway_domain::{
     Address,
     audit::AuditEntry,
-    ids::{CredentialId, KeyId, OrganizationId, PluginRevisionId, PrincipalId, TransactionId},
+    ids::{CredentialId, KeyId, OrganizationId, PluginRevisionId, PrincipalId, SessionId, TransactionId},
     ports::{
-        AuditReads, CredentialReads, DecisionReads, IdentityReads, KeyReads, PolicyReads, TransactionReads,
+        AuditReads, CredentialReads, DecisionReads, IdentityReads, KeyReads, PolicyReads, SessionReads,
+        TransactionReads,
     },
     sealed::Sealed,
 };
@@ -39,6 +40,8 @@ const UNSEALED: [(&str, &str); 8] = [
     ("outbox", "names work, carries no facts"),
     // A removed guard lets a signed request be repeated; what it changes is guarded by unique rows of its own.
     ("replay_guards", "repeats meet unique constraints"),
+    // A removed row hides that a token was used twice, which is refused all the same; an added one ends a session.
+    ("used_refresh_tokens", "ends sessions only"),
     // Points at the object that the first use made, which is read sealed and compared by its hash.
     ("idempotency_keys", "repeats only"),
     // Compared with the sealed entry it names at every read.
@@ -48,10 +51,11 @@ const UNSEALED: [(&str, &str); 8] = [
 ];
 
 /// Other words of the same column, more dangerous than a broken one.
-const WORSE: [(&str, &str, &str); 16] = [
+const WORSE: [(&str, &str, &str); 17] = [
     ("principals", "kind", "'service'"),
     ("api_keys", "label", "'arbiter'"),
     ("api_keys", "scopes", "'[\"admin\"]'"),
+    ("sessions", "user_id", "'00000000-0000-0000-0000-000000000001'"),
     ("keys", "state", "'retired'"),
     ("keys", "purpose", "'relayer'"),
     ("keys", "kinds", "'[\"transaction\",\"typed-data\",\"digest\"]'"),
@@ -170,6 +174,7 @@ fn sought<'w>(table: &str, world: &'w World) -> Sought<'w> {
         "organizations" => world.organization.id.uuid(),
         "principals" | "users" | "settings" => world.principal.id.uuid(),
         "api_keys" => world.api_key.id.uuid(),
+        "sessions" => world.session.id.uuid(),
         "keys" => world.key.id.uuid(),
         "plugin_revisions" => world.revision.id.uuid(),
         "transactions" | "votes" | "evaluations" | "attempts" | "permits" => world.transaction.id.uuid(),
@@ -202,6 +207,10 @@ async fn opens(store: &Store, table: &str, sought: Sought<'_>) -> bool {
         "api_keys" => {
             listed(store.api_keys(organization, &[CredentialId::from_uuid(id)]).await)
                 && found(store.api_key_by_public_id(&world.api_key.public_id).await)
+        }
+        "sessions" => {
+            found(store.session(organization, SessionId::from_uuid(id)).await)
+                && found(store.session_by_refresh_token(organization, &[world.session.refresh_hash]).await)
         }
         "keys" => found(store.key(organization, KeyId::from_uuid(id)).await),
         "plugin_revisions" => {

@@ -11,12 +11,12 @@ use gateway_domain::{
     audit::AuditEvent,
     chain::{ChainId, GasFee, Pricing},
     changes::{ChangeSet, CommitError, Contested, Write},
-    credentials::{ApiKey, Label, Scope},
+    credentials::{ApiKey, CredentialHash, Label, Scope},
     evaluations::{Evaluation, EvaluationResult, Outcome, Purpose, Verdict},
     identity::{Escrow, Organization, Principal, PrincipalKind, User},
     ids::{
         AttemptId, BindingId, CredentialId, EvaluationId, KeyId, OrganizationId, PermitId, PluginRevisionId,
-        PrincipalId, TransactionId, VoteId,
+        PrincipalId, SessionId, TransactionId, VoteId,
     },
     keys::{KeyAlgorithm, KeyPurpose, KeyRecord, KeyState, PublicKey},
     policy::{
@@ -25,6 +25,7 @@ use gateway_domain::{
     },
     ports::UnitOfWork,
     sealed::{Sealable, Sealed, Sealer},
+    sessions::{EndReason, Session, SessionEnd},
     settings::Settings,
     transactions::{
         Attempt, AttemptOutcome, Ceilings, ExecutionType, Intent, Kind, Provider, RequirementSnapshot, State,
@@ -44,6 +45,7 @@ pub(crate) struct World {
     pub(crate) user: User,
     pub(crate) settings: Settings,
     pub(crate) api_key: ApiKey,
+    pub(crate) session: Session,
     pub(crate) key: KeyRecord,
     pub(crate) revision: PluginRevision,
     pub(crate) policy: Policy,
@@ -125,6 +127,7 @@ impl World {
                 verification_service: Some(3),
                 ..Settings::defaults(principal, organization, at)
             },
+            session: sample_session(organization, principal, at),
             api_key: sample_api_key(organization, principal, at),
             evaluation: sample_evaluation(&transaction, &policy, at),
             vote: sample_vote(&transaction, principal, at),
@@ -179,6 +182,7 @@ impl World {
             Write::InsertUser(self.seal(&self.user)),
             Write::InsertSettings(self.seal(&self.settings)),
             Write::InsertApiKey(self.seal(&self.api_key)),
+            Write::InsertSession(self.seal(&self.session)),
             Write::InsertPluginRevision(self.seal(&self.revision), b"\0asm component".to_vec()),
             Write::InsertPolicy(self.seal(&self.policy)),
             Write::MovePolicyHead(self.seal(&self.head())),
@@ -250,6 +254,28 @@ pub(crate) fn sample_api_key(organization: OrganizationId, principal: PrincipalI
         version: 1,
         created_at: at,
     }
+}
+
+pub(crate) fn sample_session(organization: OrganizationId, user: PrincipalId, at: Timestamp) -> Session {
+    Session {
+        id: id(SessionId::from_uuid),
+        organization,
+        user,
+        refresh_hash: refresh_hash(),
+        created_at: at,
+        refreshed_at: at,
+        expires_at: at.plus(Duration::from_hours(1)),
+        ended: Some(SessionEnd { at, reason: EndReason::LoggedOut }),
+        version: 1,
+    }
+}
+
+pub(crate) fn refresh_hash() -> CredentialHash {
+    format!("1:{}", hex(hash())).parse().unwrap()
+}
+
+fn hex(hash: B256) -> String {
+    format!("{hash:x}")
 }
 
 fn sample_revision(organization: OrganizationId, at: Timestamp) -> PluginRevision {

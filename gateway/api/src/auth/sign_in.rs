@@ -1,0 +1,78 @@
+//! Logins with Ethereum (ERC-4361): every check of contract/core.md section 1.1, in its order.
+
+use std::time::Duration;
+
+use gateway_chains::evm::{
+    signature::{Signature, recover_personal},
+    siwe::SignIn,
+};
+use gateway_domain::{Address, Error, OpCtx, Timestamp, ports::Services, sessions::use_nonce};
+use time::OffsetDateTime;
+
+use crate::{config::SiweConfig, failure::Failure};
+
+/// The address that proves to log in with `message`. Whatever is wrong with a well-formed one is one and the same
+/// failure.
+pub(crate) async fn authenticate_sign_in(
+    ctx: &OpCtx,
+    services: &Services,
+    config: &SiweConfig,
+    message: &str,
+    signature: &[u8],
+) -> Result<Address, Failure> {
+    let sign_in = SignIn::parse(message).map_err(|error| Failure::invalid(format!("message: {error}")))?;
+    let origin = config.origin.as_deref().unwrap_or(&services.origin);
+    if !(is_for(&sign_in, origin) && takes_chain(services, config, sign_in.chain_id)) {
+        return Err(Error::Unauthenticated.into());
+    }
+    // Used up whatever the rest of the message says.
+    use_nonce(ctx, services, &sign_in.nonce, sign_in.address).await?;
+    if !(is_recent(&sign_in, config, ctx.now) && holds_at(&sign_in, ctx.now)) {
+        return Err(Error::Unauthenticated.into());
+    }
+    if signer(message, signature) != Some(sign_in.address) {
+        return Err(Error::Unauthenticated.into());
+    }
+    Ok(sign_in.address)
+}
+
+/// Whether messages with this `Chain ID` are taken.
+pub(crate) fn takes_chain(services: &Services, config: &SiweConfig, chain_id: u64) -> bool {
+    match config.chain_ids.as_slice() {
+        [] => services.chains.keys().any(|chain| chain.number() == chain_id),
+        listed => listed.contains(&chain_id),
+    }
+}
+
+/// Domain and scheme are those of the page that people log in on, and the URI lies on it.
+fn is_for(sign_in: &SignIn, origin: &str) -> bool {
+    let Some((scheme, domain)) = origin.split_once("://") else { return false };
+    let within = sign_in.uri.strip_prefix(origin).is_some_and(|rest| {
+        // Anything else would go on with the host or port.
+        rest.is_empty() || rest.starts_with(['/', '?', '#'])
+    });
+    sign_in.domain == domain && sign_in.scheme.as_deref().is_none_or(|given| given == scheme) && within
+}
+
+fn is_recent(sign_in: &SignIn, config: &SiweConfig, now: Timestamp) -> bool {
+    let issued_at = timestamp(sign_in.issued_at);
+    issued_at.plus(Duration::from_secs(config.issued_age_max_seconds)) >= now
+        && issued_at <= now.plus(Duration::from_secs(config.issued_ahead_max_seconds))
+}
+
+fn holds_at(sign_in: &SignIn, now: Timestamp) -> bool {
+    sign_in.expiration_time.is_none_or(|expiry| now < timestamp(expiry))
+        && sign_in.not_before.is_none_or(|start| timestamp(start) <= now)
+}
+
+/// Who signed the text with ERC-191. Only the one form of a signature with low s is taken.
+fn signer(message: &str, signature: &[u8]) -> Option<Address> {
+    let bytes: &[u8; 65] = signature.try_into().ok()?;
+    let signature = Signature::from_bytes(bytes).ok()?;
+    recover_personal(message.as_bytes(), &signature).ok()
+}
+
+fn timestamp(time: OffsetDateTime) -> Timestamp {
+    let micros = time.unix_timestamp_nanos() / 1_000;
+    Timestamp::from_unix_micros(i64::try_from(micros).unwrap_or(i64::MAX))
+}

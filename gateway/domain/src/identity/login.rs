@@ -1,0 +1,48 @@
+//! The user behind a login.
+
+use alloy_primitives::Address;
+
+use crate::{
+    actor::OpCtx,
+    changes::{CommitError, Contested},
+    error::{Error, Result},
+    identity::{User, create::enrolment},
+    ids::PrincipalId,
+    ports::Services,
+};
+
+/// The active user with the wallet that has just proven a login; one without a key is made if there is none, for
+/// nobody gets an HSM key merely by logging in (T25).
+pub async fn user_at_login(ctx: &OpCtx, services: &Services, address: Address) -> Result<User> {
+    for _ in 0..services.limits.contest_attempts_max {
+        if let Some(user) = services.store.user_by_address(ctx.organization, address).await? {
+            let principals = services.store.principals(ctx.organization, &[user.id]).await?;
+            return match principals.first() {
+                Some(principal) if principal.active => Ok(user.into_value()),
+                Some(_) | None => Err(Error::Unauthenticated),
+            };
+        }
+        // A wallet key of ours never speaks for a person (T6).
+        if services.store.address_is_hsm_key(address).await? {
+            return Err(Error::Unauthenticated);
+        }
+        let user = User {
+            id: PrincipalId::generate(ctx.now, services.entropy.as_ref()),
+            organization: ctx.organization,
+            ethereum_address: address,
+            escrow: None,
+            privy_user_id: None,
+            display_name: None,
+            email: None,
+            version: 1,
+            created_at: ctx.now,
+            updated_at: ctx.now,
+        };
+        match services.store.commit(enrolment(ctx, services, &user)).await {
+            Ok(()) => return Ok(user),
+            Err(CommitError::Conflict(Contested::UserAddress)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Error::unavailable("the database", "too many writers wanted the same user"))
+}

@@ -1,0 +1,66 @@
+//! `[core.siwe]` and `[core.sessions]`: who may log in with a wallet, and for how long.
+
+use std::time::Duration;
+
+use gateway_api::SiweConfig;
+use gateway_domain::sessions::SessionLimits;
+
+use super::{ConfigError, general::Core, section::section, value::List};
+
+section! {
+    /// Logins with a wallet (ERC-4361).
+    pub(crate) struct Siwe = "core.siwe" {
+        /// Scheme, host and port of the page that people log in on: what their wallets show and sign. Without it, the
+        /// public origin.
+        origin: Option<String> = None, like "\"https://app.example\"";
+        /// `Chain ID` of messages that are taken. Without any, those of the configured chains.
+        chain_ids: List = List::default();
+        /// Seconds for which a nonce can be used.
+        nonce_seconds: u64 = 300, within 10..=3600;
+        /// Seconds after which a message is too old.
+        issued_age_max_seconds: u64 = 600, within 10..=86_400;
+        /// Seconds by which a message's time may lie ahead of this machine's clock.
+        issued_ahead_max_seconds: u64 = 60, within 0..=3600;
+    }
+}
+
+section! {
+    /// Sessions of people who have logged in.
+    pub(crate) struct Sessions = "core.sessions" {
+        /// The `iss` of access tokens. Without it, the public origin. Another one ends all access tokens, not sessions.
+        issuer: Option<String> = None, like "\"https://custody.example\"";
+        /// Seconds for which an access token holds.
+        access_token_seconds: u64 = 900, within 10..=86_400;
+        /// Seconds for which a refresh token holds, and a session that nobody refreshes.
+        refresh_token_seconds: u64 = 2_592_000, within 60..=31_536_000;
+        /// Sessions of one user; a further login ends the oldest.
+        per_user_max: u32 = 50, within 1..=1000;
+        /// Rotation of the key that signs access tokens: one more makes a new key in the token at the next start, and
+        /// tokens of the key before stay good until they end.
+        token_key_epoch: u32 = 1, within 1..=1_000_000;
+    }
+}
+
+impl Core {
+    pub(crate) fn session_limits(&self) -> SessionLimits {
+        SessionLimits {
+            access_token_ttl: Duration::from_secs(self.sessions.access_token_seconds),
+            refresh_token_ttl: Duration::from_secs(self.sessions.refresh_token_seconds),
+            nonce_ttl: Duration::from_secs(self.siwe.nonce_seconds),
+            sessions_per_user_max: self.sessions.per_user_max,
+        }
+    }
+
+    pub(crate) fn siwe_config(&self) -> Result<SiweConfig, ConfigError> {
+        let number = |text: &String| {
+            text.parse()
+                .map_err(|_| ConfigError::Value(format!("`core.siwe.chain_ids`: `{text}` is not a number")))
+        };
+        Ok(SiweConfig {
+            origin: self.siwe.origin.clone(),
+            chain_ids: self.siwe.chain_ids.0.iter().map(number).collect::<Result<_, _>>()?,
+            issued_age_max_seconds: self.siwe.issued_age_max_seconds,
+            issued_ahead_max_seconds: self.siwe.issued_ahead_max_seconds,
+        })
+    }
+}

@@ -1,0 +1,175 @@
+//! Sessions, the refresh tokens they have used up, and what strangers may use once.
+
+use async_trait::async_trait;
+use gateway_domain::{
+    Error, Result, Timestamp,
+    changes::{CommitError, Contested, ReplayGuard},
+    credentials::CredentialHash,
+    ids::{OrganizationId, PrincipalId, SessionId},
+    ports::SessionReads,
+    sealed::Sealed,
+    sessions::{Session, SessionEnd, UsedRefreshToken},
+};
+
+use crate::{
+    error::{Malformed, TooLarge},
+    fields::Fields,
+    guards,
+    reader::Stored,
+    statement::{Expect, Statement},
+    store::Store,
+    unit::Unit,
+};
+
+macro_rules! columns {
+    () => {
+        "id, organization, user_id, refresh_hash, created_at, refreshed_at, expires_at, ended_at, end_reason, \
+         version, seal"
+    };
+}
+
+const BY_ID: &str = concat!("SELECT ", columns!(), " FROM sessions WHERE organization = $1 AND id = $2");
+const BY_REFRESH_HASH: &str =
+    concat!("SELECT ", columns!(), " FROM sessions WHERE organization = $1 AND refresh_hash = $2");
+const LIVE: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM sessions WHERE organization = $1 AND user_id = $2 AND ended_at IS NULL AND expires_at > $3 \
+     ORDER BY created_at, id LIMIT $4"
+);
+const OF_USED: &str =
+    "SELECT session_id FROM used_refresh_tokens WHERE organization = $1 AND refresh_hash = $2";
+const PURGE: &str = "DELETE FROM sessions WHERE id IN \
+     (SELECT id FROM sessions WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)";
+const PURGE_USED: &str = "DELETE FROM used_refresh_tokens WHERE (organization, refresh_hash) IN \
+     (SELECT organization, refresh_hash FROM used_refresh_tokens WHERE expires_at <= $1 \
+     ORDER BY expires_at LIMIT $2)";
+
+pub(crate) fn insert(session: &Sealed<Session>) -> Result<Statement, TooLarge> {
+    let sql = concat!(
+        "INSERT INTO sessions (",
+        columns!(),
+        ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+    );
+    values(Statement::new(sql), session)
+}
+
+pub(crate) fn update(session: &Sealed<Session>) -> Result<Statement, TooLarge> {
+    let sql = "UPDATE sessions SET user_id = $3, refresh_hash = $4, created_at = $5, refreshed_at = $6, \
+         expires_at = $7, ended_at = $8, end_reason = $9, version = $10, seal = $11 \
+         WHERE id = $1 AND organization = $2 AND version = $10 - 1";
+    Ok(values(Statement::new(sql), session)?.expecting(Expect::Change(Contested::Version)))
+}
+
+fn values(statement: Statement, session: &Sealed<Session>) -> Result<Statement, TooLarge> {
+    let statement = statement
+        .shown(session.id)
+        .shown(session.organization)
+        .shown(session.user)
+        .shown(session.refresh_hash)
+        .bind(session.created_at)
+        .bind(session.refreshed_at)
+        .bind(session.expires_at)
+        .bind(session.ended.map(|end| end.at));
+    let statement = match session.ended {
+        Some(end) => statement.word(&end.reason),
+        None => statement.bind(None::<String>),
+    };
+    Ok(statement.unsigned("version", session.version)?.shown(session.seal()))
+}
+
+pub(crate) fn insert_used(used: &UsedRefreshToken) -> Statement {
+    Statement::new(
+        "INSERT INTO used_refresh_tokens (organization, refresh_hash, session_id, expires_at) \
+         VALUES ($1, $2, $3, $4)",
+    )
+    .shown(used.organization)
+    .shown(used.hash)
+    .shown(used.session)
+    .bind(used.expires_at)
+}
+
+/// Sessions and used refresh tokens that would have ended by now anyway.
+pub(crate) fn purge(now: Timestamp, limit: u32) -> [Statement; 2] {
+    [PURGE, PURGE_USED].map(|sql| Statement::new(sql).bind(now).bind(limit))
+}
+
+impl Stored for Session {
+    fn read(row: &Fields<'_>) -> Result<Self, Malformed> {
+        let ended_at = row.optional_time("ended_at")?;
+        let reason = row.optional_text("end_reason")?.map(|_| row.word("end_reason")).transpose()?;
+        let ended = match (ended_at, reason) {
+            (Some(at), Some(reason)) => Some(SessionEnd { at, reason }),
+            (None, None) => None,
+            (Some(_), None) | (None, Some(_)) => {
+                return Err(row.malformed("end_reason", "an end has a time and a reason"));
+            }
+        };
+        Ok(Self {
+            id: row.parsed("id")?,
+            organization: row.parsed("organization")?,
+            user: row.parsed("user_id")?,
+            refresh_hash: row.parsed("refresh_hash")?,
+            created_at: row.time("created_at")?,
+            refreshed_at: row.time("refreshed_at")?,
+            expires_at: row.time("expires_at")?,
+            ended,
+            version: row.unsigned("version")?,
+        })
+    }
+}
+
+#[async_trait]
+impl SessionReads for Store {
+    async fn session(&self, organization: OrganizationId, id: SessionId) -> Result<Option<Sealed<Session>>> {
+        self.reads.optional(Statement::new(BY_ID).shown(organization).shown(id)).await
+    }
+
+    async fn session_by_refresh_token(
+        &self,
+        organization: OrganizationId,
+        hashes: &[CredentialHash],
+    ) -> Result<Option<Sealed<Session>>> {
+        for hash in hashes {
+            let statement = Statement::new(BY_REFRESH_HASH).shown(organization).shown(hash);
+            if let Some(session) = self.reads.optional(statement).await? {
+                return Ok(Some(session));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn session_of_used_refresh_token(
+        &self,
+        organization: OrganizationId,
+        hashes: &[CredentialHash],
+    ) -> Result<Option<SessionId>> {
+        for hash in hashes {
+            let statement = Statement::new(OF_USED).shown(organization).shown(hash);
+            if let Some(row) = self.reads.row(statement).await? {
+                return Ok(Some(Fields::new("used_refresh_tokens", &row).parsed("session_id")?));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn live_sessions(
+        &self,
+        organization: OrganizationId,
+        user: PrincipalId,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Sealed<Session>>> {
+        let statement = Statement::new(LIVE).shown(organization).shown(user).bind(now).bind(limit);
+        self.reads.list(statement).await
+    }
+
+    async fn use_once(&self, guard: ReplayGuard) -> Result<bool> {
+        let unit = Unit::housekeeping(vec![guards::insert_replay_guard(&guard)]);
+        match self.writer.submit(unit).await {
+            Ok(_) => Ok(true),
+            Err(CommitError::Conflict(Contested::Replay)) => Ok(false),
+            Err(error) => Err(Error::from(error)),
+        }
+    }
+}

@@ -1,0 +1,27 @@
+CREATE TABLE sessions (
+    id TEXT NOT NULL PRIMARY KEY,
+    organization TEXT NOT NULL,
+    user_id TEXT NOT NULL REFERENCES users (id),
+    refresh_hash TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    refreshed_at BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL,
+    ended_at BIGINT,
+    end_reason TEXT,
+    version BIGINT NOT NULL,
+    seal TEXT NOT NULL
+);
+
+CREATE UNIQUE INDEX sessions_refresh_hash ON sessions (organization, refresh_hash);
+CREATE INDEX sessions_live ON sessions (organization, user_id, created_at) WHERE ended_at IS NULL;
+CREATE INDEX sessions_expiry ON sessions (expires_at);
+
+CREATE TABLE used_refresh_tokens (
+    organization TEXT NOT NULL,
+    refresh_hash TEXT NOT NULL,
+    session_id TEXT NOT NULL,
+    expires_at BIGINT NOT NULL,
+    PRIMARY KEY (organization, refresh_hash)
+);
+
+CREATE INDEX used_refresh_tokens_expiry ON used_refresh_tokens (expires_at);
