@@ -25,7 +25,7 @@ use crate::{
 
 const MESSAGE_CHARACTERS_MAX: usize = 4096;
 const SIGNATURE_BYTES: usize = 65;
-const REFRESH_TOKEN_CHARACTERS_MAX: usize = 256;
+const REFRESH_TOKEN_CHARACTERS_MAX: usize = 4096;
 
 /// For whom a nonce is; an empty object is fine.
 #[derive(Debug, ToSchema)]
@@ -83,7 +83,7 @@ impl Wire for VerifySiweDto {
 #[derive(ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct RefreshTokenDto {
-    #[schema(value_type = String, max_length = 256)]
+    #[schema(value_type = String, max_length = 4096)]
     refresh_token: Zeroizing<String>,
 }
 

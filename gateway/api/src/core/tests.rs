@@ -1,7 +1,11 @@
 use std::collections::BTreeSet;
 
 use super::{
-    approvals::CreateApprovalDto, authorization::TABLE, document, transactions::CreateTrustedTransactionDto,
+    approvals::CreateApprovalDto,
+    authorization::TABLE,
+    document,
+    sessions::{RefreshTokenDto, VerifySiweDto},
+    transactions::CreateTrustedTransactionDto,
     users::CreateUserDto,
 };
 use crate::extract::{Fields, Json, Wire};
@@ -41,4 +45,6 @@ fn wire_types_read_what_the_document_describes() {
     check_described::<CreateUserDto>("CreateUserDto");
     check_described::<CreateTrustedTransactionDto>("CreateTrustedTransactionDto");
     check_described::<CreateApprovalDto>("CreateApprovalDto");
+    check_described::<VerifySiweDto>("VerifySiweDto");
+    check_described::<RefreshTokenDto>("RefreshTokenDto");
 }
