@@ -34,8 +34,8 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::{
-    doubles::{TestPlugin, TestToken},
-    world::{CHAIN, ORIGIN, found_organization, limits},
+    doubles::{TestPlugin, TestToken, TestTokenSigner},
+    world::{CHAIN, ORIGIN, found_organization, limits, sessions},
 };
 
 mod chance;
@@ -142,6 +142,7 @@ async fn start(simulation: &Simulation) -> Process {
         clock: simulation.clock.clone(),
         entropy: simulation.chance.clone(),
         credentials: Arc::new(CredentialHasher::new(keys(2))),
+        sessions: Arc::new(sessions(Arc::new(TestTokenSigner::new()))),
         signer: simulation.token.clone(),
         vault: simulation.token.clone(),
         evaluator: Arc::new(TestPlugin::approving()),

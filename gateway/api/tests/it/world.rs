@@ -115,12 +115,7 @@ impl World {
             clock: clock.clone(),
             entropy: Arc::new(TestEntropy),
             credentials: Arc::new(CredentialHasher::new(keys(2))),
-            sessions: Arc::new(Sessions {
-                signer: token_signer.clone(),
-                nonces: NonceKeys::new(keys(3)),
-                issuer: ORIGIN.to_owned(),
-                limits: session_limits(),
-            }),
+            sessions: Arc::new(sessions(token_signer.clone())),
             signer: token.clone(),
             vault: token.clone(),
             evaluator: plugin.clone(),
@@ -370,12 +365,17 @@ fn chains(node: Arc<TestNode>) -> BTreeMap<ChainId, Chain> {
 
 pub(crate) const SESSIONS_PER_USER_MAX: u32 = 3;
 
-fn session_limits() -> SessionLimits {
-    SessionLimits {
-        access_token_ttl: Duration::from_mins(15),
-        refresh_token_ttl: Duration::from_hours(720),
-        nonce_ttl: Duration::from_mins(5),
-        sessions_per_user_max: SESSIONS_PER_USER_MAX,
+pub(crate) fn sessions(signer: Arc<TestTokenSigner>) -> Sessions {
+    Sessions {
+        signer,
+        nonces: NonceKeys::new(MacKeys::new(BTreeMap::from([(1, MacKey::new([3; 32]))]), 1)),
+        issuer: ORIGIN.to_owned(),
+        limits: SessionLimits {
+            access_token_ttl: Duration::from_mins(15),
+            refresh_token_ttl: Duration::from_hours(720),
+            nonce_ttl: Duration::from_mins(5),
+            sessions_per_user_max: SESSIONS_PER_USER_MAX,
+        },
     }
 }
 
