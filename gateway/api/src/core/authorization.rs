@@ -74,12 +74,12 @@ pub(crate) enum Reach {
     },
 }
 
-const fn keys(server: Scope) -> Option<KeyRule> {
-    Some(KeyRule { server, own: None })
+const fn keys(server: Scope) -> KeyRule {
+    KeyRule { server, own: None }
 }
 
-const fn own_keys(server: Scope, own: Scope) -> Option<KeyRule> {
-    Some(KeyRule { server, own: Some(own) })
+const fn own_keys(server: Scope, own: Scope) -> KeyRule {
+    KeyRule { server, own: Some(own) }
 }
 
 /// Operations for people who have logged in.
@@ -154,7 +154,7 @@ pub(crate) static TABLE: &[Rule] = &[
         path: "/users",
         operation: "create_user",
         callers: Callers::Credentials {
-            keys: keys(Scope::CreateUsers),
+            keys: Some(keys(Scope::CreateUsers)),
             signatures: SignatureRule::Request,
             tokens: TokenRule::Unused,
         },
@@ -165,7 +165,7 @@ pub(crate) static TABLE: &[Rule] = &[
         path: "/users/{ethereumAddress}",
         operation: "get_user_by_ethereum_address",
         callers: Callers::Credentials {
-            keys: keys(Scope::ReadUsers),
+            keys: Some(keys(Scope::ReadUsers)),
             signatures: SignatureRule::Request,
             tokens: TokenRule::Unused,
         },
@@ -176,7 +176,7 @@ pub(crate) static TABLE: &[Rule] = &[
         path: "/transactions",
         operation: "create_transaction",
         callers: Callers::Credentials {
-            keys: own_keys(Scope::CreateTransactions, Scope::CreateOwnTransactions),
+            keys: Some(own_keys(Scope::CreateTransactions, Scope::CreateOwnTransactions)),
             signatures: SignatureRule::Refused,
             tokens: TokenRule::Refused,
         },
@@ -187,7 +187,7 @@ pub(crate) static TABLE: &[Rule] = &[
         path: "/transactions/users/{ethereumAddress}",
         operation: "get_user_transactions",
         callers: Callers::Credentials {
-            keys: own_keys(Scope::ReadTransactions, Scope::ReadOwnTransactions),
+            keys: Some(own_keys(Scope::ReadTransactions, Scope::ReadOwnTransactions)),
             signatures: SignatureRule::Request,
             tokens: TokenRule::Own,
         },
@@ -198,7 +198,7 @@ pub(crate) static TABLE: &[Rule] = &[
         path: "/transactions/{requestHash}/approvals",
         operation: "create_approval",
         callers: Callers::Credentials {
-            keys: own_keys(Scope::ApproveTransactions, Scope::ApproveOwnTransactions),
+            keys: Some(own_keys(Scope::ApproveTransactions, Scope::ApproveOwnTransactions)),
             signatures: SignatureRule::RequestOrApproval,
             tokens: TokenRule::Unused,
         },
@@ -209,7 +209,7 @@ pub(crate) static TABLE: &[Rule] = &[
         path: "/transactions/{requestHash}/approval-status",
         operation: "get_approval_status",
         callers: Callers::Credentials {
-            keys: own_keys(Scope::ReadTransactions, Scope::ReadOwnTransactions),
+            keys: Some(own_keys(Scope::ReadTransactions, Scope::ReadOwnTransactions)),
             signatures: SignatureRule::Request,
             tokens: TokenRule::Own,
         },

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::{extract::State, http::StatusCode};
 use gateway_domain::{
     Address, Error, OpCtx,
+    chain::ChainId,
     identity::user_at_login,
     sessions::{
         RefreshToken, TokenPair, end_every_session, end_session, issue_nonce, open_session, refresh_session,
@@ -42,7 +43,7 @@ pub(crate) struct GenerateNonceDto {
 impl Wire for GenerateNonceDto {
     fn read(fields: &mut Fields) -> Option<Self> {
         let ethereum_address = fields.optional("ethereumAddress", scalar::address);
-        let chain_id = fields.optional("chainId", scalar::chain).map(|chain| chain.number());
+        let chain_id = fields.optional("chainId", scalar::chain).map(ChainId::number);
         Some(Self { ethereum_address, chain_id })
     }
 }
