@@ -98,14 +98,13 @@ async fn checkpoint(hsm: &Hsm, absent: Absent) -> Result<KeyReference> {
 /// The first key comes with the masters; a later one is a rotation that the configuration asks for.
 async fn token_keys(hsm: &Hsm, absent: Absent, epoch: u32) -> Result<TokenKeys> {
     let (purpose, algorithm) = (KeyPurpose::AccessToken, KeyAlgorithm::Ed25519);
-    let active = match pair(hsm, purpose, epoch, algorithm).await? {
-        Some(key) => key,
-        None => {
-            if epoch == FIRST_TOKEN_EPOCH {
-                refuse_absent(purpose, absent)?;
-            }
-            generate(hsm, purpose, epoch, algorithm).await?
+    let active = if let Some(key) = pair(hsm, purpose, epoch, algorithm).await? {
+        key
+    } else {
+        if epoch == FIRST_TOKEN_EPOCH {
+            refuse_absent(purpose, absent)?;
         }
+        generate(hsm, purpose, epoch, algorithm).await?
     };
     let before = match epoch.checked_sub(1).filter(|before| *before >= FIRST_TOKEN_EPOCH) {
         Some(before) => pair(hsm, purpose, before, algorithm).await?,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use gateway_api::{ApiConfig, Rate, SiweConfig};
-use gateway_domain::{Clock, Timestamp};
+use gateway_domain::Timestamp;
 use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
