@@ -3,6 +3,8 @@
 //! A change set is plain data, so no HSM, plugin or network call can happen while a database transaction is
 //! open, and applying it again after a lost race needs no closure. It cannot be made without an audit event.
 
+use std::borrow::Cow;
+
 use crate::{
     approvals::Vote,
     audit::AuditEvent,
@@ -89,7 +91,7 @@ pub struct ReplayGuard {
 pub struct Idempotency {
     pub organization: OrganizationId,
     pub principal: PrincipalId,
-    pub operation: &'static str,
+    pub operation: Cow<'static, str>,
     pub key: String,
     pub body_hash: B256,
     /// Id of the object that the first use made.

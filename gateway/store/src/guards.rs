@@ -1,10 +1,5 @@
 //! Rows that make a repeat harmless: replay guards and idempotency keys. They expire and are purged.
 
-use std::{
-    collections::BTreeSet,
-    sync::{Mutex, PoisonError},
-};
-
 use gateway_domain::{
     Result, Timestamp,
     changes::{Contested, Idempotency, ReplayGuard},
@@ -55,7 +50,7 @@ pub(crate) fn insert_idempotency(idempotency: &Idempotency, sql: &EngineSql) -> 
     Statement::prepared(sql.insert_idempotency.clone())
         .shown(idempotency.organization)
         .shown(idempotency.principal)
-        .bind(idempotency.operation)
+        .bind(idempotency.operation.as_ref())
         .bind(idempotency.key.as_str())
         .bind(idempotency.body_hash)
         .bind(idempotency.outcome.as_str())
@@ -88,23 +83,10 @@ fn read_idempotency(row: &Fields<'_>) -> Result<Idempotency, Malformed> {
     Ok(Idempotency {
         organization: row.parsed("organization")?,
         principal: row.parsed("principal")?,
-        operation: operation_name(row.text("operation")?),
+        operation: row.text("operation")?.into(),
         key: row.text("idempotency_key")?,
         body_hash: row.parsed("body_hash")?,
         outcome: row.text("outcome")?,
         expires_at: row.time("expires_at")?,
     })
-}
-
-/// The domain names operations by literals. A name that was asked for and found is one of those few, so keeping
-/// each once for the life of the process is bounded.
-fn operation_name(name: String) -> &'static str {
-    static NAMES: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
-    let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(known) = names.get(name.as_str()) {
-        return known;
-    }
-    let kept: &'static str = name.leak();
-    names.insert(kept);
-    kept
 }

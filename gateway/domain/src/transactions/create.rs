@@ -329,7 +329,7 @@ fn creation(
         changes = changes.write(Write::InsertIdempotency(Idempotency {
             organization: ctx.organization,
             principal: transaction.initiator,
-            operation: OPERATION,
+            operation: OPERATION.into(),
             key: idempotency.key.clone(),
             body_hash: idempotency.body_hash,
             outcome: transaction.id.to_string(),

@@ -71,7 +71,7 @@ async fn each_unique_thing_has_its_own_conflict(database: &Database) {
     let idempotency = Idempotency {
         organization,
         principal: world.principal.id,
-        operation: "create",
+        operation: "create".into(),
         key: "k".into(),
         body_hash: hash(),
         outcome: "o".into(),
@@ -145,7 +145,7 @@ async fn an_expired_idempotency_key_may_be_used_again(database: &Database) {
     let expired = Idempotency {
         organization: world.organization.id,
         principal: world.principal.id,
-        operation: "create",
+        operation: "create".into(),
         key: "k".into(),
         body_hash: hash(),
         outcome: "first".into(),

@@ -25,7 +25,7 @@ fn guards(world: &World, expires_at: Timestamp) -> [Write; 2] {
         Write::InsertIdempotency(Idempotency {
             organization,
             principal: world.principal.id,
-            operation: "create",
+            operation: "create".into(),
             key,
             body_hash: hash(),
             outcome: "o".into(),

@@ -179,7 +179,7 @@ async fn guards_and_outbox_items_read_back(database: &Database) {
     let idempotency = Idempotency {
         organization,
         principal,
-        operation: "transactions:create",
+        operation: "transactions:create".into(),
         key: "k".into(),
         body_hash: hash(),
         outcome: "tx".into(),
@@ -201,10 +201,11 @@ async fn guards_and_outbox_items_read_back(database: &Database) {
 
     assert!(store.was_replayed(&guard).await.unwrap());
     assert!(!store.was_replayed(&ReplayGuard { signed_hash: hash(), ..guard }).await.unwrap());
-    let found = store.idempotency(organization, principal, idempotency.operation, "k", now()).await.unwrap();
+    let found = store.idempotency(organization, principal, &idempotency.operation, "k", now()).await.unwrap();
     assert_eq!(found, Some(idempotency.clone()));
     let late = idempotency.expires_at;
-    let expired = store.idempotency(organization, principal, idempotency.operation, "k", late).await.unwrap();
+    let expired =
+        store.idempotency(organization, principal, &idempotency.operation, "k", late).await.unwrap();
     assert_eq!(expired, None);
     assert_eq!(store.next_due().await.unwrap(), Some(Duration::ZERO));
     let claimed = store.claim(instance(1), Duration::from_secs(30), 10).await.unwrap();

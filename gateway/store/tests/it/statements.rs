@@ -24,8 +24,14 @@ use crate::{
 /// Begin, the audit entries, the lane's head, commit: shared by all change sets of a group.
 const SHARED: u64 = 4;
 
+/// Begin, statements, audit entries and head in one text; the commit in another.
+const ROUND_TRIPS: u64 = 2;
+
 #[derive(Default)]
-struct Statements(Arc<AtomicU64>);
+struct Statements {
+    count: Arc<AtomicU64>,
+    round_trips: Arc<AtomicU64>,
+}
 
 /// The store runs on this one thread, so a recorder for this thread sees it and nothing else.
 #[test]
@@ -65,9 +71,13 @@ async fn signed_path(statements: &Statements) {
         Write::UpdateAttempt(world.seal(&attempt.with_outcome(outcome))),
     ];
     for (writes, own) in [(create.to_vec(), 3), (prepare.to_vec(), 4), (release.to_vec(), 2)] {
-        let before = statements.0.load(Ordering::SeqCst);
+        let counts =
+            || [&statements.count, &statements.round_trips].map(|count| count.load(Ordering::SeqCst));
+        let before = counts();
         world.commit(&store, writes).await.unwrap();
-        assert_eq!(statements.0.load(Ordering::SeqCst) - before, own + SHARED);
+        let after = counts();
+        assert_eq!(after[0] - before[0], own + SHARED);
+        assert_eq!(after[1] - before[1], ROUND_TRIPS);
     }
     store.close().await;
 }
@@ -81,7 +91,8 @@ impl Recorder for Statements {
 
     fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
         match key.name() {
-            "countersign_store_statements_total" => Counter::from_arc(self.0.clone()),
+            "countersign_store_statements_total" => Counter::from_arc(self.count.clone()),
+            "countersign_store_round_trips_total" => Counter::from_arc(self.round_trips.clone()),
             _ => Counter::noop(),
         }
     }
