@@ -1,24 +1,22 @@
 //! What the gateway's database holds, read beside the running gateway: answers are believed only as far as
 //! this agrees.
 
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
 use countersign_tests::wait;
-use sqlx::Connection;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{AnyConnection, Connection};
 
 const DRAIN_DEADLINE: Duration = Duration::from_mins(2);
 
 pub(crate) struct Ledger {
-    connection: SqliteConnection,
+    connection: AnyConnection,
 }
 
 impl Ledger {
-    pub(crate) async fn open(data_dir: &Path) -> Result<Ledger> {
-        let options = SqliteConnectOptions::new().filename(data_dir.join("countersign.db")).read_only(true);
-        Ok(Ledger { connection: SqliteConnection::connect_with(&options).await? })
+    pub(crate) async fn open(url: &str) -> Result<Ledger> {
+        sqlx::any::install_default_drivers();
+        Ok(Ledger { connection: AnyConnection::connect(url).await? })
     }
 
     /// Signatures stored so far.

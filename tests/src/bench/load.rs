@@ -40,6 +40,24 @@ pub(crate) fn post(path: &str, address: SocketAddr, api_key: &str, body: &str) -
     .into()
 }
 
+pub(crate) fn get(path: &str, address: SocketAddr, api_key: &str) -> Request {
+    format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nx-api-key: {api_key}\r\n\r\n").into_bytes().into()
+}
+
+/// Sends one request `count` times, one after another.
+pub(crate) async fn times(
+    address: SocketAddr,
+    request: Request,
+    count: usize,
+    expected: Expected,
+) -> Result<()> {
+    let mut connection = Connection::open(address).await?;
+    for _ in 0..count {
+        connection.exchange(&request, expected).await?;
+    }
+    Ok(())
+}
+
 /// Keeps `connections` requests under way for about `duration`. Requests are dealt out to connections, so
 /// that no request is under way twice at once.
 pub(crate) async fn run(

@@ -7,6 +7,7 @@ mod instant_node;
 mod ledger;
 mod load;
 mod plugins;
+mod postgres;
 mod processor;
 mod report;
 mod runtimes;
@@ -16,6 +17,7 @@ mod statistics;
 mod throughput;
 mod throughput_report;
 mod verification;
+mod volume;
 
 use anyhow::{Result, bail};
 use tokio::runtime::Builder;
@@ -49,6 +51,12 @@ fn main() -> Result<()> {
         let conductor = Builder::new_current_thread().enable_all().build()?;
         conductor.block_on(interruptible(throughput::measure(&token, &runtimes, &scale, &report)))?;
     }
+    if options.only == Some(Part::Scale) {
+        let runtimes = Runtimes::new()?;
+        let conductor = Builder::new_current_thread().enable_all().build()?;
+        conductor.block_on(interruptible(postgres::measure(&token, &runtimes, &scale, &report)))?;
+        conductor.block_on(interruptible(volume::measure(&runtimes, &report)))?;
+    }
     parallel.block_on(token.shutdown());
     Ok(())
 }
@@ -69,6 +77,8 @@ enum Part {
     Hsm,
     Plugins,
     Http,
+    /// Takes many minutes and gigabytes: only when asked for.
+    Scale,
 }
 
 #[derive(Default)]
@@ -88,7 +98,8 @@ impl Options {
                 "--only=hsm" => options.only = Some(Part::Hsm),
                 "--only=plugins" => options.only = Some(Part::Plugins),
                 "--only=http" => options.only = Some(Part::Http),
-                other => bail!("unknown argument `{other}`: --json, --quick, --only=hsm|plugins|http"),
+                "--only=scale" => options.only = Some(Part::Scale),
+                other => bail!("unknown argument `{other}`: --json, --quick, --only=hsm|plugins|http|scale"),
             }
         }
         Ok(options)

@@ -1,7 +1,7 @@
 //! Figures, for people as a table and for programs as one JSON object a line.
 
 use std::fmt::Write as _;
-use std::io::{Write, stdout};
+use std::io::{Write, stderr, stdout};
 
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -134,6 +134,11 @@ impl Section {
         }
         Ok(writeln!(stdout(), "  ({text})")?)
     }
+}
+
+/// What a long measurement is at, for whoever waits; figures go elsewhere.
+pub(crate) fn progress(step: &str) -> Result<()> {
+    Ok(writeln!(stderr(), "bench: {step}")?)
 }
 
 fn line(cells: [String; 6]) -> Result<()> {

@@ -2,6 +2,7 @@
 //! loop, with processor time by thread.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use alloy_primitives::{Address, U256};
@@ -76,7 +77,6 @@ pub(crate) struct Measured {
 struct Stand<'a> {
     runtimes: &'a Runtimes,
     node: InstantNode,
-    anvil: Anvil,
     gateway: Gateway,
     ledger: Ledger,
     address: SocketAddr,
@@ -91,32 +91,51 @@ pub(crate) async fn measure(
 ) -> Result<()> {
     let node = runtimes.node.spawn(InstantNode::start(INSTANT_CHAIN)).await??;
     let anvil = Anvil::start(ANVIL_CHAIN).await?;
-    let installation = Installation::new(&configuration(node.url(), anvil.node().url()))?;
+    let chains = [(INSTANT_CHAIN, node.url()), (ANVIL_CHAIN, anvil.node().url())];
+    let installation = Installation::new(&configuration(&chains, None))?;
     let gateway = installation.start().await?;
-    let ledger = Ledger::open(&installation.data_dir()).await?;
+    let ledger = Ledger::open(&sqlite_url(&installation.data_dir())).await?;
     let address = address_of(gateway.client().origin())?;
-    let mut stand = Stand { runtimes, node, anvil, gateway, ledger, address, escrows: Vec::new() };
-    let measured = stand.measure(token, scale).await;
+    let mut stand = Stand { runtimes, node, gateway, ledger, address, escrows: Vec::new() };
+    let measured = stand.measure(token, &anvil, scale).await;
     let measured = measured.with_context(|| stand.gateway.output())?;
-    stand.ledger.close().await?;
-    let status = stand.gateway.stop().await?;
-    ensure!(status.success(), "the gateway ended with {status}");
+    stand.stop().await?;
     throughput_report::print(&measured, report)
 }
 
+/// The rounds alone, on a PostgreSQL database.
+pub(crate) async fn rounds_on_postgres(
+    token: &Token,
+    runtimes: &Runtimes,
+    scale: &Scale,
+    url: &str,
+) -> Result<Vec<Round>> {
+    let node = runtimes.node.spawn(InstantNode::start(INSTANT_CHAIN)).await??;
+    let installation = Installation::new(&configuration(&[(INSTANT_CHAIN, node.url())], Some(url)))?;
+    let gateway = installation.start().await?;
+    let ledger = Ledger::open(url).await?;
+    let address = address_of(gateway.client().origin())?;
+    let mut stand = Stand { runtimes, node, gateway, ledger, address, escrows: Vec::new() };
+    let measured = async {
+        stand.create_users().await?;
+        stand.rounds(token, scale).await
+    };
+    let measured = measured.await.with_context(|| stand.gateway.output())?;
+    stand.stop().await?;
+    Ok(measured)
+}
+
 impl Stand<'_> {
-    async fn measure(&mut self, token: &Token, scale: &Scale) -> Result<Measured> {
+    async fn measure(&mut self, token: &Token, anvil: &Anvil, scale: &Scale) -> Result<Measured> {
         self.create_users().await?;
+        for escrow in &self.escrows {
+            anvil.node().set_balance(*escrow, U256::from(FUNDS_WEI)).await?;
+        }
         let requests = self.requests(INSTANT_CHAIN);
         // One transaction loads the plugin into this process.
         self.load(&requests[..1], 1, Duration::from_millis(1)).await?;
         let idle_mebibytes = resident_mebibytes(self.gateway.process_id())?;
-        self.load(&requests, CONNECTIONS, scale.http_round / 8).await?;
-        self.ledger.drained().await?;
-        let mut rounds = Vec::new();
-        for _ in 0..scale.http_rounds {
-            rounds.push(self.round(token, &requests, scale).await?);
-        }
+        let rounds = self.rounds(token, scale).await?;
         let sustained = if scale.http_rounds > 1 {
             let answered = self.load(&requests, CONNECTIONS, scale.http_round * SUSTAINED_ROUNDS).await?;
             self.ledger.drained().await?;
@@ -124,7 +143,7 @@ impl Stand<'_> {
         } else {
             None
         };
-        let (anvil, anvil_micros) = self.anvil_round(scale).await?;
+        let (anvil, anvil_micros) = self.anvil_round(anvil, scale).await?;
         Ok(Measured {
             rounds,
             sustained,
@@ -138,6 +157,18 @@ impl Stand<'_> {
         })
     }
 
+    /// After a short one that is not counted.
+    async fn rounds(&mut self, token: &Token, scale: &Scale) -> Result<Vec<Round>> {
+        let requests = self.requests(INSTANT_CHAIN);
+        self.load(&requests, CONNECTIONS, scale.http_round / 8).await?;
+        self.ledger.drained().await?;
+        let mut rounds = Vec::new();
+        for _ in 0..scale.http_rounds {
+            rounds.push(self.round(token, &requests, scale).await?);
+        }
+        Ok(rounds)
+    }
+
     async fn create_users(&mut self) -> Result<()> {
         for _ in 0..USERS {
             let wallet = Wallet::random();
@@ -148,7 +179,6 @@ impl Stand<'_> {
                 chain_id: INSTANT_CHAIN,
             };
             let escrow = job.create_user().await?;
-            self.anvil.node().set_balance(escrow, U256::from(FUNDS_WEI)).await?;
             self.escrows.push(escrow);
         }
         Ok(())
@@ -166,11 +196,11 @@ impl Stand<'_> {
         Ok(Round { bare, answered, path, following })
     }
 
-    async fn anvil_round(&mut self, scale: &Scale) -> Result<(Answered, f64)> {
+    async fn anvil_round(&mut self, anvil: &Anvil, scale: &Scale) -> Result<(Answered, f64)> {
         let requests = self.requests(ANVIL_CHAIN);
-        let before = Snapshot::of(self.anvil.process_id())?;
+        let before = Snapshot::of(anvil.process_id())?;
         let answered = self.load(&requests, CONNECTIONS, scale.http_round).await?;
-        let spent = Snapshot::of(self.anvil.process_id())?.total_since(&before);
+        let spent = Snapshot::of(anvil.process_id())?.total_since(&before);
         self.ledger.drained().await?;
         let micros = micros_each(spent, answered.count);
         Ok((answered, micros))
@@ -199,11 +229,15 @@ impl Stand<'_> {
         bodies.map(|body| load::post("/transactions", self.address, key, &body)).collect()
     }
 
-    /// A transfer of 0.0001 ether, which no person has to approve.
     fn body(&self, number: usize, chain_id: u64) -> String {
-        let to = Address::with_last_byte(0xbb);
-        let (escrow, value) = (self.escrows[number], "100000000000000");
-        json!({"escrowAddress": escrow, "to": to, "value": value, "chainId": chain_id}).to_string()
+        transfer(self.escrows[number], chain_id)
+    }
+
+    async fn stop(self) -> Result<()> {
+        self.ledger.close().await?;
+        let status = self.gateway.stop().await?;
+        ensure!(status.success(), "the gateway ended with {status}");
+        Ok(())
     }
 
     fn moment(&self) -> Result<Moment> {
@@ -237,14 +271,31 @@ impl Moment {
     }
 }
 
-fn configuration(instant_node: &str, anvil: &str) -> String {
-    let chain = |id: u64, url: &str| {
-        format!("\n[[chains]]\nid = \"eip155:{id}\"\nrpc_urls = \"{url}\"\nconfirmations = 1\n")
-    };
-    [CONFIGURATION.to_owned(), chain(INSTANT_CHAIN, instant_node), chain(ANVIL_CHAIN, anvil)].concat()
+/// The body of a transfer of 0.0001 ether, which no person has to approve.
+pub(crate) fn transfer(escrow: Address, chain_id: u64) -> String {
+    let to = Address::with_last_byte(0xbb);
+    json!({"escrowAddress": escrow, "to": to, "value": "100000000000000", "chainId": chain_id}).to_string()
 }
 
-fn address_of(origin: &str) -> Result<SocketAddr> {
+/// For the chains by id and node; on SQLite unless a database is named.
+pub(crate) fn configuration(chains: &[(u64, &str)], database_url: Option<&str>) -> String {
+    let mut text = CONFIGURATION.to_owned();
+    if let Some(url) = database_url {
+        text.push_str(&format!("\n[database]\nurl = \"{url}\"\n"));
+    }
+    for (id, url) in chains {
+        text.push_str(&format!(
+            "\n[[chains]]\nid = \"eip155:{id}\"\nrpc_urls = \"{url}\"\nconfirmations = 1\n"
+        ));
+    }
+    text
+}
+
+pub(crate) fn sqlite_url(data_dir: &Path) -> String {
+    format!("sqlite://{}?mode=ro", data_dir.join("countersign.db").display())
+}
+
+pub(crate) fn address_of(origin: &str) -> Result<SocketAddr> {
     let address = origin.strip_prefix("http://").context("the gateway's origin is not http")?;
     Ok(address.parse()?)
 }
