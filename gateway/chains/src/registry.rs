@@ -84,6 +84,9 @@ pub struct ChainConfig {
     /// Room left for a rising base fee, in percent of the present one. Default 200.
     #[serde(default = "defaults::base_fee_percent")]
     pub base_fee_percent: u32,
+    /// For how long a node's word on fees is believed for new transactions; 0 asks each time. Default 1000.
+    #[serde(default = "defaults::fee_quote_age_max_ms")]
+    pub fee_quote_age_max_ms: u64,
     /// Raise of a replacement's fee in thousandths, at least 125. Default 125.
     #[serde(default = "defaults::replacement_bump_permille")]
     pub replacement_bump_permille: u32,
@@ -126,6 +129,9 @@ mod defaults {
     pub(super) fn base_fee_percent() -> u32 {
         200
     }
+    pub(super) fn fee_quote_age_max_ms() -> u64 {
+        1_000
+    }
     pub(super) fn replacement_bump_permille() -> u32 {
         125
     }
@@ -149,6 +155,7 @@ impl ChainConfig {
             priority_fee_min_wei: defaults::priority_fee_min_wei(),
             priority_fee_max_wei: defaults::priority_fee_max_wei(),
             base_fee_percent: defaults::base_fee_percent(),
+            fee_quote_age_max_ms: defaults::fee_quote_age_max_ms(),
             replacement_bump_permille: defaults::replacement_bump_permille(),
         }
     }
@@ -174,6 +181,10 @@ impl ChainConfig {
             fee_per_gas_max: self.fee_per_gas_max_wei.into(),
             replacement_bump_permille: self.replacement_bump_permille,
         }
+    }
+
+    pub fn fee_quote_age_max(&self) -> Duration {
+        Duration::from_millis(self.fee_quote_age_max_ms)
     }
 
     fn check(&self) -> Result<(), RegistryError> {

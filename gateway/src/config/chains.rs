@@ -43,6 +43,8 @@ section! {
         priority_fee_max_wei: u64 = 20_000_000_000, within 0..=u64::MAX;
         /// Percent of the present base fee that a new transaction offers, to leave room for a rise.
         base_fee_percent: u32 = 200, within 100..=10_000;
+        /// Milliseconds for which a node's word on fees is believed for new transactions; 0 asks each time.
+        fee_quote_age_max_ms: u64 = 1000, within 0..=60_000;
         /// Thousandths by which a replacement raises the fee.
         replacement_bump_permille: u32 = 125, within 125..=10_000;
         /// Milliseconds after which a transaction that is not mined is replaced with a higher fee.
@@ -84,6 +86,7 @@ impl Chain {
             priority_fee_min_wei: self.priority_fee_min_wei,
             priority_fee_max_wei: self.priority_fee_max_wei,
             base_fee_percent: self.base_fee_percent,
+            fee_quote_age_max_ms: self.fee_quote_age_max_ms,
             replacement_bump_permille: self.replacement_bump_permille,
         })
     }

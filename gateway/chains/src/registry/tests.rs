@@ -21,7 +21,7 @@ fn absent_settings_have_the_documented_defaults() {
     assert_eq!(chain.agreement, 1);
     assert_eq!((chain.confirmations, chain.native_symbol.as_str()), (12, "ETH"));
     assert_eq!((chain.rpc_connect_timeout_ms, chain.rpc_call_timeout_ms), (2_000, 10_000));
-    assert_eq!(chain.rpc_response_bytes_max, 2 * 1024 * 1024);
+    assert_eq!((chain.rpc_response_bytes_max, chain.fee_quote_age_max_ms), (2 * 1024 * 1024, 1_000));
     assert_eq!((chain.gas_limit_max, chain.gas_limit_headroom_percent), (3_000_000, 20));
     assert_eq!(
         chain.fee_policy(),

@@ -14,7 +14,8 @@ use gateway_domain::{
 
 use crate::{
     evm::{
-        fees, receipt,
+        fees::{self, FeeQuote},
+        receipt,
         rpc::{self, BlockTag, CallRequest, CountTag, EvmRpc},
     },
     registry::ChainConfig,
@@ -25,6 +26,8 @@ pub(super) struct Single {
     chain: ChainId,
     /// When the node last said which chain it is on.
     chain_checked: Mutex<Option<Instant>>,
+    /// What the node last said about fees, and when it was asked.
+    quoted: Mutex<Option<(Instant, FeeQuote)>>,
 }
 
 /// How long a node's chain id is believed. Signed bytes carry the chain id in any case; asking tells a wrong URL
@@ -33,7 +36,7 @@ const CHAIN_CHECK_INTERVAL: Duration = Duration::from_mins(1);
 
 impl Single {
     pub(super) fn new(rpc: Box<dyn EvmRpc>, chain: ChainId) -> Self {
-        Self { rpc, chain, chain_checked: Mutex::default() }
+        Self { rpc, chain, chain_checked: Mutex::default(), quoted: Mutex::default() }
     }
 
     /// Refuses to go on with a node of another chain.
@@ -67,21 +70,33 @@ impl Single {
     ) -> Result<Pricing, NodeError> {
         let policy = config.fee_policy();
         let ceiling = |_| NodeError::Rejected(NodeRejection::FeeTooLow);
-        let quote = async { self.rpc.fee_quote().await.map_err(translate) };
         if let Some(previous) = replaces {
-            let fee =
-                fees::suggest_replacement(previous.fee.into(), quote.await?, &policy).map_err(ceiling)?;
+            let quote = self.rpc.fee_quote().await.map_err(translate)?;
+            let fee = fees::suggest_replacement(previous.fee.into(), quote, &policy).map_err(ceiling)?;
             return within(intent, Pricing { gas_limit: previous.gas_limit, fee: fee.into() });
         }
         let to = intent.to.ok_or(NodeError::Rejected(NodeRejection::Other))?;
         let data = intent.data.clone().into();
         let call = CallRequest { from: intent.from, to, value: intent.value, data };
         let estimate = async { self.rpc.estimate_gas(&call).await.map_err(translate) };
-        let (quote, estimate) = try_join(quote, estimate).await?;
+        let (quote, estimate) = try_join(self.quote(config.fee_quote_age_max()), estimate).await?;
         let fee = fees::suggest(quote, &policy).map_err(ceiling)?;
         let gas_limit = fees::gas_limit(estimate, config.gas_limit_headroom_percent, config.gas_limit_max);
         let gas_limit = gas_limit.map_err(|_| NodeError::Rejected(NodeRejection::GasTooLow))?;
         within(intent, Pricing { gas_limit, fee: fee.into() })
+    }
+
+    /// What the node says about fees, or said at most `age_max` ago: it moves by the block, and transactions come
+    /// faster.
+    async fn quote(&self, age_max: Duration) -> Result<FeeQuote, NodeError> {
+        let quoted = *self.quoted.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, quote)) = quoted.filter(|(asked, _)| asked.elapsed() < age_max) {
+            return Ok(quote);
+        }
+        let asked = Instant::now();
+        let quote = self.rpc.fee_quote().await.map_err(translate)?;
+        *self.quoted.lock().unwrap_or_else(PoisonError::into_inner) = Some((asked, quote));
+        Ok(quote)
     }
 
     pub(super) async fn broadcast(&self, raw: &[u8]) -> Result<(), NodeError> {

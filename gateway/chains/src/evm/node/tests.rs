@@ -282,6 +282,24 @@ async fn one_node_cannot_price_a_transaction_out() {
 }
 
 #[tokio::test]
+async fn a_word_on_fees_is_believed_for_a_while_but_never_for_a_replacement() {
+    for (fee_quote_age_max_ms, asked) in [(60_000, 1), (0, 3)] {
+        let told = Told { asked: Arc::default(), ..Told::truth() };
+        let config =
+            ChainConfig { fee_quote_age_max_ms, ..ChainConfig::new(ChainId::eip155(CHAIN).unwrap()) };
+        let node = EvmNode::new([Box::new(told.clone()) as Box<dyn EvmRpc>], config);
+        let mut pricing = node.price(&intent(), None).await.unwrap();
+        for _ in 0..2 {
+            pricing = node.price(&intent(), None).await.unwrap();
+        }
+        let quotes = || told.asked.lock().unwrap().iter().filter(|method| **method == "fee_quote").count();
+        assert_eq!(quotes(), asked);
+        node.price(&intent(), Some(&pricing)).await.unwrap();
+        assert_eq!(quotes(), asked + 1);
+    }
+}
+
+#[tokio::test]
 async fn every_node_is_told_where_several_must_agree() {
     let silent = Told { send: Err(Reason::Other), ..Told::truth() };
     let honest = Told { asked: Arc::default(), ..Told::truth() };
