@@ -279,16 +279,12 @@ pub(crate) fn transfer(escrow: Address, chain_id: u64) -> String {
 
 /// For the chains by id and node; on SQLite unless a database is named.
 pub(crate) fn configuration(chains: &[(u64, &str)], database_url: Option<&str>) -> String {
-    let mut text = CONFIGURATION.to_owned();
-    if let Some(url) = database_url {
-        text.push_str(&format!("\n[database]\nurl = \"{url}\"\n"));
-    }
-    for (id, url) in chains {
-        text.push_str(&format!(
-            "\n[[chains]]\nid = \"eip155:{id}\"\nrpc_urls = \"{url}\"\nconfirmations = 1\n"
-        ));
-    }
-    text
+    let database = database_url.map(|url| format!("\n[database]\nurl = \"{url}\"\n"));
+    let chain = |(id, url): &(u64, &str)| {
+        format!("\n[[chains]]\nid = \"eip155:{id}\"\nrpc_urls = \"{url}\"\nconfirmations = 1\n")
+    };
+    let chains: String = chains.iter().map(chain).collect();
+    [CONFIGURATION, &database.unwrap_or_default(), &chains].concat()
 }
 
 pub(crate) fn sqlite_url(data_dir: &Path) -> String {
