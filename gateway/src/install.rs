@@ -86,13 +86,10 @@ pub(crate) async fn install_plugin(
     Ok(Installed { revision, policy_revision })
 }
 
-/// `state` has no store behind it yet, so granting it would promise what no evaluation gets.
 fn check_grants(grants: &BTreeSet<String>) -> Result<()> {
     for name in grants {
-        match Capability::from_interface(name) {
-            Some(Capability::Log | Capability::Settings | Capability::Clock) => {}
-            Some(Capability::State) => bail!("capability `state` cannot be granted by this version"),
-            None => bail!("`{name}` is not a capability; there are `log`, `settings`, `state` and `clock`"),
+        if Capability::from_interface(name).is_none() {
+            bail!("`{name}` is not a capability; there are `log`, `settings`, `state` and `clock`");
         }
     }
     Ok(())

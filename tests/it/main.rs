@@ -10,6 +10,7 @@ mod database;
 mod harness;
 mod main_job;
 mod ownership;
+mod plugin_state;
 mod revocation;
 mod routes;
 mod secrets;

@@ -16,6 +16,7 @@ use crate::{
     ids::{OrganizationId, PrincipalId},
     keys::{KeyRecord, KeyState},
     outbox::OutboxItem,
+    plugin_state::StateUse,
     policy::{PermitRecord, PluginRevision, Policy, PolicyHead},
     sealed::Sealed,
     sessions::{Session, UsedRefreshToken},
@@ -56,6 +57,8 @@ pub enum Write {
     InsertTransaction(Sealed<Transaction>),
     UpdateTransaction(Sealed<Transaction>),
     InsertEvaluation(Sealed<Evaluation>),
+    /// Conditional on every row that the evaluation read.
+    UseState(StateUse),
     InsertVote(Sealed<Vote>),
     /// Conditional, in one statement, on policy head, standing, transaction version, freeze flags and key state.
     InsertPermit(Sealed<PermitRecord>),
@@ -123,6 +126,8 @@ pub enum Contested {
     /// A permit for the same digest exists, or a condition of the permit no longer holds.
     Permit,
     Nonce,
+    /// A plugin's state changed since it was read, or is full.
+    PluginState,
     Replay,
     Idempotency,
     /// Any other row with the same key.

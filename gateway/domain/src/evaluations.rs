@@ -10,10 +10,12 @@ use crate::{
     sealed::Sealable,
 };
 
+mod fresh;
 mod retain;
 mod run;
 
-pub(crate) use retain::retain;
+pub(crate) use fresh::Fresh;
+pub(crate) use retain::{retain, store_alone};
 pub(crate) use run::{evaluate, evaluate_shadows};
 
 /// Why an evaluation was made. Only decisions are counted.

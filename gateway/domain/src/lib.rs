@@ -19,6 +19,7 @@ pub mod ids;
 pub mod keys;
 pub mod mac;
 pub mod outbox;
+pub mod plugin_state;
 pub mod policy;
 pub mod ports;
 pub mod sealed;

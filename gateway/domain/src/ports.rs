@@ -17,11 +17,12 @@ use crate::{
     evaluations::{Evaluation, EvaluationResult},
     identity::{Organization, Principal, User},
     ids::{
-        CredentialId, InstanceId, KeyId, OrganizationId, OutboxId, PluginRevisionId, PrincipalId, SessionId,
-        TransactionId,
+        BindingId, CredentialId, InstanceId, KeyId, OrganizationId, OutboxId, PluginRevisionId, PrincipalId,
+        SessionId, TransactionId,
     },
     keys::{KeyAlgorithm, KeyRecord, PublicKey},
     outbox::ClaimedItem,
+    plugin_state::{PluginState, StateChanges, StateTurns, StateView},
     policy::{PermitRecord, PluginRevision, Policy, SigningPermit},
     sealed::{Sealed, Sealer},
     sessions::{AccessClaims, Session, Sessions, TokenKey},
@@ -222,6 +223,19 @@ pub trait DecisionReads: Send + Sync {
     async fn held_nonces(&self, chain: ChainId, address: Address, from: u64) -> Result<Vec<u64>>;
 }
 
+#[async_trait]
+pub trait PluginStateReads: Send + Sync {
+    /// The row of that name in the lineage.
+    async fn plugin_state(
+        &self,
+        organization: OrganizationId,
+        lineage: BindingId,
+        name: &str,
+    ) -> Result<Option<Sealed<PluginState>>>;
+    /// How many rows the lineage has.
+    async fn plugin_state_rows(&self, organization: OrganizationId, lineage: BindingId) -> Result<u64>;
+}
+
 /// Work outside the database.
 #[async_trait]
 pub trait OutboxQueue: Send + Sync {
@@ -255,6 +269,7 @@ pub trait Store:
     + PolicyReads
     + TransactionReads
     + DecisionReads
+    + PluginStateReads
     + OutboxQueue
     + AuditReads
 {
@@ -269,6 +284,7 @@ impl<T> Store for T where
         + PolicyReads
         + TransactionReads
         + DecisionReads
+        + PluginStateReads
         + OutboxQueue
         + AuditReads
 {
@@ -329,15 +345,19 @@ pub struct EvaluationReply {
     pub duration: Duration,
     /// JSON that replays the evaluation.
     pub record: String,
+    /// What the plugin would remember; counts only with a verdict that is recorded.
+    pub state: StateChanges,
 }
 
 /// Asks sandboxed plugins. A failure to ask is a reply too: it denies.
 #[async_trait]
 pub trait Evaluator: Send + Sync {
+    /// `state` answers a plugin that is granted state; it reads, and writes nothing.
     async fn evaluate(
         &self,
         revision: &Sealed<PluginRevision>,
         request: &EvaluationRequest,
+        state: &Arc<StateView>,
     ) -> EvaluationReply;
 }
 
@@ -370,6 +390,7 @@ pub struct Services {
     pub evaluator: Arc<dyn Evaluator>,
     pub chains: Arc<BTreeMap<ChainId, Chain>>,
     pub limits: Limits,
+    pub state_turns: Arc<StateTurns>,
     /// Scheme, host and port by which clients know this deployment; signed into every request and vote.
     pub origin: String,
     /// Chain id of the EIP-712 domain: the first configured chain.
@@ -401,6 +422,16 @@ pub struct Limits {
     pub unavailable_pause: Duration,
     /// Pause before looking again at a signed transaction whose stored evidence does not hold. Default 60 s.
     pub evidence_pause: Duration,
+    pub state: StateLimits,
+}
+
+/// Bounds of what plugins remember. Those of a single key or value are the sandbox's.
+#[derive(Clone, Copy, Debug)]
+pub struct StateLimits {
+    /// Keys and counters of one binding. Default 1024.
+    pub rows_max: u32,
+    /// Unsigned transactions that hold reservations under one counter. Default 256.
+    pub reservations_max: u32,
 }
 
 impl Services {

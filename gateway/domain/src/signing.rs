@@ -9,7 +9,7 @@ use crate::{
     audit::AuditEvent,
     changes::{ChangeSet, CommitError, Write},
     error::{Error, Result},
-    evaluations::{Evaluation, retain},
+    evaluations::{Fresh, retain},
     keys::{KeyPurpose, KeyRecord, KeyState},
     policy::{Approved, Decision, DenialReason, Open, PermitRecord},
     ports::{Chain, Services},
@@ -52,8 +52,8 @@ struct Basis {
     /// What is stored of earlier tries.
     attempts: Vec<Sealed<Attempt>>,
     permits: Vec<Sealed<PermitRecord>>,
-    /// Evaluations that were made for the decision and are not stored yet.
-    fresh: Vec<Sealed<Evaluation>>,
+    /// What was heard for the decision and is not stored yet.
+    fresh: Fresh,
 }
 
 /// Where the bytes to be signed come from.
@@ -85,7 +85,8 @@ pub(crate) async fn sign(
         None => match quote(services, transaction, replaces).await? {
             Ok(quote) => Material::Quoted(quote),
             Err(setback) => {
-                let tried = Tried { attempts: &attempts, replaces: replaces.is_some(), fresh: Vec::new() };
+                let tried =
+                    Tried { attempts: &attempts, replaces: replaces.is_some(), fresh: Fresh::default() };
                 return give_way(ctx, services, transaction, setback, tried).await;
             }
         },
@@ -127,7 +128,7 @@ pub(crate) async fn sign_decided(
     transaction: &Sealed<Transaction>,
     approved: Approved,
 ) -> Result<Signing> {
-    let (attempts, permits, fresh) = (Vec::new(), Vec::new(), Vec::new());
+    let (attempts, permits, fresh) = (Vec::new(), Vec::new(), Fresh::default());
     match quote(services, transaction, None).await? {
         Ok(quote) => {
             let basis = Basis { approved, material: Material::Quoted(quote), attempts, permits, fresh };
@@ -181,7 +182,7 @@ async fn sign_on(
 struct Tried<'a> {
     attempts: &'a [Sealed<Attempt>],
     replaces: bool,
-    fresh: Vec<Sealed<Evaluation>>,
+    fresh: Fresh,
 }
 
 async fn give_way(
@@ -302,7 +303,7 @@ pub(crate) async fn end(
     transaction: &Sealed<Transaction>,
     attempts: &[Sealed<Attempt>],
     state: State,
-    fresh: Vec<Sealed<Evaluation>>,
+    fresh: Fresh,
 ) -> Result<Signing> {
     let action = match &state {
         State::Aborted => "transaction.aborted",
@@ -318,7 +319,7 @@ pub(crate) async fn end(
     let changes = ChangeSet::new(event)
         .write(Write::UpdateTransaction(next))
         .writes_of(freed.map(Write::UpdateAttempt))
-        .writes_of(fresh.iter().cloned().map(Write::InsertEvaluation));
+        .writes_of(fresh.writes());
     match services.store.commit(changes).await {
         Ok(()) => Ok(Signing::Ended),
         Err(CommitError::Conflict(_)) => {

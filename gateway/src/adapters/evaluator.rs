@@ -11,25 +11,31 @@ use gateway_domain::{
     B256,
     approvals::{EvidenceLevel, Role},
     evaluations::{EvaluationResult, Outcome, Verdict},
+    ids::PluginRevisionId,
+    plugin_state::{self, StateChanges, StateView},
     policy::PluginRevision,
     ports::{EvaluationReply, EvaluationRequest, Evaluator, PolicyReads},
     sealed::Sealed,
 };
 use plugin_host::{
-    Approval, Argument, Call, Ceilings, ClaimedTransaction, ComponentSource, Digest, EvaluationFailure,
-    FailureCode, Grants, NoState, PluginHost, PreparedPlugin, VerifiedTransaction,
+    Approval, Argument, Call, Capability, Ceilings, ClaimedTransaction, ComponentSource, Counted,
+    CounterName, Digest, EvaluationFailure, EvaluationRecord, FailureCode, Grants, NoState, PluginHost,
+    PreparedPlugin, Settings, StatePort, StatePortError, VerifiedTransaction,
 };
+use tokio::runtime::Handle;
 
 pub(crate) struct PluginEvaluator {
     host: PluginHost,
     components: Arc<dyn PolicyReads>,
     /// Components that were verified, compiled and linked in this process, by digest.
     prepared: Mutex<BTreeMap<B256, Arc<PreparedPlugin>>>,
+    /// Settings of the revisions that were asked, hashed. Revisions are never edited.
+    settings: Mutex<BTreeMap<PluginRevisionId, Settings>>,
 }
 
 impl PluginEvaluator {
     pub(crate) fn new(host: PluginHost, components: Arc<dyn PolicyReads>) -> Self {
-        Self { host, components, prepared: Mutex::default() }
+        Self { host, components, prepared: Mutex::default(), settings: Mutex::default() }
     }
 
     /// The linked component of a revision; its bytes are hashed again whenever they are loaded.
@@ -58,7 +64,10 @@ impl PluginEvaluator {
         let prepared = self.host.prepare(ComponentSource { bytes: component, digest }).await?;
         let granted = grants(revision);
         if let Some(missing) = prepared.required().missing_from(granted).next() {
-            anyhow::bail!("the component imports `{missing}`, which is not granted");
+            anyhow::bail!(
+                "the component imports `{missing}`, which is not granted: a plugin gets what `--grant` names \
+                 and nothing else"
+            );
         }
         let problems = self.host.validate_settings(&prepared, &revision.settings).await?;
         if !problems.is_empty() {
@@ -77,18 +86,31 @@ impl PluginEvaluator {
         self.prepared.lock().expect("nobody panics while holding the map")
     }
 
+    fn settings(&self, revision: &PluginRevision) -> Settings {
+        let mut known = self.settings.lock().expect("nobody panics while holding the map");
+        let settings = known.entry(revision.id);
+        settings.or_insert_with(|| Settings::from(revision.settings.as_str())).clone()
+    }
+
     async fn ask(
         &self,
         revision: &PluginRevision,
         request: &EvaluationRequest,
+        state: &Arc<StateView>,
     ) -> Result<plugin_host::Evaluation, EvaluationFailure> {
         let prepared = self.prepare(revision.component_digest).await?;
+        let grants = grants(revision);
+        let state: Arc<dyn StatePort> = if grants.allows(Capability::State) {
+            Arc::new(BlockingState { view: Arc::clone(state), runtime: Handle::current() })
+        } else {
+            Arc::new(NoState)
+        };
         let evaluation = plugin_host::EvaluationRequest {
             verified: verified(request),
             claimed: claimed(request),
-            settings: revision.settings.clone(),
-            grants: grants(revision),
-            state: Arc::new(NoState),
+            settings: self.settings(revision),
+            grants,
+            state,
             requested_at_ms: request.now.unix_millis(),
             deadline: None,
         };
@@ -107,13 +129,15 @@ impl Evaluator for PluginEvaluator {
         &self,
         revision: &Sealed<PluginRevision>,
         request: &EvaluationRequest,
+        state: &Arc<StateView>,
     ) -> EvaluationReply {
         let started = Instant::now();
-        match self.ask(revision, request).await {
+        match self.ask(revision, request, state).await {
             Ok(evaluation) => EvaluationReply {
                 result: EvaluationResult::Verdict(outcome(evaluation.outcome)),
                 duration: Duration::from_micros(evaluation.duration_micros),
                 record: json(&evaluation.record),
+                state: state_changes(evaluation.record),
             },
             Err(failure) => EvaluationReply {
                 result: EvaluationResult::Failure {
@@ -122,18 +146,59 @@ impl Evaluator for PluginEvaluator {
                 },
                 duration: started.elapsed(),
                 record: failure.record.as_deref().map_or_else(|| "{}".to_owned(), json),
+                state: StateChanges::default(),
             },
         }
     }
 }
 
-fn json(record: &plugin_host::EvaluationRecord) -> String {
+fn json(record: &EvaluationRecord) -> String {
     serde_json::to_string(record).expect("records have string keys only")
+}
+
+/// The domain's view of state for a guest, which waits on a thread of the plugin host's own.
+struct BlockingState {
+    view: Arc<StateView>,
+    runtime: Handle,
+}
+
+impl BlockingState {
+    fn wait<T>(&self, answer: impl Future<Output = gateway_domain::Result<T>>) -> Result<T, StatePortError> {
+        self.runtime.block_on(answer).map_err(|error| {
+            let shown = StatePortError(error.to_string());
+            self.view.fail(error);
+            shown
+        })
+    }
+}
+
+impl StatePort for BlockingState {
+    fn read(&self, key: &str) -> Result<Option<Vec<u8>>, StatePortError> {
+        self.wait(self.view.value(key))
+    }
+
+    fn counted(&self, counter: &CounterName) -> Result<Counted, StatePortError> {
+        let found = self.wait(self.view.counted(&counter_name(counter)))?;
+        Ok(Counted { others: found.others, is_final: found.is_final })
+    }
+}
+
+fn counter_name(counter: &CounterName) -> plugin_state::CounterName {
+    plugin_state::CounterName { name: counter.name.clone(), window_seconds: counter.window_seconds }
+}
+
+fn state_changes(record: EvaluationRecord) -> StateChanges {
+    let reserved =
+        |reservation: plugin_host::Reservation| (counter_name(&reservation.counter), reservation.amount);
+    StateChanges {
+        values: record.state_writes.into_iter().map(|write| (write.key, write.value)).collect(),
+        reservations: record.reservations.into_iter().map(reserved).collect(),
+    }
 }
 
 /// Names that this host does not know grant nothing.
 fn grants(revision: &PluginRevision) -> Grants {
-    revision.grants.iter().filter_map(|name| plugin_host::Capability::from_interface(name)).collect()
+    revision.grants.iter().filter_map(|name| Capability::from_interface(name)).collect()
 }
 
 fn verified(request: &EvaluationRequest) -> VerifiedTransaction {

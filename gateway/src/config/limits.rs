@@ -29,7 +29,7 @@ section! {
 }
 
 impl Limits {
-    pub(crate) fn domain_limits(&self) -> ports::Limits {
+    pub(crate) fn domain_limits(&self, state: ports::StateLimits) -> ports::Limits {
         ports::Limits {
             wallet_keys_max: self.wallet_keys_max,
             idempotency_window: Duration::from_secs(self.idempotency_window_seconds),
@@ -39,6 +39,7 @@ impl Limits {
             poll_interval: Duration::from_millis(self.poll_interval_ms),
             unavailable_pause: Duration::from_millis(self.unavailable_pause_ms),
             evidence_pause: Duration::from_millis(self.evidence_pause_ms),
+            state,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use gateway_domain::ports::StateLimits;
 use plugin_host::{CacheConfig, CacheKey, CompileCommand, CompileConfig, HostConfig, Limits, ScheduleConfig};
 
 use super::section::section;
@@ -46,12 +47,16 @@ section! {
         log_line_bytes_max: usize = 1 << 10, within 1..=1 << 20;
         /// Bytes of a plugin's settings.
         settings_bytes_max: usize = 64 << 10, within 2..=16 << 20;
-        /// Keys of its state that one evaluation may read, and that it may write.
+        /// Keys and counters of its state that one evaluation may read, and that it may write.
         state_keys_max: usize = 64, within 1..=10_000;
-        /// Bytes of one key of the state.
+        /// Bytes of the name of one key or counter of the state.
         state_key_bytes_max: usize = 256, within 1..=65_536;
         /// Bytes of one value of the state.
         state_value_bytes_max: usize = 16 << 10, within 1..=16 << 20;
+        /// Keys and counters in the state of one binding.
+        state_rows_max: u32 = 1024, within 1..=1_000_000;
+        /// Unsigned transactions that hold reservations under one counter of the state.
+        state_reservations_max: u32 = 256, within 1..=10_000;
         /// Bytes of an analysis and of a failure's detail; the rest is cut off.
         analysis_bytes_max: usize = 4 << 10, within 1..=1 << 20;
         /// Entries of a verdict's evidence.
@@ -100,6 +105,11 @@ impl Plugins {
             },
             cache: CacheConfig { directory, key: cache_key },
         }
+    }
+
+    /// What the domain bounds of plugins' state; the sandbox bounds the rest.
+    pub(crate) fn state_limits(&self) -> StateLimits {
+        StateLimits { rows_max: self.state_rows_max, reservations_max: self.state_reservations_max }
     }
 
     fn limits(&self) -> Limits {

@@ -217,6 +217,11 @@ const UNIQUE: &[(&str, &str, Contested)] = &[
     ("permits_digest", "permits.transaction_id, permits.key_id, permits.digest", Contested::Permit),
     ("permits_pkey", "permits.id", Contested::Permit),
     (
+        "plugin_state_pkey",
+        "plugin_state.organization, plugin_state.lineage, plugin_state.name",
+        Contested::PluginState,
+    ),
+    (
         "replay_guards_pkey",
         "replay_guards.organization, replay_guards.signer, replay_guards.signed_hash",
         Contested::Replay,

@@ -29,6 +29,7 @@ mod migrations;
 mod outbox;
 mod ownership;
 mod permits;
+mod plugin_state;
 mod policy;
 mod reader;
 mod sessions;

@@ -38,6 +38,7 @@ const TWINS: &[Twin] = twins! {
     1 "0001_foundation",
     2 "0002_write_once",
     3 "0003_sessions",
+    8 "0008_plugin_state",
 };
 
 const TABLE: &str = "_sqlx_migrations";

@@ -8,8 +8,8 @@ use gateway_domain::{
 };
 
 use crate::{
-    attempts, credentials, decisions, dialect::EngineSql, guards, identity, keys, outbox, permits, policy,
-    sessions, standings, statement::Statement, transactions,
+    attempts, credentials, decisions, dialect::EngineSql, guards, identity, keys, outbox, permits,
+    plugin_state, policy, sessions, standings, statement::Statement, transactions,
 };
 
 /// What is applied whole or not at all, inside a group.
@@ -63,6 +63,7 @@ fn changes_known(write: &Write) -> bool {
         Write::InsertTransaction(_)
         | Write::UpdateTransaction(_)
         | Write::InsertEvaluation(_)
+        | Write::UseState(_)
         | Write::InsertVote(_)
         | Write::InsertPermit(_)
         | Write::RenewPermit(_)
@@ -104,6 +105,7 @@ fn compile(write: &Write, sql: &EngineSql, out: &mut Vec<Statement>) -> Result<(
         Write::InsertTransaction(transaction) => out.push(transactions::insert(transaction)?),
         Write::UpdateTransaction(transaction) => out.push(transactions::update(transaction)?),
         Write::InsertEvaluation(evaluation) => out.push(decisions::insert_evaluation(evaluation)?),
+        Write::UseState(state) => plugin_state::apply(state, out)?,
         Write::InsertVote(vote) => out.push(decisions::insert_vote(vote)),
         Write::InsertPermit(permit) => out.push(permits::insert(permit, sql)?),
         Write::RenewPermit(permit) => out.push(permits::renew(permit, sql)?),

@@ -271,6 +271,7 @@ fn contested_name(contested: Contested) -> &'static str {
         Contested::Vote => "vote",
         Contested::Permit => "permit",
         Contested::Nonce => "nonce",
+        Contested::PluginState => "plugin_state",
         Contested::Replay => "replay",
         Contested::Idempotency => "idempotency",
         Contested::Duplicate => "duplicate",

@@ -8,12 +8,12 @@ use std::time::Instant;
 
 use crate::capability::{Capability, Grants};
 use crate::config::Limits;
-use crate::digest::Digest;
 use crate::failure::{EvaluationFailure, FailureCode, Stop};
 use crate::outcome::{Description, Outcome, SettingsProblem};
 use crate::prepare::PreparedPlugin;
-use crate::record::{Evaluation, EvaluationRecord, EvaluationRequest, StateRead, StateWrite};
+use crate::record::{Evaluation, EvaluationRecord, EvaluationRequest};
 use crate::sandbox::Sandbox;
+use crate::settings::Settings;
 use crate::transaction::{ClaimedTransaction, VerifiedTransaction};
 
 /// What a guest may use when no binding has granted anything: a log, for its panics.
@@ -53,7 +53,7 @@ pub(crate) fn evaluate(
     started: Instant,
     deadline: Instant,
 ) -> Result<Evaluation, EvaluationFailure> {
-    require_settings_length(&request.settings, limits).map_err(failure)?;
+    require_settings_length(request.settings.as_str(), limits).map_err(failure)?;
     if let Some(capability) = plugin.required().missing_from(request.grants).next() {
         let detail = format!("the component imports `{capability}`, which its binding is not granted");
         return Err(EvaluationFailure::new(FailureCode::MissingCapability, detail));
@@ -61,7 +61,7 @@ pub(crate) fn evaluate(
     let EvaluationRequest { verified, claimed, settings, grants, state, requested_at_ms, .. } = request;
     let entered = Instant::now();
     let mut store = Sandbox::new(Arc::clone(limits), grants)
-        .with_inputs(settings, requested_at_ms, state)
+        .with_inputs(settings.clone(), requested_at_ms, state)
         .into_store(plugin.engine(), deadline);
     let answered = plugin.contract().evaluate(&mut store, &verified, &claimed);
     let checked = check(answered, store.data());
@@ -69,7 +69,7 @@ pub(crate) fn evaluate(
     let run_time = entered.elapsed();
     plugin.gauges().run_seconds.record(run_time);
     plugin.gauges().guest(sandbox.memory_peak_bytes, sandbox.logs.len());
-    let record = record(plugin, sandbox, grants, verified, claimed);
+    let record = record(plugin, sandbox, grants, settings, (verified, claimed));
     match checked {
         Ok(outcome) => {
             let duration_micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
@@ -91,20 +91,23 @@ fn record(
     plugin: &PreparedPlugin,
     sandbox: Sandbox,
     grants: Grants,
-    verified: VerifiedTransaction,
-    claimed: ClaimedTransaction,
+    settings: Settings,
+    (verified, claimed): (VerifiedTransaction, ClaimedTransaction),
 ) -> EvaluationRecord {
+    let (state_reads, state_writes, counter_reads, reservations) = sandbox.memory.into_record();
     EvaluationRecord {
         component: plugin.digest(),
         contract: plugin.contract().version().to_owned(),
         verified,
         claimed,
-        settings_digest: Digest::of(sandbox.settings.as_bytes()),
-        settings: sandbox.settings,
+        settings_digest: settings.digest(),
+        settings,
         grants,
         requested_at_ms: sandbox.requested_at_ms,
-        state_reads: sandbox.reads.into_iter().map(|(key, value)| StateRead { key, value }).collect(),
-        state_writes: sandbox.writes.into_iter().map(|(key, value)| StateWrite { key, value }).collect(),
+        state_reads,
+        state_writes,
+        counter_reads,
+        reservations,
         logs: sandbox.logs,
         memory_peak_bytes: sandbox.memory_peak_bytes as u64,
     }

@@ -93,7 +93,7 @@ impl PluginHost {
         let (called, limits) = (Arc::clone(plugin), Arc::clone(&self.inner.limits));
         let work = move || evaluation::evaluate(&called, request, &limits, started, deadline);
         let answer = self.call(plugin, deadline, work).await;
-        answer.inspect(|evaluation| measure::verdict(plugin.digest(), &evaluation.outcome.verdict))
+        answer.inspect(|evaluation| plugin.gauges().verdict(&evaluation.outcome.verdict))
     }
 
     /// Refuses calls from now on and fails those that wait, with `shutting_down`. Calls that run end by

@@ -16,6 +16,7 @@ mod cache;
 mod capability;
 mod compile;
 mod config;
+mod decimal;
 mod digest;
 mod engine;
 mod epoch;
@@ -30,6 +31,7 @@ mod prepare;
 mod queue;
 mod record;
 mod sandbox;
+mod settings;
 mod state;
 mod text;
 mod transaction;
@@ -43,8 +45,12 @@ pub use failure::{EvaluationFailure, FailureCode};
 pub use host::PluginHost;
 pub use outcome::{ApprovalsNeeded, Description, Outcome, PARTS_PER_MILLION, SettingsProblem, Verdict};
 pub use prepare::{ComponentSource, Origin, PreparedPlugin};
-pub use record::{Evaluation, EvaluationRecord, EvaluationRequest, LogLevel, LogLine, StateRead, StateWrite};
-pub use state::{NoState, StatePort, StatePortError, StateSnapshot};
+pub use record::{
+    CounterRead, Evaluation, EvaluationRecord, EvaluationRequest, LogLevel, LogLine, Reservation, StateRead,
+    StateWrite,
+};
+pub use settings::Settings;
+pub use state::{Counted, CounterName, NoState, StatePort, StatePortError, StateSnapshot};
 pub use text::plain;
 pub use transaction::{
     Approval, Argument, Call, Ceilings, ClaimedTransaction, NameValue, VerifiedTransaction,

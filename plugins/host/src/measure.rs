@@ -7,11 +7,6 @@ use crate::failure::FailureCode;
 use crate::outcome::Verdict;
 use crate::prepare::Origin;
 
-pub(crate) fn verdict(plugin: Digest, verdict: &Verdict) {
-    counter!("countersign_plugin_verdicts_total", "plugin" => plugin.short(), "verdict" => verdict.as_str())
-        .increment(1);
-}
-
 pub(crate) fn failure(plugin: Digest, code: FailureCode) {
     counter!("countersign_plugin_failures_total", "plugin" => plugin.short(), "code" => code.as_str())
         .increment(1);
@@ -29,6 +24,7 @@ pub(crate) struct Gauges {
     pub(crate) run_seconds: Histogram,
     memory_peak_bytes: Histogram,
     log_lines: Counter,
+    verdicts: [(&'static str, Counter); Verdict::NAMES.len()],
 }
 
 impl Gauges {
@@ -38,7 +34,11 @@ impl Gauges {
             wait_seconds: histogram!("countersign_plugin_wait_seconds", "plugin" => plugin.clone()),
             run_seconds: histogram!("countersign_plugin_run_seconds", "plugin" => plugin.clone()),
             memory_peak_bytes: histogram!("countersign_plugin_memory_peak_bytes", "plugin" => plugin.clone()),
-            log_lines: counter!("countersign_plugin_log_lines_total", "plugin" => plugin),
+            log_lines: counter!("countersign_plugin_log_lines_total", "plugin" => plugin.clone()),
+            verdicts: Verdict::NAMES.map(|name| {
+                let labels = [("plugin", plugin.clone()), ("verdict", name.to_owned())];
+                (name, counter!("countersign_plugin_verdicts_total", &labels))
+            }),
         }
     }
 
@@ -46,5 +46,9 @@ impl Gauges {
     pub(crate) fn guest(&self, memory_peak_bytes: usize, log_lines: usize) {
         self.memory_peak_bytes.record(memory_peak_bytes as f64);
         self.log_lines.increment(log_lines as u64);
+    }
+    pub(crate) fn verdict(&self, verdict: &Verdict) {
+        let counter = self.verdicts.iter().find(|(name, _)| *name == verdict.as_str());
+        counter.inspect(|(_, counter)| counter.increment(1));
     }
 }

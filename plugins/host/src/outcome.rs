@@ -21,6 +21,9 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// Every name that [`Verdict::as_str`] gives.
+    pub(crate) const NAMES: [&'static str; 5] = ["approve", "reject", "abstain", "need_approvals", "other"];
+
     /// The verdict's name, without its arguments.
     pub const fn as_str(&self) -> &'static str {
         match self {

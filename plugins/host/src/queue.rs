@@ -25,6 +25,8 @@ struct Lanes {
     /// Plugins with waiting jobs; the front one's turn is next.
     turns: VecDeque<Digest>,
     waiting: usize,
+    /// Threads that sleep until something changes.
+    asleep: usize,
     closed: bool,
 }
 
@@ -60,8 +62,12 @@ impl Queue {
         }
         lanes.by_plugin.entry(plugin).or_default().jobs.push_back(job);
         lanes.waiting += 1;
+        let someone_sleeps = lanes.asleep > 0;
         drop(guard);
-        self.changed.notify_one();
+        // Waking costs a system call, also when nobody sleeps.
+        if someone_sleeps {
+            self.changed.notify_one();
+        }
         Ok(())
     }
 
@@ -101,7 +107,9 @@ impl Queue {
             if let Some(taken) = lanes.take_turn(self.running_per_plugin) {
                 return Some(taken);
             }
+            lanes.asleep += 1;
             lanes = self.changed.wait(lanes).unwrap_or_else(PoisonError::into_inner);
+            lanes.asleep -= 1;
         }
     }
 

@@ -3,20 +3,21 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use alloy_primitives::U256;
 use serde::{Deserialize, Serialize};
 
 use crate::capability::Grants;
 use crate::digest::Digest;
 use crate::outcome::Outcome;
-use crate::state::StatePort;
+use crate::settings::Settings;
+use crate::state::{Counted, CounterName, StatePort, StateSnapshot};
 use crate::transaction::{ClaimedTransaction, VerifiedTransaction};
 
 /// One transaction to judge under one binding.
 pub struct EvaluationRequest {
     pub verified: VerifiedTransaction,
     pub claimed: ClaimedTransaction,
-    /// JSON text that the component's `validate-settings` has accepted.
-    pub settings: String,
+    pub settings: Settings,
     /// What the binding is granted.
     pub grants: Grants,
     pub state: Arc<dyn StatePort>,
@@ -46,7 +47,7 @@ pub struct EvaluationRecord {
     pub contract: String,
     pub verified: VerifiedTransaction,
     pub claimed: ClaimedTransaction,
-    pub settings: String,
+    pub settings: Settings,
     pub settings_digest: Digest,
     pub grants: Grants,
     pub requested_at_ms: u64,
@@ -54,6 +55,10 @@ pub struct EvaluationRecord {
     pub state_reads: Vec<StateRead>,
     /// In order of the key; the caller applies them with the verdict, if no read has changed.
     pub state_writes: Vec<StateWrite>,
+    /// In order of the counter; what the port said of it.
+    pub counter_reads: Vec<CounterRead>,
+    /// In order of the counter; the caller applies them like writes.
+    pub reservations: Vec<Reservation>,
     pub logs: Vec<LogLine>,
     /// The most linear memory that the guest had.
     pub memory_peak_bytes: u64,
@@ -73,6 +78,53 @@ pub struct StateWrite {
     pub key: String,
     #[serde(with = "crate::hexadecimal::optional")]
     pub value: Option<Vec<u8>>,
+}
+
+/// A counter as the port gave it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CounterRead {
+    #[serde(flatten)]
+    pub counter: CounterName,
+    #[serde(with = "crate::decimal")]
+    pub others: U256,
+    pub is_final: bool,
+}
+
+/// What the transaction is to hold under a counter; it replaces what it held before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reservation {
+    #[serde(flatten)]
+    pub counter: CounterName,
+    #[serde(with = "crate::decimal")]
+    pub amount: U256,
+}
+
+impl CounterRead {
+    pub(crate) fn new(counter: CounterName, found: Counted) -> Self {
+        Self { counter, others: found.others, is_final: found.is_final }
+    }
+}
+
+impl EvaluationRecord {
+    /// The request that repeats this evaluation: same inputs, and the same answers about state.
+    pub fn repeat(&self) -> EvaluationRequest {
+        EvaluationRequest {
+            verified: self.verified.clone(),
+            claimed: self.claimed.clone(),
+            settings: self.settings.clone(),
+            grants: self.grants,
+            state: Arc::new(self.state()),
+            requested_at_ms: self.requested_at_ms,
+            deadline: None,
+        }
+    }
+
+    fn state(&self) -> StateSnapshot {
+        let values = self.state_reads.iter().filter_map(|read| Some((read.key.clone(), read.value.clone()?)));
+        let counted = |read: &CounterRead| Counted { others: read.others, is_final: read.is_final };
+        let counters = self.counter_reads.iter().map(|read| (read.counter.clone(), counted(read)));
+        StateSnapshot { values: values.collect(), counters: counters.collect() }
+    }
 }
 
 /// A line that the guest logged, as plain text.

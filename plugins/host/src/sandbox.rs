@@ -1,7 +1,7 @@
 //! The data of one store: what a guest may reach, what it has used up, what it has done.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+mod memory;
+
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,22 +11,22 @@ use crate::capability::{Capability, Grants};
 use crate::config::Limits;
 use crate::failure::{FailureCode, Stop};
 use crate::record::{LogLevel, LogLine};
-use crate::state::{NoState, StatePort};
+use crate::settings::Settings;
+use crate::state::StatePort;
 use crate::text::plain;
+
+pub(crate) use memory::Memory;
 
 /// Lives for one call and is never used for another.
 pub(crate) struct Sandbox {
     pub(crate) limits: Arc<Limits>,
-    pub(crate) settings: String,
+    /// None for calls without a binding.
+    pub(crate) settings: Option<Settings>,
     pub(crate) requested_at_ms: u64,
     pub(crate) logs: Vec<LogLine>,
-    /// First value of each key that was read, as the port gave it.
-    pub(crate) reads: BTreeMap<String, Option<Vec<u8>>>,
-    /// Last value of each key that was written.
-    pub(crate) writes: BTreeMap<String, Option<Vec<u8>>>,
+    pub(crate) memory: Memory,
     pub(crate) memory_peak_bytes: usize,
     grants: Grants,
-    state: Arc<dyn StatePort>,
     log_bytes: usize,
     memory_bytes: usize,
 }
@@ -35,14 +35,12 @@ impl Sandbox {
     pub(crate) fn new(limits: Arc<Limits>, grants: Grants) -> Self {
         Self {
             limits,
-            settings: String::new(),
+            settings: None,
             requested_at_ms: 0,
             logs: Vec::new(),
-            reads: BTreeMap::new(),
-            writes: BTreeMap::new(),
+            memory: Memory::default(),
             memory_peak_bytes: 0,
             grants,
-            state: Arc::new(NoState),
             log_bytes: 0,
             memory_bytes: 0,
         }
@@ -50,13 +48,13 @@ impl Sandbox {
 
     pub(crate) fn with_inputs(
         mut self,
-        settings: String,
+        settings: Settings,
         requested_at_ms: u64,
         state: Arc<dyn StatePort>,
     ) -> Self {
-        self.settings = settings;
+        self.settings = Some(settings);
         self.requested_at_ms = requested_at_ms;
-        self.state = state;
+        self.memory = Memory::of(state);
         self
     }
 
@@ -95,48 +93,6 @@ impl Sandbox {
         self.logs.push(LogLine { level, message: plain(message, self.limits.log_line_bytes) });
         Ok(())
     }
-
-    /// The value of a key as this evaluation sees it: its own writes first.
-    pub(crate) fn read_state(&mut self, key: &str) -> Result<Option<Vec<u8>>, Stop> {
-        within(key.len(), self.limits.state_key_bytes, "bytes in a state key")?;
-        if let Some(written) = self.writes.get(key) {
-            return Ok(written.clone());
-        }
-        let known = self.reads.len();
-        match self.reads.entry(key.to_owned()) {
-            Entry::Occupied(read) => Ok(read.get().clone()),
-            Entry::Vacant(unread) => {
-                within(known + 1, self.limits.state_keys, "state keys read")?;
-                let value = self
-                    .state
-                    .read(key)
-                    .map_err(|error| Stop::new(FailureCode::StateUnavailable, error.to_string()))?;
-                Ok(unread.insert(value).clone())
-            }
-        }
-    }
-
-    /// Every key written has been read, so the limit on reads bounds the writes too.
-    pub(crate) fn compare_and_set_state(
-        &mut self,
-        key: String,
-        expected: Option<&[u8]>,
-        value: Option<Vec<u8>>,
-    ) -> Result<bool, Stop> {
-        within(value.as_ref().map_or(0, Vec::len), self.limits.state_value_bytes, "bytes in a state value")?;
-        if self.read_state(&key)?.as_deref() != expected {
-            return Ok(false);
-        }
-        self.writes.insert(key, value);
-        Ok(true)
-    }
-}
-
-fn within(actual: usize, limit: usize, what: &str) -> Result<(), Stop> {
-    if actual <= limit {
-        return Ok(());
-    }
-    Err(Stop::new(FailureCode::StateLimit, format!("more than {limit} {what}")))
 }
 
 impl ResourceLimiter for Sandbox {

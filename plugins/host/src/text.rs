@@ -9,6 +9,10 @@ const CUT: &str = "…";
 /// Foreign text in canonical composition (NFC) without characters that hide, reorder or command, and
 /// at most `bytes_max` long; a cut shows as `…`. Line feeds stay, other white space becomes a space.
 pub fn plain(text: &str, bytes_max: usize) -> String {
+    // Most text is this, and normalizing costs more than an evaluation should.
+    if text.len() <= bytes_max && text.bytes().all(|byte| matches!(byte, b' '..=b'~' | b'\n')) {
+        return text.to_owned();
+    }
     // Normalizing can make text longer but never looks back over the limit: cut first, at leisure.
     let generous = &text[..text.floor_char_boundary(bytes_max.saturating_mul(4))];
     let normal =

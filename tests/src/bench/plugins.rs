@@ -2,14 +2,15 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use countersign_tests::environment;
 use plugin_host::{
     CacheKey, Capability, Ceilings, ClaimedTransaction, CompileCommand, ComponentSource, Digest,
-    EvaluationRequest, Grants, HostConfig, NoState, PluginHost, PreparedPlugin, VerifiedTransaction,
+    EvaluationRequest, Grants, HostConfig, NoState, PluginHost, PreparedPlugin, Settings,
+    VerifiedTransaction,
 };
 use tokio::task::JoinSet;
 
@@ -24,6 +25,8 @@ const SETTINGS: &str = concat!(
     r#""denyList":["0x000000000000000000000000000000000000dead"],"#,
     r#""newRecipientValue":"5000000000000000000"}"#
 );
+/// Hashed once, as the gateway does.
+static HASHED: LazyLock<Settings> = LazyLock::new(|| Settings::from(SETTINGS));
 /// Evaluations under way for each thread of the host, as under load.
 const WAITING_EACH: usize = 8;
 
@@ -195,7 +198,7 @@ fn request() -> EvaluationRequest {
             ..VerifiedTransaction::default()
         },
         claimed: ClaimedTransaction::default(),
-        settings: SETTINGS.to_owned(),
+        settings: HASHED.clone(),
         grants: Grants::from_iter(Capability::ALL),
         state: Arc::new(NoState),
         requested_at_ms: 1_700_000_000_000,

@@ -4,7 +4,7 @@
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     sync::{
-        Mutex,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -19,6 +19,7 @@ use gateway_domain::{
     evaluations::{EvaluationResult, Outcome, Verdict},
     ids::{KeyId, TransactionId},
     keys::{KeyAlgorithm, KeyRecord, PublicKey},
+    plugin_state::{CounterName, StateChanges, StateView},
     policy::{PluginRevision, SigningPermit},
     ports::{EvaluationReply, EvaluationRequest, Evaluator, KeyVault, Signer, TokenSigner},
     sealed::Sealed,
@@ -168,6 +169,8 @@ pub(crate) struct TestPlugin {
     asked: Mutex<HashMap<String, u64>>,
     /// Plugins that give no answer at all.
     silent: Mutex<HashSet<String>>,
+    /// Transactions an hour beyond which it rejects.
+    limit: Mutex<Option<u64>>,
 }
 
 /// One evaluation that waits until its test lets it go on.
@@ -190,6 +193,7 @@ impl TestPlugin {
             holds: Mutex::default(),
             asked: Mutex::default(),
             silent: Mutex::default(),
+            limit: Mutex::default(),
         }
     }
 
@@ -203,6 +207,22 @@ impl TestPlugin {
         let outcome = Self::outcome(verdict, "after some thought", 950_000);
         self.holds.lock().unwrap().push_back(Hold { outcome, entered, go_on: may_go_on });
         Held { entered: has_entered, go_on }
+    }
+
+    /// From now on rejects what goes beyond so many transactions an hour.
+    pub(crate) fn limit(&self, transactions: u64) {
+        *self.limit.lock().unwrap() = Some(transactions);
+    }
+
+    /// One more under the hourly counter, if there is room.
+    async fn reserve(&self, state: &StateView) -> Option<StateChanges> {
+        let limit = *self.limit.lock().unwrap();
+        let Some(limit) = limit else { return Some(StateChanges::default()) };
+        let hourly = CounterName { name: "transactions".to_owned(), window_seconds: 3600 };
+        let counted = state.counted(&hourly).await.unwrap();
+        let one = U256::from(1);
+        let has_room = counted.is_final || counted.others + one <= U256::from(limit);
+        has_room.then(|| StateChanges { reservations: vec![(hourly, one)], ..StateChanges::default() })
     }
 
     pub(crate) fn silence(&self, plugin: &str) {
@@ -230,6 +250,7 @@ impl Evaluator for TestPlugin {
         &self,
         revision: &Sealed<PluginRevision>,
         request: &EvaluationRequest,
+        state: &Arc<StateView>,
     ) -> EvaluationReply {
         assert!(request.transaction.note.as_deref() != Some("panic"), "canary-secret in a panic");
         *self.asked.lock().unwrap().entry(revision.plugin.clone()).or_default() += 1;
@@ -237,6 +258,7 @@ impl Evaluator for TestPlugin {
             result,
             duration: Duration::from_micros(250),
             record: "{}".to_owned(),
+            state: StateChanges::default(),
         };
         if self.silent.lock().unwrap().contains(&revision.plugin) {
             let detail = "nobody is there".to_owned();
@@ -251,7 +273,13 @@ impl Evaluator for TestPlugin {
             }
             None => self.outcome.lock().unwrap().clone(),
         };
-        reply(EvaluationResult::Verdict(outcome))
+        match self.reserve(state).await {
+            Some(state) => EvaluationReply { state, ..reply(EvaluationResult::Verdict(outcome)) },
+            None => {
+                let rejection = Self::outcome(Verdict::Reject, "over the limit", 1_000_000);
+                reply(EvaluationResult::Verdict(rejection))
+            }
+        }
     }
 }
 

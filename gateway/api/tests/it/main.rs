@@ -11,6 +11,7 @@ mod denials;
 mod doubles;
 mod main_job;
 mod operator;
+mod plugin_state;
 mod races;
 mod sessions;
 mod shadows;

@@ -148,6 +148,7 @@ async fn start(simulation: &Simulation) -> Process {
         evaluator: Arc::new(TestPlugin::approving()),
         chains: Arc::new(BTreeMap::from([(id, chain)])),
         limits: limits(),
+        state_turns: Arc::default(),
         origin: ORIGIN.to_owned(),
         domain_chain: CHAIN,
         nonces: Arc::default(),

@@ -30,7 +30,7 @@ use gateway_domain::{
     policy::{
         Applies, Binding, BindingScope, Floor, Mode, PluginRevision, Policy, PolicyHead, Power, Requirement,
     },
-    ports::{Chain, Limits, Services, UnitOfWork},
+    ports::{Chain, Limits, Services, StateLimits, UnitOfWork},
     sealed::Sealer,
     sessions::{NonceKeys, SessionLimits, Sessions},
     transactions::{Kind, Progress, Transaction, advance},
@@ -121,6 +121,7 @@ impl World {
             evaluator: plugin.clone(),
             chains: Arc::new(chains(node.clone())),
             limits,
+            state_turns: Arc::default(),
             origin: ORIGIN.to_owned(),
             domain_chain: CHAIN,
             nonces: Arc::default(),
@@ -389,6 +390,7 @@ pub(crate) fn limits() -> Limits {
         poll_interval: Duration::from_secs(1),
         unavailable_pause: Duration::from_secs(2),
         evidence_pause: Duration::from_mins(1),
+        state: StateLimits { rows_max: 1_024, reservations_max: 256 },
     }
 }
 

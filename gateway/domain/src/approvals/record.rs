@@ -101,7 +101,7 @@ async fn record(
     let mut changes = ChangeSet::new(event)
         .write(Write::UpdateTransaction(services.sealer.seal(next.clone())))
         .write(Write::InsertVote(vote.clone()))
-        .writes_of(fresh.iter().cloned().map(Write::InsertEvaluation));
+        .writes_of(fresh.writes());
     if next.state != State::Pending {
         let item = OutboxItem::advance(ctx.organization, transaction.id, ctx.now);
         changes = changes.write(Write::ScheduleOutbox(item));
@@ -110,6 +110,10 @@ async fn record(
         Ok(()) => Ok(Some(VoteRecorded { vote: vote.into_value(), transaction: next })),
         Err(CommitError::Conflict(Contested::Version | Contested::Vote)) => {
             retain(ctx, services, transaction, fresh).await?;
+            Ok(None)
+        }
+        Err(CommitError::Conflict(Contested::PluginState)) => {
+            retain(ctx, services, transaction, fresh.without_state()).await?;
             Ok(None)
         }
         Err(error) => Err(error.into()),

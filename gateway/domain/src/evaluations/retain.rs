@@ -7,15 +7,25 @@ use crate::{
     audit::AuditEvent,
     changes::{ChangeSet, Write},
     error::Result,
-    evaluations::Evaluation,
+    evaluations::{Evaluation, Fresh},
     ports::Services,
     sealed::Sealed,
     transactions::Transaction,
 };
 
 /// Stores evaluations whose change set was lost to another write: a binding that was asked has answered, and nobody
-/// asks again until the answer suits (T16).
+/// asks again until the answer suits (T16). An approval that would have been remembered is dropped with its memory.
 pub(crate) async fn retain(
+    ctx: &OpCtx,
+    services: &Services,
+    transaction: &Transaction,
+    fresh: Fresh,
+) -> Result<()> {
+    store_alone(ctx, services, transaction, fresh.retainable()).await
+}
+
+/// Stores evaluations that no decision rests on yet.
+pub(crate) async fn store_alone(
     ctx: &OpCtx,
     services: &Services,
     transaction: &Transaction,

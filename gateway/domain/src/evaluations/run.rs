@@ -1,13 +1,14 @@
 //! Asking bindings.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use futures::future::{join_all, try_join_all};
 
 use crate::{
     error::{Error, Result},
-    evaluations::{Evaluation, EvaluationResult, Purpose},
+    evaluations::{Evaluation, EvaluationResult, Fresh, Purpose},
     ids::EvaluationId,
+    plugin_state::{StateChanges, StateExceeded, StateUse, StateView},
     policy::{Binding, Mode},
     ports::{EvaluationReply, EvaluationRequest, Services},
     sealed::Sealed,
@@ -19,17 +20,16 @@ use crate::{
 const NOT_ASKED: [&str; 5] =
     ["queue_full", "shutting_down", "host_error", "cache_unavailable", "state_unavailable"];
 
-/// Asks each binding in a fresh sandbox, all at once, and returns what they said, sealed.
+/// Asks each binding in a fresh sandbox, all at once; what they say comes back sealed.
 pub(crate) async fn evaluate(
     services: &Services,
     transaction: &Transaction,
     bindings: &[(&Binding, u64)],
     request: &EvaluationRequest,
-) -> Result<Vec<Sealed<Evaluation>>> {
-    try_join_all(
-        bindings.iter().map(|(binding, revision)| ask(services, transaction, binding, *revision, request)),
-    )
-    .await
+) -> Result<Fresh> {
+    let asked =
+        bindings.iter().map(|(binding, revision)| ask(services, transaction, binding, *revision, request));
+    Ok(try_join_all(asked).await?.into_iter().collect())
 }
 
 /// Asks shadows. Whatever goes wrong is what they said: nothing rests on it.
@@ -41,11 +41,16 @@ pub(crate) async fn evaluate_shadows(
 ) -> Vec<Sealed<Evaluation>> {
     let heard = bindings.iter().map(async |(binding, revision)| {
         match ask(services, transaction, binding, *revision, request).await {
-            Ok(evaluation) => evaluation,
+            Ok((evaluation, _)) => evaluation,
             Err(error) => {
                 let cause = error.internal_cause().map_or_else(|| error.to_string(), ToString::to_string);
                 let result = EvaluationResult::Failure { code: "not_asked".to_owned(), detail: cause };
-                let reply = EvaluationReply { result, duration: Duration::ZERO, record: String::from("{}") };
+                let reply = EvaluationReply {
+                    result,
+                    duration: Duration::ZERO,
+                    record: String::from("{}"),
+                    state: StateChanges::default(),
+                };
                 sealed(services, transaction, (binding, *revision), request, reply)
             }
         }
@@ -59,20 +64,46 @@ async fn ask(
     binding: &Binding,
     policy_revision: u64,
     request: &EvaluationRequest,
-) -> Result<Sealed<Evaluation>> {
+) -> Result<(Sealed<Evaluation>, Option<StateUse>)> {
     let organization = transaction.organization;
     let revision = services.store.plugin_revision(organization, binding.revision).await?;
     let Some(revision) = revision.filter(|revision| revision.subject_digest() == binding.subject_digest)
     else {
         return Err(Error::inconsistency(format!("binding {} names no such plugin revision", binding.id)));
     };
-    let reply = services.evaluator.evaluate(&revision, request).await;
+    let (store, limits) = (services.store.clone(), services.limits.state);
+    let state = Arc::new(StateView::new(store, limits, binding.id, transaction, request.now));
+    let mut reply = services.evaluator.evaluate(&revision, request, &state).await;
+    if let Some(error) = state.failure() {
+        return Err(error);
+    }
     if let EvaluationResult::Failure { code, detail } = &reply.result
         && NOT_ASKED.contains(&code.as_str())
     {
         return Err(Error::unavailable("the plugin host", detail.clone()));
     }
-    Ok(sealed(services, transaction, (binding, policy_revision), request, reply))
+    let used = match remembered(services, binding, &state, &reply).await? {
+        Ok(used) => used,
+        Err(exceeded) => {
+            reply.result =
+                EvaluationResult::Failure { code: "state_limit".to_owned(), detail: exceeded.to_string() };
+            None
+        }
+    };
+    Ok((sealed(services, transaction, (binding, policy_revision), request, reply), used))
+}
+
+/// What is to be stored of the state that a plugin used: nothing for one that failed, or that nobody listens to.
+async fn remembered(
+    services: &Services,
+    binding: &Binding,
+    state: &StateView,
+    reply: &EvaluationReply,
+) -> Result<Result<Option<StateUse>, StateExceeded>> {
+    match (&reply.result, binding.mode) {
+        (EvaluationResult::Verdict(_), Mode::Enforce) => state.used(&services.sealer, &reply.state).await,
+        (EvaluationResult::Failure { .. }, _) | (_, Mode::Shadow) => Ok(Ok(None)),
+    }
 }
 
 fn sealed(

@@ -11,7 +11,7 @@ use crate::{
     audit::AuditEvent,
     changes::{ChangeSet, CommitError, Contested, Write},
     error::{Error, Result},
-    evaluations::Evaluation,
+    evaluations::Fresh,
     ids::PermitId,
     policy::{Approved, SigningPermit, issue_permit},
     ports::{Chain, Services},
@@ -23,8 +23,8 @@ use crate::{
 /// The decision that a permit is issued on.
 pub(super) struct Decided<'a> {
     pub(super) approved: &'a Approved,
-    /// Evaluations of it that are not stored yet.
-    pub(super) fresh: &'a [Sealed<Evaluation>],
+    /// What was heard for it and is not stored yet.
+    pub(super) fresh: &'a Fresh,
 }
 
 /// What was stored with a permit, and the permit.
@@ -68,7 +68,7 @@ pub(super) async fn issue(
     let record = services.sealer.seal(permit.record().clone());
     let mut changes = ChangeSet::new(event)
         .write(Write::UpdateTransaction(next.clone()))
-        .writes_of(decided.fresh.iter().cloned().map(Write::InsertEvaluation))
+        .writes_of(decided.fresh.writes())
         .writes_of(lease.as_ref().and_then(|(_, reservation)| reservation.condition()));
     if is_new {
         changes = changes.write(Write::InsertAttempt(attempt.clone()));
@@ -91,7 +91,9 @@ pub(super) async fn issue(
     match outcome {
         Ok(()) => Ok(Issued::Permit(Box::new(Prepared { transaction: next, attempt, permit }))),
         Err(CommitError::Conflict(Contested::Nonce)) => Ok(Issued::NonceTaken),
-        Err(CommitError::Conflict(Contested::Version | Contested::Permit)) => Ok(Issued::Lost),
+        Err(CommitError::Conflict(Contested::Version | Contested::Permit | Contested::PluginState)) => {
+            Ok(Issued::Lost)
+        }
         Err(error) => Err(error.into()),
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     clock::Timestamp,
     credentials::Label,
     error::{Error, Result},
-    evaluations::{Evaluation, evaluate, evaluate_shadows, retain},
+    evaluations::{Evaluation, Fresh, evaluate, evaluate_shadows, store_alone},
     ids::TransactionId,
     policy::{Binding, Decision, DecisionInput, Mode, Policy, Standing, decide},
     ports::{EvaluationRequest, RecipientHistory, Services},
@@ -17,10 +17,10 @@ use crate::{
     transactions::{Intent, Transaction},
 };
 
-/// A decision and the evaluations that were made for it and are not stored yet.
+/// A decision and what was heard for it and is not stored yet.
 pub(crate) struct Assessment {
     pub(crate) decision: Decision,
-    pub(crate) fresh: Vec<Sealed<Evaluation>>,
+    pub(crate) fresh: Fresh,
     /// Whether shadows are still to be asked, which [`hear_shadows`] does.
     pub(crate) shadowed: bool,
 }
@@ -48,7 +48,7 @@ pub(crate) async fn assess(
     };
     let unheard = match judge(&evaluations) {
         Decision::Unheard(unheard) => unheard,
-        decision => return Ok(Assessment { decision, fresh: Vec::new(), shadowed }),
+        decision => return Ok(Assessment { decision, fresh: Fresh::default(), shadowed }),
     };
     let asked: Vec<(&Binding, u64)> = policy
         .bindings
@@ -62,7 +62,7 @@ pub(crate) async fn assess(
     };
     let request = evaluation_request(services, transaction, votes, history, now)?;
     let fresh = evaluate(services, transaction, &asked, &request).await?;
-    evaluations.extend(fresh.iter().cloned());
+    evaluations.extend(fresh.evaluations().cloned());
     match judge(&evaluations) {
         Decision::Unheard(_) => Err(Error::inconsistency("bindings stay unheard after they were asked")),
         decision => Ok(Assessment { decision, fresh, shadowed }),
@@ -94,7 +94,7 @@ pub(crate) async fn hear_shadows(ctx: &OpCtx, services: &Services, id: Transacti
     let history = services.store.recipient_history(&transaction.intent, ctx.now).await?;
     let request = evaluation_request(services, &transaction, &votes, history, ctx.now)?;
     let said = evaluate_shadows(services, &transaction, &asked, &request).await;
-    retain(ctx, services, &transaction, said).await
+    store_alone(ctx, services, &transaction, said).await
 }
 
 fn shadows<'a>(policy: &'a Policy, intent: &'a Intent) -> impl Iterator<Item = &'a Binding> {

@@ -15,7 +15,7 @@ use crate::{
     chain::ChainId,
     changes::{ChangeSet, CommitError, Contested, Idempotency, Write},
     error::{Error, Result},
-    evaluations::Evaluation,
+    evaluations::{Evaluation, Fresh},
     identity::{Escrow, User},
     ids::{PrincipalId, TransactionId},
     outbox::OutboxItem,
@@ -94,13 +94,29 @@ pub async fn create(ctx: &OpCtx, services: &Services, request: CreateTransaction
     }
     let history = recent_denials(ctx, services, &draft.intent).await?;
     let pending = services.sealer.seal(draft);
-    let assessment = assess(services, &pending, &[], Vec::new(), Some(history), ctx.now).await?;
-    let mut transaction = pending.into_value();
-    settle_denials(ctx, services, &transaction.intent, &assessment.decision)?;
-    transaction.state = initial_state(&assessment.decision);
-    freeze_demands(&mut transaction, &assessment);
-    store(ctx, services, transaction, assessment, &request).await
+    let (mut turn, mut carried) = (None, Fresh::default());
+    for _ in 0..services.limits.contest_attempts_max {
+        // Whoever did not use state has answered and is not asked again.
+        let heard = carried.evaluations().cloned().collect();
+        let assessment = assess(services, &pending, &[], heard, Some(history), ctx.now).await?;
+        let assessment = Assessment { fresh: assessment.fresh.and(carried), ..assessment };
+        let mut transaction = (*pending).clone();
+        settle_denials(ctx, services, &transaction.intent, &assessment.decision)?;
+        transaction.state = initial_state(&assessment.decision);
+        freeze_demands(&mut transaction, &assessment);
+        match store(ctx, services, transaction, assessment, &request).await? {
+            Ok(created) => return Ok(created),
+            Err(StateContested(fresh)) => carried = fresh.without_state(),
+        }
+        if turn.is_none() {
+            turn = Some(services.state_turns.take(ctx.organization).await);
+        }
+    }
+    Err(Error::unavailable("the database", "too many writers wanted the same plugin state"))
 }
+
+/// Somebody changed the state that a plugin had read.
+struct StateContested(Fresh);
 
 /// Stores what was judged. A counter that another request took is raised; nobody is asked again.
 async fn store(
@@ -109,7 +125,7 @@ async fn store(
     mut transaction: Transaction,
     assessment: Assessment,
     request: &CreateTransaction,
-) -> Result<Created> {
+) -> Result<Result<Created, StateContested>> {
     for _ in 0..services.limits.contest_attempts_max {
         let changes = creation(ctx, services, &transaction, &assessment, request);
         match services.store.commit(changes).await {
@@ -119,13 +135,17 @@ async fn store(
                     Decision::Approved(approved) => Some(approved),
                     Decision::Pending(_) | Decision::Unheard(_) | Decision::Denied(_) => None,
                 };
-                return Ok(Created { transaction, is_new: true, approved, evaluations: fresh });
+                let evaluations = fresh.into_evaluations();
+                return Ok(Ok(Created { transaction, is_new: true, approved, evaluations }));
+            }
+            Err(CommitError::Conflict(Contested::PluginState)) => {
+                return Ok(Err(StateContested(assessment.fresh)));
             }
             Err(CommitError::Conflict(Contested::RequestHash | Contested::Idempotency)) => {}
             Err(error) => return Err(error.into()),
         }
         if let Some(earlier) = by_idempotency_key(ctx, services, transaction.initiator, request).await? {
-            return Ok(Created::earlier(earlier));
+            return Ok(Ok(Created::earlier(earlier)));
         }
         if request.request_nonce.is_none() {
             transaction.request_nonce += 1;
@@ -133,7 +153,7 @@ async fn store(
         } else {
             let hash = transaction.request_hash;
             if let Some(earlier) = services.store.transaction_by_request_hash(ctx.organization, hash).await? {
-                return repeated(&earlier, &transaction);
+                return repeated(&earlier, &transaction).map(Ok);
             }
         }
     }
@@ -204,7 +224,7 @@ fn formula(intent: &Intent, nonce: u64) -> B256 {
 
 /// What the bindings demanded and nobody has met stays demanded, whatever they say later.
 fn freeze_demands(transaction: &mut Transaction, assessment: &Assessment) {
-    let said = assessment.fresh.iter().map(|evaluation| &**evaluation);
+    let said = assessment.fresh.evaluations().map(|evaluation| &**evaluation);
     let said = demanded(said, &transaction.intent);
     transaction.snapshot.keep(said);
     if let Decision::Pending(open) = &assessment.decision {
@@ -317,7 +337,7 @@ fn creation(
     let subject = format!("transaction {}", transaction.id);
     let mut changes = ChangeSet::new(AuditEvent::new(ctx, "transaction.created", subject, detail))
         .write(Write::InsertTransaction(services.sealer.seal(transaction.clone())))
-        .writes_of(assessment.fresh.iter().cloned().map(Write::InsertEvaluation));
+        .writes_of(assessment.fresh.writes());
     if let Some(due_at) = first_due(ctx, services, transaction, assessment.shadowed) {
         changes = changes.write(Write::ScheduleOutbox(OutboxItem::advance(
             ctx.organization,

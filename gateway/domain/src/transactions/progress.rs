@@ -12,6 +12,7 @@ use crate::{
     chain::{Inclusion, NodeError},
     changes::{ChangeSet, CommitError, Contested, Write},
     error::{Error, Result},
+    evaluations::Fresh,
     ids::{OrganizationId, TransactionId},
     policy::Decision,
     ports::{Chain, Services},
@@ -307,7 +308,7 @@ async fn give_up(
     // Attempts whose own seals are broken keep their nonces: nobody can say what became of them.
     let attempts = services.store.attempts(ctx.organization, transaction.id).await.unwrap_or_default();
     let state = State::Failed { reason: FailureReason::EvidenceInvalid };
-    end(ctx, services, transaction, &attempts, state, Vec::new()).await?;
+    end(ctx, services, transaction, &attempts, state, Fresh::default()).await?;
     Ok(Step::Moved)
 }
 

@@ -14,6 +14,7 @@ mod migrations;
 mod nonces;
 mod outbox;
 mod permits;
+mod plugin_state;
 mod round_trip;
 mod seals;
 mod sessions;

@@ -8,8 +8,8 @@ use gateway_domain::{
     audit::AuditEntry,
     ids::{CredentialId, KeyId, OrganizationId, PluginRevisionId, PrincipalId, SessionId, TransactionId},
     ports::{
-        AuditReads, CredentialReads, DecisionReads, IdentityReads, KeyReads, PolicyReads, SessionReads,
-        TransactionReads,
+        AuditReads, CredentialReads, DecisionReads, IdentityReads, KeyReads, PluginStateReads, PolicyReads,
+        SessionReads, TransactionReads,
     },
     sealed::Sealed,
 };
@@ -29,7 +29,7 @@ on_both_engines!(
 );
 
 /// Tables whose rows carry no seal, and why that is safe.
-const UNSEALED: [(&str, &str); 9] = [
+const UNSEALED: [(&str, &str); 10] = [
     // Compared with its SHA-256, which a sealed plugin revision names, at every load.
     ("components", "held by its digest"),
     // A removed row lets a nonce be chosen twice, which the chain refuses; an added one skips a nonce.
@@ -44,6 +44,8 @@ const UNSEALED: [(&str, &str); 9] = [
     ("used_refresh_tokens", "ends sessions only"),
     // Points at the object that the first use made, which is read sealed and compared by its hash.
     ("idempotency_keys", "repeats only"),
+    // A lock; its number is never read.
+    ("plugin_state_lineages", "carries nothing"),
     // Compared with the sealed entry it names at every read.
     ("audit_lanes", "follows its entry"),
     // Signed by an HSM key.
@@ -51,7 +53,7 @@ const UNSEALED: [(&str, &str); 9] = [
 ];
 
 /// Other words of the same column, more dangerous than a broken one.
-const WORSE: [(&str, &str, &str); 17] = [
+const WORSE: [(&str, &str, &str); 18] = [
     ("principals", "kind", "'service'"),
     ("api_keys", "label", "'arbiter'"),
     ("api_keys", "scopes", "'[\"admin\"]'"),
@@ -67,6 +69,7 @@ const WORSE: [(&str, &str, &str); 17] = [
     ("transactions", "to_address", "NULL"),
     ("votes", "role", "'\"arbiter\"'"),
     ("votes", "principal", "'00000000-0000-0000-0000-000000000001'"),
+    ("plugin_state", "entry", "'{\"counter\":{\"signed\":{},\"held\":{}}}'"),
     ("evaluations", "purpose", "'decision'"),
     ("evaluations", "result", "replace(result, 'arbiter', 'user')"),
 ];
@@ -178,7 +181,7 @@ fn sought<'w>(table: &str, world: &'w World) -> Sought<'w> {
         "keys" => world.key.id.uuid(),
         "plugin_revisions" => world.revision.id.uuid(),
         "transactions" | "votes" | "evaluations" | "attempts" | "permits" => world.transaction.id.uuid(),
-        "policies" | "policy_heads" | "audit_entries" => uuid::Uuid::nil(),
+        "policies" | "policy_heads" | "audit_entries" | "plugin_state" => uuid::Uuid::nil(),
         unknown => panic!("nobody classified the sealed table `{unknown}`"),
     };
     Sought { world, organization: world.organization.id, id }
@@ -222,6 +225,10 @@ async fn opens(store: &Store, table: &str, sought: Sought<'_>) -> bool {
         "evaluations" => listed(store.evaluations(organization, transaction).await),
         "attempts" => listed(store.attempts(organization, transaction).await),
         "permits" => listed(store.permits(organization, transaction).await),
+        "plugin_state" => {
+            let state = &world.state;
+            found(store.plugin_state(organization, state.lineage, &state.name).await)
+        }
         "audit_entries" => {
             let entries: Result<Vec<Sealed<AuditEntry>>, _> = store.lane_entries(instance(1), 0, 1).await;
             entries.is_ok_and(|entries| entries.first().is_some_and(|entry| entry.sequence == 1))

@@ -3,8 +3,8 @@ use gateway_domain::{
     identity::Organization,
     keys::KeyRecord,
     ports::{
-        CredentialReads, DecisionReads, IdentityReads, KeyReads, PolicyReads, TransactionFilter,
-        TransactionReads,
+        CredentialReads, DecisionReads, IdentityReads, KeyReads, PluginStateReads, PolicyReads,
+        TransactionFilter, TransactionReads,
     },
 };
 
@@ -47,6 +47,9 @@ async fn nothing_of_one_organization_is_read_through_another(database: &Database
     assert!(store.evaluations(other, transaction).await.unwrap().is_empty());
     assert!(store.permits(other, transaction).await.unwrap().is_empty());
     assert!(store.attempts(other, transaction).await.unwrap().is_empty());
+    let lineage = ours.state.lineage;
+    assert!(store.plugin_state(other, lineage, &ours.state.name).await.unwrap().is_none());
+    assert_eq!(store.plugin_state_rows(other, lineage).await.unwrap(), 0);
 }
 
 async fn an_update_through_another_organization_changes_nothing(database: &Database) {

@@ -19,6 +19,7 @@ use gateway_domain::{
         PrincipalId, SessionId, TransactionId, VoteId,
     },
     keys::{KeyAlgorithm, KeyPurpose, KeyRecord, KeyState, PublicKey},
+    plugin_state::{Counter, Entry, PluginState, StateChange, StateUse},
     policy::{
         Applies, Binding, BindingScope, Floor, Mode, PermitRecord, PluginRevision, Policy, PolicyHead, Power,
         Requirement,
@@ -54,6 +55,7 @@ pub(crate) struct World {
     pub(crate) vote: Vote,
     pub(crate) attempt: Attempt,
     pub(crate) permit: PermitRecord,
+    pub(crate) state: PluginState,
 }
 
 /// Permits are judged by the database's clock, so samples live in the present.
@@ -132,6 +134,7 @@ impl World {
             evaluation: sample_evaluation(&transaction, &policy, at),
             vote: sample_vote(&transaction, principal, at),
             permit: sample_permit(&transaction, &attempt, at),
+            state: sample_state(&transaction, &policy, at),
             user,
             key,
             revision,
@@ -197,7 +200,20 @@ impl World {
             Write::InsertVote(self.seal(&self.vote)),
             Write::InsertAttempt(self.seal(&self.attempt)),
             Write::InsertPermit(self.seal(&self.permit)),
+            Write::UseState(self.insertion(&self.state)),
         ]
+    }
+
+    /// The use that adds a row to a lineage and reads nothing else.
+    pub(crate) fn insertion(&self, state: &PluginState) -> StateUse {
+        let change = StateChange { name: state.name.clone(), before: None, after: Some(self.seal(state)) };
+        StateUse {
+            organization: state.organization,
+            lineage: state.lineage,
+            unchanged: Vec::new(),
+            changed: vec![change],
+            rows_max: 100,
+        }
     }
 
     pub(crate) async fn founded(store: &Store) -> Self {
@@ -385,6 +401,20 @@ fn sample_evaluation(transaction: &Transaction, policy: &Policy, at: Timestamp) 
         duration_micros: 1234,
         record: "{}".into(),
         created_at: at,
+    }
+}
+
+fn sample_state(transaction: &Transaction, policy: &Policy, at: Timestamp) -> PluginState {
+    let mut counter = Counter::default();
+    counter.signed.insert(123, U256::MAX);
+    counter.held.insert(transaction.id, U256::from(1));
+    PluginState {
+        organization: transaction.organization,
+        lineage: policy.bindings[0].id,
+        name: "counter/3600/sent".into(),
+        entry: Entry::Counter(counter),
+        version: 1,
+        updated_at: at,
     }
 }
 

@@ -1,4 +1,4 @@
-//! `countersign:policy@0.1.0`.
+//! `countersign:policy@0.1`.
 
 mod convert;
 
@@ -76,14 +76,14 @@ impl policy::log::Host for Sandbox {
 impl policy::settings::Host for Sandbox {
     fn get(&mut self) -> wasmtime::Result<String> {
         self.require(Capability::Settings)?;
-        Ok(self.settings.clone())
+        Ok(self.settings.as_ref().map_or_else(String::new, |settings| settings.as_str().to_owned()))
     }
 }
 
 impl policy::state::Host for Sandbox {
     fn get(&mut self, key: String) -> wasmtime::Result<Option<Vec<u8>>> {
         self.require(Capability::State)?;
-        Ok(self.read_state(&key)?)
+        Ok(self.memory.read(key, &self.limits)?)
     }
 
     fn compare_and_set(
@@ -93,7 +93,23 @@ impl policy::state::Host for Sandbox {
         value: Option<Vec<u8>>,
     ) -> wasmtime::Result<bool> {
         self.require(Capability::State)?;
-        Ok(self.compare_and_set_state(key, expected.as_deref(), value)?)
+        Ok(self.memory.compare_and_set(key, expected.as_deref(), value, &self.limits)?)
+    }
+
+    fn counted(&mut self, counter: String, window_seconds: u32) -> wasmtime::Result<String> {
+        self.require(Capability::State)?;
+        Ok(self.memory.counted(counter, window_seconds, &self.limits)?.to_string())
+    }
+
+    fn reserve(
+        &mut self,
+        counter: String,
+        window_seconds: u32,
+        amount: String,
+        limit: String,
+    ) -> wasmtime::Result<bool> {
+        self.require(Capability::State)?;
+        Ok(self.memory.reserve((counter, window_seconds), &amount, &limit, &self.limits)?)
     }
 }
 

@@ -98,9 +98,11 @@ async fn compiled_code_above_the_limit_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn component_of_too_many_instances_or_too_large_memories_is_refused() {
     let many = format!("(component (core module $m) {})", "(core instance (instantiate $m))".repeat(11));
+    let memories =
+        format!("(component (core module $m (memory 1)) {})", "(core instance (instantiate $m))".repeat(3));
     let large = "(component (core module $m (memory 300)) (core instance (instantiate $m)))";
     let wide = "(component (core module $m (table 20001 funcref)) (core instance (instantiate $m)))";
-    for text in [many.as_str(), large, wide] {
+    for text in [many.as_str(), memories.as_str(), large, wide] {
         let (code, detail) = refusal(source(wat::parse_str(text).unwrap()), |_| {}).await;
         assert_eq!(code, FailureCode::InstanceLimit, "{detail}");
     }

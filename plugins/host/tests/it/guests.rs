@@ -59,7 +59,7 @@ pub(crate) fn request(settings: &str) -> EvaluationRequest {
     EvaluationRequest {
         verified: transfer(),
         claimed: ClaimedTransaction { description: Some("invoice 7".to_owned()), ..Default::default() },
-        settings: settings.to_owned(),
+        settings: settings.into(),
         grants: Grants::from_iter(Capability::ALL),
         state: Arc::new(NoState),
         requested_at_ms: 1_800_000_000_000,

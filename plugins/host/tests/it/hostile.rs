@@ -109,8 +109,15 @@ fn answers_that_break_the_contract_are_refused() {
 
 #[test]
 fn state_floods_meet_their_limits() {
-    for attack in ["state reads", "long state key", "long state value"] {
+    for attack in ["state reads", "counters", "long state key", "long counter name", "long state value"] {
         assert_stopped(attack, FailureCode::StateLimit);
+    }
+}
+
+#[test]
+fn names_and_windows_of_state_that_break_the_contract_are_refused() {
+    for attack in ["control in a state key", "empty state key", "counter without a window"] {
+        assert_stopped(attack, FailureCode::InvalidOutput);
     }
 }
 

@@ -1,8 +1,9 @@
 //! A record repeats its evaluation.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use plugin_host::{EvaluationRecord, EvaluationRequest, LogLevel, StateSnapshot};
+use plugin_host::{Counted, CounterName, EvaluationRecord, LogLevel, StateSnapshot};
 
 use crate::guests::{TestHost, request};
 
@@ -17,18 +18,28 @@ async fn record_that_went_through_json_repeats_the_evaluation() {
     let record: EvaluationRecord = serde_json::from_str(&json).unwrap();
     assert_eq!(record, first.record);
 
-    let state = record.state_reads.into_iter().filter_map(|read| Some((read.key, read.value?)));
-    let repeated = EvaluationRequest {
-        verified: record.verified,
-        claimed: record.claimed,
-        settings: record.settings,
-        grants: record.grants,
-        state: Arc::new(StateSnapshot(state.collect())),
-        requested_at_ms: record.requested_at_ms,
-        deadline: None,
-    };
-    let second = host.host.evaluate(&hostile, repeated).await.unwrap();
+    let second = host.host.evaluate(&hostile, record.repeat()).await.unwrap();
     assert_eq!((second.outcome, second.record), (first.outcome, first.record));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_about_state_are_repeated_with_their_evaluation() {
+    let host = TestHost::start();
+    let limiter = host.prepare("limiter").await;
+    let hourly = CounterName { name: "transactions".to_owned(), window_seconds: 3600 };
+    for others in [3_u64, 10] {
+        let counted = Counted { others: others.to_string().parse().unwrap(), is_final: false };
+        let mut asked = request("10");
+        asked.state = Arc::new(StateSnapshot {
+            counters: BTreeMap::from([(hourly.clone(), counted)]),
+            ..StateSnapshot::default()
+        });
+        let first = host.host.evaluate(&limiter, asked).await.unwrap();
+        let json = serde_json::to_string(&first.record).unwrap();
+        let record: EvaluationRecord = serde_json::from_str(&json).unwrap();
+        let second = host.host.evaluate(&limiter, record.repeat()).await.unwrap();
+        assert_eq!((second.outcome, second.record), (first.outcome, first.record));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -47,7 +58,7 @@ async fn failure_keeps_its_record() {
     let hostile = host.prepare("hostile").await;
     let failure = host.host.evaluate(&hostile, request("panic")).await.unwrap_err();
     let record = failure.record.unwrap();
-    assert_eq!(record.settings, "panic");
+    assert_eq!(record.settings.as_str(), "panic");
     assert_eq!(record.logs[0].level, LogLevel::Error);
     assert!(record.memory_peak_bytes > 0);
 }

@@ -6,7 +6,8 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use plugin_host::{
-    EvaluationRequest, FailureCode, PluginHost, PreparedPlugin, StatePort, StatePortError, Verdict,
+    Counted, CounterName, EvaluationRequest, FailureCode, PluginHost, PreparedPlugin, StatePort,
+    StatePortError, Verdict,
 };
 use tokio::task::JoinSet;
 
@@ -24,6 +25,10 @@ impl StatePort for Gate {
         let _ = self.entered.send(());
         let _ = self.opened.lock().unwrap().recv();
         Ok(None)
+    }
+
+    fn counted(&self, _counter: &CounterName) -> Result<Counted, StatePortError> {
+        Ok(Counted::default())
     }
 }
 

@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use plugin_host::{FailureCode, StatePort, StatePortError, StateRead, StateSnapshot, StateWrite};
+use plugin_host::{
+    Capability, Counted, CounterName, CounterRead, FailureCode, Grants, Reservation, StatePort,
+    StatePortError, StateRead, StateSnapshot, StateWrite, Verdict,
+};
 
 use crate::guests::{TestHost, request};
 
 fn snapshot(pairs: &[(&str, &[u8])]) -> Arc<StateSnapshot> {
     let pairs = pairs.iter().map(|(key, value)| ((*key).to_owned(), value.to_vec()));
-    Arc::new(StateSnapshot(pairs.collect::<BTreeMap<_, _>>()))
+    Arc::new(StateSnapshot { values: pairs.collect(), counters: BTreeMap::new() })
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -61,6 +64,10 @@ async fn port_that_cannot_answer_fails_the_evaluation() {
         fn read(&self, _key: &str) -> Result<Option<Vec<u8>>, StatePortError> {
             Err(StatePortError("store is read-only".to_owned()))
         }
+
+        fn counted(&self, _counter: &CounterName) -> Result<Counted, StatePortError> {
+            Err(StatePortError("store is read-only".to_owned()))
+        }
     }
 
     let host = TestHost::start();
@@ -70,4 +77,68 @@ async fn port_that_cannot_answer_fails_the_evaluation() {
     let failure = host.host.evaluate(&hostile, asked).await.unwrap_err();
     assert_eq!(failure.code, FailureCode::StateUnavailable);
     assert_eq!(failure.detail, "cannot read state: store is read-only");
+}
+
+fn hourly() -> CounterName {
+    CounterName { name: "transactions".to_owned(), window_seconds: 3600 }
+}
+
+/// What `limiter` answers under a limit of 10 where the counter stands so.
+async fn limited(
+    host: &TestHost,
+    others: u64,
+    is_final: bool,
+) -> (Verdict, Vec<CounterRead>, Vec<Reservation>) {
+    let limiter = host.prepare("limiter").await;
+    let mut asked = request("10");
+    let counted = Counted { others: others.to_string().parse().unwrap(), is_final };
+    asked.state =
+        Arc::new(StateSnapshot { counters: BTreeMap::from([(hourly(), counted)]), ..Default::default() });
+    let evaluation = host.host.evaluate(&limiter, asked).await.unwrap();
+    (evaluation.outcome.verdict, evaluation.record.counter_reads, evaluation.record.reservations)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reservation_up_to_the_limit_is_granted_and_recorded() {
+    let host = TestHost::start();
+    let (verdict, reads, reservations) = limited(&host, 9, false).await;
+    assert_eq!(verdict, Verdict::Approve);
+    assert_eq!(reads, [CounterRead { counter: hourly(), others: "9".parse().unwrap(), is_final: false }]);
+    assert_eq!(reservations, [Reservation { counter: hourly(), amount: "1".parse().unwrap() }]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reservation_beyond_the_limit_is_refused_and_holds_nothing() {
+    let host = TestHost::start();
+    let (verdict, reads, reservations) = limited(&host, 10, false).await;
+    assert_eq!((verdict, reads.len(), reservations), (Verdict::Reject, 1, Vec::new()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signed_transaction_keeps_what_it_reserved_and_reserves_no_more() {
+    let host = TestHost::start();
+    let (verdict, _, reservations) = limited(&host, 10, true).await;
+    assert_eq!((verdict, reservations), (Verdict::Approve, Vec::new()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn amounts_that_are_not_decimal_numbers_of_256_bits_are_refused() {
+    let host = TestHost::start();
+    let limiter = host.prepare("limiter").await;
+    let too_large = format!("{}0", "9".repeat(78));
+    for limit in ["", "-1", "+1", "0x10", "1e3", "1_0", " 1", too_large.as_str()] {
+        let failure = host.host.evaluate(&limiter, request(limit)).await.unwrap_err();
+        assert_eq!(failure.code, FailureCode::InvalidOutput, "{limit}: {failure}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn state_that_is_not_granted_is_refused_before_the_guest_runs() {
+    let host = TestHost::start();
+    let limiter = host.prepare("limiter").await;
+    let mut asked = request("10");
+    asked.grants = Grants::from_iter([Capability::Log, Capability::Settings]);
+    let failure = host.host.evaluate(&limiter, asked).await.unwrap_err();
+    assert_eq!(failure.code, FailureCode::MissingCapability);
+    assert!(failure.detail.contains("`state`"), "{failure}");
 }
