@@ -193,6 +193,7 @@ impl Write {
             | Self::InsertTransaction(_)
             | Self::UpdateTransaction(_)
             | Self::InsertEvaluation(_)
+            | Self::UseState(_)
             | Self::InsertVote(_)
             | Self::InsertPermit(_)
             | Self::RenewPermit(_)

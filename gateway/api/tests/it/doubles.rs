@@ -273,13 +273,10 @@ impl Evaluator for TestPlugin {
             }
             None => self.outcome.lock().unwrap().clone(),
         };
-        match self.reserve(state).await {
-            Some(state) => EvaluationReply { state, ..reply(EvaluationResult::Verdict(outcome)) },
-            None => {
-                let rejection = Self::outcome(Verdict::Reject, "over the limit", 1_000_000);
-                reply(EvaluationResult::Verdict(rejection))
-            }
+        if let Some(state) = self.reserve(state).await {
+            return EvaluationReply { state, ..reply(EvaluationResult::Verdict(outcome)) };
         }
+        reply(EvaluationResult::Verdict(Self::outcome(Verdict::Reject, "over the limit", 1_000_000)))
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::{
     actor::OpCtx,
     error::{Error, Result},
+    evaluations::Fresh,
     ids::TransactionId,
     ports::Services,
     signing::end,
@@ -32,7 +33,7 @@ pub async fn abort(ctx: &OpCtx, services: &Services, id: TransactionId) -> Resul
             return Err(Error::Conflict("the transaction is being signed: a permit for it is in force"));
         }
         let attempts = services.store.attempts(ctx.organization, id).await?;
-        end(ctx, services, &transaction, &attempts, State::Aborted, Vec::new()).await?;
+        end(ctx, services, &transaction, &attempts, State::Aborted, Fresh::default()).await?;
     }
     Err(Error::unavailable("the database", "too many writers wanted the same transaction"))
 }
