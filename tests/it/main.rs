@@ -10,7 +10,6 @@ mod database;
 mod harness;
 mod main_job;
 mod ownership;
-mod plugin_state;
 mod revocation;
 mod routes;
 mod secrets;
