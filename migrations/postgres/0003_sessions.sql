@@ -25,3 +25,13 @@ CREATE TABLE used_refresh_tokens (
 );
 
 CREATE INDEX used_refresh_tokens_expiry ON used_refresh_tokens (expires_at);
+
+-- When a key was last used, noted now and then.
+CREATE TABLE api_key_uses (
+    organization TEXT NOT NULL,
+    credential TEXT NOT NULL,
+    last_used_at BIGINT NOT NULL,
+    PRIMARY KEY (organization, credential)
+);
+
+CREATE INDEX api_keys_principal ON api_keys (organization, principal, created_at);

@@ -4,11 +4,13 @@
 mod access_token;
 mod api_key;
 mod ethereum;
+mod key_uses;
 mod presented;
 mod sign_in;
 
 pub(crate) use access_token::TokenVerifier;
 pub(crate) use api_key::authenticate_key;
 pub(crate) use ethereum::{RequestFacts, SignedApproval, authenticate_approval, authenticate_request};
+pub(crate) use key_uses::KeyUses;
 pub(crate) use presented::{Presented, SignatureHeaders, SignedAt};
 pub(crate) use sign_in::{authenticate_sign_in, takes_chain};

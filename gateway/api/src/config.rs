@@ -24,6 +24,8 @@ pub struct ApiConfig {
     /// How long a creating request waits for an approved transaction to be signed and sent before it answers
     /// with the state as it is. Default 5 s.
     pub inline_signing_wait_ms: u64,
+    /// How often the use of an API key is noted at most, for people to see. Default 60 s.
+    pub key_use_interval_ms: u64,
     /// Networks of reverse proxies whose `x-forwarded-for` is believed. Default none.
     #[serde(deserialize_with = "networks")]
     pub trusted_proxies: Vec<IpNet>,
@@ -106,6 +108,7 @@ impl Default for ApiConfig {
             request_timeout_ms: 30_000,
             requests_in_flight_max: 1024,
             inline_signing_wait_ms: 5_000,
+            key_use_interval_ms: 60_000,
             trusted_proxies: Vec::new(),
             cors_origins: Vec::new(),
             eth_signature: EthSignatureConfig::default(),

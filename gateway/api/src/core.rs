@@ -8,8 +8,10 @@ mod dialect;
 mod documents;
 mod presentation;
 mod sessions;
+mod settings;
 mod system;
 mod transactions;
+mod user_api_keys;
 mod users;
 
 use std::sync::Arc;
@@ -77,6 +79,10 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(sessions::get_current_user))
         .routes(routes!(users::create_user))
         .routes(routes!(users::get_user_by_ethereum_address))
+        .routes(routes!(user_api_keys::create_user_api_key, user_api_keys::list_user_api_keys))
+        .routes(routes!(user_api_keys::revoke_user_api_key))
+        .routes(routes!(settings::get_settings, settings::update_settings))
+        .routes(routes!(settings::get_settings_by_ethereum_address))
         .routes(routes!(transactions::create_transaction))
         .routes(routes!(transactions::get_user_transactions))
         .routes(routes!(approvals::create_approval))

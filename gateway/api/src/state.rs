@@ -9,7 +9,11 @@ use gateway_domain::{
 };
 use tokio::sync::Semaphore;
 
-use crate::{auth::TokenVerifier, config::ApiConfig, layers::Rates};
+use crate::{
+    auth::{KeyUses, TokenVerifier},
+    config::ApiConfig,
+    layers::Rates,
+};
 
 /// Work that goes on when the client that caused it is gone.
 pub type OwnedTask = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -63,6 +67,7 @@ pub(crate) struct App {
     pub(crate) spawner: Spawner,
     pub(crate) accepts_dev_keys: bool,
     pub(crate) tokens: TokenVerifier,
+    pub(crate) key_uses: KeyUses,
     pub(crate) rates: Rates,
     pub(crate) in_flight: Semaphore,
     pub(crate) started_at: Instant,
@@ -73,6 +78,7 @@ impl App {
         let ApiState { services, config, default_organization, hosts, health, spawner, accepts_dev_keys } =
             state;
         Arc::new(Self {
+            key_uses: KeyUses::new(&config),
             tokens: TokenVerifier::new(&services.sessions),
             rates: Rates::new(&config.rates),
             in_flight: Semaphore::new(config.requests_in_flight_max.min(Semaphore::MAX_PERMITS)),

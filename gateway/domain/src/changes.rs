@@ -43,6 +43,7 @@ pub enum Write {
     InsertUser(Sealed<User>),
     UpdateUser(Sealed<User>),
     InsertSettings(Sealed<Settings>),
+    UpdateSettings(Sealed<Settings>),
     InsertApiKey(Sealed<ApiKey>),
     UpdateApiKey(Sealed<ApiKey>),
     InsertSession(Sealed<Session>),
@@ -181,6 +182,7 @@ impl Write {
             | Self::InsertPrincipal(_)
             | Self::InsertUser(_)
             | Self::InsertSettings(_)
+            | Self::UpdateSettings(_)
             | Self::InsertApiKey(_)
             | Self::InsertSession(_)
             | Self::UpdateSession(_)

@@ -13,10 +13,12 @@ use crate::{
 mod hash;
 mod key_text;
 mod manage;
+mod own;
 
 pub use hash::{CredentialHash, CredentialHasher};
 pub use key_text::{ApiKeySecret, ApiKeyText, KeyTextMalformed};
 pub use manage::{CreateApiKey, authenticate_api_key, create_api_key, revoke_api_key};
+pub use own::{CreateOwnApiKey, UsedApiKey, create_own_api_key, own_api_keys, revoke_own_api_key};
 
 /// What an API key may stand for in an approval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -90,6 +92,24 @@ impl Sealable for ApiKey {
 }
 
 impl Scope {
+    /// The word by which clients know the scope.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::CreateOwnTransactions => "transactions:create:own",
+            Self::ApproveOwnTransactions => "transactions:approve:own",
+            Self::ReadOwnTransactions => "transactions:read:own",
+            Self::CreateTransactions => "transactions:create",
+            Self::ApproveTransactions => "transactions:approve",
+            Self::ReadTransactions => "transactions:read",
+            Self::ReadUsers => "users:read",
+            Self::CreateUsers => "users:create",
+            Self::CreateQuorums => "quorums:create",
+            Self::ReadFireblocksConfig => "fireblocks:config",
+            Self::WriteOrionMetadata => "orion:metadata",
+            Self::Admin => "admin",
+        }
+    }
+
     /// Scopes that reach beyond the owner's own objects; `admin` implies them all.
     pub fn is_server(self) -> bool {
         !matches!(

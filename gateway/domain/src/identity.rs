@@ -10,10 +10,12 @@ use crate::{
 };
 
 mod create;
+mod escrow;
 mod freeze;
 mod login;
 
 pub use create::{CreateUser, create_user, require_user};
+pub use escrow::require_escrow;
 pub use freeze::set_organization_frozen;
 pub use login::user_at_login;
 

@@ -77,6 +77,33 @@ pub trait CredentialReads: Send + Sync {
         ids: &[CredentialId],
     ) -> Result<Vec<Sealed<ApiKey>>>;
     async fn api_key_list(&self, organization: OrganizationId) -> Result<Vec<Sealed<ApiKey>>>;
+    /// The principal's keys of label user, newest first, at most `limit`.
+    async fn user_api_keys(
+        &self,
+        organization: OrganizationId,
+        principal: PrincipalId,
+        limit: u32,
+    ) -> Result<Vec<Sealed<ApiKey>>>;
+    /// How many of the principal's keys of label user are good at `now`.
+    async fn active_user_api_key_count(
+        &self,
+        organization: OrganizationId,
+        principal: PrincipalId,
+        now: Timestamp,
+    ) -> Result<u64>;
+    /// Notes a use. No change of a domain object: it bears on nothing but what people are shown.
+    async fn note_api_key_use(
+        &self,
+        organization: OrganizationId,
+        key: CredentialId,
+        at: Timestamp,
+    ) -> Result<()>;
+    /// When each of the keys was last used, as noted.
+    async fn api_key_uses(
+        &self,
+        organization: OrganizationId,
+        keys: &[CredentialId],
+    ) -> Result<BTreeMap<CredentialId, Timestamp>>;
     /// Active keys labelled agent, arbiter or orion, for freezing who may fill a role.
     async fn role_keys(&self, organization: OrganizationId, now: Timestamp) -> Result<Vec<Sealed<ApiKey>>>;
 }
@@ -408,6 +435,8 @@ pub struct Services {
 pub struct Limits {
     /// Wallet keys an organization may have. Default 5000.
     pub wallet_keys_max: u32,
+    /// API keys that a user may have at a time. Default 20.
+    pub user_api_keys_max: u32,
     /// How long an `Idempotency-Key` is remembered. Default 24 h.
     pub idempotency_window: Duration,
     /// How often one recipient and function may be asked for after a denial, within the window. Default 5.

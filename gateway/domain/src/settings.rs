@@ -9,6 +9,10 @@ use crate::{
     transactions::{ExecutionType, Provider},
 };
 
+mod update;
+
+pub use update::{SettingsUpdate, require_settings, update_settings};
+
 /// A user's settings row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {

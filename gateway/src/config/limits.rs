@@ -11,6 +11,8 @@ section! {
     pub(crate) struct Limits = "limits" {
         /// Wallet keys an organization may have.
         wallet_keys_max: u32 = 5000, within 0..=10_000_000;
+        /// API keys that a user may have at a time.
+        user_api_keys_max: u32 = 20, within 0..=1000;
         /// Seconds for which an `Idempotency-Key` is remembered.
         idempotency_window_seconds: u64 = 86_400, within 1..=31_536_000;
         /// How often a key's transactions to one recipient and function may be asked for after denials, within the window.
@@ -32,6 +34,7 @@ impl Limits {
     pub(crate) fn domain_limits(&self, state: ports::StateLimits) -> ports::Limits {
         ports::Limits {
             wallet_keys_max: self.wallet_keys_max,
+            user_api_keys_max: self.user_api_keys_max,
             idempotency_window: Duration::from_secs(self.idempotency_window_seconds),
             denied_tries_max: self.denied_tries_max,
             denied_window: Duration::from_secs(self.denied_window_seconds),

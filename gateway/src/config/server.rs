@@ -38,6 +38,8 @@ section! {
         /// Milliseconds that a creating request waits for an approved transaction to be signed and sent, before it
         /// answers with the state as it is.
         inline_signing_wait_ms: u64 = 5000, within 0..=600_000;
+        /// Milliseconds between two notes of an API key's use, which people see as `lastUsedAt`.
+        key_use_interval_ms: u64 = 60_000, within 1000..=86_400_000;
         /// Connections open at once on each listener; further ones wait to be accepted.
         connections_max: usize = 4096, within 1..=1_000_000;
         /// Requests worked on at once; more are answered 503.
@@ -97,6 +99,7 @@ impl Server {
             request_timeout_ms: self.request_timeout_ms,
             requests_in_flight_max: self.requests_in_flight_max,
             inline_signing_wait_ms: self.inline_signing_wait_ms,
+            key_use_interval_ms: self.key_use_interval_ms,
             trusted_proxies: self.trusted_proxies.0.iter().map(network).collect::<Result<_, _>>()?,
             cors_origins: self.cors_origins.0.clone(),
             eth_signature: EthSignatureConfig {

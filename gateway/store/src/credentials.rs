@@ -1,11 +1,13 @@
 //! API keys.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use gateway_domain::{
-    Result, Timestamp,
+    Error, Result, Timestamp,
     changes::Contested,
     credentials::{ApiKey, Label},
-    ids::{CredentialId, OrganizationId},
+    ids::{CredentialId, OrganizationId, PrincipalId},
     ports::CredentialReads,
     sealed::Sealed,
 };
@@ -13,9 +15,10 @@ use gateway_domain::{
 use crate::{
     error::{Malformed, TooLarge},
     fields::Fields,
-    reader::{Stored, placeholders},
+    reader::{IDS_MAX, Stored, placeholders},
     statement::{Expect, Statement},
     store::Store,
+    unit::Unit,
 };
 
 macro_rules! columns {
@@ -35,6 +38,22 @@ const ROLE_KEYS: &str = concat!(
     columns!(),
     " FROM api_keys WHERE organization = $1 AND label IN ($2, $3, $4) AND revoked_at IS NULL \
      ORDER BY created_at, id"
+);
+
+const OWN: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM api_keys WHERE organization = $1 AND principal = $2 AND label = $3 \
+     ORDER BY created_at DESC, id DESC LIMIT $4"
+);
+const ACTIVE_OWN: &str = "SELECT COUNT(*) AS active FROM api_keys WHERE organization = $1 AND principal = $2 \
+     AND label = $3 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $4)";
+const NOTE_USE: &str = "INSERT INTO api_key_uses (organization, credential, last_used_at) VALUES ($1, $2, $3) \
+     ON CONFLICT (organization, credential) DO UPDATE SET last_used_at = excluded.last_used_at \
+     WHERE api_key_uses.last_used_at < excluded.last_used_at";
+const USES: &str = concat!(
+    "SELECT credential, last_used_at FROM api_key_uses WHERE organization = $1 AND credential IN ",
+    placeholders!()
 );
 
 pub(crate) fn insert(key: &Sealed<ApiKey>) -> Result<Statement, TooLarge> {
@@ -107,6 +126,57 @@ impl CredentialReads for Store {
 
     async fn api_key_list(&self, organization: OrganizationId) -> Result<Vec<Sealed<ApiKey>>> {
         self.reads.list(Statement::new(LIST).shown(organization)).await
+    }
+
+    async fn user_api_keys(
+        &self,
+        organization: OrganizationId,
+        principal: PrincipalId,
+        limit: u32,
+    ) -> Result<Vec<Sealed<ApiKey>>> {
+        let statement = Statement::new(OWN).shown(organization).shown(principal);
+        self.reads.list(statement.word(&Label::User).bind(limit)).await
+    }
+
+    async fn active_user_api_key_count(
+        &self,
+        organization: OrganizationId,
+        principal: PrincipalId,
+        now: Timestamp,
+    ) -> Result<u64> {
+        let statement = Statement::new(ACTIVE_OWN).shown(organization).shown(principal);
+        let row = self.reads.row(statement.word(&Label::User).bind(now)).await?;
+        let row = row.ok_or_else(|| Error::inconsistency("a count without a row"))?;
+        Ok(Fields::new("api_keys", &row).unsigned("active")?)
+    }
+
+    async fn note_api_key_use(
+        &self,
+        organization: OrganizationId,
+        key: CredentialId,
+        at: Timestamp,
+    ) -> Result<()> {
+        let statement = Statement::new(NOTE_USE).shown(organization).shown(key).bind(at);
+        self.writer.submit(Unit::housekeeping(vec![statement])).await?;
+        Ok(())
+    }
+
+    async fn api_key_uses(
+        &self,
+        organization: OrganizationId,
+        keys: &[CredentialId],
+    ) -> Result<BTreeMap<CredentialId, Timestamp>> {
+        let mut uses = BTreeMap::new();
+        for keys in keys.chunks(IDS_MAX) {
+            let last = keys[keys.len() - 1];
+            let padded = keys.iter().copied().chain(std::iter::repeat(last)).take(IDS_MAX);
+            let statement = padded.fold(Statement::new(USES).shown(organization), Statement::shown);
+            for row in self.reads.rows(statement).await? {
+                let row = Fields::new("api_key_uses", &row);
+                uses.insert(row.parsed("credential")?, row.time("last_used_at")?);
+            }
+        }
+        Ok(uses)
     }
 
     async fn role_keys(&self, organization: OrganizationId, now: Timestamp) -> Result<Vec<Sealed<ApiKey>>> {

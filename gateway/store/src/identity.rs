@@ -145,8 +145,20 @@ pub(crate) fn insert_settings(settings: &Sealed<Settings>) -> Result<Statement, 
         settings_columns!(),
         ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
     );
+    settings_values(Statement::new(sql), settings)
+}
+
+pub(crate) fn update_settings(settings: &Sealed<Settings>) -> Result<Statement, TooLarge> {
+    let sql = "UPDATE settings SET execution_type = $3, chain_id = $4, execution_provider = $5, \
+         agent_provider = $6, verification_service = $7, require_arbiter = $8, \
+         orion_confidence_threshold_ppm = $9, approval_ttl_seconds = $10, version = $11, updated_at = $12, \
+         seal = $13 WHERE user_id = $1 AND organization = $2 AND version = $11 - 1";
+    Ok(settings_values(Statement::new(sql), settings)?.expecting(Expect::Change(Contested::Version)))
+}
+
+fn settings_values(statement: Statement, settings: &Sealed<Settings>) -> Result<Statement, TooLarge> {
     let service = settings.verification_service.map(i64::try_from).transpose();
-    Ok(Statement::new(sql)
+    Ok(statement
         .shown(settings.user)
         .shown(settings.organization)
         .word(&settings.execution_type)

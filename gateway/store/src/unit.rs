@@ -53,6 +53,7 @@ fn changes_known(write: &Write) -> bool {
         | Write::InsertUser(_)
         | Write::UpdateUser(_)
         | Write::InsertSettings(_)
+        | Write::UpdateSettings(_)
         | Write::InsertApiKey(_)
         | Write::UpdateApiKey(_)
         | Write::InsertKey(_)
@@ -90,6 +91,7 @@ fn compile(write: &Write, sql: &EngineSql, out: &mut Vec<Statement>) -> Result<(
         Write::InsertUser(user) => out.push(identity::insert_user(user)?),
         Write::UpdateUser(user) => out.push(identity::update_user(user)?),
         Write::InsertSettings(settings) => out.push(identity::insert_settings(settings)?),
+        Write::UpdateSettings(settings) => out.push(identity::update_settings(settings)?),
         Write::InsertApiKey(key) => out.push(credentials::insert(key)?),
         Write::UpdateApiKey(key) => out.push(credentials::update(key)?),
         Write::InsertSession(session) => out.push(sessions::insert(session)?),

@@ -173,6 +173,52 @@ pub(crate) static TABLE: &[Rule] = &[
     },
     Rule {
         method: Method::POST,
+        path: "/user-api-keys",
+        operation: "create_user_api_key",
+        callers: SESSIONS,
+        errors: &[400, 401],
+    },
+    Rule {
+        method: Method::GET,
+        path: "/user-api-keys",
+        operation: "list_user_api_keys",
+        callers: SESSIONS,
+        errors: &[400, 401],
+    },
+    Rule {
+        method: Method::DELETE,
+        path: "/user-api-keys/{apiKeyId}",
+        operation: "revoke_user_api_key",
+        callers: SESSIONS,
+        errors: &[400, 401, 404],
+    },
+    Rule {
+        method: Method::GET,
+        path: "/settings",
+        operation: "get_settings",
+        callers: SESSIONS,
+        errors: &[400, 401],
+    },
+    Rule {
+        method: Method::PUT,
+        path: "/settings",
+        operation: "update_settings",
+        callers: SESSIONS,
+        errors: &[400, 401, 409],
+    },
+    Rule {
+        method: Method::GET,
+        path: "/settings/by-ethereum/{ethereumAddress}",
+        operation: "get_settings_by_ethereum_address",
+        callers: Callers::Credentials {
+            keys: Some(keys(Scope::ReadUsers)),
+            signatures: SignatureRule::Unused,
+            tokens: TokenRule::Own,
+        },
+        errors: &[400, 401, 403, 404],
+    },
+    Rule {
+        method: Method::POST,
         path: "/transactions",
         operation: "create_transaction",
         callers: Callers::Credentials {

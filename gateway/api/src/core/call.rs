@@ -201,6 +201,7 @@ impl Caller<'_> {
             Err(failure) => Err(failure),
         };
         let key = self.charged(found)?;
+        self.app.key_uses.note(self.app, &key);
         Ok((Actor::from(&*key), key.organization))
     }
 

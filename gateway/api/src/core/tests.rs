@@ -6,6 +6,7 @@ use super::{
     document,
     sessions::{RefreshTokenDto, VerifySiweDto},
     transactions::CreateTrustedTransactionDto,
+    user_api_keys::CreateUserApiKeyDto,
     users::CreateUserDto,
 };
 use crate::extract::{Fields, Json, Wire};
@@ -45,6 +46,7 @@ fn wire_types_read_what_the_document_describes() {
     check_described::<CreateUserDto>("CreateUserDto");
     check_described::<CreateTrustedTransactionDto>("CreateTrustedTransactionDto");
     check_described::<CreateApprovalDto>("CreateApprovalDto");
+    check_described::<CreateUserApiKeyDto>("CreateUserApiKeyDto");
     check_described::<VerifySiweDto>("VerifySiweDto");
     check_described::<RefreshTokenDto>("RefreshTokenDto");
 }

@@ -174,6 +174,14 @@ pub(crate) fn count(min: u32, max: u32) -> impl Fn(&Json) -> Read<u32> {
     }
 }
 
+/// A JSON number within `min..=max`.
+pub(crate) fn whole(min: u64, max: u64) -> impl Fn(&Json) -> Read<u64> {
+    move |json| {
+        let number = integer(json).ok().filter(|number| (min..=max).contains(number));
+        number.ok_or_else(|| format!("must be a whole number between {min} and {max}"))
+    }
+}
+
 /// One of the words in `choices`, as what it stands for.
 pub(crate) fn choice<T: Copy>(choices: &[(&'static str, T)]) -> impl Fn(&Json) -> Read<T> {
     move |json| {

@@ -29,6 +29,12 @@ const MATRIX: &[(&str, &str, [u16; 9])] = &[
     ("GET", "/auth/me", [401, 401, 401, 401, 401, 401, 401, 200, 200]),
     ("POST", "/users", [401, 409, 409, 403, 403, 409, 400, 401, 401]),
     ("GET", "/users/{ethereumAddress}", [401, 200, 200, 200, 403, 200, 404, 401, 401]),
+    ("POST", "/user-api-keys", [401, 401, 401, 401, 401, 401, 401, 201, 201]),
+    ("GET", "/user-api-keys", [401, 401, 401, 401, 401, 401, 401, 200, 200]),
+    ("DELETE", "/user-api-keys/{apiKeyId}", [401, 401, 401, 401, 401, 401, 401, 404, 404]),
+    ("GET", "/settings", [401, 401, 401, 401, 401, 401, 401, 200, 200]),
+    ("PUT", "/settings", [401, 401, 401, 401, 401, 401, 401, 200, 200]),
+    ("GET", "/settings/by-ethereum/{ethereumAddress}", [401, 200, 200, 200, 403, 401, 401, 200, 403]),
     ("POST", "/transactions", [401, 201, 403, 403, 403, 403, 403, 403, 403]),
     ("GET", "/transactions/users/{ethereumAddress}", [401, 200, 200, 200, 200, 200, 403, 200, 403]),
     ("POST", "/transactions/{requestHash}/approvals", [401, 403, 201, 201, 201, 201, 403, 401, 401]),
@@ -45,12 +51,15 @@ async fn every_kind_of_caller_on_every_route() {
             let proposed = world.propose(escrow, 5_000).await;
             let path = template
                 .replace("{ethereumAddress}", &wallet.address().to_string())
+                .replace("{apiKeyId}", "01980f3e-7b1c-7e53-9d0a-0d6a3c1b2f45")
                 .replace("{requestHash}", proposed["requestHash"].as_str().unwrap());
             let mut call = world.call(method.parse::<Method>().unwrap(), path);
             call = match *template {
                 "/users" => call.json(&json!({"ethereumAddress": wallet.address()})),
                 "/transactions" => call.json(&transfer(escrow, 5_000)),
                 "/transactions/{requestHash}/approvals" => call.json(&json!({"approved": true})),
+                "/user-api-keys" if *method == "POST" => call.json(&json!({"name": "bot"})),
+                "/settings" if *method == "PUT" => call.json(&json!({})),
                 "/auth/siwe/nonce" => call.json(&json!({})),
                 "/auth/siwe/verify" => {
                     let message = world.sign_in(&wallet, "0123456789abcdefghijklmnopqrstuv");

@@ -385,6 +385,7 @@ pub(crate) fn limits() -> Limits {
         denied_tries_max: 5,
         denied_window: Duration::from_mins(10),
         wallet_keys_max: 5_000,
+        user_api_keys_max: 20,
         idempotency_window: Duration::from_hours(24),
         contest_attempts_max: 8,
         poll_interval: Duration::from_secs(1),

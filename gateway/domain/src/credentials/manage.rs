@@ -32,6 +32,31 @@ pub async fn create_api_key(
     services: &Services,
     request: CreateApiKey,
 ) -> Result<(ApiKey, ApiKeyText)> {
+    let new_owner = request.principal.is_none().then(|| Principal {
+        id: PrincipalId::generate(ctx.now, services.entropy.as_ref()),
+        organization: ctx.organization,
+        kind: PrincipalKind::Service,
+        name: request.name.clone(),
+        active: true,
+        version: 1,
+        created_at: ctx.now,
+    });
+    let owner = new_owner.as_ref().map(|owner| owner.id).or(request.principal);
+    let owner = owner.expect("a key without an owner gets a new one");
+    let (changes, key, text) = api_key_creation(ctx, services, owner, request)?;
+    let owner = new_owner.map(|owner| Write::InsertPrincipal(services.sealer.seal(owner)));
+    let write = Write::InsertApiKey(services.sealer.seal(key.clone()));
+    services.store.commit(changes.writes_of(owner).write(write)).await.map_err(Error::from)?;
+    Ok((key, text))
+}
+
+/// The key and the beginning of the change set that makes it; the caller adds the key's own row last.
+pub(super) fn api_key_creation(
+    ctx: &OpCtx,
+    services: &Services,
+    principal: PrincipalId,
+    request: CreateApiKey,
+) -> Result<(ChangeSet, ApiKey, ApiKeyText)> {
     if request.name.is_empty() || request.name.chars().count() > 100 {
         return Err(Error::invalid("name must have 1 to 100 characters"));
     }
@@ -40,14 +65,12 @@ pub async fn create_api_key(
     }
     let text = ApiKeyText::generate(request.label, services.entropy.as_ref());
     let id = CredentialId::generate(ctx.now, services.entropy.as_ref());
-    let new_principal = PrincipalId::generate(ctx.now, services.entropy.as_ref());
-    let principal = request.principal.unwrap_or(new_principal);
     let key = ApiKey {
         id,
         organization: ctx.organization,
         principal,
         public_id: text.public_id().to_owned(),
-        name: request.name.clone(),
+        name: request.name,
         label: request.label,
         scopes: request.label.default_scopes(),
         secret_hash: services.credentials.hash(text.public_id(), text.secret()),
@@ -59,22 +82,7 @@ pub async fn create_api_key(
     };
     let detail = json!({"label": key.label, "scopes": key.scopes, "principal": principal, "expiresAt": key.expires_at});
     let event = AuditEvent::new(ctx, "api_key.created", format!("api_key {id}"), detail);
-    let mut changes = ChangeSet::new(event);
-    if request.principal.is_none() {
-        let owner = Principal {
-            id: principal,
-            organization: ctx.organization,
-            kind: PrincipalKind::Service,
-            name: request.name,
-            active: true,
-            version: 1,
-            created_at: ctx.now,
-        };
-        changes = changes.write(Write::InsertPrincipal(services.sealer.seal(owner)));
-    }
-    let changes = changes.write(Write::InsertApiKey(services.sealer.seal(key.clone())));
-    services.store.commit(changes).await.map_err(Error::from)?;
-    Ok((key, text))
+    Ok((ChangeSet::new(event), key, text))
 }
 
 /// Finds the key a client presented. Unknown, malformed, revoked and expired keys, and keys of inactive

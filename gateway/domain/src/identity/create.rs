@@ -1,7 +1,5 @@
 //! Enrolling users.
 
-use std::collections::BTreeSet;
-
 use alloy_primitives::Address;
 use serde_json::json;
 
@@ -10,13 +8,13 @@ use crate::{
     audit::AuditEvent,
     changes::{ChangeSet, CommitError, Contested, ReplayGuard, Write},
     error::{Error, Result},
-    identity::{Escrow, Principal, PrincipalKind, User},
+    identity::{Escrow, Principal, PrincipalKind, User, escrow::wallet_key},
     ids::{OrganizationId, PrincipalId},
-    keys::{GenerateKey, KeyAlgorithm, KeyPurpose, generate_key},
+    keys::generate_key,
     ports::Services,
     sealed::Sealed,
     settings::Settings,
-    transactions::{Kind, Provider},
+    transactions::Provider,
 };
 
 /// A user to be enrolled.
@@ -51,13 +49,8 @@ pub async fn create_user(ctx: &OpCtx, services: &Services, request: CreateUser) 
     let escrow = if let Some(address) = request.escrow_address {
         Escrow::Foreign { address }
     } else {
-        let wanted = GenerateKey {
-            algorithm: KeyAlgorithm::Secp256k1,
-            purpose: KeyPurpose::Wallet,
-            kinds: BTreeSet::from([Kind::Transaction]),
-        };
         let guard = replay_guard(ctx).map(Write::InsertReplayGuard);
-        let key = generate_key(ctx, services, wanted, guard).await?;
+        let key = generate_key(ctx, services, wallet_key(), guard).await?;
         let address =
             key.address.ok_or_else(|| Error::inconsistency("a secp256k1 key without an address"))?;
         Escrow::Hsm { key: key.id, address }

@@ -42,6 +42,7 @@ const UNSEALED: [(&str, &str); 10] = [
     ("replay_guards", "repeats meet unique constraints"),
     // A removed row hides that a token was used twice, which is refused all the same; an added one ends a session.
     ("used_refresh_tokens", "ends sessions only"),
+    ("api_key_uses", "shown to people, bears on nothing"),
     // Points at the object that the first use made, which is read sealed and compared by its hash.
     ("idempotency_keys", "repeats only"),
     // A lock; its number is never read.

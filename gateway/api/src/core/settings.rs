@@ -1,0 +1,200 @@
+//! What a user chooses about their transactions.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use gateway_domain::{
+    Address,
+    chain::ChainId,
+    identity::{User, require_user},
+    settings::{Settings, SettingsUpdate, require_settings, update_settings as update},
+    transactions::{ExecutionType, Provider},
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::{
+    answer::{Answered, ok},
+    core::{authorization::Reach, call::Call, presentation, transactions::execution_number},
+    extract::{Fields, Wire, scalar},
+    failure::Failure,
+    state::App,
+};
+
+const EXECUTION_TYPES: [(u64, ExecutionType); 3] =
+    [(0, ExecutionType::DirectUser), (1, ExecutionType::UserExecuted), (2, ExecutionType::AgentExecuted)];
+const PROVIDERS: [(&str, Provider); 4] = [
+    ("hsm", Provider::Hsm),
+    ("privy", Provider::Privy),
+    ("fireblocks", Provider::Fireblocks),
+    ("none", Provider::None),
+];
+
+/// What shall change. Fields that are not named stay as they are.
+#[derive(Debug, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct UpdateSettingsDto {
+    #[schema(value_type = Option<u8>, minimum = 0, maximum = 2)]
+    execution_type: Option<ExecutionType>,
+    #[schema(minimum = 1)]
+    chain_id: Option<u64>,
+    /// The wallet that logged in, if its owner keeps the funds there. Excludes provider `hsm`.
+    #[schema(value_type = Option<String>, pattern = "^0x[0-9a-fA-F]{40}$")]
+    escrow_address: Option<Address>,
+    /// `hsm`, `privy`, `fireblocks` or `none`.
+    #[schema(value_type = Option<String>, pattern = "^(hsm|privy|fireblocks|none)$")]
+    execution_provider: Option<Provider>,
+    /// As `executionProvider`.
+    #[schema(value_type = Option<String>, pattern = "^(hsm|privy|fireblocks|none)$")]
+    agent_provider: Option<Provider>,
+    #[schema(minimum = 1)]
+    verification_service_id: Option<u64>,
+    require_arbiter: Option<bool>,
+    #[schema(value_type = Option<f64>, minimum = 0, maximum = 1)]
+    orion_confidence_threshold: Option<u32>,
+    #[schema(minimum = 60, maximum = 604_800)]
+    approval_ttl_seconds: Option<u32>,
+}
+
+impl Wire for UpdateSettingsDto {
+    fn read(fields: &mut Fields) -> Option<Self> {
+        let ttl = |json: &_| {
+            let seconds = scalar::whole(60, 604_800)(json)?;
+            u32::try_from(seconds).map_err(|error| error.to_string())
+        };
+        Some(Self {
+            execution_type: fields.optional("executionType", scalar::numbered(&EXECUTION_TYPES)),
+            chain_id: fields.optional("chainId", scalar::chain).map(ChainId::number),
+            escrow_address: fields.optional("escrowAddress", scalar::address),
+            execution_provider: fields.optional("executionProvider", scalar::choice(&PROVIDERS)),
+            agent_provider: fields.optional("agentProvider", scalar::choice(&PROVIDERS)),
+            verification_service_id: fields
+                .optional("verificationServiceId", scalar::whole(1, i64::MAX.unsigned_abs())),
+            require_arbiter: fields.optional("requireArbiter", scalar::boolean),
+            orion_confidence_threshold: fields.optional("orionConfidenceThreshold", scalar::confidence),
+            approval_ttl_seconds: fields.optional("approvalTtlSeconds", ttl),
+        })
+    }
+}
+
+impl From<UpdateSettingsDto> for SettingsUpdate {
+    fn from(body: UpdateSettingsDto) -> Self {
+        Self {
+            execution_type: body.execution_type,
+            chain_id: body.chain_id,
+            escrow_address: body.escrow_address,
+            execution_provider: body.execution_provider,
+            agent_provider: body.agent_provider,
+            verification_service: body.verification_service_id,
+            require_arbiter: body.require_arbiter,
+            orion_confidence_threshold_ppm: body.orion_confidence_threshold,
+            approval_ttl_seconds: body.approval_ttl_seconds,
+        }
+    }
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct SettingsResponse {
+    ethereum_address: String,
+    #[schema(minimum = 0, maximum = 2)]
+    execution_type: u8,
+    chain_id: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    escrow_address: Option<String>,
+    execution_provider: &'static str,
+    agent_provider: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verification_service_id: Option<u64>,
+    require_arbiter: bool,
+    orion_confidence_threshold: f64,
+    approval_ttl_seconds: u32,
+    privy_quorums: PrivyQuorums,
+    #[schema(format = "date-time")]
+    updated_at: String,
+}
+
+/// The user's quorums by type.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct PrivyQuorums {}
+
+impl SettingsResponse {
+    fn of((user, settings): &(User, Settings)) -> Self {
+        Self {
+            ethereum_address: presentation::address(user.ethereum_address),
+            execution_type: execution_number(settings.execution_type),
+            chain_id: settings.chain_id,
+            escrow_address: user.escrow.map(|escrow| presentation::address(escrow.address())),
+            execution_provider: provider_word(settings.execution_provider),
+            agent_provider: provider_word(settings.agent_provider),
+            verification_service_id: settings.verification_service,
+            require_arbiter: settings.require_arbiter,
+            orion_confidence_threshold: presentation::share(settings.orion_confidence_threshold_ppm),
+            approval_ttl_seconds: settings.approval_ttl_seconds,
+            privy_quorums: PrivyQuorums {},
+            updated_at: presentation::time(settings.updated_at),
+        }
+    }
+}
+
+fn provider_word(provider: Provider) -> &'static str {
+    match provider {
+        Provider::Hsm => "hsm",
+        Provider::Fireblocks => "fireblocks",
+        Provider::Privy => "privy",
+        Provider::None => "none",
+    }
+}
+
+/// The caller's settings.
+#[utoipa::path(
+    get,
+    path = "/settings",
+    tag = "Settings",
+    responses((status = 200, body = SettingsResponse))
+)]
+pub(crate) async fn get_settings(State(app): State<Arc<App>>, call: Call) -> Answered<SettingsResponse> {
+    let user = call.session()?.principal;
+    let settings = require_settings(&app.services, call.ctx.organization, user).await?;
+    Ok(ok(SettingsResponse::of(&settings)))
+}
+
+/// Changes the named settings. A user who has no escrow yet gets a key made in the HSM.
+#[utoipa::path(
+    put,
+    path = "/settings",
+    tag = "Settings",
+    request_body = UpdateSettingsDto,
+    responses((status = 200, body = SettingsResponse))
+)]
+pub(crate) async fn update_settings(State(app): State<Arc<App>>, call: Call) -> Answered<SettingsResponse> {
+    let body: UpdateSettingsDto = call.body()?;
+    let user = call.session()?.principal;
+    let settings = update(&call.ctx, &app.services, user, body.into()).await?;
+    Ok(ok(SettingsResponse::of(&settings)))
+}
+
+/// The settings of the user with this wallet; people see their own only.
+#[utoipa::path(
+    get,
+    path = "/settings/by-ethereum/{ethereumAddress}",
+    tag = "Settings",
+    params(("ethereumAddress" = String, Path, pattern = "^0x[0-9a-fA-F]{40}$")),
+    responses((status = 200, body = SettingsResponse))
+)]
+pub(crate) async fn get_settings_by_ethereum_address(
+    State(app): State<Arc<App>>,
+    call: Call,
+) -> Answered<SettingsResponse> {
+    let address = call.path("ethereumAddress", scalar::address_text)?;
+    // Before the look-up: nobody learns whether somebody else is a user.
+    if matches!(call.reach, Reach::Principal(_)) && call.session()?.address != address {
+        return Err(Failure::Domain(gateway_domain::Error::Forbidden(
+            "users may only read their own settings",
+        )));
+    }
+    let organization = call.ctx.organization;
+    let user = require_user(&app.services, organization, address).await?;
+    let settings = require_settings(&app.services, organization, user.id).await?;
+    Ok(ok(SettingsResponse::of(&settings)))
+}

@@ -1,0 +1,156 @@
+//! What users choose, and what they may not.
+
+use axum::http::Method;
+use serde_json::{Value, json};
+
+use crate::{
+    wallet::Wallet,
+    world::{CHAIN, Reply, World},
+};
+
+impl World {
+    async fn put(&self, access: &str, body: &Value) -> Reply {
+        self.call(Method::PUT, "/settings").json(body).bearer(access).send().await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_begin_with_the_defaults_and_change_by_name() {
+    let world = World::new().await;
+    let wallet = Wallet::new(1);
+    let access = world.log_in(&wallet).await.access;
+    let before = world.get("/settings").bearer(&access).send().await.expect(200);
+    let mut defaults = before.clone();
+    defaults.as_object_mut().unwrap().remove("updatedAt").unwrap();
+    assert_eq!(
+        defaults,
+        json!({
+            "ethereumAddress": wallet.address().to_checksum(None), "executionType": 1, "chainId": CHAIN,
+            "executionProvider": "hsm", "agentProvider": "hsm", "requireArbiter": false,
+            "orionConfidenceThreshold": 0.8, "approvalTtlSeconds": 86_400, "privyQuorums": {},
+        })
+    );
+    let update = json!({"executionType": 2, "requireArbiter": true, "orionConfidenceThreshold": 0.95});
+    let after = world.put(&access, &update).await.expect(200);
+    assert_eq!((&after["executionType"], &after["requireArbiter"]), (&json!(2), &json!(true)));
+    assert_eq!(
+        (&after["orionConfidenceThreshold"], &after["approvalTtlSeconds"]),
+        (&json!(0.95), &json!(86_400))
+    );
+    let escrow = after["escrowAddress"].as_str().unwrap();
+    let after = world.put(&access, &json!({"approvalTtlSeconds": 60})).await.expect(200);
+    assert_eq!((&after["executionType"], &after["approvalTtlSeconds"]), (&json!(2), &json!(60)));
+    assert_eq!(after["escrowAddress"].as_str(), Some(escrow), "the escrow key is made once");
+    assert_eq!(world.get("/settings").bearer(&access).send().await.expect(200), after);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_broken_rule_is_named() {
+    let world = World::new().await;
+    let access = world.log_in(&Wallet::new(1)).await.access;
+    for (body, rule) in [
+        (json!({"executionType": 3}), "executionType must be one of 0, 1, 2"),
+        (json!({"executionType": null}), "executionType must be one of 0, 1, 2"),
+        (json!({"chainId": 5}), "chainId must be one that is served here"),
+        (
+            json!({"executionProvider": "HSM"}),
+            "executionProvider must be one of hsm, privy, fireblocks, none",
+        ),
+        (
+            json!({"executionProvider": "fireblocks"}),
+            "executionProvider fireblocks needs an active Fireblocks integration of that type",
+        ),
+        (json!({"agentProvider": "privy"}), "agentProvider privy needs a Privy quorum of that type"),
+        (
+            json!({"verificationServiceId": 1}),
+            "verificationServiceId must name an active verification service",
+        ),
+        (json!({"verificationServiceId": 0}), "verificationServiceId must be a whole number between 1 and"),
+        (
+            json!({"orionConfidenceThreshold": 1.5}),
+            "orionConfidenceThreshold must be a number between 0 and 1",
+        ),
+        (
+            json!({"approvalTtlSeconds": 59}),
+            "approvalTtlSeconds must be a whole number between 60 and 604800",
+        ),
+        (json!({"approvalTtlSeconds": 604_801}), "approvalTtlSeconds must be a whole number between 60 and"),
+        (json!({"requireArbiter": "yes"}), "requireArbiter must be true or false"),
+        (json!({"ethereumAddress": Wallet::new(2).address()}), "\"ethereumAddress\" is not a known field"),
+    ] {
+        let reply = world.put(&access, &body).await;
+        reply.expect(400);
+        assert!(
+            reply.message().contains(rule.trim_matches('"')) || reply.message().contains(rule),
+            "{body}: {}",
+            reply.message()
+        );
+    }
+    let settings = world.get("/settings").bearer(&access).send().await.expect(200);
+    assert_eq!(settings.get("escrowAddress"), None, "a refused update makes no key");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_escrow_address_is_ones_own_wallet_or_stays() {
+    let world = World::new().await;
+    let (wallet, other) = (Wallet::new(1), Wallet::new(2));
+    let taken = world.user(&Wallet::new(3)).await;
+    let access = world.log_in(&wallet).await.access;
+    let foreign =
+        |address| json!({"escrowAddress": address, "executionProvider": "none", "agentProvider": "none"});
+    world.put(&access, &foreign(taken)).await.expect(409);
+    let reply = world.put(&access, &foreign(other.address())).await;
+    reply.expect(400);
+    assert!(
+        reply.message().starts_with("escrowAddress must be the wallet that logged in"),
+        "{}",
+        reply.message()
+    );
+    let reply = world.put(&access, &json!({"escrowAddress": wallet.address()})).await;
+    reply.expect(400);
+    assert!(reply.message().contains("executionProvider must not be hsm"), "{}", reply.message());
+    assert!(reply.message().contains("agentProvider must not be hsm"), "{}", reply.message());
+
+    let moved = world.put(&access, &foreign(wallet.address())).await.expect(200);
+    assert_eq!(moved["escrowAddress"], json!(wallet.address().to_checksum(None)));
+    assert_eq!(moved["executionProvider"], json!("none"));
+    world.put(&access, &json!({"executionProvider": "hsm"})).await.expect(400);
+    world.put(&access, &foreign(wallet.address())).await.expect(200);
+
+    // A key in the HSM is not left behind.
+    let access = world.log_in(&other).await.access;
+    let held = world.put(&access, &json!({})).await.expect(200);
+    world.put(&access, &foreign(other.address())).await.expect(409);
+    let same = json!({"escrowAddress": held["escrowAddress"]});
+    assert_eq!(world.put(&access, &same).await.expect(200)["escrowAddress"], held["escrowAddress"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_are_read_by_their_user_and_by_server_keys() {
+    let world = World::new().await;
+    let (wallet, other) = (Wallet::new(1), Wallet::new(2));
+    let access = world.log_in(&wallet).await.access;
+    world.log_in(&other).await;
+    let path = |wallet: &Wallet| format!("/settings/by-ethereum/{}", wallet.address());
+    let own = world.get(path(&wallet)).bearer(&access).send().await.expect(200);
+    assert_eq!(world.get(path(&wallet)).key(&world, "agent").send().await.expect(200), own);
+    world.get(path(&other)).bearer(&access).send().await.expect(403);
+    // Nobody learns whether somebody else is a user.
+    world.get(path(&Wallet::new(9))).bearer(&access).send().await.expect(403);
+    world.get(path(&Wallet::new(9))).key(&world, "agent").send().await.expect(404);
+    world.get(path(&wallet)).key(&world, "orion").send().await.expect(403);
+    world.get("/settings/by-ethereum/0x12").key(&world, "agent").send().await.expect(400);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_first_updates_at_once_agree_on_one_escrow_key() {
+    let world = World::new().await;
+    let access = world.log_in(&Wallet::new(1)).await.access;
+    let body = json!({"approvalTtlSeconds": 600});
+    let replies = futures::join!(world.put(&access, &body), world.put(&access, &body));
+    let (one, two) = (replies.0.expect(200), replies.1.expect(200));
+    assert_eq!(one["escrowAddress"], two["escrowAddress"]);
+    let keys = world.services.store.key_list(world.organization).await.unwrap();
+    let active = keys.iter().filter(|key| key.state == gateway_domain::keys::KeyState::Active);
+    assert_eq!(active.count(), 1);
+}

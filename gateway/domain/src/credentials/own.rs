@@ -1,0 +1,98 @@
+//! Keys that a user makes for programs of their own. Their scopes are fixed and reach no further than the user.
+
+use crate::{
+    actor::OpCtx,
+    changes::{CommitError, Contested, Write},
+    clock::Timestamp,
+    credentials::{ApiKey, ApiKeyText, CreateApiKey, Label, manage::api_key_creation, revoke_api_key},
+    error::{Error, Result},
+    identity::{User, require_escrow},
+    ids::{CredentialId, PrincipalId},
+    ports::Services,
+};
+
+/// Keys that are listed; older ones have been revoked or have expired long ago.
+const LISTED_MAX: u32 = 1000;
+
+/// A key that a user asks for.
+#[derive(Clone, Debug)]
+pub struct CreateOwnApiKey {
+    pub name: String,
+    pub expires_at: Option<Timestamp>,
+}
+
+/// A key and when it was last used, as far as that was noted.
+#[derive(Clone, Debug)]
+pub struct UsedApiKey {
+    pub key: ApiKey,
+    pub last_used_at: Option<Timestamp>,
+}
+
+/// Makes a key for its user. Makes the user's escrow key first if there is none: whoever wants a key will want to
+/// propose transactions.
+pub async fn create_own_api_key(
+    ctx: &OpCtx,
+    services: &Services,
+    user: PrincipalId,
+    request: CreateOwnApiKey,
+) -> Result<(ApiKey, ApiKeyText)> {
+    let wanted = CreateApiKey {
+        label: Label::User,
+        name: request.name,
+        principal: Some(user),
+        expires_at: request.expires_at,
+        dev_only: false,
+    };
+    // Whatever is wrong with the request shows before a key is made in the HSM.
+    api_key_creation(ctx, services, user, wanted.clone())?;
+    refuse_surplus(ctx, services, user).await?;
+    for _ in 0..services.limits.contest_attempts_max {
+        let owner = require_escrow(ctx, services, user).await?;
+        refuse_surplus(ctx, services, user).await?;
+        let (changes, key, text) = api_key_creation(ctx, services, user, wanted.clone())?;
+        // The owner's version rises with every key, so that two at once cannot both be the last that is allowed.
+        let owner = User { version: owner.version + 1, updated_at: ctx.now, ..owner };
+        let changes = changes
+            .write(Write::UpdateUser(services.sealer.seal(owner)))
+            .write(Write::InsertApiKey(services.sealer.seal(key.clone())));
+        match services.store.commit(changes).await {
+            Ok(()) => return Ok((key, text)),
+            Err(CommitError::Conflict(Contested::Version)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Error::unavailable("the database", "too many writers wanted the same user"))
+}
+
+async fn refuse_surplus(ctx: &OpCtx, services: &Services, user: PrincipalId) -> Result<()> {
+    let most = services.limits.user_api_keys_max;
+    let active = services.store.active_user_api_key_count(ctx.organization, user, ctx.now).await?;
+    if active >= u64::from(most) {
+        return Err(Error::invalid(format!("a user may have at most {most} active API keys")));
+    }
+    Ok(())
+}
+
+/// The user's keys, newest first.
+pub async fn own_api_keys(ctx: &OpCtx, services: &Services, user: PrincipalId) -> Result<Vec<UsedApiKey>> {
+    let keys = services.store.user_api_keys(ctx.organization, user, LISTED_MAX).await?;
+    let ids: Vec<CredentialId> = keys.iter().map(|key| key.id).collect();
+    let uses = services.store.api_key_uses(ctx.organization, &ids).await?;
+    let with_use = |key: ApiKey| UsedApiKey { last_used_at: uses.get(&key.id).copied(), key };
+    Ok(keys.into_iter().map(|key| with_use(key.into_value())).collect())
+}
+
+/// Ends one of the user's keys at once. Doing it again changes nothing.
+pub async fn revoke_own_api_key(
+    ctx: &OpCtx,
+    services: &Services,
+    user: PrincipalId,
+    id: CredentialId,
+) -> Result<UsedApiKey> {
+    let found = services.store.api_keys(ctx.organization, &[id]).await?.pop();
+    let own = found.filter(|key| key.principal == user && key.label == Label::User);
+    own.ok_or(Error::NotFound("api key"))?;
+    let key = revoke_api_key(ctx, services, id).await?;
+    let uses = services.store.api_key_uses(ctx.organization, &[id]).await?;
+    Ok(UsedApiKey { last_used_at: uses.get(&id).copied(), key })
+}

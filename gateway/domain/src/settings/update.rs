@@ -1,0 +1,172 @@
+//! Changing settings.
+
+use alloy_primitives::Address;
+use serde_json::json;
+
+use crate::{
+    actor::{Actor, OpCtx},
+    audit::AuditEvent,
+    chain::ChainId,
+    changes::{ChangeSet, CommitError, Contested, Write},
+    credentials::Scope,
+    error::{Error, Result},
+    identity::{Escrow, User, require_escrow},
+    ids::{OrganizationId, PrincipalId},
+    ports::Services,
+    settings::Settings,
+    transactions::{ExecutionType, Provider},
+};
+
+/// What shall change; the rest stays.
+#[derive(Clone, Debug, Default)]
+pub struct SettingsUpdate {
+    pub execution_type: Option<ExecutionType>,
+    pub chain_id: Option<u64>,
+    pub escrow_address: Option<Address>,
+    pub execution_provider: Option<Provider>,
+    pub agent_provider: Option<Provider>,
+    pub verification_service: Option<u64>,
+    pub require_arbiter: Option<bool>,
+    pub orion_confidence_threshold_ppm: Option<u32>,
+    pub approval_ttl_seconds: Option<u32>,
+}
+
+/// The user with their settings, or not found.
+pub async fn require_settings(
+    services: &Services,
+    organization: OrganizationId,
+    id: PrincipalId,
+) -> Result<(User, Settings)> {
+    let user = services.store.user(organization, id).await?.ok_or(Error::NotFound("user"))?;
+    let settings = services.store.settings(organization, id).await?;
+    let settings = settings.ok_or_else(|| Error::inconsistency("a user without settings"))?;
+    Ok((user.into_value(), settings.into_value()))
+}
+
+/// Applies the update whole or not at all. A user without an escrow gets an HSM key, unless the update names an
+/// address of their own.
+pub async fn update_settings(
+    ctx: &OpCtx,
+    services: &Services,
+    id: PrincipalId,
+    update: SettingsUpdate,
+) -> Result<(User, Settings)> {
+    for _ in 0..services.limits.contest_attempts_max {
+        let (user, settings) = require_settings(services, ctx.organization, id).await?;
+        let moved_to = new_escrow(ctx, services, &user, update.escrow_address).await?;
+        let next = next(ctx, settings, &update);
+        check(services, &next, moved_to.or(user.escrow), &update)?;
+        let user = match moved_to {
+            Some(_) => User { escrow: moved_to, version: user.version + 1, updated_at: ctx.now, ..user },
+            // Last of what can fail for reasons of the request: a key is not made in vain.
+            None if user.escrow.is_none() => require_escrow(ctx, services, id).await?,
+            None => user,
+        };
+        let event = AuditEvent::new(ctx, "settings.updated", format!("user {id}"), json!({"settings": next}));
+        let mut changes =
+            ChangeSet::new(event).write(Write::UpdateSettings(services.sealer.seal(next.clone())));
+        if moved_to.is_some() {
+            let detail = json!({"escrow": user.escrow});
+            changes = changes
+                .event(AuditEvent::new(ctx, "user.escrow_linked", format!("user {id}"), detail))
+                .write(Write::UpdateUser(services.sealer.seal(user.clone())));
+        }
+        match services.store.commit(changes).await {
+            Ok(()) => return Ok((user, next)),
+            Err(CommitError::Conflict(Contested::Version)) => {}
+            Err(CommitError::Conflict(Contested::EscrowAddress)) => {
+                return Err(Error::Conflict("escrowAddress is in use"));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Error::unavailable("the database", "too many writers wanted the same settings"))
+}
+
+fn next(ctx: &OpCtx, settings: Settings, update: &SettingsUpdate) -> Settings {
+    Settings {
+        execution_type: update.execution_type.unwrap_or(settings.execution_type),
+        chain_id: update.chain_id.unwrap_or(settings.chain_id),
+        execution_provider: update.execution_provider.unwrap_or(settings.execution_provider),
+        agent_provider: update.agent_provider.unwrap_or(settings.agent_provider),
+        verification_service: update.verification_service.or(settings.verification_service),
+        require_arbiter: update.require_arbiter.unwrap_or(settings.require_arbiter),
+        orion_confidence_threshold_ppm: update
+            .orion_confidence_threshold_ppm
+            .unwrap_or(settings.orion_confidence_threshold_ppm),
+        approval_ttl_seconds: update.approval_ttl_seconds.unwrap_or(settings.approval_ttl_seconds),
+        version: settings.version + 1,
+        updated_at: ctx.now,
+        ..settings
+    }
+}
+
+/// The foreign escrow that the update moves to, if it moves.
+async fn new_escrow(
+    ctx: &OpCtx,
+    services: &Services,
+    user: &User,
+    wanted: Option<Address>,
+) -> Result<Option<Escrow>> {
+    let Some(address) = wanted.filter(|wanted| user.escrow.map(|escrow| escrow.address()) != Some(*wanted))
+    else {
+        return Ok(None);
+    };
+    // Naming an address never selects a key (T4).
+    if services.store.address_is_hsm_key(address).await? {
+        return Err(Error::Conflict("escrowAddress is in use"));
+    }
+    if matches!(user.escrow, Some(Escrow::Hsm { .. })) {
+        return Err(Error::Conflict("the user's escrow key is in the HSM; its funds would be left behind"));
+    }
+    let proven = match &ctx.actor {
+        // A login is a signature by that wallet.
+        Actor::Session(session) => session.address == address,
+        Actor::Wallet(wallet) => wallet.address == address,
+        Actor::ApiKey(_) => ctx.has_scope(Scope::Admin),
+        Actor::Anonymous | Actor::Gateway | Actor::LocalOperator => false,
+    };
+    if !proven {
+        return Err(Error::invalid(
+            "escrowAddress must be the wallet that logged in, or be named with an admin key",
+        ));
+    }
+    Ok(Some(Escrow::Foreign { address }))
+}
+
+/// Every rule that the settings as a whole break. What the update does not name was judged when it was set.
+fn check(
+    services: &Services,
+    next: &Settings,
+    escrow: Option<Escrow>,
+    update: &SettingsUpdate,
+) -> Result<()> {
+    let mut rules = Vec::new();
+    let is_served = |number| ChainId::eip155(number).is_ok_and(|chain| services.chains.contains_key(&chain));
+    if update.chain_id.is_some_and(|chain| !is_served(chain)) {
+        rules.push("chainId must be one that is served here".to_owned());
+    }
+    let providers = [
+        ("executionProvider", update.execution_provider, next.execution_provider),
+        ("agentProvider", update.agent_provider, next.agent_provider),
+    ];
+    let is_foreign = matches!(escrow, Some(Escrow::Foreign { .. }));
+    for (name, named, provider) in providers {
+        match provider {
+            Provider::Hsm if is_foreign => {
+                rules.push(format!("{name} must not be hsm while escrowAddress is no key of this gateway"));
+            }
+            Provider::Fireblocks if named.is_some() => {
+                rules.push(format!("{name} fireblocks needs an active Fireblocks integration of that type"));
+            }
+            Provider::Privy if named.is_some() => {
+                rules.push(format!("{name} privy needs a Privy quorum of that type"));
+            }
+            Provider::Hsm | Provider::Fireblocks | Provider::Privy | Provider::None => {}
+        }
+    }
+    if update.verification_service.is_some() {
+        rules.push("verificationServiceId must name an active verification service".to_owned());
+    }
+    if rules.is_empty() { Ok(()) } else { Err(Error::Invalid(rules)) }
+}
