@@ -8,6 +8,7 @@ mod control;
 mod crash;
 mod database;
 mod harness;
+mod login;
 mod main_job;
 mod ownership;
 mod revocation;

@@ -13,6 +13,8 @@ use crate::wallet::{SignedRequest, Wallet};
 pub enum Credential<'a> {
     Nobody,
     ApiKey(&'a str),
+    /// An access token.
+    Token(&'a str),
     /// Form 1: `personal_sign` over the request.
     Personal(&'a Wallet),
     /// Form 2: EIP-712 over the request, with the first configured chain id.
@@ -110,6 +112,7 @@ impl Client {
         Ok(match credential {
             Credential::Nobody => Vec::new(),
             Credential::ApiKey(key) => vec![("x-api-key", key.to_owned())],
+            Credential::Token(token) => vec![("authorization", format!("Bearer {token}"))],
             Credential::Personal(wallet) => signature_headers(
                 &wallet.address().to_string(),
                 &hex(&wallet.sign_request(&signed)?),

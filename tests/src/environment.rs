@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::{Context, Result, ensure};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 /// The project's root folder.
 pub fn root() -> &'static Path {
@@ -24,13 +26,24 @@ pub fn gateway_binary() -> Result<PathBuf> {
 
 /// The EVM node's binary, where `deploy/setup` puts it.
 pub fn anvil_binary() -> Result<PathBuf> {
+    let binary = cache()?.join("anvil/anvil");
+    ensure!(binary.is_file(), "no EVM node at `{}`: run deploy/setup demo", binary.display());
+    Ok(binary)
+}
+
+/// The packages of the clients that log in, where `deploy/setup` puts them.
+pub fn login_clients() -> Result<PathBuf> {
+    let folder = cache()?.join("login-clients");
+    ensure!(folder.is_dir(), "no login clients at `{}`: run deploy/setup test", folder.display());
+    Ok(folder)
+}
+
+fn cache() -> Result<PathBuf> {
     let cache = match variable("XDG_CACHE_HOME") {
         Some(folder) => PathBuf::from(folder),
         None => PathBuf::from(variable("HOME").context("`HOME` is not set")?).join(".cache"),
     };
-    let binary = cache.join("countersign/anvil/anvil");
-    ensure!(binary.is_file(), "no EVM node at `{}`: run deploy/setup demo", binary.display());
-    Ok(binary)
+    Ok(cache.join("countersign"))
 }
 
 /// Administrator's URL of the PostgreSQL server that `deploy/with-postgres` started.
@@ -48,6 +61,13 @@ fn variable(name: &str) -> Option<String> {
 #[expect(clippy::disallowed_methods, reason = "a client of the real server lives in real time")]
 pub fn unix_seconds() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
+}
+
+/// Now, as wallets write it.
+#[expect(clippy::disallowed_methods, reason = "a client of the real server lives in real time")]
+pub fn rfc3339_now() -> String {
+    let now = OffsetDateTime::from(SystemTime::now());
+    now.format(&Rfc3339).expect("a year of four digits")
 }
 
 /// A loopback port that nobody listens on.

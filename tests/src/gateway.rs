@@ -57,6 +57,14 @@ impl Installation {
         self.folder.path().join("data")
     }
 
+    /// Adds to the configuration of the next start.
+    pub fn configure(&self, more: &str) -> Result<()> {
+        let path = self.folder.path().join("config.toml");
+        let kept = fs::read_to_string(&path)?;
+        let kept = kept.split("# added\n").next().unwrap_or_default();
+        Ok(fs::write(path, format!("{kept}# added\n{more}"))?)
+    }
+
     /// Starts the gateway, for the first time or again, and waits until it has signed its canary.
     pub async fn start(&self) -> Result<Gateway> {
         let (data_dir, config) = (self.data_dir(), self.folder.path().join("config.toml"));

@@ -11,6 +11,7 @@ pub mod environment;
 pub mod evaluations;
 pub mod fault_proxy;
 pub mod gateway;
+pub mod login_clients;
 pub mod lying_node;
 pub mod main_job;
 pub mod node;

@@ -71,6 +71,11 @@ impl Wallet {
             &request.timestamp.to_string(),
         ]
         .join("\n");
+        self.sign_text(&text)
+    }
+
+    /// `personal_sign` (ERC-191).
+    pub fn sign_text(&self, text: &str) -> Result<[u8; 65]> {
         let mut message = format!("\x19Ethereum Signed Message:\n{}", text.len()).into_bytes();
         message.extend_from_slice(text.as_bytes());
         self.sign(keccak256(message))
