@@ -122,7 +122,8 @@ async fn the_signing_key_rotates_and_tokens_of_the_key_before_stay_good() -> Res
     let gateway = stand.installation.start().await?;
     assert_eq!(me(gateway.client(), &old).await?.status, 200);
     let new = refresh(gateway.client(), &old).await?.expect(200)?;
-    let header = |tokens: &Value| token(tokens, "accessToken").map(|token| token.split('.').next().map(str::to_owned));
+    let header =
+        |tokens: &Value| token(tokens, "accessToken").map(|token| token.split('.').next().map(str::to_owned));
     assert_ne!(header(&old)?, header(&new)?, "the `kid` is the same");
     assert!(gateway.stop().await?.success());
 
@@ -137,8 +138,10 @@ async fn the_signing_key_rotates_and_tokens_of_the_key_before_stay_good() -> Res
 async fn a_spent_login_stays_spent_after_a_kill() -> Result<()> {
     let stand = Stand::on_sqlite().await?;
     let gateway = stand.installation.start().await?;
-    let (spent, kept) =
-        (signed_in(gateway.client(), &stand.wallet).await?, signed_in(gateway.client(), &stand.wallet).await?);
+    let (spent, kept) = (
+        signed_in(gateway.client(), &stand.wallet).await?,
+        signed_in(gateway.client(), &stand.wallet).await?,
+    );
     let verify = async |client: &Client, body: &Value| {
         client.post("/auth/siwe/verify", Credential::Nobody, body).await
     };

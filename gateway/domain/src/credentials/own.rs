@@ -77,8 +77,8 @@ async fn refuse_surplus(ctx: &OpCtx, services: &Services, user: PrincipalId) -> 
 pub async fn own_api_keys(ctx: &OpCtx, services: &Services, user: PrincipalId) -> Result<Vec<UsedApiKey>> {
     let keys = services.store.user_api_keys(ctx.organization, user, LISTED_MAX).await?;
     let ids: Vec<CredentialId> = keys.iter().map(|key| key.id).collect();
-    let uses = services.store.api_key_uses(ctx.organization, &ids).await?;
-    let with_use = |key: ApiKey| UsedApiKey { last_used_at: uses.get(&key.id).copied(), key };
+    let noted = services.store.api_key_uses(ctx.organization, &ids).await?;
+    let with_use = |key: ApiKey| UsedApiKey { last_used_at: noted.get(&key.id).copied(), key };
     Ok(keys.into_iter().map(|key| with_use(key.into_value())).collect())
 }
 
@@ -93,6 +93,6 @@ pub async fn revoke_own_api_key(
     let own = found.filter(|key| key.principal == user && key.label == Label::User);
     own.ok_or(Error::NotFound("api key"))?;
     let key = revoke_api_key(ctx, services, id).await?;
-    let uses = services.store.api_key_uses(ctx.organization, &[id]).await?;
-    Ok(UsedApiKey { last_used_at: uses.get(&id).copied(), key })
+    let noted = services.store.api_key_uses(ctx.organization, &[id]).await?;
+    Ok(UsedApiKey { last_used_at: noted.get(&id).copied(), key })
 }

@@ -54,7 +54,7 @@ pub async fn update_settings(
     for _ in 0..services.limits.contest_attempts_max {
         let (user, settings) = require_settings(services, ctx.organization, id).await?;
         let moved_to = new_escrow(ctx, services, &user, update.escrow_address).await?;
-        let next = next(ctx, settings, &update);
+        let next = next(ctx, &settings, &update);
         check(services, &next, moved_to.or(user.escrow), &update)?;
         let user = match moved_to {
             Some(_) => User { escrow: moved_to, version: user.version + 1, updated_at: ctx.now, ..user },
@@ -83,7 +83,7 @@ pub async fn update_settings(
     Err(Error::unavailable("the database", "too many writers wanted the same settings"))
 }
 
-fn next(ctx: &OpCtx, settings: Settings, update: &SettingsUpdate) -> Settings {
+fn next(ctx: &OpCtx, settings: &Settings, update: &SettingsUpdate) -> Settings {
     Settings {
         execution_type: update.execution_type.unwrap_or(settings.execution_type),
         chain_id: update.chain_id.unwrap_or(settings.chain_id),
@@ -97,7 +97,7 @@ fn next(ctx: &OpCtx, settings: Settings, update: &SettingsUpdate) -> Settings {
         approval_ttl_seconds: update.approval_ttl_seconds.unwrap_or(settings.approval_ttl_seconds),
         version: settings.version + 1,
         updated_at: ctx.now,
-        ..settings
+        ..*settings
     }
 }
 
