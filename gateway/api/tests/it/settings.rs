@@ -76,15 +76,11 @@ async fn every_broken_rule_is_named() {
         ),
         (json!({"approvalTtlSeconds": 604_801}), "approvalTtlSeconds must be a whole number between 60 and"),
         (json!({"requireArbiter": "yes"}), "requireArbiter must be true or false"),
-        (json!({"ethereumAddress": Wallet::new(2).address()}), "\"ethereumAddress\" is not a known field"),
+        (json!({"ethereumAddress": Wallet::new(2).address()}), "ethereumAddress is not a known field"),
     ] {
         let reply = world.put(&access, &body).await;
         reply.expect(400);
-        assert!(
-            reply.message().contains(rule.trim_matches('"')) || reply.message().contains(rule),
-            "{body}: {}",
-            reply.message()
-        );
+        assert!(reply.message().contains(rule), "{body}: {}", reply.message());
     }
     let settings = world.get("/settings").bearer(&access).send().await.expect(200);
     assert_eq!(settings.get("escrowAddress"), None, "a refused update makes no key");
