@@ -12,7 +12,7 @@ use crate::{
     clock::Timestamp,
     ids::{BindingId, KeyId, OrganizationId, PluginRevisionId},
     sealed::Sealable,
-    transactions::{Intent, Kind},
+    transactions::{ExecutionType, Intent, Kind},
 };
 
 mod decide;
@@ -49,6 +49,9 @@ pub struct PolicyHead {
 pub struct Floor {
     /// All of them must be met.
     pub requirements: Vec<Requirement>,
+    /// The least that an execution type may demand: a request for a lower one is judged as if it had asked for this.
+    #[serde(default = "ExecutionType::least")]
+    pub minimum_execution_type: ExecutionType,
     /// Parts per million; an authority's approval below it demands the arbiter as well.
     pub minimum_confidence_ppm: u32,
     /// Decision evaluations older than this are made again. Default 900.
@@ -122,11 +125,17 @@ impl Floor {
     pub fn open() -> Self {
         Self {
             requirements: Vec::new(),
+            minimum_execution_type: ExecutionType::least(),
             minimum_confidence_ppm: 0,
             evaluation_age_max_seconds: 900,
             vote_age_max_seconds: 604_800,
             initiator_may_vote: false,
         }
+    }
+
+    /// Everything the floor demands of every transaction that it applies to.
+    pub fn demands(&self) -> impl Iterator<Item = Requirement> {
+        self.requirements.iter().cloned().chain(self.minimum_execution_type.requirements())
     }
 }
 

@@ -31,6 +31,14 @@ section! {
         commit_retries_max: u32 = 3, within 0..=100;
         /// Milliseconds that SQLite waits for another process's lock.
         busy_timeout_ms: u64 = 5000, within 1..=600_000;
+        /// Milliseconds that a gateway on a shared database may stand still; then nothing that it had prepared is
+        /// signed, and it decides anew.
+        lease_ms: u64 = 15_000, within 1000..=600_000;
+        /// Bytes to which a SQLite database may grow; then changes are answered 503.
+        file_bytes_max: u64 = 1 << 40, within 1 << 20..=1 << 44;
+        /// Bytes that must be free on the disk of a SQLite database; with less, changes are answered 503. 0 switches
+        /// the check off.
+        free_bytes_min: u64 = 64 << 20, within 0..=1 << 44;
     }
 }
 
@@ -49,6 +57,9 @@ impl Database {
             commit_timeout: Duration::from_millis(self.commit_timeout_ms),
             commit_retries_max: self.commit_retries_max,
             busy_timeout: Duration::from_millis(self.busy_timeout_ms),
+            lease: Duration::from_millis(self.lease_ms),
+            file_bytes_max: self.file_bytes_max,
+            free_bytes_min: self.free_bytes_min,
         })
     }
 }

@@ -32,6 +32,12 @@ pub struct StoreConfig {
     pub commit_retries_max: u32,
     /// How long SQLite waits for another process's lock. Default 5 s.
     pub busy_timeout: Duration,
+    /// How long a process that shares the database may stand still before its permits are refused. Default 15 s.
+    pub lease: Duration,
+    /// The largest that a SQLite database may grow. Default 1 TiB.
+    pub file_bytes_max: u64,
+    /// Changes are refused when less is free on the disk of a SQLite database; 0 switches that off. Default 64 MiB.
+    pub free_bytes_min: u64,
 }
 
 impl StoreConfig {
@@ -49,7 +55,17 @@ impl StoreConfig {
             commit_timeout: Duration::from_secs(10),
             commit_retries_max: 3,
             busy_timeout: Duration::from_secs(5),
+            lease: Duration::from_secs(15),
+            file_bytes_max: 1 << 40,
+            free_bytes_min: 64 << 20,
         }
+    }
+}
+
+impl StoreConfig {
+    /// SQLite counts in pages of 4096 bytes.
+    pub(crate) fn pages_max(&self) -> u64 {
+        (self.file_bytes_max / 4096).clamp(1, u64::from(u32::MAX - 1))
     }
 }
 

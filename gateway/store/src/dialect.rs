@@ -1,6 +1,6 @@
 //! All that differs between SQLite and PostgreSQL.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use gateway_domain::{
     Timestamp,
@@ -11,6 +11,7 @@ use sqlx::{SqlStr, error::ErrorKind};
 use crate::{
     config::{DatabaseUrl, StoreConfig},
     error::StoreError,
+    lease::Lease,
     statement::shared_text,
 };
 
@@ -37,6 +38,9 @@ pub(crate) struct EngineSql {
     pub(crate) claim_outbox: SqlStr,
     pub(crate) postpone_outbox: SqlStr,
     pub(crate) next_outbox: SqlStr,
+    pub(crate) renew_lease: SqlStr,
+    /// Absent where this process alone has the database.
+    pub(crate) lease: Option<Arc<Lease>>,
 }
 
 /// What a failed write means for its unit and its group.
@@ -92,6 +96,7 @@ impl Engine {
                 ];
                 match access {
                     Access::Write => {
+                        setup.push(format!("PRAGMA max_page_count = {}", config.pages_max()));
                         setup
                             .extend(["PRAGMA journal_mode = WAL".into(), "PRAGMA synchronous = FULL".into()]);
                     }
@@ -143,19 +148,23 @@ impl Engine {
     }
 }
 
-/// The conditions of a permit as rows that must exist. `$2` organization, `$3` transaction, `$5` key, `$8` policy
-/// revision, `$9` transaction version, `$11` expiry, `$14` standing revision.
-const PERMIT_HOLDS: &str = "FROM policy_heads h, standings s, transactions t, organizations o, keys k \
+/// The conditions of a permit as rows that must exist; [`LEASE_HOLDS`] is added where the database is shared. `$2`
+/// organization, `$3` transaction, `$5` key, `$8` policy revision, `$9` transaction version, `$11` expiry, `$14` standing
+/// revision.
+const PERMIT_HOLDS: &str = "policy_heads h, standings s, transactions t, organizations o, keys k \
      WHERE h.organization = $2 AND h.revision = $8 \
      AND s.organization = $2 AND s.revision = $14 \
      AND t.id = $3 AND t.organization = $2 AND t.version = $9 \
      AND o.id = $2 AND o.frozen = 0 \
      AND k.id = $5 AND k.organization = $2 AND k.state = 'active' AND k.frozen = 0";
 
+/// `$15` instance, `$16` the fencing number it prepared the permit with.
+const LEASE_HOLDS: &str = "i.id = $15 AND i.fencing = $16";
+
 impl EngineSql {
     /// `owned_since`: permits issued before it were never used and never will be, because no other process has the
     /// database. Where it is shared, their issuer may be alive until they expire.
-    pub(crate) fn new(engine: Engine, owned_since: Option<Timestamp>) -> Self {
+    pub(crate) fn new(engine: Engine, owned_since: Option<Timestamp>, lease: Option<Arc<Lease>>) -> Self {
         let (now, resolution) = (engine.now(), engine.resolution());
         let abandoned = match owned_since {
             Some(since) => format!("(expires_at < {now} OR issued_at < {})", since.unix_micros()),
@@ -167,20 +176,31 @@ impl EngineSql {
             Engine::Sqlite => ("BEGIN IMMEDIATE", "", ""),
             Engine::Postgres => ("BEGIN", "FOR SHARE", "FOR UPDATE SKIP LOCKED"),
         };
+        let holds = match &lease {
+            Some(_) => format!("FROM instances i, {PERMIT_HOLDS} AND {LEASE_HOLDS} AND i.live_until > {now}"),
+            None => format!("FROM {PERMIT_HOLDS}"),
+        };
         Self {
             begin,
+            lease,
+            renew_lease: shared_text(format!(
+                "INSERT INTO instances (id, fencing, live_until) VALUES ($1, 1, {now} + $2) \
+                 ON CONFLICT (id) DO UPDATE SET live_until = excluded.live_until, \
+                 fencing = CASE WHEN instances.live_until > {now} THEN instances.fencing \
+                 ELSE instances.fencing + 1 END RETURNING fencing"
+            )),
             insert_permit: shared_text(format!(
                 "INSERT INTO permits (id, organization, transaction_id, attempt_id, key_id, digest, intent_hash, \
                  policy_revision, transaction_version, issued_at, expires_at, version, seal, standing_revision) \
                  SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14 \
-                 {PERMIT_HOLDS} AND $11 > {now} {share}"
+                 {holds} AND $11 > {now} {share}"
             )),
             renew_permit: shared_text(format!(
                 "UPDATE permits SET attempt_id = $4, policy_revision = $8, transaction_version = $9, \
                  issued_at = $10, expires_at = $11, version = $12, seal = $13, standing_revision = $14 \
                  WHERE id = $1 AND organization = $2 AND transaction_id = $3 AND key_id = $5 AND digest = $6 \
                  AND intent_hash = $7 AND version = $12 - 1 AND {abandoned} AND $11 > {now} \
-                 AND EXISTS (SELECT 1 {PERMIT_HOLDS} {share})"
+                 AND EXISTS (SELECT 1 {holds} {share})"
             )),
             insert_idempotency: shared_text(format!(
                 "INSERT INTO idempotency_keys (organization, principal, operation, idempotency_key, body_hash, \

@@ -60,6 +60,8 @@ pub(crate) enum Overload {
     TimedOut,
     #[error("the writer has stopped")]
     Stopped,
+    #[error("less than `database.free_bytes_min` is left on the disk")]
+    DiskNearlyFull,
     #[error("the group failed: {0}")]
     Group(String),
 }

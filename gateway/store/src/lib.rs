@@ -5,7 +5,7 @@
 //! Engine-only SQL is in `dialect`, and each concept has a module with its statements and its row.
 //!
 //! Metrics, all named `countersign_store_*`: `commit_seconds` and `commit_group_size` per group,
-//! `statements_total` of the writer, `round_trips_total` to the database, `conflicts_total` by what was contested, `group_retries_total`, `stale_claims_total`, and the
+//! `statements_total` of the writer, `round_trips_total` to the database, `conflicts_total` by what was contested, `group_retries_total`, `stale_claims_total`, `lapsed_leases_total`, and the
 //! gauges `commit_queue_depth`, `read_connections_idle` and `read_connections_used` that
 //! [`Store::publish_metrics`] sets.
 #![forbid(unsafe_code)]
@@ -25,6 +25,7 @@ mod guards;
 mod identity;
 mod keys;
 mod known;
+mod lease;
 mod migrations;
 mod outbox;
 mod ownership;
@@ -32,6 +33,7 @@ mod permits;
 mod plugin_state;
 mod policy;
 mod reader;
+mod room;
 mod sessions;
 mod standings;
 mod statement;

@@ -39,6 +39,7 @@ const TWINS: &[Twin] = twins! {
     2 "0002_write_once",
     3 "0003_sessions",
     8 "0008_plugin_state",
+    9 "0009_instances",
 };
 
 const TABLE: &str = "_sqlx_migrations";

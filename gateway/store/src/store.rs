@@ -19,9 +19,11 @@ use crate::{
     error::StoreError,
     guards,
     known::Known,
+    lease::{Heartbeat, Lease},
     migrations,
     ownership::Ownership,
     reader::Reader,
+    room::Room,
     sessions,
     statement::Statement,
     unit::Unit,
@@ -31,9 +33,11 @@ use crate::{
 /// One open database. Implements the domain's `Store`.
 pub struct Store {
     pub(crate) reads: Reader,
-    pub(crate) writer: WriterHandle,
+    pub(crate) writer: Arc<WriterHandle>,
     pub(crate) sql: Arc<EngineSql>,
+    room: Room,
     ownership: Option<Ownership>,
+    _heartbeat: Option<Heartbeat>,
 }
 
 /// What a purge removed.
@@ -57,18 +61,26 @@ impl Store {
         if config.migrate {
             migrations::migrate(&config.url).await?;
         }
-        let sql = Arc::new(EngineSql::new(engine, ownership.as_ref().map(|_| started_at(instance))));
+        let lease = ownership.is_none().then(|| Arc::new(Lease::new(instance, config.lease)));
+        let owned_since = ownership.as_ref().map(|_| started_at(instance));
+        let sql = Arc::new(EngineSql::new(engine, owned_since, lease.clone()));
         let known = ownership.as_ref().map(|_| Arc::new(Known::default()));
         let parts = (sql.clone(), sealer.clone(), outbox_written, known.clone());
         let mut writer = Writer::new(engine, &config, parts, instance);
         let mut connection = writer.take_connection().await.map_err(StoreError::Connect)?;
         migrations::require_current(engine, &mut connection).await?;
+        if let Some(lease) = &lease {
+            lease.take(&mut connection, &sql).await?;
+        }
         writer.put_back(connection);
         let opening = Opening::new(engine, &config, Access::Read, "rw");
         let connections = Connections::connect(opening, config.read_connections_max);
         let connections = connections.await.map_err(StoreError::Connect)?;
         let reads = Reader { connections, timeout: config.read_timeout, sealer, known };
-        let store = Self { reads, writer: writer.start(), sql, ownership };
+        let writer = Arc::new(writer.start());
+        let heartbeat = lease.map(|lease| Heartbeat::start(lease, writer.clone(), sql.clone()));
+        let room = Room::of(engine.file(&config.url), config.free_bytes_min);
+        let store = Self { reads, writer, sql, room, ownership, _heartbeat: heartbeat };
         if store.ownership.is_some() {
             store.release_abandoned_claims().await?;
         }
@@ -113,6 +125,7 @@ impl Store {
 #[async_trait]
 impl UnitOfWork for Store {
     async fn commit(&self, changes: ChangeSet) -> Result<(), CommitError> {
+        self.room.require()?;
         let unit = Unit::of(&changes, &self.sql)?;
         self.writer.submit(unit).await.map(|_| ())
     }

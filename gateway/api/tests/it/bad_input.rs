@@ -35,6 +35,15 @@ async fn every_route_with_a_body_has_the_same_strict_reader() {
             (b"{\"\xff\":1}", "UTF-8"),
             (br#"{"to":"1","to":"1","approved":true}"#, "duplicate field `to`"),
             (br#"{"to":{"x":[{"y":1,"y":2}]}}"#, "duplicate field `y`"),
+            // One name in two spellings.
+            (br#"{"to":"1","\u0074o":"2","approved":true}"#, "duplicate field `to`"),
+            (br#"{"\ud800":1}"#, ""),
+            (b"{\"to\":\"\x00\"}", ""),
+            (br#"{"value":1e999}"#, ""),
+            (br#"{"value":+1}"#, "acceptable JSON"),
+            (br#"{"value":NaN}"#, "acceptable JSON"),
+            (br#"{"approved":true,}"#, "acceptable JSON"),
+            (br#"{"approved":true}//"#, "acceptable JSON"),
             ("[".repeat(5_000).as_bytes(), "nested too deeply"),
         ] {
             let reply = world.call(Method::POST, path).raw(body).key(&world, "admin").send().await;

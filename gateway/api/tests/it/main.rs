@@ -12,6 +12,7 @@ mod doubles;
 mod main_job;
 mod operator;
 mod plugin_state;
+mod people;
 mod races;
 mod sessions;
 mod settings;

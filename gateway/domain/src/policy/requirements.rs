@@ -13,7 +13,7 @@ use crate::{
         Applies, Binding, DecisionInput, Power, Requirement,
         decide::{Denial, DenialReason, denied, is_authority_approval},
     },
-    transactions::Intent,
+    transactions::{ExecutionType, Intent},
 };
 
 /// Who and what is in good standing at the moment of the decision.
@@ -46,9 +46,9 @@ pub(super) fn applicable(
 ) -> Result<Vec<Requirement>, Denial> {
     let snapshot = &input.transaction.snapshot;
     let intent = &input.transaction.intent;
-    let declared = input.policy.floor.requirements.iter().chain(&snapshot.requirements);
+    let declared = input.policy.floor.demands().chain(snapshot.requirements.iter().cloned());
     let mut requirements: BTreeSet<Requirement> =
-        declared.filter(|requirement| requirement.applies.to(intent)).cloned().collect();
+        declared.filter(|requirement| requirement.applies.to(intent)).collect();
     requirements.extend(demanded(input.evaluations.iter().map(|evaluation| &**evaluation), intent));
     if confidence_is_weak(input, heard) {
         requirements.insert(always(Role::Arbiter, 1));
@@ -102,6 +102,27 @@ fn confidence_is_weak(input: &DecisionInput<'_>, heard: &[(&Binding, &Outcome)])
         .iter()
         .any(|vote| vote.role == Role::Orion && vote.ballot == Ballot::Approve && weak(vote.confidence_ppm));
     by_plugin || by_vote
+}
+
+impl ExecutionType {
+    pub fn least() -> Self {
+        Self::DirectUser
+    }
+
+    /// Whose approval each type demands (contract/core.md section 4).
+    pub fn requirements(self) -> impl Iterator<Item = Requirement> {
+        let roles: &[Role] = match self {
+            Self::DirectUser => &[],
+            Self::UserExecuted => &[Role::User, Role::Orion],
+            Self::AgentExecuted => &[Role::Agent, Role::Orion],
+        };
+        roles.iter().map(|role| Requirement {
+            role: role.clone(),
+            count: 1,
+            evidence: EvidenceLevel::Bearer,
+            applies: Applies::Always,
+        })
+    }
 }
 
 impl Applies {

@@ -205,7 +205,7 @@ async fn draft(
         intent,
         snapshot: RequirementSnapshot {
             // Today's floor stays with the transaction: a laxer policy of tomorrow does not reach it.
-            requirements: request.requirements.iter().chain(&floor.requirements).cloned().collect(),
+            requirements: request.requirements.iter().cloned().chain(floor.demands()).collect(),
             minimum_confidence_ppm: request.minimum_confidence_ppm.max(floor.minimum_confidence_ppm),
             eligible: eligible(ctx, services, request.owner.id).await?,
             expires_at: ctx.now.plus(request.approval_ttl),

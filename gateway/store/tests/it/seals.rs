@@ -36,6 +36,8 @@ const UNSEALED: [(&str, &str); 10] = [
     ("nonces", "availability only"),
     // What it stands for is sealed and read at every decision; the number only closes the moment after that.
     ("standings", "narrows a race"),
+    // A longer lease lets a gateway stand still for longer; policy, version and freeze flags are checked all the same.
+    ("instances", "availability only"),
     // A job names an object; every fact is read, sealed, when it runs.
     ("outbox", "names work, carries no facts"),
     // A removed guard lets a signed request be repeated; what it changes is guarded by unique rows of its own.

@@ -192,17 +192,14 @@ async fn owner_of(app: &App, ctx: &OpCtx, escrow: Address) -> Result<(Sealed<Use
 
 /// What the execution type and the user's settings demand. The policy's floor comes on top (T7).
 fn requirements(execution_type: ExecutionType, settings: &Settings) -> Vec<Requirement> {
-    let mut roles = match execution_type {
-        ExecutionType::DirectUser => Vec::new(),
-        ExecutionType::UserExecuted => vec![Role::User, Role::Orion],
-        ExecutionType::AgentExecuted => vec![Role::Agent, Role::Orion],
+    let arbiter = Requirement {
+        role: Role::Arbiter,
+        count: 1,
+        evidence: EvidenceLevel::Bearer,
+        applies: Applies::Always,
     };
-    if settings.require_arbiter {
-        roles.push(Role::Arbiter);
-    }
-    let one =
-        |role| Requirement { role, count: 1, evidence: EvidenceLevel::Bearer, applies: Applies::Always };
-    roles.into_iter().map(one).collect()
+    let arbiter = settings.require_arbiter.then_some(arbiter);
+    execution_type.requirements().chain(arbiter).collect()
 }
 
 fn unconfigured_vendor(provider: Provider) -> Option<&'static str> {

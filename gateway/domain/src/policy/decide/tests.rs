@@ -1,5 +1,6 @@
 //! Cases by hand first, then properties over generated situations.
 
 mod cases;
+mod floor;
 mod properties;
 mod situation;

@@ -1,0 +1,88 @@
+//! Several processes on one database: who stood still longer than its lease gets no permit (T19).
+
+use std::{sync::Arc, time::Duration};
+
+use gateway_domain::{
+    changes::{Contested, Write},
+    policy::PermitRecord,
+    ports::DecisionReads,
+};
+use gateway_store::{Store, StoreConfig};
+use tokio::sync::Notify;
+
+use crate::{
+    database::{Database, instance, on_both_engines, sealer},
+    world::{World, contested, past},
+};
+
+on_both_engines!(
+    no_permit_once_the_lease_has_run_out,
+    no_permit_under_the_fencing_number_of_an_earlier_life,
+    another_process_lease_is_no_help,
+    a_renewed_lease_gives_a_new_number_only_after_a_lapse,
+);
+
+/// A store that renews so seldom that the test sees none of it.
+async fn slow(database: &Database, number: u128) -> Store {
+    let config = StoreConfig { lease: Duration::from_hours(1), ..database.config() };
+    Store::open(config, sealer(), instance(number), Arc::new(Notify::new())).await.unwrap()
+}
+
+async fn ready(database: &Database) -> (Store, World) {
+    let store = slow(database, 1).await;
+    let world = World::founded(&store).await;
+    world.commit(&store, [Write::InsertAttempt(world.seal(&world.attempt))]).await.unwrap();
+    (store, world)
+}
+
+/// The permit's insert and its renewal are refused.
+async fn refused(store: &Store, world: &World) {
+    let insert = Write::InsertPermit(world.seal(&world.permit));
+    assert_eq!(contested(world.commit(store, [insert]).await), Contested::Permit);
+    assert!(store.permits(world.organization.id, world.transaction.id).await.unwrap().is_empty());
+}
+
+async fn no_permit_once_the_lease_has_run_out(database: &Database) {
+    let (store, world) = ready(database).await;
+    let mut intruder = database.intruder().await;
+    intruder.execute(format!("UPDATE instances SET live_until = {}", past().unix_micros())).await.unwrap();
+    refused(&store, &world).await;
+}
+
+async fn no_permit_under_the_fencing_number_of_an_earlier_life(database: &Database) {
+    let (store, world) = ready(database).await;
+    let insert = Write::InsertPermit(world.seal(&world.permit));
+    world.commit(&store, [insert]).await.unwrap();
+    let mut intruder = database.intruder().await;
+    let expired = past().unix_micros();
+    intruder.execute(format!("UPDATE permits SET expires_at = {expired}")).await.unwrap();
+    intruder.execute("UPDATE instances SET fencing = fencing + 1").await.unwrap();
+    let renewal = PermitRecord { version: 2, ..world.permit.clone() };
+    let renew = Write::RenewPermit(world.seal(&renewal));
+    assert_eq!(contested(world.commit(&store, [renew]).await), Contested::Permit);
+    intruder.execute("UPDATE instances SET fencing = fencing - 1").await.unwrap();
+    world.commit(&store, [Write::RenewPermit(world.seal(&renewal))]).await.unwrap();
+}
+
+async fn another_process_lease_is_no_help(database: &Database) {
+    let (store, world) = ready(database).await;
+    let _other = slow(database, 2).await;
+    let mut intruder = database.intruder().await;
+    intruder.execute(format!("DELETE FROM instances WHERE id = '{}'", instance(1))).await.unwrap();
+    refused(&store, &world).await;
+}
+
+async fn a_renewed_lease_gives_a_new_number_only_after_a_lapse(database: &Database) {
+    let mut intruder = {
+        let _first = slow(database, 1).await;
+        database.intruder().await
+    };
+    let number = "SELECT fencing FROM instances";
+    assert_eq!(intruder.number(number).await, 1);
+    drop(slow(database, 1).await);
+    assert_eq!(intruder.number(number).await, 1);
+    intruder.execute(format!("UPDATE instances SET live_until = {}", past().unix_micros())).await.unwrap();
+    let (store, world) = ready(database).await;
+    assert_eq!(intruder.number(number).await, 2);
+    world.commit(&store, [Write::InsertPermit(world.seal(&world.permit))]).await.unwrap();
+}
