@@ -19,6 +19,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Audit;
 
+#[cfg(test)]
+mod tests;
+mod witness;
+
 /// Makes checkpoints; one writer a database, contention is settled by the unique number.
 pub(crate) struct Checkpoints {
     pub(crate) store: Arc<dyn Store>,
@@ -29,6 +33,8 @@ pub(crate) struct Checkpoints {
     pub(crate) anchor: PathBuf,
 }
 
+/// Stored checkpoints that are handed on at once.
+const HAND_ON_BATCH: u32 = 500;
 /// How often heads are compared while waiting for the configured number of entries.
 const LOOKS_PER_INTERVAL: u32 = 10;
 
@@ -77,6 +83,7 @@ impl Checkpoints {
     pub(crate) async fn run(self, stop: CancellationToken) {
         let look = self.config.checkpoint_interval() / LOOKS_PER_INTERVAL;
         let mut looks = 0;
+        let mut handed_on = None;
         while !stop.is_cancelled() {
             tokio::select! {
                 () = stop.cancelled() => {}
@@ -84,7 +91,7 @@ impl Checkpoints {
             }
             looks += 1;
             let due = stop.is_cancelled() || looks >= LOOKS_PER_INTERVAL;
-            match self.sign_if(due).await {
+            match self.sign_if(due, &mut handed_on).await {
                 Ok(true) => looks = 0,
                 Ok(false) if due => looks = 0,
                 Ok(false) => {}
@@ -95,8 +102,9 @@ impl Checkpoints {
         }
     }
 
-    /// Signs if anything is unsigned and either `due` or more than the configured number of entries are.
-    async fn sign_if(&self, due: bool) -> Result<bool> {
+    /// Signs if anything is unsigned and either `due` or more than the configured number of entries are. `handed_on` is
+    /// the last checkpoint that witness and anchor have; absent until they have been looked at.
+    async fn sign_if(&self, due: bool, handed_on: &mut Option<Position>) -> Result<bool> {
         let heads = self.store.lane_heads().await?;
         let last = self.store.last_checkpoint().await?;
         if let Some(last) = &last
@@ -105,6 +113,7 @@ impl Checkpoints {
             metrics::counter!("countersign_audit_forged_checkpoints_total").increment(1);
             return Err(error);
         }
+        self.hand_on(last.as_ref(), handed_on).await.context("handing checkpoints on")?;
         let signed = last.as_ref().map(|last| &last.checkpoint.heads);
         let unsigned = unsigned_entries(&heads, signed);
         if unsigned == 0 || (!due && unsigned < self.config.checkpoint_entries) {
@@ -119,12 +128,72 @@ impl Checkpoints {
         let signature = self.signer.sign_checkpoint(&checkpoint).await?;
         let signed = SignedCheckpoint { checkpoint, public_key: self.signer.public_key(), signature };
         self.store.insert_checkpoint(&signed).await.context("storing the checkpoint")?;
-        if let Some(witness) = &self.config.witness_file {
-            append(witness, &signed)?;
-        }
-        write_anchor(&self.anchor, &signed)?;
+        self.hand_on(Some(&signed), handed_on).await.context("handing the checkpoint on")?;
         metrics::gauge!("countersign_audit_unsigned_entries").set(0.0);
         Ok(true)
+    }
+
+    /// Brings witness and anchor up to `last`, the last stored checkpoint: also what was stored before a crash, a full
+    /// disk or another gateway's turn kept it from them, so that the witness has no gap.
+    async fn hand_on(&self, last: Option<&SignedCheckpoint>, handed_on: &mut Option<Position>) -> Result<()> {
+        let Some(last) = last else { return Ok(()) };
+        let mut reached = match *handed_on {
+            Some(reached) => reached,
+            None => self.found_handed_on()?,
+        };
+        while reached.number < last.checkpoint.number {
+            let batch = self.store.checkpoints(reached.number, HAND_ON_BATCH).await?;
+            if batch.is_empty() {
+                bail!("the database lacks checkpoint {}", reached.number + 1);
+            }
+            for stored in &batch {
+                self.check_continues(stored, reached)?;
+                if let Some(path) = &self.config.witness_file {
+                    witness::append(path, stored)?;
+                }
+                reached = Position::of(stored);
+                *handed_on = Some(reached);
+            }
+            // After the witness: what the anchor has, the witness has.
+            write_anchor(&self.anchor, &batch[batch.len() - 1])?;
+        }
+        *handed_on = Some(reached);
+        Ok(())
+    }
+
+    /// What the witness ends with. One that is new, or was rotated, goes on where the anchor stands.
+    fn found_handed_on(&self) -> Result<Position> {
+        let witnessed = self.config.witness_file.as_deref().map(witness::last).transpose()?.flatten();
+        let found = match witnessed {
+            Some(witnessed) => Some(witnessed),
+            None => read_anchor(&self.anchor)?,
+        };
+        Ok(found.as_ref().map_or(Position { number: 0, hash: B256::ZERO }, Position::of))
+    }
+
+    /// Nothing is handed on that this gateway's key did not sign, or that does not continue what was handed on before.
+    fn check_continues(&self, stored: &SignedCheckpoint, reached: Position) -> Result<()> {
+        let Checkpoint { number, previous, .. } = stored.checkpoint;
+        if stored.public_key != self.signer.public_key() || !verifies(stored, stored.checkpoint.hash()) {
+            bail!("audit checkpoint {number} in the database was not signed by this gateway's key");
+        }
+        if number != reached.number + 1 || previous != reached.hash {
+            bail!("audit checkpoint {number} does not continue checkpoint {}", reached.number);
+        }
+        Ok(())
+    }
+}
+
+/// How far the checkpoints have been handed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Position {
+    number: u64,
+    hash: B256,
+}
+
+impl Position {
+    fn of(signed: &SignedCheckpoint) -> Self {
+        Self { number: signed.checkpoint.number, hash: signed.checkpoint.hash() }
     }
 }
 
@@ -134,15 +203,6 @@ fn unsigned_entries(
 ) -> u64 {
     let signed_to = |lane| signed.and_then(|signed| signed.get(lane)).map_or(0, |head| head.sequence);
     heads.iter().map(|(lane, head)| head.sequence.saturating_sub(signed_to(lane))).sum()
-}
-
-fn append(witness: &Path, signed: &SignedCheckpoint) -> Result<()> {
-    let mut file = std::fs::OpenOptions::new().create(true).append(true).open(witness);
-    let file = file.as_mut().map_err(|error| anyhow::anyhow!("witness `{}`: {error}", witness.display()))?;
-    let mut line = serde_json::to_vec(signed)?;
-    line.push(b'\n');
-    file.write_all(&line)?;
-    Ok(file.sync_data()?)
 }
 
 fn write_anchor(path: &Path, signed: &SignedCheckpoint) -> Result<()> {

@@ -40,6 +40,13 @@ impl AuditArchive {
         Ok(rows.iter().map(audit::read_lane).collect::<Result<_, _>>()?)
     }
 
+    /// Lanes that have entries, whether or not a head row names them.
+    pub async fn lanes_with_entries(&self) -> Result<Vec<InstanceId>, StoreError> {
+        let rows = self.rows(Statement::new(audit::LANES_WITH_ENTRIES)).await?;
+        let lanes = rows.iter().map(|row| Fields::new("audit_entries", row).parsed("lane"));
+        Ok(lanes.collect::<Result<_, _>>()?)
+    }
+
     /// Entries of a lane after `after`, ascending, at most `limit`.
     pub async fn entries(
         &self,

@@ -37,6 +37,10 @@ pub(crate) const ENTRIES: &str = concat!(
     columns!(),
     " FROM audit_entries WHERE lane = $1 AND sequence > $2 ORDER BY sequence LIMIT $3"
 );
+/// Every lane that has an entry, whatever the head rows say, by one look-up a lane.
+pub(crate) const LANES_WITH_ENTRIES: &str = "WITH RECURSIVE found (lane) AS (SELECT MIN(lane) FROM audit_entries \
+     UNION ALL SELECT (SELECT MIN(e.lane) FROM audit_entries e WHERE e.lane > found.lane) FROM found \
+     WHERE found.lane IS NOT NULL) SELECT lane FROM found WHERE lane IS NOT NULL";
 pub(crate) const ENTRY_COUNT: &str = "SELECT COUNT(*) AS entries FROM audit_entries WHERE lane = $1";
 pub(crate) const CHECKPOINTS: &str = "SELECT number, previous, at, heads, public_key, signature \
      FROM audit_checkpoints WHERE number > $1 ORDER BY number LIMIT $2";
@@ -192,6 +196,12 @@ impl AuditReads for Store {
     async fn last_checkpoint(&self) -> Result<Option<SignedCheckpoint>> {
         let row = self.reads.row(Statement::new(LAST_CHECKPOINT)).await?;
         Ok(row.map(|row| read_checkpoint(&row)).transpose()?)
+    }
+
+    async fn checkpoints(&self, after: u64, limit: u32) -> Result<Vec<SignedCheckpoint>> {
+        let after = i64::try_from(after).unwrap_or(i64::MAX);
+        let rows = self.reads.rows(Statement::new(CHECKPOINTS).bind(after).bind(limit)).await?;
+        Ok(rows.iter().map(read_checkpoint).collect::<Result<_, _>>()?)
     }
 
     async fn insert_checkpoint(&self, signed: &SignedCheckpoint) -> Result<(), CommitError> {

@@ -65,8 +65,10 @@ pub(super) async fn check(
 
     let heads = archive.lanes().await?;
     let signed_heads = trusted.last().map(|last| &last.checkpoint.heads);
-    let lanes: BTreeSet<InstanceId> =
+    let mut lanes: BTreeSet<InstanceId> =
         heads.keys().chain(signed_heads.into_iter().flat_map(BTreeMap::keys)).copied().collect();
+    // An entry is one whether or not a head row leads to it.
+    lanes.extend(archive.lanes_with_entries().await?);
     let (mut entries, mut walked) = (0, BTreeMap::new());
     for lane in &lanes {
         let mut walk = Walk { archive, lane: *lane, read: 0, last: None };
@@ -120,7 +122,6 @@ fn trusted_prefix<'a>(
     &stored[..good]
 }
 
-/// P-256 over the hash; any key of the right form, for whose it is has been asked already.
 /// One lane, read from its first entry.
 struct Walk<'a> {
     archive: &'a AuditArchive,

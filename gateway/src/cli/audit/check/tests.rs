@@ -145,6 +145,17 @@ async fn sound_log_is_signed_to_the_last_checkpoint() {
 }
 
 #[tokio::test]
+async fn a_lane_whose_head_row_was_removed_is_read_and_named() {
+    let log = Log::new().await;
+    let third = log.store(3).await;
+    append(&third, 2).await;
+    third.close().await;
+    let sql = format!("DELETE FROM audit_lanes WHERE lane = '{}'", lane(3));
+    let report = log.expect(&[&sql], &["head-behind"]).await;
+    assert_eq!((report.entries, report.lanes), (14, 3));
+}
+
+#[tokio::test]
 async fn changed_entry_under_a_checkpoint_is_named() {
     let log = Log::new().await;
     let sql = format!("UPDATE audit_entries SET detail = '{{}}' WHERE lane = '{FIRST}' AND sequence = 3");
