@@ -5,13 +5,14 @@
 //! module, with its documentation, default and range.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     env, fs, io,
     net::SocketAddr,
     path::{Path, PathBuf},
 };
 
 use ::config::{Environment, File, FileFormat, builder::DefaultState};
+use gateway_domain::ids::OrganizationId;
 use serde::Deserialize;
 
 mod audit;
@@ -146,6 +147,11 @@ impl Config {
 
     pub(crate) fn api_config(&self) -> Result<gateway_api::ApiConfig, ConfigError> {
         self.server.api_config(&self.core)
+    }
+
+    /// Origins of the organizations that do not share the deployment's.
+    pub(crate) fn tenant_origins(&self) -> Result<BTreeMap<OrganizationId, String>, ConfigError> {
+        self.core.tenant_origins(&self.server.origin())
     }
 
     fn assemble(builder: Builder, file: Option<&Path>, overrides: &Overrides) -> Result<Self, ConfigError> {

@@ -15,6 +15,7 @@ mod serve;
 mod shutdown;
 mod system_keys;
 mod telemetry;
+mod unfinished_keys;
 mod wiring;
 mod worker;
 

@@ -20,6 +20,7 @@ use crate::{
     config::Config,
     control::{self, Socket},
     listener::{self, Bounds},
+    unfinished_keys,
     wiring::Gateway,
     worker,
 };
@@ -69,15 +70,21 @@ pub(crate) async fn run(
         workers.clone(),
     );
     let worker = tasks.spawn(worker);
+    tasks.spawn(unfinished_keys::run(
+        gateway.services.clone(),
+        config.limits.unfinished_key_age(),
+        gateway.store.is_owned(),
+        workers.clone(),
+    ));
     tasks.spawn(purge(gateway.store.clone(), gateway.services.clock.clone(), workers.clone()));
     let checkpointing = TaskTracker::new();
     checkpointing.spawn(checkpoints.run(signing_off.clone()));
 
-    let bounds = bounds(config);
+    let bounds = bounds(config)?;
     let api = gateway_api::public_router(api_state(&gateway, organization, &tasks)?);
     let operations = gateway_api::operator_router(operator_state(&gateway, metrics));
-    let public = tasks.spawn(listener::serve(public, api, bounds, stop.clone()));
-    let operator = tasks.spawn(listener::serve(operator, operations, bounds, workers.clone()));
+    let public = tasks.spawn(listener::serve(public, api, bounds.clone(), stop.clone()));
+    let operator = tasks.spawn(listener::serve(operator, operations, bounds.clone(), workers.clone()));
     tasks.spawn(commands(gateway.clone(), control, workers.clone()));
     let hsm = gateway.hsm.clone();
     let token = tasks.spawn(watch_token(move || hsm.status().restart_required, stop.clone()));
@@ -140,12 +147,19 @@ async fn bind(address: std::net::SocketAddr) -> Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("listening on {address}"))
 }
 
-fn bounds(config: &Config) -> Bounds {
-    Bounds {
+/// How much larger than the API's own bounds a head may be before the HTTP library refuses it, without a body.
+const HEAD_FACTOR: usize = 4;
+
+fn bounds(config: &Config) -> Result<Bounds> {
+    let head_bytes_max = (config.server.uri_bytes_max + config.server.header_bytes_max) * HEAD_FACTOR;
+    Ok(Bounds {
+        connections_per_source_max: config.server.connections_per_source_max,
+        proxies: config.api_config()?.trusted_proxies.into(),
+        head_bytes_max,
         connections_max: config.server.connections_max,
         header_timeout: Duration::from_millis(config.server.header_timeout_ms),
         drain_timeout: Duration::from_millis(config.server.drain_timeout_ms),
-    }
+    })
 }
 
 fn api_state(gateway: &Gateway, organization: OrganizationId, tasks: &TaskTracker) -> Result<ApiState> {

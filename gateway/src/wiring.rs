@@ -94,6 +94,7 @@ pub(crate) async fn build(config: Config, data_dir: DataDir, absent: Absent) -> 
         limits: config.limits.domain_limits(config.plugins.state_limits()),
         state_turns: Arc::default(),
         origin: config.server.origin(),
+        tenant_origins: Arc::new(config.tenant_origins()?),
         domain_chain,
         nonces: Arc::default(),
         denials: Arc::default(),

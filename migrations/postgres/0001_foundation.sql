@@ -91,6 +91,7 @@ CREATE TABLE keys (
     public_key TEXT,
     address TEXT,
     state TEXT NOT NULL,
+    self_registered BIGINT NOT NULL,
     frozen BIGINT NOT NULL,
     version BIGINT NOT NULL,
     created_at BIGINT NOT NULL,
@@ -100,6 +101,10 @@ CREATE TABLE keys (
 CREATE UNIQUE INDEX keys_cka_id ON keys (token_id, cka_id);
 CREATE UNIQUE INDEX keys_address ON keys (address);
 CREATE INDEX keys_organization ON keys (organization, created_at);
+-- Counted at every insertion of a wallet key.
+CREATE INDEX keys_wallets ON keys (organization, self_registered) WHERE purpose = 'wallet' AND state <> 'retired';
+-- Looked through for what a crash left behind.
+CREATE INDEX keys_generating ON keys (created_at) WHERE state = 'generating';
 
 CREATE TABLE components (
     digest TEXT NOT NULL PRIMARY KEY,
@@ -268,12 +273,13 @@ CREATE TABLE outbox (
 -- A claim moves due_at to the end of its lease, so one index finds what is due and what was abandoned.
 CREATE INDEX outbox_due ON outbox (due_at);
 
+-- What somebody signed has one effect, in whichever organization it is told first.
 CREATE TABLE replay_guards (
     organization TEXT NOT NULL,
     signer TEXT NOT NULL,
     signed_hash TEXT NOT NULL,
     expires_at BIGINT NOT NULL,
-    PRIMARY KEY (organization, signer, signed_hash)
+    PRIMARY KEY (signer, signed_hash)
 );
 
 CREATE INDEX replay_guards_expiry ON replay_guards (expires_at);

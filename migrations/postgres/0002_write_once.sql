@@ -92,6 +92,7 @@ WHEN (NEW.id IS DISTINCT FROM OLD.id
     OR NEW.cka_id IS DISTINCT FROM OLD.cka_id
     OR NEW.algorithm IS DISTINCT FROM OLD.algorithm
     OR NEW.purpose IS DISTINCT FROM OLD.purpose
+    OR NEW.self_registered IS DISTINCT FROM OLD.self_registered
     OR NEW.created_at IS DISTINCT FROM OLD.created_at)
 EXECUTE FUNCTION refuse_change();
 

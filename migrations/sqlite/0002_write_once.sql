@@ -152,7 +152,7 @@ BEGIN
 END;
 
 CREATE TRIGGER keys_write_once BEFORE UPDATE OF
-    id, organization, token_id, cka_id, algorithm, purpose, created_at
+    id, organization, token_id, cka_id, algorithm, purpose, self_registered, created_at
 ON keys
 WHEN NEW.id IS NOT OLD.id
     OR NEW.organization IS NOT OLD.organization
@@ -160,6 +160,7 @@ WHEN NEW.id IS NOT OLD.id
     OR NEW.cka_id IS NOT OLD.cka_id
     OR NEW.algorithm IS NOT OLD.algorithm
     OR NEW.purpose IS NOT OLD.purpose
+    OR NEW.self_registered IS NOT OLD.self_registered
     OR NEW.created_at IS NOT OLD.created_at
 BEGIN
     SELECT RAISE(ABORT, 'this column of keys is written once');

@@ -17,10 +17,17 @@ pub struct ApiConfig {
     pub uri_bytes_max: usize,
     /// Names and values of all headers of a request together; more is answered 431. Default 16 KiB.
     pub header_bytes_max: usize,
+    /// The longest the arrival of a body may take; then the request is answered 408. Default 10 s.
+    pub body_timeout_ms: u64,
     /// The longest a request may take, its body's arrival included; then it is answered 503. Default 30 s.
     pub request_timeout_ms: u64,
     /// Requests that may be under way at once; more are answered 503. Default 1024.
     pub requests_in_flight_max: usize,
+    /// Of these, from one source; more are answered 429. Default 256.
+    pub requests_in_flight_per_source_max: usize,
+    /// Bytes of stored transactions that one page of a list is made of; a page that would need more ends there, with at
+    /// least one. Default 8 MiB.
+    pub list_bytes_max: usize,
     /// How long a creating request waits for an approved transaction to be signed and sent before it answers
     /// with the state as it is. Default 5 s.
     pub inline_signing_wait_ms: u64,
@@ -71,6 +78,8 @@ pub struct RateConfig {
     /// Requests for a login nonce, logins and refreshes, each for itself, from one source address. Default 20 a
     /// minute.
     pub login: Rate,
+    /// Wallets that enrol themselves from one source address. Default 20 an hour.
+    pub registrations: Rate,
     /// Failed authentications from one source address; above it the source waits before anything is looked up.
     /// Default 120 a minute.
     pub failures: Rate,
@@ -93,6 +102,10 @@ impl ApiConfig {
         Duration::from_millis(self.request_timeout_ms)
     }
 
+    pub(crate) fn body_timeout(&self) -> Duration {
+        Duration::from_millis(self.body_timeout_ms)
+    }
+
     pub(crate) fn inline_signing_wait(&self) -> Duration {
         Duration::from_millis(self.inline_signing_wait_ms)
     }
@@ -105,8 +118,11 @@ impl Default for ApiConfig {
             json_depth_max: 32,
             uri_bytes_max: 8 * 1024,
             header_bytes_max: 16 * 1024,
+            body_timeout_ms: 10_000,
             request_timeout_ms: 30_000,
             requests_in_flight_max: 1024,
+            requests_in_flight_per_source_max: 256,
+            list_bytes_max: 8 * 1024 * 1024,
             inline_signing_wait_ms: 5_000,
             key_use_interval_ms: 60_000,
             trusted_proxies: Vec::new(),
@@ -141,6 +157,7 @@ impl Default for RateConfig {
             credential: Rate { burst: 5_000, period_ms: 1_000 },
             source: Rate { burst: 10_000, period_ms: 1_000 },
             login: Rate { burst: 20, period_ms: 60_000 },
+            registrations: Rate { burst: 20, period_ms: 3_600_000 },
             failures: Rate { burst: 120, period_ms: 60_000 },
             keys_max: 65_536,
         }

@@ -23,6 +23,7 @@ pub(crate) enum Failure {
     },
     /// The body ended early or its transfer coding is broken.
     BodyUnreadable,
+    BodyTooSlow,
     UnsupportedMediaType,
     UriTooLong {
         bytes_max: usize,
@@ -34,6 +35,8 @@ pub(crate) enum Failure {
         retry_after: Duration,
     },
     Overloaded,
+    /// The source has its share of requests under way.
+    SourceBusy,
     TimedOut,
     /// An outside system that this installation does not name in its configuration.
     Unconfigured(&'static str),

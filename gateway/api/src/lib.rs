@@ -18,5 +18,6 @@ mod state;
 
 pub use config::{ApiConfig, EthSignatureConfig, Rate, RateConfig, SiweConfig};
 pub use core::public_router;
+pub use layers::{Place, Shares, subscriber};
 pub use operator::{OperatorState, Readiness, ReadinessProbe, operator_router};
 pub use state::{ApiState, HealthProbe, OwnedTask, Spawner, StoreHealth};

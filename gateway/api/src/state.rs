@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use crate::{
     auth::{KeyUses, TokenVerifier},
     config::ApiConfig,
-    layers::Rates,
+    layers::{Rates, Shares},
 };
 
 /// Work that goes on when the client that caused it is gone.
@@ -70,6 +70,7 @@ pub(crate) struct App {
     pub(crate) key_uses: KeyUses,
     pub(crate) rates: Rates,
     pub(crate) in_flight: Semaphore,
+    pub(crate) shares: Shares,
     pub(crate) started_at: Instant,
 }
 
@@ -82,6 +83,7 @@ impl App {
             tokens: TokenVerifier::new(&services.sessions),
             rates: Rates::new(&config.rates),
             in_flight: Semaphore::new(config.requests_in_flight_max.min(Semaphore::MAX_PERMITS)),
+            shares: Shares::new(config.requests_in_flight_per_source_max),
             started_at: Instant::now(),
             services,
             config,

@@ -14,7 +14,7 @@ use crate::{
     evaluations::Evaluation,
     identity::{Organization, Principal, User},
     ids::{OrganizationId, PrincipalId},
-    keys::{KeyRecord, KeyState},
+    keys::{KeyQuota, KeyRecord, KeyState},
     outbox::OutboxItem,
     plugin_state::StateUse,
     policy::{PermitRecord, PluginRevision, Policy, PolicyHead},
@@ -49,7 +49,10 @@ pub enum Write {
     InsertSession(Sealed<Session>),
     UpdateSession(Sealed<Session>),
     InsertUsedRefreshToken(UsedRefreshToken),
+    /// A key that no quota counts.
     InsertKey(Sealed<KeyRecord>),
+    /// Conditional on the quota, so that requests at once cannot pass it together.
+    InsertWalletKey(Sealed<KeyRecord>, KeyQuota),
     UpdateKey(Sealed<KeyRecord>),
     InsertPluginRevision(Sealed<PluginRevision>, Vec<u8>),
     InsertPolicy(Sealed<Policy>),
@@ -79,7 +82,7 @@ pub enum Write {
     InsertIdempotency(Idempotency),
 }
 
-/// A signed request that must not have a second effect.
+/// A signed request that must not have a second effect, in any organization: the key is signer and hash.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplayGuard {
     pub organization: OrganizationId,
@@ -129,6 +132,8 @@ pub enum Contested {
     Nonce,
     /// A plugin's state changed since it was read, or is full.
     PluginState,
+    /// The organization's quota of wallet keys, or self-registration's share of it, is used up.
+    KeyQuota,
     Replay,
     Idempotency,
     /// Any other row with the same key.

@@ -14,9 +14,14 @@ use crate::{
 
 mod freeze;
 mod generate;
+mod quota;
+mod unfinished;
 
 pub use freeze::set_key_frozen;
 pub use generate::{GenerateKey, generate_key, retire_key};
+pub(crate) use generate::{activation, reserve_key};
+pub use quota::{KeyQuota, WalletKeys};
+pub use unfinished::{FinishedKeys, finish_unfinished_keys};
 
 /// A key pair or secret key of the token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +41,8 @@ pub struct KeyRecord {
     /// The EVM address of a secp256k1 wallet key.
     pub address: Option<Address>,
     pub state: KeyState,
+    /// Made for a wallet that enrolled itself: counts against the share of the quota that strangers may use.
+    pub self_registered: bool,
     pub frozen: bool,
     pub version: u64,
     pub created_at: Timestamp,

@@ -20,7 +20,7 @@ use crate::{
         BindingId, CredentialId, InstanceId, KeyId, OrganizationId, OutboxId, PluginRevisionId, PrincipalId,
         SessionId, TransactionId,
     },
-    keys::{KeyAlgorithm, KeyRecord, PublicKey},
+    keys::{KeyAlgorithm, KeyRecord, PublicKey, WalletKeys},
     outbox::ClaimedItem,
     plugin_state::{PluginState, StateChanges, StateTurns, StateView},
     policy::{PermitRecord, PluginRevision, Policy, SigningPermit},
@@ -53,7 +53,7 @@ pub trait IdentityReads: Send + Sync {
         organization: OrganizationId,
         address: Address,
     ) -> Result<Option<Sealed<User>>>;
-    /// Whether a request with this replay key already had its effect.
+    /// Whether a request with this replay key already had its effect, in whichever organization.
     async fn was_replayed(&self, guard: &ReplayGuard) -> Result<bool>;
     async fn settings(
         &self,
@@ -141,7 +141,10 @@ pub trait KeyReads: Send + Sync {
     async fn key(&self, organization: OrganizationId, id: KeyId) -> Result<Option<Sealed<KeyRecord>>>;
     async fn key_list(&self, organization: OrganizationId) -> Result<Vec<Sealed<KeyRecord>>>;
     /// Wallet keys of the organization that are not retired.
-    async fn wallet_key_count(&self, organization: OrganizationId) -> Result<u64>;
+    async fn wallet_keys(&self, organization: OrganizationId) -> Result<WalletKeys>;
+    /// Keys of all organizations that have been in state `generating` since before `before`, oldest first: what a crash
+    /// left behind.
+    async fn unfinished_keys(&self, before: Timestamp, limit: u32) -> Result<Vec<Sealed<KeyRecord>>>;
     /// Whether any tenant has an HSM key with this address; tells nothing else.
     async fn address_is_hsm_key(&self, address: Address) -> Result<bool>;
 }
@@ -166,7 +169,10 @@ pub trait PolicyReads: Send + Sync {
 pub struct TransactionFilter {
     /// State names of the domain; empty means all.
     pub states: Vec<&'static str>,
+    /// Only those made before.
     pub before: Option<Timestamp>,
+    /// Of those made at `before`, also the ones with a smaller id: where an earlier page ended.
+    pub before_id: Option<TransactionId>,
     pub limit: u32,
 }
 
@@ -283,6 +289,8 @@ pub trait AuditReads: Send + Sync {
     async fn lane_entries(&self, lane: InstanceId, after: u64, limit: u32)
     -> Result<Vec<Sealed<AuditEntry>>>;
     async fn last_checkpoint(&self) -> Result<Option<SignedCheckpoint>>;
+    /// Checkpoints after number `after`, ascending, at most `limit`; their signatures are the caller's to check.
+    async fn checkpoints(&self, after: u64, limit: u32) -> Result<Vec<SignedCheckpoint>>;
     async fn insert_checkpoint(&self, checkpoint: &SignedCheckpoint) -> Result<(), CommitError>;
 }
 
@@ -333,6 +341,8 @@ pub trait KeyVault: Send + Sync {
     /// Generates the pair that `record` reserves, or adopts it if an earlier call already did. Returns after
     /// token storage is synced and a canary digest was signed and verified.
     async fn generate(&self, record: &Sealed<KeyRecord>) -> Result<PublicKey>;
+    /// The pair that `record` reserves, proven as by `generate`, if the token holds it; makes none.
+    async fn adopt(&self, record: &Sealed<KeyRecord>) -> Result<Option<PublicKey>>;
     fn supports(&self, algorithm: KeyAlgorithm) -> bool;
 }
 
@@ -418,8 +428,11 @@ pub struct Services {
     pub chains: Arc<BTreeMap<ChainId, Chain>>,
     pub limits: Limits,
     pub state_turns: Arc<StateTurns>,
-    /// Scheme, host and port by which clients know this deployment; signed into every request and vote.
+    /// Scheme, host and port by which clients know this deployment; signed into every request and vote. See
+    /// [`Services::origin_of`].
     pub origin: String,
+    /// Origins of the organizations that have one of their own.
+    pub tenant_origins: Arc<BTreeMap<OrganizationId, String>>,
     /// Chain id of the EIP-712 domain: the first configured chain.
     pub domain_chain: u64,
     /// Nonces that this process is about to store.
@@ -435,6 +448,8 @@ pub struct Services {
 pub struct Limits {
     /// Wallet keys an organization may have. Default 5000.
     pub wallet_keys_max: u32,
+    /// How many of them may belong to wallets that enrolled themselves. Default a fifth.
+    pub self_registered_keys_max: u32,
     /// API keys that a user may have at a time. Default 20.
     pub user_api_keys_max: u32,
     /// How long an `Idempotency-Key` is remembered. Default 24 h.
@@ -464,6 +479,12 @@ pub struct StateLimits {
 }
 
 impl Services {
+    /// What clients of the organization sign as its origin: no other organization of this deployment has the same, so
+    /// what was signed for one means nothing to another.
+    pub fn origin_of(&self, organization: OrganizationId) -> &str {
+        self.tenant_origins.get(&organization).unwrap_or(&self.origin)
+    }
+
     pub fn require_chain(&self, id: ChainId) -> Result<&Chain> {
         self.chains
             .get(&id)

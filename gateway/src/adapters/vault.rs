@@ -38,6 +38,15 @@ impl KeyVault for HsmVault {
         Ok(PublicKey(reference.public_key.as_bytes().to_vec()))
     }
 
+    #[tracing::instrument(name = "hsm.adopt", skip_all, fields(key.id = %record.id))]
+    async fn adopt(&self, record: &Sealed<KeyRecord>) -> Result<Option<PublicKey>> {
+        match self.hsm.find(record.cka_id).await.map_err(translate)? {
+            // Compares the label, syncs and proves the pair; nothing is made beside one that is there.
+            Some(_) => self.generate(record).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
     fn supports(&self, algorithm: KeyAlgorithm) -> bool {
         pair_algorithm(algorithm).is_ok()
     }

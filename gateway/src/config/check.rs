@@ -76,8 +76,15 @@ impl Config {
         if let Some(Err(fault)) = organization {
             faults.push(fault.to_string());
         }
-        if let Err(fault) = self.core.organizations_by_host() {
+        let hosts = self.core.organizations_by_host().map(drop);
+        if let Err(fault) = hosts.and_then(|()| self.tenant_origins().map(drop)) {
             faults.push(fault.to_string());
+        }
+        for origin in self.core.origins.values().filter(|origin| !is_origin(origin)) {
+            faults.push(format!("`core.origins`: `{origin}` must be scheme, host and port"));
+        }
+        if self.limits.unfinished_key_seconds * 1000 <= self.hsm.generate_timeout_ms {
+            faults.push("`limits.unfinished_key_seconds` must exceed `hsm.generate_timeout_ms`".into());
         }
         if self.hsm.backoff_min_ms > self.hsm.backoff_max_ms {
             faults.push("`hsm.backoff_min_ms` exceeds `hsm.backoff_max_ms`".into());

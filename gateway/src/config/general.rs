@@ -1,6 +1,9 @@
 //! `[core]`: where the gateway keeps its files and whom it serves.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
 use gateway_domain::ids::OrganizationId;
 
@@ -20,6 +23,9 @@ section! {
         organization: Option<String> = None, like "\"01980f3e-7b1c-7e53-9d0a-0d6a3c1b2f45\"";
         /// Host name of the request, without port, and the id of the organization it means.
         hosts: BTreeMap<String, String> = BTreeMap::new();
+        /// Id of an organization in `hosts`, and the scheme, host and port that its clients sign. Without it, those of
+        /// `server.public_origin` with the organization's host; one with several hosts needs it.
+        origins: BTreeMap<String, String> = BTreeMap::new();
     }
     nested { eth_signature: EthSignature, siwe: Siwe, sessions: Sessions }
 }
@@ -48,6 +54,50 @@ impl Core {
             |(host, id): (&String, &String)| Ok((host.to_ascii_lowercase(), organization("core.hosts", id)?));
         self.hosts.iter().map(host).collect()
     }
+}
+
+impl Core {
+    /// Origins of organizations that have one of their own: what `origins` says, or scheme and port of the
+    /// deployment's origin with the organization's host. Every organization's differs.
+    pub(crate) fn tenant_origins(
+        &self,
+        deployment: &str,
+    ) -> Result<BTreeMap<OrganizationId, String>, ConfigError> {
+        let default = self.organization.as_deref().map(|text| organization("core.organization", text));
+        let default = default.transpose()?;
+        let mut origins = BTreeMap::new();
+        for (id, origin) in &self.origins {
+            origins.insert(organization("core.origins", id)?, origin.to_ascii_lowercase());
+        }
+        let named: BTreeSet<OrganizationId> = origins.keys().copied().collect();
+        for (host, id) in self.organizations_by_host()? {
+            if named.contains(&id) || Some(id) == default {
+                continue;
+            }
+            if origins.insert(id, with_host(deployment, &host)).is_some() {
+                return Err(ConfigError::Value(format!(
+                    "`core.origins` must name the origin that clients of organization `{id}` sign: it has several hosts"
+                )));
+            }
+        }
+        let mut seen = BTreeSet::from([deployment]);
+        for (id, origin) in &origins {
+            if Some(*id) != default && !seen.insert(origin) {
+                return Err(ConfigError::Value(format!(
+                    "`core.origins`: organization `{id}` must have an origin of its own, not `{origin}`"
+                )));
+            }
+        }
+        Ok(origins)
+    }
+}
+
+/// `https://custody.example:8443` with another host.
+fn with_host(origin: &str, host: &str) -> String {
+    let (scheme, authority) = origin.split_once("://").unwrap_or(("http", origin));
+    let after_bracket = authority.rfind(']').map_or(0, |end| end + 1);
+    let port = authority[after_bracket..].find(':').map_or("", |colon| &authority[after_bracket + colon..]);
+    format!("{scheme}://{host}{port}")
 }
 
 fn organization(key: &str, text: &str) -> Result<OrganizationId, ConfigError> {

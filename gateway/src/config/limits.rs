@@ -11,6 +11,11 @@ section! {
     pub(crate) struct Limits = "limits" {
         /// Wallet keys an organization may have.
         wallet_keys_max: u32 = 5000, within 0..=10_000_000;
+        /// Percent of them that may belong to wallets which enrolled themselves; server keys may use all.
+        self_registered_share_percent: u32 = 20, within 0..=100;
+        /// Seconds after which the making of a key that was begun and not ended counts as interrupted by a crash: the key
+        /// is adopted from the token or retired. Where this process alone has the database, a start does so at once.
+        unfinished_key_seconds: u64 = 900, within 1..=86_400;
         /// API keys that a user may have at a time.
         user_api_keys_max: u32 = 20, within 0..=1000;
         /// Seconds for which an `Idempotency-Key` is remembered.
@@ -31,10 +36,20 @@ section! {
 }
 
 impl Limits {
+    fn self_registered_keys_max(&self) -> u32 {
+        let share = u64::from(self.wallet_keys_max) * u64::from(self.self_registered_share_percent) / 100;
+        u32::try_from(share).unwrap_or(self.wallet_keys_max)
+    }
+
+    pub(crate) fn unfinished_key_age(&self) -> Duration {
+        Duration::from_secs(self.unfinished_key_seconds)
+    }
+
     pub(crate) fn domain_limits(&self, state: ports::StateLimits) -> ports::Limits {
         ports::Limits {
             wallet_keys_max: self.wallet_keys_max,
             user_api_keys_max: self.user_api_keys_max,
+            self_registered_keys_max: self.self_registered_keys_max(),
             idempotency_window: Duration::from_secs(self.idempotency_window_seconds),
             denied_tries_max: self.denied_tries_max,
             denied_window: Duration::from_secs(self.denied_window_seconds),

@@ -25,6 +25,9 @@ section! {
         cors_origins: List = List::default();
         /// Bytes of a request body; a longer one is answered 413.
         body_bytes_max: usize = 1 << 20, within 1024..=64 << 20;
+        /// Bytes of stored transactions that one page of a list is made of; a page that would need more ends there, with
+        /// at least one, and the next one goes on.
+        list_bytes_max: usize = 8 << 20, within 1024..=1 << 30;
         /// Levels of arrays and objects in a request body; deeper ones are answered 400.
         json_depth_max: usize = 32, within 4..=512;
         /// Bytes of a path with its query; a longer one is answered 414.
@@ -33,6 +36,8 @@ section! {
         header_bytes_max: usize = 16 << 10, within 8192..=1 << 20;
         /// Milliseconds for the headers of a request to arrive.
         header_timeout_ms: u64 = 10_000, within 1..=600_000;
+        /// Milliseconds for the body of a request to arrive; then it is answered 408.
+        body_timeout_ms: u64 = 10_000, within 1..=600_000;
         /// Milliseconds for a request, its body's arrival included; then it is answered 503.
         request_timeout_ms: u64 = 30_000, within 1..=600_000;
         /// Milliseconds that a creating request waits for an approved transaction to be signed and sent, before it
@@ -42,8 +47,12 @@ section! {
         key_use_interval_ms: u64 = 60_000, within 1000..=86_400_000;
         /// Connections open at once on each listener; further ones wait to be accepted.
         connections_max: usize = 4096, within 1..=1_000_000;
+        /// Of these, from one address that is not in `trusted_proxies`; further ones are answered 429 and closed.
+        connections_per_source_max: usize = 512, within 1..=1_000_000;
         /// Requests worked on at once; more are answered 503.
         requests_in_flight_max: usize = 1024, within 1..=1_000_000;
+        /// Of these, from one source address; more are answered 429.
+        requests_in_flight_per_source_max: usize = 256, within 1..=1_000_000;
         /// Requests of one credential in `credential_period_ms`, at once if need be; more are answered 429.
         credential_burst: u32 = 5000, within 1..=10_000_000;
         /// Milliseconds in which a credential's burst comes back.
@@ -57,6 +66,10 @@ section! {
         login_burst: u32 = 20, within 1..=10_000_000;
         /// Milliseconds in which a source's logins come back.
         login_period_ms: u64 = 60_000, within 1..=3_600_000;
+        /// Wallets that enrol themselves from one source address in `registration_period_ms`; more are answered 429.
+        registration_burst: u32 = 20, within 1..=10_000_000;
+        /// Milliseconds in which a source's enrolments come back.
+        registration_period_ms: u64 = 3_600_000, within 1..=86_400_000;
         /// Failed authentications from one source address in `failure_period_ms`; then the source is answered 429
         /// before anything is looked up.
         failure_burst: u32 = 120, within 1..=10_000_000;
@@ -96,8 +109,11 @@ impl Server {
             json_depth_max: self.json_depth_max,
             uri_bytes_max: self.uri_bytes_max,
             header_bytes_max: self.header_bytes_max,
+            body_timeout_ms: self.body_timeout_ms,
             request_timeout_ms: self.request_timeout_ms,
+            list_bytes_max: self.list_bytes_max,
             requests_in_flight_max: self.requests_in_flight_max,
+            requests_in_flight_per_source_max: self.requests_in_flight_per_source_max,
             inline_signing_wait_ms: self.inline_signing_wait_ms,
             key_use_interval_ms: self.key_use_interval_ms,
             trusted_proxies: self.trusted_proxies.0.iter().map(network).collect::<Result<_, _>>()?,
@@ -111,6 +127,7 @@ impl Server {
                 credential: rate(self.credential_burst, self.credential_period_ms),
                 source: rate(self.source_burst, self.source_period_ms),
                 login: rate(self.login_burst, self.login_period_ms),
+                registrations: rate(self.registration_burst, self.registration_period_ms),
                 failures: rate(self.failure_burst, self.failure_period_ms),
                 keys_max: self.rate_keys_max,
             },

@@ -69,6 +69,44 @@ fn bad_origin_network_filter_and_fingerprint_are_named() {
     }
 }
 
+const ONE: &str = "00000000-0000-0000-0000-000000000001";
+const TWO: &str = "00000000-0000-0000-0000-000000000002";
+const THREE: &str = "00000000-0000-0000-0000-000000000003";
+
+#[test]
+fn every_organization_has_an_origin_of_its_own() {
+    let text = format!(
+        "[server]\npublic_origin = \"https://custody.example:8443\"\n[core]\norganization = \"{ONE}\"\n\
+         [core.hosts]\n\"custody.example\" = \"{ONE}\"\n\"Two.example\" = \"{TWO}\"\n\
+         \"a.three.example\" = \"{THREE}\"\n\"b.three.example\" = \"{THREE}\"\n\
+         [core.origins]\n\"{THREE}\" = \"https://three.example\"\n"
+    );
+    let origins = load(&text).expect("loads").tenant_origins().expect("read");
+    let of = |id: &str| origins.get(&id.parse().expect("an id")).map(String::as_str);
+    assert_eq!(of(ONE), None, "the deployment's own");
+    assert_eq!(of(TWO), Some("https://two.example:8443"));
+    assert_eq!(of(THREE), Some("https://three.example"));
+}
+
+#[test]
+fn origins_that_two_organizations_would_share_are_refused() {
+    let hosts = format!("[core.hosts]\n\"a.example\" = \"{TWO}\"\n\"b.example\" = \"{TWO}\"\n");
+    assert!(refusal(&hosts).contains("it has several hosts"), "{}", refusal(&hosts));
+    let same = format!(
+        "[server]\npublic_origin = \"https://a.example\"\n[core]\norganization = \"{ONE}\"\n\
+         [core.hosts]\n\"b.example\" = \"{TWO}\"\n[core.origins]\n\"{TWO}\" = \"https://a.example\"\n"
+    );
+    assert!(refusal(&same).contains("an origin of its own"), "{}", refusal(&same));
+    let bad = format!("[core.origins]\n\"{TWO}\" = \"a.example/path\"\n");
+    assert!(refusal(&bad).contains("must be scheme, host and port"), "{}", refusal(&bad));
+}
+
+#[test]
+fn a_key_counts_as_interrupted_later_than_the_token_may_take() {
+    let text = refusal("[hsm]\ngenerate_timeout_ms = 60000\n[limits]\nunfinished_key_seconds = 60\n");
+    assert!(text.contains("`limits.unfinished_key_seconds` must exceed `hsm.generate_timeout_ms`"), "{text}");
+}
+
 #[test]
 fn chain_without_id_and_chain_given_twice_are_refused() {
     assert!(refusal("[[chains]]\nconfirmations = 3\n").contains("chains.id"));

@@ -32,6 +32,8 @@ pub(crate) enum Access {
 #[derive(Debug)]
 pub(crate) struct EngineSql {
     pub(crate) begin: &'static str,
+    /// Makes other insertions of wallet keys of organization `$1` wait until this transaction ends.
+    pub(crate) lock_wallet_keys: Option<&'static str>,
     pub(crate) insert_permit: SqlStr,
     pub(crate) renew_permit: SqlStr,
     pub(crate) insert_idempotency: SqlStr,
@@ -180,15 +182,6 @@ impl EngineSql {
             Some(_) => format!("FROM instances i, {PERMIT_HOLDS} AND {LEASE_HOLDS} AND i.live_until > {now}"),
             None => format!("FROM {PERMIT_HOLDS}"),
         };
-        Self {
-            begin,
-            lease,
-            renew_lease: shared_text(format!(
-                "INSERT INTO instances (id, fencing, live_until) VALUES ($1, 1, {now} + $2) \
-                 ON CONFLICT (id) DO UPDATE SET live_until = excluded.live_until, \
-                 fencing = CASE WHEN instances.live_until > {now} THEN instances.fencing \
-                 ELSE instances.fencing + 1 END RETURNING fencing"
-            )),
             insert_permit: shared_text(format!(
                 "INSERT INTO permits (id, organization, transaction_id, attempt_id, key_id, digest, intent_hash, \
                  policy_revision, transaction_version, issued_at, expires_at, version, seal, standing_revision) \
@@ -241,11 +234,7 @@ const UNIQUE: &[(&str, &str, Contested)] = &[
         "plugin_state.organization, plugin_state.lineage, plugin_state.name",
         Contested::PluginState,
     ),
-    (
-        "replay_guards_pkey",
-        "replay_guards.organization, replay_guards.signer, replay_guards.signed_hash",
-        Contested::Replay,
-    ),
+    ("replay_guards_pkey", "replay_guards.signer, replay_guards.signed_hash", Contested::Replay),
 ];
 
 impl Failure {

@@ -16,13 +16,12 @@ use crate::{
 
 const INSERT_REPLAY_GUARD: &str =
     "INSERT INTO replay_guards (organization, signer, signed_hash, expires_at) VALUES ($1, $2, $3, $4)";
-const REPLAYED: &str =
-    "SELECT 1 AS found FROM replay_guards WHERE organization = $1 AND signer = $2 AND signed_hash = $3";
+const REPLAYED: &str = "SELECT 1 AS found FROM replay_guards WHERE signer = $1 AND signed_hash = $2";
 const IDEMPOTENCY: &str = "SELECT organization, principal, operation, idempotency_key, body_hash, outcome, expires_at \
      FROM idempotency_keys WHERE organization = $1 AND principal = $2 AND operation = $3 AND idempotency_key = $4 \
      AND expires_at > $5";
-const PURGE_REPLAY_GUARDS: &str = "DELETE FROM replay_guards WHERE (organization, signer, signed_hash) IN \
-     (SELECT organization, signer, signed_hash FROM replay_guards WHERE expires_at <= $1 \
+const PURGE_REPLAY_GUARDS: &str = "DELETE FROM replay_guards WHERE (signer, signed_hash) IN \
+     (SELECT signer, signed_hash FROM replay_guards WHERE expires_at <= $1 \
      ORDER BY expires_at LIMIT $2)";
 const PURGE_IDEMPOTENCY: &str = "DELETE FROM idempotency_keys \
      WHERE (organization, principal, operation, idempotency_key) IN \
@@ -38,10 +37,7 @@ pub(crate) fn insert_replay_guard(guard: &ReplayGuard) -> Statement {
 }
 
 pub(crate) async fn was_replayed(reads: &Reader, guard: &ReplayGuard) -> Result<bool> {
-    let statement = Statement::new(REPLAYED)
-        .shown(guard.organization)
-        .bind(guard.signer.as_str())
-        .bind(guard.signed_hash);
+    let statement = Statement::new(REPLAYED).bind(guard.signer.as_str()).bind(guard.signed_hash);
     Ok(reads.row(statement).await?.is_some())
 }
 

@@ -2,15 +2,16 @@
 
 use async_trait::async_trait;
 use gateway_domain::{
-    Address, Result,
+    Address, Result, Timestamp,
     changes::Contested,
     ids::{KeyId, OrganizationId},
-    keys::{KeyRecord, PublicKey},
+    keys::{KeyQuota, KeyRecord, PublicKey, WalletKeys},
     ports::KeyReads,
     sealed::Sealed,
 };
 
 use crate::{
+    dialect::EngineSql,
     error::{Malformed, TooLarge},
     fields::Fields,
     reader::Stored,
@@ -20,25 +21,58 @@ use crate::{
 
 macro_rules! columns {
     () => {
-        "id, organization, token_id, cka_id, algorithm, purpose, kinds, public_key, address, state, frozen, \
-         version, created_at, seal"
+        "id, organization, token_id, cka_id, algorithm, purpose, kinds, public_key, address, state, \
+         self_registered, frozen, version, created_at, seal"
     };
 }
 
 const KEY: &str = concat!("SELECT ", columns!(), " FROM keys WHERE organization = $1 AND id = $2");
 const LIST: &str =
     concat!("SELECT ", columns!(), " FROM keys WHERE organization = $1 ORDER BY created_at, id");
-const WALLET_KEYS: &str = "SELECT COUNT(*) AS wallets FROM keys \
+const WALLET_KEYS: &str = "SELECT COUNT(*) AS wallets, COALESCE(SUM(self_registered), 0) AS self_registered FROM keys \
      WHERE organization = $1 AND purpose = 'wallet' AND state <> 'retired'";
+const UNFINISHED: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM keys WHERE state = 'generating' AND created_at < $1 ORDER BY created_at LIMIT $2"
+);
+const INSERT: &str = concat!(
+    "INSERT INTO keys (",
+    columns!(),
+    ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
+);
+/// `$2` organization, `$11` whether the key is self-registered, `$16` and `$17` the quota and that share of it.
+const INSERT_WALLET: &str = concat!(
+    "INSERT INTO keys (",
+    columns!(),
+    ") SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15 \
+     WHERE (SELECT COUNT(*) FROM keys WHERE organization = $2 AND purpose = 'wallet' AND state <> 'retired') < $16 \
+     AND ($11 = 0 OR (SELECT COUNT(*) FROM keys WHERE organization = $2 AND self_registered = 1 \
+     AND purpose = 'wallet' AND state <> 'retired') < $17)"
+);
 const ADDRESS: &str = "SELECT 1 AS found FROM keys WHERE address = $1";
 
 pub(crate) fn insert(key: &Sealed<KeyRecord>) -> Result<Statement, TooLarge> {
-    let sql = concat!(
-        "INSERT INTO keys (",
-        columns!(),
-        ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
-    );
-    Ok(Statement::new(sql)
+    values(Statement::new(INSERT), key)
+}
+
+/// Counts and inserts in one statement. On PostgreSQL the statement before it makes the organization's other
+/// enrolments wait, for a statement there judges by what was committed when it began.
+pub(crate) fn insert_wallet(
+    key: &Sealed<KeyRecord>,
+    quota: KeyQuota,
+    sql: &EngineSql,
+) -> Result<Vec<Statement>, TooLarge> {
+    let lock = sql.lock_wallet_keys.map(|lock| Statement::new(lock).shown(key.organization));
+    let insert = values(Statement::new(INSERT_WALLET), key)?
+        .bind(quota.keys_max)
+        .bind(quota.self_registered_max)
+        .expecting(Expect::Change(Contested::KeyQuota));
+    Ok(lock.into_iter().chain([insert]).collect())
+}
+
+fn values(statement: Statement, key: &Sealed<KeyRecord>) -> Result<Statement, TooLarge> {
+    Ok(statement
         .shown(key.id)
         .shown(key.organization)
         .bind(key.token_id.as_str())
@@ -49,6 +83,7 @@ pub(crate) fn insert(key: &Sealed<KeyRecord>) -> Result<Statement, TooLarge> {
         .bind(public_key_text(key))
         .bind(key.address)
         .word(&key.state)
+        .bind(key.self_registered)
         .bind(key.frozen)
         .unsigned("version", key.version)?
         .bind(key.created_at)
@@ -93,6 +128,7 @@ impl Stored for KeyRecord {
             public_key: public_key.map_err(|cause| row.malformed("public_key", cause))?.map(PublicKey),
             address: row.optional_parsed("address")?,
             state: row.word("state")?,
+            self_registered: row.flag("self_registered")?,
             frozen: row.flag("frozen")?,
             version: row.unsigned("version")?,
             created_at: row.time("created_at")?,
@@ -110,9 +146,16 @@ impl KeyReads for Store {
         self.reads.list(Statement::new(LIST).shown(organization)).await
     }
 
-    async fn wallet_key_count(&self, organization: OrganizationId) -> Result<u64> {
-        let row = self.reads.row(Statement::new(WALLET_KEYS).shown(organization)).await?;
-        Ok(row.map_or(Ok(0), |row| Fields::new("keys", &row).unsigned("wallets"))?)
+    async fn wallet_keys(&self, organization: OrganizationId) -> Result<WalletKeys> {
+        let Some(row) = self.reads.row(Statement::new(WALLET_KEYS).shown(organization)).await? else {
+            return Ok(WalletKeys::default());
+        };
+        let row = Fields::new("keys", &row);
+        Ok(WalletKeys { count: row.unsigned("wallets")?, self_registered: row.unsigned("self_registered")? })
+    }
+
+    async fn unfinished_keys(&self, before: Timestamp, limit: u32) -> Result<Vec<Sealed<KeyRecord>>> {
+        self.reads.list(Statement::new(UNFINISHED).bind(before).bind(limit)).await
     }
 
     async fn address_is_hsm_key(&self, address: Address) -> Result<bool> {

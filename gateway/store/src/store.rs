@@ -87,6 +87,11 @@ impl Store {
         Ok(store)
     }
 
+    /// Whether no other process has the database, so that whatever was begun before [`Store::open`] was interrupted.
+    pub fn is_owned(&self) -> bool {
+        self.ownership.is_some()
+    }
+
     /// Whether the database answers within `deadline`.
     pub async fn health(&self, deadline: Duration) -> Result<(), StoreError> {
         let probe = Statement::new("SELECT 1 AS alive");

@@ -32,7 +32,7 @@ macro_rules! newest_in_state {
         concat!(
             "SELECT * FROM (SELECT id FROM transactions WHERE organization = $1 AND owner = $2 AND state = ",
             $state,
-            " AND created_at < $3 ORDER BY created_at DESC, id DESC LIMIT $4) AS ",
+            " AND (created_at, id) < ($3, $4) ORDER BY created_at DESC, id DESC LIMIT $5) AS ",
             $alias
         )
     };
@@ -44,8 +44,8 @@ const BY_REQUEST_HASH: &str =
 const OF_OWNER: &str = concat!(
     "SELECT ",
     columns!(),
-    " FROM transactions WHERE organization = $1 AND owner = $2 AND created_at < $3 \
-     ORDER BY created_at DESC, id DESC LIMIT $4"
+    " FROM transactions WHERE organization = $1 AND owner = $2 AND (created_at, id) < ($3, $4) \
+     ORDER BY created_at DESC, id DESC LIMIT $5"
 );
 /// Each state is looked up by itself and stops at a page, so that a rare one costs no more than a common one. The
 /// organization is named in each look-up and not around them: there SQLite would take it for the index to walk.
@@ -53,22 +53,22 @@ const OF_OWNER_IN_STATES: &str = concat!(
     "SELECT ",
     columns!(),
     " FROM transactions WHERE id IN (",
-    newest_in_state!("$5", "one"),
+    newest_in_state!("$6", "one"),
     " UNION ALL ",
-    newest_in_state!("$6", "two"),
+    newest_in_state!("$7", "two"),
     " UNION ALL ",
-    newest_in_state!("$7", "three"),
+    newest_in_state!("$8", "three"),
     " UNION ALL ",
-    newest_in_state!("$8", "four"),
+    newest_in_state!("$9", "four"),
     " UNION ALL ",
-    newest_in_state!("$9", "five"),
+    newest_in_state!("$10", "five"),
     " UNION ALL ",
-    newest_in_state!("$10", "six"),
+    newest_in_state!("$11", "six"),
     " UNION ALL ",
-    newest_in_state!("$11", "seven"),
+    newest_in_state!("$12", "seven"),
     " UNION ALL ",
-    newest_in_state!("$12", "eight"),
-    ") ORDER BY created_at DESC, id DESC LIMIT $4"
+    newest_in_state!("$13", "eight"),
+    ") ORDER BY created_at DESC, id DESC LIMIT $5"
 );
 const OPEN: &str = concat!(
     "SELECT ",
@@ -208,8 +208,12 @@ impl TransactionReads for Store {
         filter: &TransactionFilter,
     ) -> Result<Vec<Sealed<Transaction>>> {
         let before = filter.before.unwrap_or(Timestamp::from_unix_micros(i64::MAX));
-        let bound =
-            |sql| Statement::new(sql).shown(organization).shown(owner).bind(before).bind(filter.limit);
+        // No id is smaller than the empty text.
+        let before_id = filter.before_id.map(|id| id.to_string()).unwrap_or_default();
+        let bound = |sql| {
+            let ends = Statement::new(sql).shown(organization).shown(owner).bind(before);
+            ends.bind(before_id.as_str()).bind(filter.limit)
+        };
         if filter.states.is_empty() {
             return self.reads.list(bound(OF_OWNER)).await;
         }

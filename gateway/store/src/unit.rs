@@ -57,6 +57,7 @@ fn changes_known(write: &Write) -> bool {
         | Write::InsertApiKey(_)
         | Write::UpdateApiKey(_)
         | Write::InsertKey(_)
+        | Write::InsertWalletKey(..)
         | Write::UpdateKey(_)
         | Write::InsertPluginRevision(..)
         | Write::InsertPolicy(_)
@@ -98,6 +99,7 @@ fn compile(write: &Write, sql: &EngineSql, out: &mut Vec<Statement>) -> Result<(
         Write::UpdateSession(session) => out.push(sessions::update(session)?),
         Write::InsertUsedRefreshToken(used) => out.push(sessions::insert_used(used)),
         Write::InsertKey(key) => out.push(keys::insert(key)?),
+        Write::InsertWalletKey(key, quota) => out.extend(keys::insert_wallet(key, *quota, sql)?),
         Write::UpdateKey(key) => out.push(keys::update(key)?),
         Write::InsertPluginRevision(revision, component) => {
             out.extend(policy::insert_revision(revision, component));

@@ -272,6 +272,7 @@ fn contested_name(contested: Contested) -> &'static str {
         Contested::Permit => "permit",
         Contested::Nonce => "nonce",
         Contested::PluginState => "plugin_state",
+        Contested::KeyQuota => "key_quota",
         Contested::Replay => "replay",
         Contested::Idempotency => "idempotency",
         Contested::Duplicate => "duplicate",

@@ -62,7 +62,7 @@ pub(crate) async fn authenticate_request(
         }
     };
     let request = Request {
-        origin: &services.origin,
+        origin: services.origin_of(organization),
         method: facts.method,
         path: facts.path,
         body_hash: facts.body_hash,
@@ -93,7 +93,7 @@ pub(crate) async fn authenticate_approval(
     }
     let digest = approval_signing_hash(
         &Approval {
-            origin: &services.origin,
+            origin: services.origin_of(transaction.organization),
             organization: &transaction.organization.to_string(),
             transaction_id: &transaction.id.to_string(),
             request_hash: transaction.request_hash,

@@ -89,7 +89,7 @@ const SESSIONS: Callers =
 const KEY_REQUIRED: Error = Error::Forbidden("an API key is required");
 
 /// Statuses that every operation may answer with, whatever its row says.
-pub(crate) const COMMON_ERRORS: [u16; 6] = [405, 413, 415, 429, 500, 503];
+pub(crate) const COMMON_ERRORS: [u16; 7] = [405, 408, 413, 415, 429, 500, 503];
 
 pub(crate) static TABLE: &[Rule] = &[
     Rule { method: Method::GET, path: "/", operation: "get_hello", callers: Callers::Everybody, errors: &[] },

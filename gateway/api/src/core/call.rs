@@ -86,27 +86,26 @@ impl FromRequest<Arc<App>> for Call {
         let params = params.map_err(|_| Failure::invalid("the path must be UTF-8 when percent-decoded"))?;
         let path = params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         let mut caller = Caller { app, rule, parts: &parts, path: &path, signed_until: None };
-        let bytes_max = app.config.body_bytes_max;
         let (actor, organization, body) = match caller.method()? {
             CredentialKind::ApiKey => {
                 // Before the body: a stranger gets nothing read.
                 let (actor, organization) = caller.api_key().await?;
-                (actor, organization, RawBody::read(&parts.headers, body, bytes_max).await?)
+                (actor, organization, RawBody::read(&parts.headers, body, &app.config).await?)
             }
             CredentialKind::Signature => {
-                let body = RawBody::read(&parts.headers, body, bytes_max).await?;
+                let body = RawBody::read(&parts.headers, body, &app.config).await?;
                 let organization = caller.host_organization();
                 (Actor::Wallet(caller.wallet(organization, &body).await?), organization, body)
             }
             CredentialKind::Token => {
                 let organization = caller.host_organization();
                 let session = caller.session(organization).await?;
-                let body = RawBody::read(&parts.headers, body, bytes_max).await?;
+                let body = RawBody::read(&parts.headers, body, &app.config).await?;
                 (Actor::Session(session), organization, body)
             }
             CredentialKind::None => {
                 caller.slow_strangers()?;
-                let body = RawBody::read(&parts.headers, body, bytes_max).await?;
+                let body = RawBody::read(&parts.headers, body, &app.config).await?;
                 (Actor::Anonymous, caller.host_organization(), body)
             }
         };

@@ -121,6 +121,7 @@ fn wording(failure: &Failure) -> Wording {
             says(StatusCode::PAYLOAD_TOO_LARGE, format!("body must be at most {bytes_max} bytes"))
         }
         Failure::BodyUnreadable => says(StatusCode::BAD_REQUEST, "body could not be read to its end"),
+        Failure::BodyTooSlow => says(StatusCode::REQUEST_TIMEOUT, "body did not arrive in time"),
         Failure::UnsupportedMediaType => {
             says(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content-type must be application/json in UTF-8")
         }
@@ -133,6 +134,10 @@ fn wording(failure: &Failure) -> Wording {
         ),
         Failure::RateLimited { retry_after } => {
             says(StatusCode::TOO_MANY_REQUESTS, "too many requests").after(*retry_after)
+        }
+        Failure::SourceBusy => {
+            says(StatusCode::TOO_MANY_REQUESTS, "too many requests of this source are under way")
+                .after(BUSY_PAUSE)
         }
         Failure::Overloaded => {
             says(StatusCode::SERVICE_UNAVAILABLE, "too many requests are under way").after(BUSY_PAUSE)

@@ -15,6 +15,7 @@ use crate::{
     core::{authorization::Reach, call::Call, presentation},
     extract::{Fields, Wire, scalar},
     failure::Failure,
+    layers::Source,
     state::App,
 };
 
@@ -93,10 +94,12 @@ impl UserResponse {
 pub(crate) async fn create_user(State(app): State<Arc<App>>, call: Call) -> Answered<UserResponse> {
     let CreateUserDto { ethereum_address, escrow_address, privy_user_id, display_name, email } =
         call.body()?;
-    if let Reach::Wallet { address, .. } = call.reach
-        && address != ethereum_address
-    {
-        return Err(Failure::invalid("ethereumAddress must be the address that signed the request"));
+    if let Reach::Wallet { address, .. } = call.reach {
+        if address != ethereum_address {
+            return Err(Failure::invalid("ethereumAddress must be the address that signed the request"));
+        }
+        let allowed = app.rates.registrations.check(&Source(call.ctx.source).bucket());
+        allowed.map_err(|retry_after| Failure::RateLimited { retry_after })?;
     }
     let request = CreateUser { ethereum_address, escrow_address, privy_user_id, display_name, email };
     let user = create(&call.ctx, &app.services, request).await?;

@@ -22,14 +22,16 @@ pub(crate) struct RawBody {
 }
 
 impl RawBody {
-    /// Reads at most `bytes_max`; a declared length beyond it is refused before a byte is read.
-    pub(crate) async fn read(headers: &HeaderMap, body: Body, bytes_max: usize) -> Result<Self, Failure> {
+    /// Reads within the configured length and time; a declared length beyond it is refused before a byte is read.
+    pub(crate) async fn read(headers: &HeaderMap, body: Body, config: &ApiConfig) -> Result<Self, Failure> {
+        let bytes_max = config.body_bytes_max;
         let declared =
             headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
         if declared.is_some_and(|length| length > bytes_max as u64) {
             return Err(Failure::BodyTooLarge { bytes_max });
         }
-        let collected = Limited::new(body, bytes_max).collect().await.map_err(|error| {
+        let collecting = tokio::time::timeout(config.body_timeout(), Limited::new(body, bytes_max).collect());
+        let collected = collecting.await.map_err(|_| Failure::BodyTooSlow)?.map_err(|error| {
             if error.is::<LengthLimitError>() {
                 Failure::BodyTooLarge { bytes_max }
             } else {

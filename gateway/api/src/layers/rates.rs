@@ -24,6 +24,8 @@ pub(crate) struct Rates {
     pub(crate) credential: KeyedRate<String>,
     /// By operation and source.
     pub(crate) login: KeyedRate<(&'static str, IpAddr)>,
+    /// Wallets that enrol themselves.
+    pub(crate) registrations: KeyedRate<IpAddr>,
     pub(crate) failures: FailureRate,
 }
 
@@ -50,6 +52,7 @@ impl Rates {
             source: KeyedRate::new(config.source, config.keys_max),
             credential: KeyedRate::new(config.credential, config.keys_max),
             login: KeyedRate::new(config.login, config.keys_max),
+            registrations: KeyedRate::new(config.registrations, config.keys_max),
             failures: FailureRate {
                 rate: failures,
                 waiting: Mutex::new(HashMap::new()),

@@ -27,6 +27,9 @@ pub(crate) async fn source(State(app): State<Arc<App>>, mut request: Request, ne
     if let Err(retry_after) = app.rates.source.check(&source.bucket()) {
         return Failure::RateLimited { retry_after }.into_response();
     }
+    let Some(_place) = app.shares.enter(source.bucket()) else {
+        return Failure::SourceBusy.into_response();
+    };
     request.extensions_mut().insert(source);
     next.run(request).await
 }
@@ -59,17 +62,21 @@ impl Source {
         self.0.is_some_and(|address| address.is_loopback())
     }
 
-    /// What rates are counted by: an IPv4 address or an IPv6 /64, which is what one subscriber holds.
+    /// What rates and shares are counted by.
     pub(crate) fn bucket(self) -> IpAddr {
-        match self.0 {
-            Some(IpAddr::V6(address)) => {
-                let mut octets = address.octets();
-                octets[8..].fill(0);
-                IpAddr::V6(Ipv6Addr::from(octets))
-            }
-            Some(address @ IpAddr::V4(_)) => address,
-            None => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        self.0.map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), subscriber)
+    }
+}
+
+/// An IPv4 address or an IPv6 /64, which is what one subscriber holds.
+pub fn subscriber(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V6(address) => {
+            let mut octets = address.octets();
+            octets[8..].fill(0);
+            IpAddr::V6(Ipv6Addr::from(octets))
         }
+        IpAddr::V4(_) => address,
     }
 }
 

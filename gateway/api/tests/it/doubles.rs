@@ -70,9 +70,15 @@ pub(crate) struct TestToken {
     is_away: AtomicBool,
     /// Transactions for which a signature was made, in order.
     pub(crate) signed: Mutex<Vec<TransactionId>>,
+    calls: AtomicU64,
 }
 
 impl TestToken {
+    /// How often anything was asked of the token.
+    pub(crate) fn calls(&self) -> u64 {
+        self.calls.load(Ordering::SeqCst)
+    }
+
     pub(crate) fn new() -> Self {
         Self {
             keys: Mutex::default(),
@@ -80,6 +86,7 @@ impl TestToken {
             gate: Semaphore::new(Semaphore::MAX_PERMITS / 2),
             is_away: AtomicBool::new(false),
             signed: Mutex::default(),
+            calls: AtomicU64::new(0),
         }
     }
 
@@ -95,12 +102,19 @@ impl KeyVault for TestToken {
     }
 
     async fn generate(&self, record: &Sealed<KeyRecord>) -> Result<PublicKey> {
+        self.calls.fetch_add(1, Ordering::SeqCst);
         let mut secret = [7; 32];
         secret[24..].copy_from_slice(&self.seed.fetch_add(1, Ordering::SeqCst).to_be_bytes());
         let key = SigningKey::from_slice(&secret).unwrap();
         let point = key.verifying_key().to_encoded_point(false).as_bytes().to_vec();
         self.keys.lock().unwrap().insert(record.id, key);
         Ok(PublicKey(point))
+    }
+
+    async fn adopt(&self, record: &Sealed<KeyRecord>) -> Result<Option<PublicKey>> {
+        let held = self.keys.lock().unwrap();
+        let point = |key: &SigningKey| key.verifying_key().to_encoded_point(false).as_bytes().to_vec();
+        Ok(held.get(&record.id).map(|key| PublicKey(point(key))))
     }
 
     fn supports(&self, algorithm: KeyAlgorithm) -> bool {
@@ -116,6 +130,7 @@ impl Signer for TestToken {
             return Err(Error::unavailable("the HSM", "it is away"));
         }
         self.signed.lock().unwrap().push(permit.transaction());
+        self.calls.fetch_add(1, Ordering::SeqCst);
         let keys = self.keys.lock().unwrap();
         let key = keys.get(&key.id).ok_or_else(|| Error::inconsistency("no such key"))?;
         let (signature, recovery) = key.sign_prehash_recoverable(permit.digest().as_slice()).unwrap();

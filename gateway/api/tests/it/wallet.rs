@@ -18,6 +18,13 @@ impl Wallet {
         Self(SigningKey::from_slice(&secret).unwrap())
     }
 
+    /// One of many.
+    pub(crate) fn numbered(number: u64) -> Self {
+        let mut secret = [1; 32];
+        secret[24..].copy_from_slice(&number.to_be_bytes());
+        Self(SigningKey::from_slice(&secret).unwrap())
+    }
+
     pub(crate) fn address(&self) -> Address {
         let point = self.0.verifying_key().to_encoded_point(false);
         Address::from_raw_public_key(&point.as_bytes()[1..])

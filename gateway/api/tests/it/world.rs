@@ -50,12 +50,17 @@ use crate::{
 
 pub(crate) const ORIGIN: &str = "https://gateway.example";
 pub(crate) const CHAIN: u64 = 31_337;
+/// The second tenant's host, and what its clients sign.
+pub(crate) const TENANT_HOST: &str = "tenant.example";
+pub(crate) const TENANT_ORIGIN: &str = "https://tenant.example";
 const LOOPBACK: [u8; 4] = [127, 0, 0, 1];
 
 pub(crate) struct World {
     router: Router,
     pub(crate) services: Services,
     pub(crate) organization: OrganizationId,
+    /// A second tenant, whose clients come to `TENANT_HOST`.
+    pub(crate) tenant: OrganizationId,
     pub(crate) clock: Arc<TestClock>,
     pub(crate) token: Arc<TestToken>,
     pub(crate) node: Arc<TestNode>,
@@ -109,6 +114,7 @@ impl World {
         let (clock, token) = (Arc::new(TestClock::new()), Arc::new(TestToken::new()));
         let (plugin, node) = (Arc::new(TestPlugin::approving()), Arc::new(TestNode::new()));
         let token_signer = Arc::new(TestTokenSigner::new());
+        let tenant = OrganizationId::from_uuid(Uuid::new_v4());
         let services = Services {
             store: Arc::new(store),
             sealer,
@@ -123,12 +129,16 @@ impl World {
             limits,
             state_turns: Arc::default(),
             origin: ORIGIN.to_owned(),
+            tenant_origins: Arc::new(BTreeMap::from([(tenant, TENANT_ORIGIN.to_owned())])),
             domain_chain: CHAIN,
             nonces: Arc::default(),
             denials: Arc::default(),
             outbox_written,
         };
-        let organization = found_organization(&services).await;
+        let organization = OrganizationId::from_uuid(Uuid::new_v4());
+        for founded in [organization, tenant] {
+            found_organization(&services, founded).await;
+        }
         let (keys, key_ids) = make_keys(&services, organization).await;
         let tasks = TaskTracker::new();
         let router = public_router(ApiState {
@@ -136,7 +146,10 @@ impl World {
             services: services.clone(),
             config,
             default_organization: organization,
-            hosts: BTreeMap::from([(Self::OTHER_HOST.to_owned(), OrganizationId::from_uuid(Uuid::new_v4()))]),
+            hosts: BTreeMap::from([
+                (TENANT_HOST.to_owned(), tenant),
+                (Self::OTHER_HOST.to_owned(), OrganizationId::from_uuid(Uuid::new_v4())),
+            ]),
             accepts_dev_keys: true,
             spawner: {
                 let tasks = tasks.clone();
@@ -149,6 +162,7 @@ impl World {
             router,
             services,
             organization,
+            tenant,
             clock,
             token,
             node,
@@ -296,8 +310,13 @@ impl Call<'_> {
 
     /// Form 1, now.
     pub(crate) fn signed(self, wallet: &Wallet) -> Self {
+        self.signed_for(ORIGIN, wallet)
+    }
+
+    /// The same by a client that knows the gateway by another origin.
+    pub(crate) fn signed_for(self, origin: &str, wallet: &Wallet) -> Self {
         let timestamp = self.world.seconds();
-        let lines = [ORIGIN, self.method.as_str(), &self.path];
+        let lines = [origin, self.method.as_str(), &self.path];
         let signature = wallet.sign_request(lines, &self.body, Some(timestamp));
         self.signature(wallet, &signature).header("x-ethereum-timestamp", &timestamp.to_string())
     }
@@ -386,6 +405,7 @@ pub(crate) fn limits() -> Limits {
         denied_window: Duration::from_mins(10),
         wallet_keys_max: 5_000,
         user_api_keys_max: 20,
+        self_registered_keys_max: 1_000,
         idempotency_window: Duration::from_hours(24),
         contest_attempts_max: 8,
         poll_interval: Duration::from_secs(1),
@@ -395,8 +415,7 @@ pub(crate) fn limits() -> Limits {
     }
 }
 
-pub(crate) async fn found_organization(services: &Services) -> OrganizationId {
-    let organization = OrganizationId::from_uuid(Uuid::new_v4());
+pub(crate) async fn found_organization(services: &Services, organization: OrganizationId) {
     let at = services.clock.now();
     let revision = PluginRevision {
         id: PluginRevisionId::from_uuid(Uuid::new_v4()),
@@ -420,7 +439,6 @@ pub(crate) async fn found_organization(services: &Services) -> OrganizationId {
             .write(Write::MovePolicyHead(sealer.seal(PolicyHead { organization, revision: 1 })));
     let store: &dyn UnitOfWork = services.store.as_ref();
     store.commit(changes).await.unwrap();
-    organization
 }
 
 fn component_digest() -> B256 {

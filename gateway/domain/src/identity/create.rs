@@ -10,7 +10,7 @@ use crate::{
     error::{Error, Result},
     identity::{Escrow, Principal, PrincipalKind, User, escrow::wallet_key},
     ids::{OrganizationId, PrincipalId},
-    keys::generate_key,
+    keys::{activation, reserve_key},
     ports::Services,
     sealed::Sealed,
     settings::Settings,
@@ -46,14 +46,16 @@ pub async fn create_user(ctx: &OpCtx, services: &Services, request: CreateUser) 
         return Err(Error::Conflict("a user with this ethereumAddress exists"));
     }
     let id = PrincipalId::generate(ctx.now, services.entropy.as_ref());
-    let escrow = if let Some(address) = request.escrow_address {
-        Escrow::Foreign { address }
+    let (escrow, activated) = if let Some(address) = request.escrow_address {
+        (Escrow::Foreign { address }, None)
     } else {
         let guard = replay_guard(ctx).map(Write::InsertReplayGuard);
-        let key = generate_key(ctx, services, wallet_key(), guard).await?;
+        let reserved = reserve_key(ctx, services, wallet_key(), guard).await?;
+        let public_key = services.vault.generate(&reserved).await?;
+        let (key, event, write) = activation(ctx, services, reserved, public_key);
         let address =
             key.address.ok_or_else(|| Error::inconsistency("a secp256k1 key without an address"))?;
-        Escrow::Hsm { key: key.id, address }
+        (Escrow::Hsm { key: key.id, address }, Some((event, write)))
     };
     let user = User {
         id,
@@ -67,7 +69,12 @@ pub async fn create_user(ctx: &OpCtx, services: &Services, request: CreateUser) 
         created_at: ctx.now,
         updated_at: ctx.now,
     };
-    let committed = services.store.commit(enrolment(ctx, services, &user)).await;
+    let mut changes = enrolment(ctx, services, &user);
+    if let Some((event, write)) = activated {
+        // With its user or not at all: an interrupted enrolment leaves no key in use that nobody has.
+        changes = changes.event(event).write(write);
+    }
+    let committed = services.store.commit(changes).await;
     committed.map_err(|error| match error {
         CommitError::Conflict(Contested::EscrowAddress) => Error::Conflict("escrowAddress is in use"),
         CommitError::Conflict(Contested::UserAddress) => {

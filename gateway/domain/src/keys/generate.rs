@@ -8,12 +8,13 @@ use serde_json::json;
 use crate::{
     actor::OpCtx,
     audit::AuditEvent,
-    changes::{ChangeSet, Write},
+    changes::{ChangeSet, CommitError, Contested, Write},
     entropy::draw,
     error::{Error, Result},
     ids::KeyId,
-    keys::{KeyAlgorithm, KeyPurpose, KeyRecord, KeyState, PublicKey},
+    keys::{KeyAlgorithm, KeyPurpose, KeyQuota, KeyRecord, KeyState, PublicKey, quota::registers_itself},
     ports::Services,
+    sealed::Sealed,
     transactions::Kind,
 };
 
@@ -26,21 +27,37 @@ pub struct GenerateKey {
 }
 
 /// Reserves a `CKA_ID`, lets the token generate the pair, and returns the record once the key is durable and has
-/// signed a canary. `guard` is written with the reservation, so that a repeated request makes no second key. A crash in between leaves a record in state `generating`, which is finished by its `CKA_ID`.
+/// signed a canary. `guard` is written with the reservation, so that a repeated request makes no second key. A crash in
+/// between leaves a record in state `generating`, which [`finish_unfinished_keys`](super::finish_unfinished_keys) ends.
 pub async fn generate_key(
     ctx: &OpCtx,
     services: &Services,
     wanted: GenerateKey,
     guard: Option<Write>,
 ) -> Result<KeyRecord> {
+    let reserved = reserve_key(ctx, services, wanted, guard).await?;
+    let public_key = services.vault.generate(&reserved).await?;
+    let (active, event, write) = activation(ctx, services, reserved, public_key);
+    services.store.commit(ChangeSet::new(event).write(write)).await?;
+    Ok(active)
+}
+
+/// Stores the record of a key that the token is to be asked for next.
+pub(crate) async fn reserve_key(
+    ctx: &OpCtx,
+    services: &Services,
+    wanted: GenerateKey,
+    guard: Option<Write>,
+) -> Result<Sealed<KeyRecord>> {
     if !services.vault.supports(wanted.algorithm) {
         return Err(Error::invalid("the token does not support this key algorithm"));
     }
-    if wanted.purpose == KeyPurpose::Wallet {
-        enforce_quota(ctx, services).await?;
+    let quota = (wanted.purpose == KeyPurpose::Wallet).then(|| KeyQuota::of(&services.limits));
+    if let Some(quota) = quota {
+        quota.enforce(ctx, services).await?;
     }
     let id = KeyId::generate(ctx.now, services.entropy.as_ref());
-    let reserved = KeyRecord {
+    let reserved = services.sealer.seal(KeyRecord {
         id,
         organization: ctx.organization,
         token_id: services.vault.token_id().to_owned(),
@@ -51,43 +68,47 @@ pub async fn generate_key(
         public_key: None,
         address: None,
         state: KeyState::Generating,
+        self_registered: registers_itself(&ctx.actor),
         frozen: false,
         version: 1,
         created_at: ctx.now,
+    });
+    let detail = json!({
+        "algorithm": reserved.algorithm, "purpose": reserved.purpose, "kinds": reserved.kinds,
+        "selfRegistered": reserved.self_registered,
+    });
+    let insert = match quota {
+        Some(quota) => Write::InsertWalletKey(reserved.clone(), quota),
+        None => Write::InsertKey(reserved.clone()),
     };
-    let subject = format!("key {id}");
-    let detail =
-        json!({"algorithm": reserved.algorithm, "purpose": reserved.purpose, "kinds": reserved.kinds});
-    let sealed = services.sealer.seal(reserved);
-    let reserve = ChangeSet::new(AuditEvent::new(ctx, "key.reserved", subject.clone(), detail))
-        .write(Write::InsertKey(sealed.clone()))
+    let reserve = ChangeSet::new(AuditEvent::new(ctx, "key.reserved", format!("key {id}"), detail))
+        .write(insert)
         .writes_of(guard);
-    services.store.commit(reserve).await?;
-
-    let public_key = services.vault.generate(&sealed).await?;
-    let address = evm_address(sealed.algorithm, &public_key);
-    let mut active = sealed.into_value();
-    active.version += 1;
-    active.state = KeyState::Active;
-    active.address = address;
-    let detail = json!({"publicKey": public_key, "address": address});
-    active.public_key = Some(public_key);
-    let activate = ChangeSet::new(AuditEvent::new(ctx, "key.activated", subject, detail))
-        .write(Write::UpdateKey(services.sealer.seal(active.clone())));
-    services.store.commit(activate).await?;
-    Ok(active)
+    services.store.commit(reserve).await.map_err(|error| match error {
+        CommitError::Conflict(Contested::KeyQuota) => KeyQuota::lost(ctx),
+        other => other.into(),
+    })?;
+    Ok(reserved)
 }
 
-async fn enforce_quota(ctx: &OpCtx, services: &Services) -> Result<()> {
-    let limit = services.limits.wallet_keys_max;
-    if services.store.wallet_key_count(ctx.organization).await? >= u64::from(limit) {
-        let retry_after = std::time::Duration::from_hours(1);
-        return Err(Error::Exhausted {
-            what: "the organization's quota of wallet keys is used up",
-            retry_after,
-        });
-    }
-    Ok(())
+/// What makes a key that the token has proven active.
+pub(crate) fn activation(
+    ctx: &OpCtx,
+    services: &Services,
+    reserved: Sealed<KeyRecord>,
+    public_key: PublicKey,
+) -> (KeyRecord, AuditEvent, Write) {
+    let active = completed(reserved, public_key, KeyState::Active);
+    let detail = json!({"publicKey": active.public_key, "address": active.address});
+    let event = AuditEvent::new(ctx, "key.activated", format!("key {}", active.id), detail);
+    (active.clone(), event, Write::UpdateKey(services.sealer.seal(active)))
+}
+
+/// The next version of a record, with what the token holds.
+pub(super) fn completed(reserved: Sealed<KeyRecord>, public_key: PublicKey, state: KeyState) -> KeyRecord {
+    let address = evm_address(reserved.algorithm, &public_key);
+    let version = reserved.version + 1;
+    KeyRecord { public_key: Some(public_key), address, state, version, ..reserved.into_value() }
 }
 
 /// Keccak-256 of the point, last 20 bytes (Ethereum yellow paper, appendix F).

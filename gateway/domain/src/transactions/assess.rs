@@ -183,7 +183,7 @@ pub(crate) fn approval_text(
     expires: u64,
 ) -> ApprovalText {
     ApprovalText {
-        origin: services.origin.clone(),
+        origin: services.origin_of(transaction.organization).to_owned(),
         domain_chain: services.domain_chain,
         organization: transaction.organization.to_string(),
         transaction: transaction.id.to_string(),

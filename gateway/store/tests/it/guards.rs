@@ -5,12 +5,18 @@ use gateway_domain::{
     changes::{Contested, Idempotency, ReplayGuard, Write},
 };
 
+use gateway_domain::ports::IdentityReads;
+
 use crate::{
     database::{Database, on_both_engines},
     world::{World, contested, hash, now},
 };
 
-on_both_engines!(purging_removes_what_expired_within_its_limit, a_guard_that_has_not_expired_still_holds);
+on_both_engines!(
+    purging_removes_what_expired_within_its_limit,
+    a_guard_that_has_not_expired_still_holds,
+    what_was_signed_for_one_organization_is_used_up_for_all
+);
 
 fn guards(world: &World, expires_at: Timestamp) -> [Write; 2] {
     let organization = world.organization.id;
@@ -57,4 +63,22 @@ async fn a_guard_that_has_not_expired_still_holds(database: &Database) {
     store.purge(now(), 100).await.unwrap();
     assert_eq!(contested(world.commit(&store, [guard]).await), Contested::Replay);
     assert_eq!(contested(world.commit(&store, [idempotency]).await), Contested::Idempotency);
+}
+
+async fn what_was_signed_for_one_organization_is_used_up_for_all(database: &Database) {
+    let store = database.store().await;
+    let (ours, theirs) = (World::founded(&store).await, World::founded(&store).await);
+    let guard = ReplayGuard {
+        organization: ours.organization.id,
+        signer: "0x1".into(),
+        signed_hash: hash(),
+        expires_at: now().plus(Duration::from_mins(10)),
+    };
+    ours.commit(&store, [Write::InsertReplayGuard(guard.clone())]).await.unwrap();
+    let elsewhere = ReplayGuard { organization: theirs.organization.id, ..guard.clone() };
+    assert!(store.was_replayed(&elsewhere).await.unwrap());
+    let again = theirs.commit(&store, [Write::InsertReplayGuard(elsewhere)]).await;
+    assert_eq!(contested(again), Contested::Replay);
+    let other_signer = ReplayGuard { signer: "0x2".into(), ..guard };
+    assert!(!store.was_replayed(&other_signer).await.unwrap());
 }

@@ -17,6 +17,7 @@ mod nonces;
 mod outbox;
 mod permits;
 mod plugin_state;
+mod quotas;
 mod round_trip;
 mod seals;
 mod sessions;

@@ -5,6 +5,7 @@ use gateway_domain::{
     changes::{Idempotency, ReplayGuard, Write},
     identity::{Escrow, User},
     ids::TransactionId,
+    keys::WalletKeys,
     outbox::OutboxItem,
     policy::DenialReason,
     ports::{
@@ -47,7 +48,8 @@ async fn every_entity_reads_back_as_it_was_written(database: &Database) {
     assert_eq!(*store.role_keys(organization, now()).await.unwrap()[0], world.api_key);
     assert_eq!(*store.key(organization, world.key.id).await.unwrap().unwrap(), world.key);
     assert_eq!(*store.key_list(organization).await.unwrap()[0], world.key);
-    assert_eq!(store.wallet_key_count(organization).await.unwrap(), 1);
+    let one = WalletKeys { count: 1, self_registered: 0 };
+    assert_eq!(store.wallet_keys(organization).await.unwrap(), one);
     assert!(store.address_is_hsm_key(world.key.address.unwrap()).await.unwrap());
     assert!(!store.address_is_hsm_key(address()).await.unwrap());
     assert_eq!(*store.policy(organization).await.unwrap().unwrap(), world.policy);
@@ -132,7 +134,8 @@ async fn transactions_are_listed_newest_first_and_filtered(database: &Database) 
     let before = Some(later[1].created_at);
     let page = list(TransactionFilter { before, limit: 1, ..TransactionFilter::default() }).await;
     assert_eq!(page, [later[0].id]);
-    let aborted = TransactionFilter { states: vec!["aborted", "failed"], limit: 10, before: None };
+    let aborted =
+        TransactionFilter { states: vec!["aborted", "failed"], limit: 10, ..TransactionFilter::default() };
     assert_eq!(list(aborted).await, [later[1].id]);
 }
 

@@ -35,7 +35,7 @@ async fn nothing_of_one_organization_is_read_through_another(database: &Database
     assert_eq!(store.role_keys(other, now()).await.unwrap()[0].id, theirs.api_key.id);
     assert!(store.key(other, ours.key.id).await.unwrap().is_none());
     assert_eq!(store.key_list(other).await.unwrap().len(), 1);
-    assert_eq!(store.wallet_key_count(other).await.unwrap(), 1);
+    assert_eq!(store.wallet_keys(other).await.unwrap().count, 1);
     assert_eq!(*store.policy(other).await.unwrap().unwrap(), theirs.policy);
     assert!(store.plugin_revision(other, ours.revision.id).await.unwrap().is_none());
     assert_eq!(store.plugin_revision_list(other).await.unwrap().len(), 1);

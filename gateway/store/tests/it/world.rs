@@ -248,6 +248,7 @@ pub(crate) fn sample_key(organization: OrganizationId, at: Timestamp) -> KeyReco
         public_key: Some(PublicKey(vec![4; 65])),
         address: Some(address()),
         state: KeyState::Active,
+        self_registered: false,
         frozen: false,
         version: 1,
         created_at: at,

@@ -2,21 +2,27 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
-use futures::{StreamExt, TryStreamExt, stream};
+use axum::{
+    extract::State,
+    http::{HeaderValue, StatusCode, header},
+    response::Response,
+};
+use futures::{StreamExt, stream};
 use gateway_domain::{
     Address, Error, Timestamp,
     identity::{User, require_user},
-    ports::{Store, TransactionFilter},
+    policy::Policy,
+    ports::TransactionFilter,
     sealed::Sealed,
     transactions::{CoreStatus, Transaction},
 };
 
 use crate::{
-    answer::{Answered, ok},
+    answer,
     core::{
         authorization::Reach,
         call::Call,
+        presentation,
         transactions::{Hearing, TransactionResponse},
     },
     extract::{Fields, Wire, scalar},
@@ -28,8 +34,10 @@ const LIMIT_DEFAULT: u32 = 100;
 const LIMIT_MAX: u32 = 200;
 /// Transactions of a list that are read at once; the store has a handful of connections for reading.
 const READ_TOGETHER: usize = 4;
-/// Pages looked through for a status before the answer is given as it is.
-const PAGES_MAX: usize = 16;
+/// Transactions read from the store at once: what is in memory beside the page itself.
+const CHUNK: u32 = 16;
+/// Transactions looked through for a status before the answer is given as it is.
+const LOOKED_AT_MAX: u32 = 3_200;
 
 struct ListQuery {
     status: Option<CoreStatus>,
@@ -47,7 +55,7 @@ impl Wire for ListQuery {
     }
 }
 
-/// The user's transactions, newest first.
+/// The user's transactions, newest first. Where there may be more, the header `link` says how to go on.
 #[utoipa::path(
     get,
     path = "/transactions/users/{ethereumAddress}",
@@ -55,15 +63,20 @@ impl Wire for ListQuery {
     params(
         ("ethereumAddress" = String, Path, pattern = "^0x[0-9a-fA-F]{40}$"),
         ("status" = Option<String>, Query, description = "PENDING, APPROVED, REJECTED, EXECUTED or FAILED."),
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "Default 100."),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "Default 100. Large transactions make \
+            a page shorter."),
         ("before" = Option<String>, Query, format = "date-time", description = "Only transactions created before.")
     ),
-    responses((status = 200, body = Vec<TransactionResponse>))
+    responses((
+        status = 200,
+        body = Vec<TransactionResponse>,
+        headers(("link" = Option<String>, description = "The next page, `rel=\"next\"`, where there may be one."))
+    ))
 )]
 pub(crate) async fn get_user_transactions(
     State(app): State<Arc<App>>,
     call: Call,
-) -> Answered<Vec<TransactionResponse>> {
+) -> Result<Response, Failure> {
     let address = call.path("ethereumAddress", scalar::address_text)?;
     let query: ListQuery = call.query()?;
     refuse_other_wallets(&call, address)?;
@@ -73,11 +86,9 @@ pub(crate) async fn get_user_transactions(
     if !call.reach.covers(user.id) {
         return Err(not_own());
     }
-    let listed = matching(app.services.store.as_ref(), &user, &query).await?;
     let policy = Hearing::policy(&app.services, organization).await?;
-    let hearings = stream::iter(listed).map(|transaction| Hearing::of(&app.services, &policy, transaction));
-    let shown = hearings.buffered(READ_TOGETHER).map_ok(|hearing| TransactionResponse::of(&hearing));
-    Ok(ok(shown.try_collect().await?))
+    let page = Page::of(&app, &policy, &user, &query).await?;
+    Ok(page.answer(address, &query))
 }
 
 /// A wallet or a user's key may not learn whether somebody else is a user.
@@ -99,31 +110,103 @@ fn not_own() -> Failure {
     Error::Forbidden("users may only list their own transactions").into()
 }
 
-/// Pages until enough of the wanted status are found: whether an executed transaction counts as FAILED is not
-/// in its indexed state.
-async fn matching(
-    store: &dyn Store,
-    user: &User,
-    query: &ListQuery,
-) -> Result<Vec<Sealed<Transaction>>, Error> {
-    let wanted = query.limit as usize;
-    let mut filter =
-        TransactionFilter { states: states(query.status), before: query.before, limit: query.limit };
-    let mut found = Vec::new();
-    for _ in 0..PAGES_MAX {
-        let page = store.transactions_of(user.organization, user.id, &filter).await?;
-        let is_last = page.len() < wanted;
-        filter.before = page.last().map(|last| last.created_at);
+/// A page as it grows: the JSON of its members, never more than the budget and one transaction besides.
+#[derive(Default)]
+struct Page {
+    json: Vec<u8>,
+    count: u32,
+    /// When the last transaction that was looked at was made, if older ones may follow.
+    next: Option<Timestamp>,
+}
+
+impl Page {
+    /// Reads on until there are enough of the wanted status, the budget is used up or nothing is left: whether an
+    /// executed transaction counts as FAILED is not in its indexed state, and size is known once it is written.
+    async fn of(app: &App, policy: &Policy, user: &User, query: &ListQuery) -> Result<Self, Failure> {
+        let mut page = Self::default();
+        let mut filter = TransactionFilter {
+            states: states(query.status),
+            before: query.before,
+            before_id: None,
+            limit: CHUNK.min(query.limit),
+        };
+        let mut looked_at = 0;
+        loop {
+            let chunk = app.services.store.transactions_of(user.organization, user.id, &filter).await?;
+            let is_last = chunk.len() < filter.limit as usize;
+            looked_at += filter.limit;
+            filter.before = chunk.last().map(|last| last.created_at);
+            filter.before_id = chunk.last().map(|last| last.id);
+            let full = page.take(app, policy, chunk, query).await?;
+            if full {
+                return Ok(page);
+            }
+            if is_last {
+                page.next = None;
+                return Ok(page);
+            }
+            if looked_at >= LOOKED_AT_MAX {
+                return Ok(page);
+            }
+        }
+    }
+
+    /// Adds what fits of `chunk`; true once the page is full.
+    async fn take(
+        &mut self,
+        app: &App,
+        policy: &Policy,
+        chunk: Vec<Sealed<Transaction>>,
+        query: &ListQuery,
+    ) -> Result<bool, Failure> {
         let fits = |one: &Sealed<Transaction>| {
             query.status.is_none_or(|status| CoreStatus::of(&one.state) == status)
         };
-        found.extend(page.into_iter().filter(fits));
-        if is_last || found.len() >= wanted {
-            break;
+        let end = chunk.last().map(|last| last.created_at);
+        let wanted = stream::iter(chunk.into_iter().filter(fits));
+        let mut hearings =
+            wanted.map(|transaction| Hearing::of(&app.services, policy, transaction)).buffered(READ_TOGETHER);
+        while let Some(hearing) = hearings.next().await {
+            let hearing = hearing?;
+            let made_at = hearing.transaction.created_at;
+            let json = serde_json::to_vec(&TransactionResponse::of(&hearing))
+                .expect("wire types have string keys only");
+            if self.count > 0 && self.json.len() + json.len() > app.config.list_bytes_max {
+                return Ok(true);
+            }
+            if self.count > 0 {
+                self.json.push(b',');
+            }
+            self.json.extend(json);
+            self.count += 1;
+            self.next = Some(made_at);
+            if self.count == query.limit {
+                return Ok(true);
+            }
         }
+        self.next = end;
+        Ok(false)
     }
-    found.truncate(wanted);
-    Ok(found)
+
+    fn answer(self, address: Address, query: &ListQuery) -> Response {
+        let Self { json, next, .. } = self;
+        let array = [b"[", json.as_slice(), b"]"].concat();
+        let mut response = answer::json(StatusCode::OK, array);
+        if let Some(next) = next {
+            let link = HeaderValue::try_from(next_link(address, query, next))
+                .expect("addresses, words, numbers and times are visible ASCII");
+            response.headers_mut().insert(header::LINK, link);
+        }
+        response
+    }
+}
+
+/// RFC 8288. The time has microseconds, so that nothing made in the same millisecond is passed over.
+fn next_link(address: Address, query: &ListQuery, before: Timestamp) -> String {
+    let (address, before) = (presentation::address(address), presentation::exact_time(before));
+    let status = query.status.map_or_else(String::new, |status| format!("&status={}", status.as_str()));
+    let limit = query.limit;
+    format!("</transactions/users/{address}?before={before}&limit={limit}{status}>; rel=\"next\"")
 }
 
 /// The domain's states that may show as `status`; all of them when none is asked for.

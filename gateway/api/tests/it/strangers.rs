@@ -1,0 +1,146 @@
+//! What callers whom nobody let in can cost (T25), and what they signed for one tenant at another.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures::{StreamExt, stream};
+use gateway_api::{ApiConfig, Rate, RateConfig};
+use gateway_domain::{keys::WalletKeys, ports::Limits};
+use serde_json::json;
+
+use crate::{
+    wallet::Wallet,
+    world::{ORIGIN, TENANT_HOST, TENANT_ORIGIN, World, limits, transfer},
+};
+
+const HOUR_MS: u64 = 3_600_000;
+const OPEN: Rate = Rate { burst: 10_000_000, period_ms: 1 };
+const NOWHERE: &str = "/users/0x0000000000000000000000000000000000000001";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_registrations_stop_at_their_share_and_server_keys_still_enrol() {
+    const REGISTRATIONS: u64 = 10_000;
+    const SHARE: u64 = 50;
+    let rates = RateConfig {
+        registrations: OPEN,
+        source: OPEN,
+        credential: OPEN,
+        failures: OPEN,
+        ..RateConfig::default()
+    };
+    let limits = Limits { wallet_keys_max: 60, self_registered_keys_max: 50, ..limits() };
+    let world = World::with_limits(ApiConfig { rates, ..ApiConfig::default() }, limits).await;
+    let (enrolled, refused) = (AtomicU64::new(0), AtomicU64::new(0));
+    stream::iter(0..REGISTRATIONS)
+        .for_each_concurrent(64, async |number| {
+            let wallet = Wallet::numbered(number);
+            let body = json!({"ethereumAddress": wallet.address()});
+            let reply = world.post("/users", &body).signed(&wallet).send().await;
+            let count = if reply.status == 201 { &enrolled } else { &refused };
+            if reply.status != 201 {
+                reply.expect(429);
+                assert!(reply.message().contains("self-registration's share"), "{}", reply.text);
+            }
+            count.fetch_add(1, Ordering::SeqCst);
+        })
+        .await;
+    assert_eq!(enrolled.load(Ordering::SeqCst), SHARE);
+    assert_eq!(refused.load(Ordering::SeqCst), REGISTRATIONS - SHARE);
+    assert_eq!(world.token.calls(), SHARE, "a refused registration asks nothing of the token");
+
+    for number in 0..10 {
+        world.user(&Wallet::numbered(REGISTRATIONS + number)).await;
+    }
+    let present = world.services.store.wallet_keys(world.organization).await.unwrap();
+    assert_eq!(present, WalletKeys { count: 60, self_registered: SHARE });
+    let body = json!({"ethereumAddress": Wallet::numbered(2 * REGISTRATIONS).address()});
+    let full = world.post("/users", &body).key(&world, "admin").send().await;
+    full.expect(429);
+    assert!(full.message().contains("the organization's quota"), "{}", full.text);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn self_registration_has_a_rate_of_its_own_for_each_source() {
+    let rates = RateConfig { registrations: Rate { burst: 2, period_ms: HOUR_MS }, ..RateConfig::default() };
+    let world = World::with(ApiConfig { rates, ..ApiConfig::default() }).await;
+    let register = async |seed: u8, peer: [u8; 4]| {
+        let wallet = Wallet::new(seed);
+        let body = json!({"ethereumAddress": wallet.address()});
+        world.post("/users", &body).signed(&wallet).peer(peer).send().await
+    };
+    for (seed, peer, status) in [
+        (1, [192, 0, 2, 1], 201),
+        (2, [192, 0, 2, 1], 201),
+        (3, [192, 0, 2, 1], 429),
+        (3, [192, 0, 2, 2], 201),
+    ] {
+        let reply = register(seed, peer).await;
+        reply.expect(status);
+        assert_eq!(reply.headers.contains_key("retry-after"), status == 429);
+    }
+    let body = json!({"ethereumAddress": Wallet::new(4).address()});
+    world.post("/users", &body).key(&world, "admin").peer([192, 0, 2, 1]).send().await.expect(201);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn twenty_thousand_bogus_keys_cost_their_sources_and_no_signature() {
+    const GUESSES: u64 = 20_000;
+    const SOURCES: u64 = 20;
+    const SIGNATURES: u64 = 40;
+    let rates = RateConfig {
+        failures: Rate { burst: 100, period_ms: HOUR_MS },
+        source: OPEN,
+        credential: OPEN,
+        ..RateConfig::default()
+    };
+    let world = World::with(ApiConfig { rates, ..ApiConfig::default() }).await;
+    let escrow = world.user(&Wallet::new(1)).await;
+    let before = world.token.calls();
+    let (looked_at, waved_off) = (AtomicU64::new(0), AtomicU64::new(0));
+    let guessing = stream::iter(0..GUESSES).for_each_concurrent(64, async |number| {
+        // Half of them name a key that exists.
+        let guess = match number % 2 {
+            0 => format!("ck_agent_{number:012}_{}", "0".repeat(43)),
+            _ => world.keys["agent"].clone() + "x",
+        };
+        let peer = [192, 0, 2, u8::try_from(number % SOURCES).unwrap()];
+        let reply = world.get(NOWHERE).header("x-api-key", &guess).peer(peer).send().await;
+        let count = if reply.status == 401 { &looked_at } else { &waved_off };
+        if reply.status != 401 {
+            reply.expect(429);
+        }
+        count.fetch_add(1, Ordering::SeqCst);
+    });
+    let signing = async {
+        for value in 1..=SIGNATURES {
+            let body = transfer(escrow, value);
+            let reply = world.post("/transactions", &body).key(&world, "admin").send().await.expect(201);
+            assert!(reply["executionTxHash"].is_string(), "{reply}");
+        }
+    };
+    tokio::join!(guessing, signing);
+    let looked_at = looked_at.load(Ordering::SeqCst);
+    // Those that were under way together when the allowance ran out were still looked at.
+    assert!((SOURCES * 100..SOURCES * 200).contains(&looked_at), "{looked_at}");
+    assert_eq!(looked_at + waved_off.load(Ordering::SeqCst), GUESSES);
+    assert_eq!(world.token.calls() - before, SIGNATURES, "a guess asks nothing of the token");
+    world.get(NOWHERE).key(&world, "agent").send().await.expect(404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_signed_for_one_tenant_means_nothing_to_another() {
+    let world = World::new().await;
+    let wallet = Wallet::new(1);
+    let body = json!({"ethereumAddress": wallet.address()});
+    let post = |host: &'static str, origin: &'static str| {
+        world.post("/users", &body).header("host", host).signed_for(origin, &wallet).send()
+    };
+    // Captured on its way to one, sent to the other within its window: either way.
+    post(TENANT_HOST, ORIGIN).await.expect(401);
+    post("gateway.example", TENANT_ORIGIN).await.expect(401);
+    post(TENANT_HOST, TENANT_ORIGIN).await.expect(201);
+    post("gateway.example", ORIGIN).await.expect(201);
+    let store = &world.services.store;
+    for organization in [world.organization, world.tenant] {
+        assert!(store.user_by_address(organization, wallet.address()).await.unwrap().is_some());
+    }
+}

@@ -1,0 +1,81 @@
+//! Ending what a crash interrupted between a key's reservation and its activation.
+
+use serde_json::json;
+
+use crate::{
+    actor::OpCtx,
+    audit::AuditEvent,
+    changes::{ChangeSet, CommitError, Contested, Write},
+    clock::Timestamp,
+    error::{Error, Result},
+    keys::{KeyPurpose, KeyRecord, KeyState, generate::completed},
+    ports::Services,
+    sealed::Sealed,
+};
+
+/// What became of keys whose making was interrupted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FinishedKeys {
+    /// Taken into use: the token holds the pair, and it has proven itself.
+    pub adopted: u32,
+    /// Taken out of use: the token holds no pair, or one whose address nobody was ever told.
+    pub retired: u32,
+    /// Left as they are: the token holds something else under their id.
+    pub refused: u32,
+}
+
+impl FinishedKeys {
+    /// How many rows have changed.
+    pub fn count(self) -> u32 {
+        self.adopted + self.retired
+    }
+}
+
+/// Ends up to `limit` reservations that were made before `before`, which lies further back than the token may take
+/// for a generation. Where the token holds the pair, it is adopted. A wallet key belongs to a user who is stored in the
+/// moment of its activation, so an interrupted one has nobody: its address is recorded, so that it cannot be claimed,
+/// and the key retired, so that the quota is given back.
+pub async fn finish_unfinished_keys(
+    services: &Services,
+    before: Timestamp,
+    limit: u32,
+) -> Result<FinishedKeys> {
+    let mut finished = FinishedKeys::default();
+    for reserved in services.store.unfinished_keys(before, limit).await? {
+        let now = services.clock.now();
+        let ctx = OpCtx::gateway(reserved.organization, now);
+        let held = match services.vault.adopt(&reserved).await {
+            Err(Error::Inconsistency(_)) => {
+                finished.refused += 1;
+                continue;
+            }
+            asked => asked?,
+        };
+        let is_held = held.is_some();
+        let ended = match held {
+            Some(public_key) if reserved.purpose == KeyPurpose::Wallet => {
+                completed(reserved, public_key, KeyState::Retired)
+            }
+            Some(public_key) => completed(reserved, public_key, KeyState::Active),
+            None => given_up(reserved),
+        };
+        let is_adopted = ended.state == KeyState::Active;
+        let action = if is_adopted { "key.activated" } else { "key.abandoned" };
+        let detail = json!({"interrupted": true, "inToken": is_held, "address": ended.address});
+        let event = AuditEvent::new(&ctx, action, format!("key {}", ended.id), detail);
+        let changes = ChangeSet::new(event).write(Write::UpdateKey(services.sealer.seal(ended)));
+        match services.store.commit(changes).await {
+            Ok(()) if is_adopted => finished.adopted += 1,
+            Ok(()) => finished.retired += 1,
+            // Another gateway was faster, or the key's maker was alive after all.
+            Err(CommitError::Conflict(Contested::Version)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(finished)
+}
+
+fn given_up(reserved: Sealed<KeyRecord>) -> KeyRecord {
+    let version = reserved.version + 1;
+    KeyRecord { state: KeyState::Retired, version, ..reserved.into_value() }
+}
