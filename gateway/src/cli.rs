@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 
+mod advice;
 mod apikey;
 mod audit;
 mod dev;
@@ -73,7 +74,6 @@ enum Command {
     #[command(hide = true, name = crate::wiring::COMPILE_COMMAND)]
     CompilePlugin,
     /// Print the reference of the configuration.
-    #[command(hide = true)]
     ConfigReference(reference::ConfigReference),
 }
 

@@ -11,6 +11,7 @@ mod data_dir;
 mod dev;
 mod install;
 mod listener;
+mod nodes;
 mod serve;
 mod shutdown;
 mod system_keys;

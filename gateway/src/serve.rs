@@ -2,6 +2,8 @@
 
 use std::{
     collections::BTreeMap,
+    io,
+    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -20,7 +22,7 @@ use crate::{
     config::Config,
     control::{self, Socket},
     listener::{self, Bounds},
-    unfinished_keys,
+    nodes, unfinished_keys,
     wiring::Gateway,
     worker,
 };
@@ -82,10 +84,18 @@ pub(crate) async fn run(
 
     let bounds = bounds(config)?;
     let api = gateway_api::public_router(api_state(&gateway, organization, &tasks)?);
-    let operations = gateway_api::operator_router(operator_state(&gateway, metrics));
+    let operations = gateway_api::operator_router(operator_state(&gateway, metrics)?);
     let public = tasks.spawn(listener::serve(public, api, bounds.clone(), stop.clone()));
     let operator = tasks.spawn(listener::serve(operator, operations, bounds.clone(), workers.clone()));
     tasks.spawn(commands(gateway.clone(), control, workers.clone()));
+    let chains = gateway.services.chains.clone();
+    let looked = workers.clone();
+    tasks.spawn(async move {
+        tokio::select! {
+            () = looked.cancelled() => {}
+            () = nodes::warn_of_absent(&chains) => {}
+        }
+    });
     let hsm = gateway.hsm.clone();
     let token = tasks.spawn(watch_token(move || hsm.status().restart_required, stop.clone()));
     ready(config);
@@ -143,8 +153,17 @@ async fn watch_token(restart_required: impl Fn() -> bool, stop: CancellationToke
     Ended::Stopped
 }
 
-async fn bind(address: std::net::SocketAddr) -> Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("listening on {address}"))
+/// Why nobody can be served.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}")]
+pub(crate) struct ListenError {
+    pub(crate) address: SocketAddr,
+    #[source]
+    pub(crate) cause: io::Error,
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, ListenError> {
+    TcpListener::bind(address).await.map_err(|cause| ListenError { address, cause })
 }
 
 /// How much larger than the API's own bounds a head may be before the HTTP library refuses it, without a body.
@@ -178,15 +197,18 @@ fn api_state(gateway: &Gateway, organization: OrganizationId, tasks: &TaskTracke
     })
 }
 
-fn operator_state(gateway: &Gateway, metrics: PrometheusHandle) -> OperatorState {
+fn operator_state(gateway: &Gateway, metrics: PrometheusHandle) -> Result<OperatorState> {
     let store = gateway.store.clone();
-    OperatorState {
+    Ok(OperatorState {
+        clock: gateway.services.clock.clone(),
+        entropy: gateway.services.entropy.clone(),
+        config: gateway.config.api_config()?,
         readiness: Arc::new(Probe { hsm: gateway.hsm.clone(), store: gateway.store.clone() }),
         metrics: Arc::new(move || {
             store.publish_metrics();
             metrics.render()
         }),
-    }
+    })
 }
 
 /// Ready while the last canary signature is recent and the database answers.

@@ -121,7 +121,7 @@ fn token_name(config: &Config) -> Result<String> {
 }
 
 /// The chains by id, and the number of the first configured one.
-fn chains(config: &Config) -> Result<(BTreeMap<gateway_domain::chain::ChainId, Chain>, u64)> {
+pub(crate) fn chains(config: &Config) -> Result<(BTreeMap<gateway_domain::chain::ChainId, Chain>, u64)> {
     let configs =
         config.chains.iter().map(crate::config::Chain::chain_config).collect::<Result<Vec<_>, _>>()?;
     let Some(first) = configs.first().map(|chain| chain.id.number()) else {

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::stand::{Stand, request_hash, transfer};
 
 /// Runs a command on the installation and returns what it answers.
-fn order(installation: &Installation, arguments: &[&str]) -> Result<Value> {
+pub(crate) fn order(installation: &Installation, arguments: &[&str]) -> Result<Value> {
     let data_dir = installation.data_dir();
     let data_dir = data_dir.to_str().context("the data directory's path is not UTF-8")?;
     let output = installation.command(&[arguments, &["--data-dir", data_dir, "--json"]].concat())?;

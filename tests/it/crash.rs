@@ -10,8 +10,10 @@ use anyhow::{Context, Result, ensure};
 use countersign_tests::gateway::Gateway;
 use countersign_tests::lying_node::{Gate, Lie};
 use countersign_tests::main_job::{MainJob, Transfer};
+use countersign_tests::wait;
 use tokio::time::timeout;
 
+use crate::control::order;
 use crate::stand::{Stand, transfer};
 
 /// Where the main job stands when the gateway dies, as its clients see it.
@@ -81,6 +83,16 @@ impl Journey {
         let broadcast: BTreeSet<String> =
             self.stand.node.calls("eth_sendRawTransaction").iter().map(ToString::to_string).collect();
         assert_eq!(broadcast.len(), 1, "more than one signed transaction left the gateway: {broadcast:?}");
+        wait::until("interrupted keys to be ended", GATE_DEADLINE, async || {
+            let listed = order(&self.stand.installation, &["key", "list"])?;
+            let keys = listed["keys"].as_array().context("no list of keys")?;
+            let wallets = |state: &str| {
+                keys.iter().filter(|key| key["purpose"] == "wallet" && key["state"] == state).count()
+            };
+            ensure!(wallets("active") == 1, "a key that no user has is in use: {listed}");
+            Ok((wallets("generating") == 0).then_some(()))
+        })
+        .await?;
         ensure!(gateway.stop().await?.success(), "the gateway did not drain");
         assert_eq!(self.stand.installation.verify_audit()?["verified"], true);
         Ok(())

@@ -4,12 +4,14 @@
 
 mod auth;
 mod bad_input;
+mod bounds;
 mod control;
 mod crash;
 mod database;
 mod harness;
 mod login;
 mod main_job;
+mod newcomer;
 mod ownership;
 mod revocation;
 mod routes;

@@ -38,11 +38,11 @@ pub fn public_router(state: ApiState) -> Router {
     let (routes, _) = routes().split_for_parts();
     let layers = ServiceBuilder::new()
         // First, so that everything after it can name the request.
-        .layer(from_fn_with_state(Arc::clone(&app), request_id))
+        .layer(from_fn_with_state(Arc::clone(&app.gate), request_id))
         // Outside all refusals, so that refused requests are seen too.
         .layer(from_fn(access))
         // Outside CORS, so that preflight answers carry them as well.
-        .layer(from_fn_with_state(Arc::clone(&app), guard_headers))
+        .layer(from_fn(guard_headers))
         // Outside the dialect, so that a page can read why it was refused.
         .layer(cors(&app))
         // Words every failure from below in the family's language.
@@ -50,11 +50,11 @@ pub fn public_router(state: ApiState) -> Router {
         // Inside the dialect, so that a panic is an ordinary 500.
         .layer(catch_panics())
         // Before anything costs: overload is answered at once.
-        .layer(from_fn_with_state(Arc::clone(&app), admission))
+        .layer(from_fn_with_state(Arc::clone(&app.gate), admission))
         // Inside admission, so that a stuck request gives its place back.
-        .layer(from_fn_with_state(Arc::clone(&app), layers::timeout))
+        .layer(from_fn_with_state(Arc::clone(&app.gate), layers::timeout))
         // Cheap bounds before anything is parsed.
-        .layer(from_fn_with_state(Arc::clone(&app), size))
+        .layer(from_fn_with_state(Arc::clone(&app.gate), size))
         // Last, next to the handlers, which need the source to authenticate.
         .layer(from_fn_with_state(Arc::clone(&app), source));
     routes

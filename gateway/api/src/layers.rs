@@ -4,6 +4,7 @@
 mod access;
 mod admission;
 mod browser;
+mod gate;
 mod panics;
 mod rates;
 mod request_id;
@@ -15,6 +16,7 @@ mod timeout;
 pub(crate) use access::{CallerNote, access};
 pub(crate) use admission::admission;
 pub(crate) use browser::{cors, guard_headers};
+pub(crate) use gate::Gate;
 pub(crate) use panics::catch_panics;
 pub(crate) use rates::Rates;
 pub(crate) use request_id::{RequestId, request_id};

@@ -15,6 +15,7 @@ mod layers;
 pub mod openapi;
 mod operator;
 mod state;
+mod wording;
 
 pub use config::{ApiConfig, EthSignatureConfig, Rate, RateConfig, SiweConfig};
 pub use core::public_router;

@@ -7,17 +7,31 @@ use axum::{
     Router,
     extract::State,
     http::{HeaderValue, StatusCode, header},
+    middleware::{from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::get,
 };
+use gateway_domain::{Clock, entropy::Entropy};
 use serde::Serialize;
+use tower::ServiceBuilder;
 
-use crate::answer::Answer;
+use crate::{
+    answer::Answer,
+    config::ApiConfig,
+    failure::Failure,
+    layers::{self, Gate, access, admission, catch_panics, guard_headers, request_id, size},
+};
+
+mod dialect;
 
 /// What the operator listener works with.
 #[derive(Clone)]
 pub struct OperatorState {
     pub readiness: Arc<dyn ReadinessProbe>,
+    pub clock: Arc<dyn Clock>,
+    pub entropy: Arc<dyn Entropy>,
+    /// The bounds of sizes, times and requests under way; this listener has places of its own.
+    pub config: ApiConfig,
     /// Renders all metrics in Prometheus' text format.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
 }
@@ -50,12 +64,25 @@ struct ReadinessResponse {
 
 /// `/livez`, `/readyz` and `/metrics`.
 pub fn operator_router(state: OperatorState) -> Router {
+    let gate = Gate::new(state.clock.clone(), state.entropy.clone(), state.config.clone());
+    // As on the public listener, but for what concerns browsers and sources: this one is for a known few.
+    let layers = ServiceBuilder::new()
+        .layer(from_fn_with_state(Arc::clone(&gate), request_id))
+        .layer(from_fn(access))
+        .layer(from_fn(guard_headers))
+        .layer(from_fn(dialect::render))
+        .layer(catch_panics())
+        .layer(from_fn_with_state(Arc::clone(&gate), admission))
+        .layer(from_fn_with_state(Arc::clone(&gate), layers::timeout))
+        .layer(from_fn_with_state(gate, size));
     Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
-        .fallback(async || StatusCode::NOT_FOUND)
+        .fallback(async || Failure::NoRoute)
+        .method_not_allowed_fallback(async || Failure::MethodNotAllowed)
         .with_state(state)
+        .layer(layers)
 }
 
 /// Answers as long as the process can answer at all.

@@ -7,12 +7,11 @@ use gateway_domain::{
     ids::OrganizationId,
     ports::{Services, Store},
 };
-use tokio::sync::Semaphore;
 
 use crate::{
     auth::{KeyUses, TokenVerifier},
     config::ApiConfig,
-    layers::{Rates, Shares},
+    layers::{Gate, Rates, Shares},
 };
 
 /// Work that goes on when the client that caused it is gone.
@@ -69,7 +68,7 @@ pub(crate) struct App {
     pub(crate) tokens: TokenVerifier,
     pub(crate) key_uses: KeyUses,
     pub(crate) rates: Rates,
-    pub(crate) in_flight: Semaphore,
+    pub(crate) gate: Arc<Gate>,
     pub(crate) shares: Shares,
     pub(crate) started_at: Instant,
 }
@@ -82,7 +81,7 @@ impl App {
             key_uses: KeyUses::new(&config),
             tokens: TokenVerifier::new(&services.sessions),
             rates: Rates::new(&config.rates),
-            in_flight: Semaphore::new(config.requests_in_flight_max.min(Semaphore::MAX_PERMITS)),
+            gate: Gate::new(services.clock.clone(), services.entropy.clone(), config.clone()),
             shares: Shares::new(config.requests_in_flight_per_source_max),
             started_at: Instant::now(),
             services,

@@ -7,11 +7,13 @@ use gateway_store::pending_migrations;
 use hsm::{Hsm, HsmError, State};
 use serde_json::json;
 
-use super::{output::Format, place::Place, status::Status};
+use super::{advice, output::Format, place::Place, status::Status};
 use crate::{
     config::Config,
     data_dir::DataDir,
+    nodes,
     system_keys::{self, Absent, FIRST_TOKEN_EPOCH},
+    wiring,
 };
 
 #[derive(Debug, Args)]
@@ -27,7 +29,7 @@ pub(super) struct Doctor {
 
 /// One part that was examined.
 struct Finding {
-    part: &'static str,
+    part: String,
     fault: Option<Fault>,
     facts: Vec<String>,
 }
@@ -54,6 +56,7 @@ impl Doctor {
             }
             Err(error) => findings.push(Finding::faulty("token", &error)),
         }
+        findings.extend(chains(&config).await?);
         drop::<DataDir>(data_dir);
         self.report(&findings)
     }
@@ -86,19 +89,19 @@ impl Doctor {
 }
 
 impl Finding {
-    fn sound(part: &'static str, facts: Vec<String>) -> Self {
-        Self { part, fault: None, facts }
+    fn sound(part: impl Into<String>, facts: Vec<String>) -> Self {
+        Self { part: part.into(), fault: None, facts }
     }
 
-    fn faulty(part: &'static str, error: &HsmError) -> Self {
+    fn faulty(part: &str, error: &HsmError) -> Self {
         let latched =
             matches!(error, HsmError::PinLatched(_) | HsmError::Unavailable { state: State::PinLatched, .. });
         let status = if latched { Status::PinLatched } else { Status::Failed };
-        Self::with_fault(part, Fault { cause: error.to_string(), advice: advice(error), status })
+        Self::with_fault(part, Fault { cause: error.to_string(), advice: advice::of_hsm(error), status })
     }
 
-    fn with_fault(part: &'static str, fault: Fault) -> Self {
-        Self { part, fault: Some(fault), facts: Vec::new() }
+    fn with_fault(part: impl Into<String>, fault: Fault) -> Self {
+        Self { part: part.into(), fault: Some(fault), facts: Vec::new() }
     }
 }
 
@@ -118,11 +121,9 @@ async fn database(config: &Config) -> Finding {
             failed(format!("{} migrations are pending", pending.len()), "run `countersign migrate`")
         }
         Err(error) => {
-            let error = anyhow::Error::from(error);
-            failed(
-                format!("{error:#}"),
-                "check that the server runs, and address and password in `database.url`",
-            )
+            let advice = advice::of_store(&error)
+                .unwrap_or("check that the server runs, and address and password in `database.url`");
+            failed(format!("{:#}", anyhow::Error::from(error)), advice)
         }
     }
 }
@@ -154,7 +155,7 @@ async fn token(hsm: &Hsm) -> Finding {
         advice: "the token lacks this algorithm or its storage is full; keys of it cannot be made",
         status: Status::Failed,
     });
-    Finding { part: "token", fault, facts: lines }
+    Finding { part: "token".to_owned(), fault, facts: lines }
 }
 
 async fn system_keys(hsm: &Hsm) -> Finding {
@@ -175,52 +176,18 @@ async fn system_keys(hsm: &Hsm) -> Finding {
     }
 }
 
-/// By return code first, for it says most.
-fn advice(error: &HsmError) -> &'static str {
-    if let HsmError::PinLatched(_) | HsmError::Unavailable { state: State::PinLatched, .. } = error {
-        return "correct `hsm.pin` or `hsm.pin_file`, then run `countersign doctor --clear-pin-latch` once; if the \
-                token has locked the PIN, its security officer must reset it first";
+/// A gateway starts without its nodes; what it signs waits for them.
+async fn chains(config: &Config) -> Result<Vec<Finding>> {
+    let (chains, _) = wiring::chains(config)?;
+    let mut findings = Vec::new();
+    for chain in chains.values() {
+        let part = format!("chain {}", chain.id);
+        findings.push(match nodes::fault(chain).await {
+            None => Finding::sound(part, vec!["the node answers".to_owned()]),
+            Some(cause) => {
+                Finding::with_fault(part, Fault { cause, advice: nodes::ADVICE, status: Status::Failed })
+            }
+        });
     }
-    let text = error.to_string();
-    let known = [
-        ("CKR_TOKEN_NOT_PRESENT", "put the token in, or start the service that provides it"),
-        (
-            "CKR_TOKEN_NOT_RECOGNIZED",
-            "the slot holds something that this module cannot use: check `hsm.module`",
-        ),
-        ("CKR_USER_PIN_NOT_INITIALIZED", "have the token's security officer set a user PIN"),
-        ("CKR_DEVICE_ERROR", "the device reports a fault: look into its own log, then restart it"),
-        ("CKR_DEVICE_REMOVED", "reconnect the device"),
-        ("CKR_DEVICE_MEMORY", "the token is full: retire and destroy unused keys, or use another token"),
-        ("CKR_HOST_MEMORY", "this machine is out of memory"),
-        (
-            "CKR_GENERAL_ERROR",
-            "the module failed without saying why: check its own configuration and permissions",
-        ),
-        (
-            "CKR_FUNCTION_FAILED",
-            "the module failed without saying why: check its own configuration and permissions",
-        ),
-        ("CKR_ARGUMENTS_BAD", "the module wants other initialization: check `hsm.init_string`"),
-        ("CKR_CRYPTOKI_ALREADY_INITIALIZED", "another part of this process uses the module"),
-        ("CKR_SESSION_COUNT", "the token allows fewer sessions: lower `hsm.session_threads`"),
-    ];
-    if let Some((_, advice)) = known.iter().find(|(code, _)| text.contains(code)) {
-        return advice;
-    }
-    match error {
-        HsmError::TokenNotFound { .. } => {
-            "check `hsm.token_label` against what the module lists; a SoftHSM token also \
-                                           needs SOFTHSM2_CONF in the environment"
-        }
-        HsmError::Doubtful(_) => {
-            "the token answers but its canary key is missing: it is not the token that \
-                                  `countersign init` prepared"
-        }
-        HsmError::File { .. } => "check owner and permissions of `core.data_dir` and of the files in it",
-        HsmError::DeadlineExceeded { .. } | HsmError::Busy { .. } => {
-            "the token answers too slowly: check its load"
-        }
-        _ => "check `hsm.module`, and that this user may load it",
-    }
+    Ok(findings)
 }

@@ -1,6 +1,11 @@
 //! `countersign init`: the first step of a deployment.
 
-use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt as _, path::PathBuf};
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result, anyhow};
 use clap::Args;
@@ -8,6 +13,7 @@ use gateway_domain::{
     audit::AuditEvent,
     changes::{ChangeSet, Write},
     credentials::{ApiKeyText, CreateApiKey, Label, create_api_key},
+    entropy::draw,
     identity::Organization,
     ids::OrganizationId,
     ports::UnitOfWork as _,
@@ -20,6 +26,7 @@ use super::{
     status::{Status, UsageError},
 };
 use crate::{
+    adapters::system::SystemEntropy,
     bootstrap,
     config::{Config, Overrides},
     data_dir::DataDir,
@@ -32,12 +39,21 @@ const MARKER: &str = "initialized";
 
 #[derive(Debug, Args)]
 pub(super) struct Init {
-    /// Configuration file. The token must have been initialized, with the user PIN that the file names.
+    /// Configuration file. Without `--init-token`, the token that it names must have been initialized, with the user PIN
+    /// that it names.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
     /// Name of the first organization.
     #[arg(long, value_name = "NAME")]
     organization: String,
+    /// Make the token first: initialize the module's next free one with `hsm.token_label`, and set the user PIN that the
+    /// file names.
+    #[arg(long, requires = "so_pin_file")]
+    init_token: bool,
+    /// The PIN of the new token's security officer, who can reset the user PIN. Made at random, with mode 0600, if the
+    /// file is absent; keep it away from this machine.
+    #[arg(long, value_name = "FILE", requires = "init_token")]
+    so_pin_file: Option<PathBuf>,
     #[command(flatten)]
     format: Format,
 }
@@ -56,6 +72,10 @@ impl Init {
         let marker = data_dir.path().join(MARKER);
         if marker.exists() {
             return Err(anyhow!("`{}` exists: this deployment is initialized already", marker.display()));
+        }
+        if let Some(path) = &self.so_pin_file {
+            progress("initializing the token");
+            make_token(&config, &data_dir, path)?;
         }
         progress("making the gateway's own keys on the token, and the database");
         let gateway = wiring::build(config, data_dir, Absent::Create).await?;
@@ -83,6 +103,30 @@ impl Init {
                 .to_owned(),
         ];
         self.format.print(&value, &lines)
+    }
+}
+
+/// A new token with the configured label and user PIN.
+fn make_token(config: &Config, data_dir: &DataDir, so_pin_file: &Path) -> Result<()> {
+    let settings = config.hsm.hsm_config(data_dir.path())?;
+    let security_officer = hsm::Pin::new(security_officer_pin(so_pin_file)?);
+    hsm::provision_token(&settings, &security_officer).context("initializing the token")
+}
+
+/// The file's, or a random one that is stored there before it is used.
+fn security_officer_pin(path: &Path) -> Result<String> {
+    let named = || format!("the security officer's PIN in `{}`", path.display());
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Ok(mut file) => {
+            let pin = hex::encode(draw::<16>(&SystemEntropy));
+            file.write_all(pin.as_bytes()).and_then(|()| file.sync_all()).with_context(named)?;
+            Ok(pin)
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let text = fs::read_to_string(path).with_context(named)?;
+            Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+        }
+        Err(error) => Err(error).with_context(named),
     }
 }
 

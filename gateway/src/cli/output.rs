@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
-use super::{order::Answer, status::Status};
+use super::{advice, order::Answer, status::Status};
 use crate::control::ControlError;
 
 /// How a command answers.
@@ -58,6 +58,9 @@ pub(super) fn complain(error: &anyhow::Error) {
     let _ = writeln!(io::stderr(), "error: {error:#}");
     for cause in internal_causes(error) {
         let _ = writeln!(io::stderr(), "cause: {cause}");
+    }
+    if let Some(advice) = advice::of(error) {
+        let _ = writeln!(io::stderr(), "  -> {advice}");
     }
 }
 

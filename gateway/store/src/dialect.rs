@@ -182,6 +182,22 @@ impl EngineSql {
             Some(_) => format!("FROM instances i, {PERMIT_HOLDS} AND {LEASE_HOLDS} AND i.live_until > {now}"),
             None => format!("FROM {PERMIT_HOLDS}"),
         };
+        let lock_wallet_keys = match engine {
+            Engine::Sqlite => None,
+            Engine::Postgres => {
+                Some("SELECT CAST(pg_advisory_xact_lock(hashtextextended('wallet-keys ' || $1, 0)) AS TEXT)")
+            }
+        };
+        Self {
+            begin,
+            lock_wallet_keys,
+            lease,
+            renew_lease: shared_text(format!(
+                "INSERT INTO instances (id, fencing, live_until) VALUES ($1, 1, {now} + $2) \
+                 ON CONFLICT (id) DO UPDATE SET live_until = excluded.live_until, \
+                 fencing = CASE WHEN instances.live_until > {now} THEN instances.fencing \
+                 ELSE instances.fencing + 1 END RETURNING fencing"
+            )),
             insert_permit: shared_text(format!(
                 "INSERT INTO permits (id, organization, transaction_id, attempt_id, key_id, digest, intent_hash, \
                  policy_revision, transaction_version, issued_at, expires_at, version, seal, standing_revision) \

@@ -11,10 +11,13 @@ use utoipa::{
     },
 };
 
-use crate::core::{
-    authorization::{COMMON_ERRORS, Callers, Rule, SignatureRule, TABLE, TokenRule},
-    dialect::{ErrorResponse, Message},
-    routes,
+use crate::{
+    core::{
+        authorization::{COMMON_ERRORS, Callers, Rule, SignatureRule, TABLE, TokenRule},
+        dialect::ErrorResponse,
+        routes,
+    },
+    wording::Message,
 };
 
 #[derive(utoipa::OpenApi)]

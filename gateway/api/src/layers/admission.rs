@@ -8,10 +8,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use crate::{failure::Failure, state::App};
+use crate::{failure::Failure, layers::Gate};
 
-pub(crate) async fn admission(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    match app.in_flight.try_acquire() {
+pub(crate) async fn admission(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response {
+    match gate.in_flight.try_acquire() {
         Ok(_permit) => next.run(request).await,
         Err(_) => Failure::Overloaded.into_response(),
     }

@@ -1,9 +1,9 @@
 //! What browsers are told.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use axum::{
-    extract::{Request, State},
+    extract::Request,
     http::{HeaderName, HeaderValue, Method, header},
     middleware::Next,
     response::Response,
@@ -31,7 +31,7 @@ pub(crate) fn cors(app: &App) -> CorsLayer {
 
 /// Answers are data for one caller: not to be stored, sniffed, framed or scripted. A handler that serves a page
 /// sets its own content policy.
-pub(crate) async fn guard_headers(State(_): State<Arc<App>>, request: Request, next: Next) -> Response {
+pub(crate) async fn guard_headers(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     let defaults = [

@@ -10,15 +10,15 @@ use axum::{
 };
 use gateway_domain::entropy::draw;
 
-use crate::state::App;
+use crate::layers::Gate;
 
 /// The id of a request, in its extensions, its answer's `x-request-id` and every error body.
 #[derive(Clone, Debug)]
 pub(crate) struct RequestId(pub(crate) Arc<str>);
 
-pub(crate) async fn request_id(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
-    let random = draw::<10>(app.services.entropy.as_ref());
-    let millis = app.services.clock.now().unix_millis();
+pub(crate) async fn request_id(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -> Response {
+    let random = draw::<10>(gate.entropy.as_ref());
+    let millis = gate.clock.now().unix_millis();
     let id = uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid().to_string();
     request.extensions_mut().insert(RequestId(id.as_str().into()));
     let mut response = next.run(request).await;

@@ -9,10 +9,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use crate::{config::ApiConfig, failure::Failure, state::App};
+use crate::{config::ApiConfig, failure::Failure, layers::Gate};
 
-pub(crate) async fn size(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    match check(&app.config, request.uri(), request.headers()) {
+pub(crate) async fn size(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response {
+    match check(&gate.config, request.uri(), request.headers()) {
         Ok(()) => next.run(request).await,
         Err(failure) => failure.into_response(),
     }

@@ -8,9 +8,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use crate::{failure::Failure, state::App};
+use crate::{failure::Failure, layers::Gate};
 
-pub(crate) async fn timeout(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let answered = tokio::time::timeout(app.config.request_timeout(), next.run(request)).await;
+pub(crate) async fn timeout(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response {
+    let answered = tokio::time::timeout(gate.config.request_timeout(), next.run(request)).await;
     answered.unwrap_or_else(|_| Failure::TimedOut.into_response())
 }

@@ -9,6 +9,7 @@ mod bounds;
 mod contract;
 mod denials;
 mod doubles;
+mod interrupted;
 mod main_job;
 mod operator;
 mod plugin_state;

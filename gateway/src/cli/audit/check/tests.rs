@@ -339,3 +339,30 @@ fn absent_witness_file_says_nothing() {
     let read = witness::read(std::path::Path::new("/nowhere/witness.jsonl")).expect("read");
     assert!(read.checkpoints.is_empty() && read.findings.is_empty());
 }
+
+#[tokio::test]
+async fn a_large_log_is_read_in_pages_and_progress_is_told() {
+    const ENTRIES: u64 = 200_000;
+    let log = Log::new().await;
+    let store = log.store(3).await;
+    let event = |number: u64| {
+        let at = Timestamp::from_unix_micros(2);
+        let ctx = OpCtx::gateway(OrganizationId::from_uuid(Uuid::from_u128(5)), at);
+        AuditEvent::new(&ctx, "test.changed", format!("thing {number}"), json!({"number": number}))
+    };
+    for first in (0..ENTRIES).step_by(1000) {
+        let more = (first + 1..first + 1000).map(event);
+        store.commit(more.fold(ChangeSet::new(event(first)), ChangeSet::event)).await.expect("committed");
+    }
+    store.close().await;
+    let witness = witness::Witness::default();
+    let pinned = fingerprint(log.key.verifying_key().to_encoded_point(false).as_bytes());
+    let archive = AuditArchive::open(&log.url()).await.expect("opens");
+    let mut told = Vec::new();
+    let report = check(&archive, Evidence { pinned, witness }, |entries| told.push(entries)).await;
+    let report = report.expect("checked");
+    archive.close().await;
+    assert!(report.verified, "{:?}", report.findings);
+    assert_eq!((report.entries, report.unsigned), (ENTRIES + 12, ENTRIES + 2));
+    assert_eq!(told, [50_012, 100_012, 150_012, 200_012]);
+}
