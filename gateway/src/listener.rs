@@ -67,7 +67,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, bounds: Bounds,
             accepted = accept(&listener, &slots) => accepted,
         };
         let Some((stream, peer, slot)) = accepted else { continue };
-        let Some(place) = place_of(&sources, &bounds, peer.ip().to_canonical()) else {
+        let Ok(place) = place_of(&sources, &bounds, peer.ip().to_canonical()) else {
             metrics::counter!("countersign_connections_refused_total").increment(1);
             // The few bytes fit into an empty send buffer; whether they arrive is not worth waiting for.
             let _ = stream.try_write(&refusal);
@@ -92,12 +92,15 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, bounds: Bounds,
     }
 }
 
-/// `None` where the source has its share. A proxy needs no place.
-fn place_of(sources: &Shares, bounds: &Bounds, peer: IpAddr) -> Option<Option<Place>> {
+/// The source has its share of connections.
+struct ShareUsedUp;
+
+/// A proxy needs no place.
+fn place_of(sources: &Shares, bounds: &Bounds, peer: IpAddr) -> Result<Option<Place>, ShareUsedUp> {
     if bounds.proxies.iter().any(|network| network.contains(&peer)) {
-        return Some(None);
+        return Ok(None);
     }
-    sources.enter(subscriber(peer)).map(Some)
+    sources.enter(subscriber(peer)).map(Some).ok_or(ShareUsedUp)
 }
 
 async fn accept(

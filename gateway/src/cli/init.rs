@@ -48,11 +48,11 @@ pub(super) struct Init {
     organization: String,
     /// Make the token first: initialize the module's next free one with `hsm.token_label`, and set the user PIN that the
     /// file names.
-    #[arg(long, requires = "so_pin_file")]
-    init_token: bool,
+    #[arg(long = "init-token", requires = "so_pin_file")]
+    makes_token: bool,
     /// The PIN of the new token's security officer, who can reset the user PIN. Made at random, with mode 0600, if the
     /// file is absent; keep it away from this machine.
-    #[arg(long, value_name = "FILE", requires = "init_token")]
+    #[arg(long, value_name = "FILE", requires = "makes_token")]
     so_pin_file: Option<PathBuf>,
     #[command(flatten)]
     format: Format,
@@ -73,7 +73,9 @@ impl Init {
         if marker.exists() {
             return Err(anyhow!("`{}` exists: this deployment is initialized already", marker.display()));
         }
-        if let Some(path) = &self.so_pin_file {
+        if self.makes_token
+            && let Some(path) = &self.so_pin_file
+        {
             progress("initializing the token");
             make_token(&config, &data_dir, path)?;
         }

@@ -52,7 +52,7 @@ const ROWS: &[(&str, &str, &str, u16, &[u16])] = &[
 ];
 
 /// Apply to every operation, whatever its row says.
-const EVERYWHERE: [u16; 5] = [405, 413, 415, 429, 503];
+const EVERYWHERE: [u16; 6] = [405, 408, 413, 415, 429, 503];
 /// Said by the text of the contract and not by the row: a bad path parameter, and a key without the scope.
 const BY_TEXT: [u16; 2] = [400, 403];
 /// Said by the text about one operation.

@@ -87,6 +87,10 @@ impl KeyVault for SimulatedToken {
         self.token.generate(record).await
     }
 
+    async fn adopt(&self, record: &Sealed<KeyRecord>) -> Result<Option<PublicKey>> {
+        self.token.adopt(record).await
+    }
+
     fn supports(&self, algorithm: KeyAlgorithm) -> bool {
         self.token.supports(algorithm)
     }
@@ -150,6 +154,7 @@ async fn start(simulation: &Simulation) -> Process {
         limits: limits(),
         state_turns: Arc::default(),
         origin: ORIGIN.to_owned(),
+        tenant_origins: Arc::default(),
         domain_chain: CHAIN,
         nonces: Arc::default(),
         denials: Arc::default(),
@@ -179,7 +184,8 @@ impl Simulation {
             fuse,
         };
         let process = start(&simulation).await;
-        simulation.organization = found_organization(&process.services).await;
+        simulation.organization = OrganizationId::from_uuid(Uuid::new_v4());
+        found_organization(&process.services, simulation.organization).await;
         for index in 1..=2 {
             let request = CreateUser {
                 ethereum_address: Address::repeat_byte(index),
