@@ -25,7 +25,7 @@ pub struct ApiConfig {
     pub requests_in_flight_max: usize,
     /// Of these, from one source; more are answered 429. Default 256.
     pub requests_in_flight_per_source_max: usize,
-    /// Bytes of stored transactions that one page of a list is made of; a page that would need more ends there, with at
+    /// Bytes of one page of a list; a page that would be longer ends before, with at
     /// least one. Default 8 MiB.
     pub list_bytes_max: usize,
     /// How long a creating request waits for an approved transaction to be signed and sent before it answers
