@@ -15,7 +15,7 @@ use countersign_tests::wait;
 use serde_json::Value;
 use tempfile::TempDir;
 
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 const SOFTHSM: [&str; 3] = [
     "/usr/lib/softhsm/libsofthsm2.so",
     "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so",
@@ -118,8 +118,8 @@ async fn a_deployment_is_made_from_an_empty_softhsm() -> Result<()> {
     says(&absent, &["no token labelled `acme`", "`countersign init --init-token`"]);
 
     let made = deployment.init()?;
-    let mode = fs::metadata(deployment.path("so-pin"))?.permissions().mode() & 0o777;
-    assert_eq!(mode, 0o600, "the security officer's PIN is open to others");
+    let rights = fs::metadata(deployment.path("so-pin"))?.permissions().mode() & 0o777;
+    assert_eq!(rights, 0o600, "the security officer's PIN is open to others");
     ensure!(made["adminApiKey"].is_string(), "{made}");
     let again = deployment.fails(&["init", "--organization", "acme"], 1)?;
     says(&again, &["this deployment is initialized already"]);

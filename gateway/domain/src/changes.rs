@@ -193,6 +193,7 @@ impl Write {
             | Self::UpdateSession(_)
             | Self::InsertUsedRefreshToken(_)
             | Self::InsertKey(_)
+            | Self::InsertWalletKey(..)
             | Self::UpdateKey(_)
             | Self::InsertPluginRevision(..)
             | Self::InsertPolicy(_)
