@@ -74,6 +74,7 @@ enum Command {
     #[command(hide = true, name = crate::wiring::COMPILE_COMMAND)]
     CompilePlugin,
     /// Print the reference of the configuration.
+    #[command(hide = true)]
     ConfigReference(reference::ConfigReference),
 }
 

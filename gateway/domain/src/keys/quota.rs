@@ -66,7 +66,7 @@ fn used_up(what: &'static str) -> Error {
 /// Whether nobody whom the organization has let in vouches for the caller.
 pub(super) fn registers_itself(actor: &Actor) -> bool {
     match actor {
-        Actor::Wallet(_) | Actor::Anonymous => true,
+        Actor::Wallet(_) | Actor::Session(_) | Actor::Anonymous => true,
         Actor::ApiKey(_) | Actor::Gateway | Actor::LocalOperator => false,
     }
 }
