@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr},
+    path::Path,
     sync::Arc,
     time::Duration,
 };
@@ -103,14 +104,10 @@ impl World {
 
     pub(crate) async fn with_limits(config: ApiConfig, limits: Limits) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let url = DatabaseUrl::new(format!("sqlite://{}", directory.path().join("api.db").display()));
         let keys = |byte| MacKeys::new(BTreeMap::from([(1, MacKey::new([byte; 32]))]), 1);
         let sealer = Arc::new(Sealer::new(keys(1)));
         let outbox_written = Arc::new(Notify::new());
-        let instance = InstanceId::from_uuid(Uuid::new_v4());
-        let store_config = StoreConfig { migrate: true, ..StoreConfig::new(url) };
-        let store =
-            Store::open(store_config, sealer.clone(), instance, outbox_written.clone()).await.unwrap();
+        let store = open_store(directory.path(), &sealer, &outbox_written).await;
         let (clock, token) = (Arc::new(TestClock::new()), Arc::new(TestToken::new()));
         let (plugin, node) = (Arc::new(TestPlugin::approving()), Arc::new(TestNode::new()));
         let token_signer = Arc::new(TestTokenSigner::new());
@@ -397,6 +394,13 @@ pub(crate) fn sessions(signer: Arc<TestTokenSigner>) -> Sessions {
             sessions_per_user_max: SESSIONS_PER_USER_MAX,
         },
     }
+}
+
+async fn open_store(directory: &Path, sealer: &Arc<Sealer>, outbox_written: &Arc<Notify>) -> Store {
+    let url = DatabaseUrl::new(format!("sqlite://{}", directory.join("api.db").display()));
+    let config = StoreConfig { migrate: true, ..StoreConfig::new(url) };
+    let instance = InstanceId::from_uuid(Uuid::new_v4());
+    Store::open(config, sealer.clone(), instance, outbox_written.clone()).await.unwrap()
 }
 
 pub(crate) fn limits() -> Limits {

@@ -24,6 +24,9 @@ fn demanding() -> Situation {
     case
 }
 
+/// What a client or a user's settings try.
+type Change = fn(&mut Situation);
+
 /// Role and count of everything that is still open.
 fn open(case: &Situation) -> BTreeSet<(Role, u32)> {
     match case.decide() {
@@ -36,7 +39,7 @@ fn open(case: &Situation) -> BTreeSet<(Role, u32)> {
 fn no_field_of_a_request_or_of_settings_lowers_what_the_floor_demands() {
     let floor = BTreeSet::from([(Role::User, 1), (Role::Agent, 1), (Role::Agent, 2), (Role::Arbiter, 1)]);
     assert_eq!(open(&demanding()), floor);
-    let attempts: [(&str, fn(&mut Situation)); 16] = [
+    let attempts: [(&str, Change); 16] = [
         ("executionType 0", |case| case.transaction.execution_type = ExecutionType::DirectUser),
         ("executionType 1", |case| case.transaction.execution_type = ExecutionType::UserExecuted),
         ("executionType 2", |case| case.transaction.execution_type = ExecutionType::AgentExecuted),
