@@ -92,7 +92,8 @@ impl Journey {
             ensure!(wallets("active") == 1, "a key that no user has is in use: {listed}");
             Ok((wallets("generating") == 0).then_some(()))
         })
-        .await?;
+        .await
+        .with_context(|| gateway.output())?;
         ensure!(gateway.stop().await?.success(), "the gateway did not drain");
         assert_eq!(self.stand.installation.verify_audit()?["verified"], true);
         Ok(())

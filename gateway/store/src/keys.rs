@@ -29,7 +29,7 @@ macro_rules! columns {
 const KEY: &str = concat!("SELECT ", columns!(), " FROM keys WHERE organization = $1 AND id = $2");
 const LIST: &str =
     concat!("SELECT ", columns!(), " FROM keys WHERE organization = $1 ORDER BY created_at, id");
-const WALLET_KEYS: &str = "SELECT COUNT(*) AS wallets, COALESCE(SUM(self_registered), 0) AS self_registered FROM keys \
+const WALLET_KEYS: &str = "SELECT COUNT(*) AS wallets, CAST(COALESCE(SUM(self_registered), 0) AS BIGINT) AS self_registered FROM keys \
      WHERE organization = $1 AND purpose = 'wallet' AND state <> 'retired'";
 const UNFINISHED: &str = concat!(
     "SELECT ",

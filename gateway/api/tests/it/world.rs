@@ -3,7 +3,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr},
-    path::Path,
     sync::Arc,
     time::Duration,
 };
@@ -31,12 +30,11 @@ use gateway_domain::{
     policy::{
         Applies, Binding, BindingScope, Floor, Mode, PluginRevision, Policy, PolicyHead, Power, Requirement,
     },
-    ports::{Chain, Limits, Services, StateLimits, UnitOfWork},
+    ports::{Chain, Limits, Services, UnitOfWork},
     sealed::Sealer,
     sessions::{NonceKeys, SessionLimits, Sessions},
     transactions::{Kind, Progress, Transaction, advance},
 };
-use gateway_store::{DatabaseUrl, Store, StoreConfig};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::Notify;
@@ -48,6 +46,11 @@ use crate::{
     doubles::{TestClock, TestEntropy, TestNode, TestPlugin, TestToken, TestTokenSigner},
     wallet::{Wallet, hex},
 };
+
+mod parts;
+
+pub(crate) use parts::limits;
+use parts::open_store;
 
 pub(crate) const ORIGIN: &str = "https://gateway.example";
 pub(crate) const CHAIN: u64 = 31_337;
@@ -393,29 +396,6 @@ pub(crate) fn sessions(signer: Arc<TestTokenSigner>) -> Sessions {
             nonce_ttl: Duration::from_mins(5),
             sessions_per_user_max: SESSIONS_PER_USER_MAX,
         },
-    }
-}
-
-async fn open_store(directory: &Path, sealer: &Arc<Sealer>, outbox_written: &Arc<Notify>) -> Store {
-    let url = DatabaseUrl::new(format!("sqlite://{}", directory.join("api.db").display()));
-    let config = StoreConfig { migrate: true, ..StoreConfig::new(url) };
-    let instance = InstanceId::from_uuid(Uuid::new_v4());
-    Store::open(config, sealer.clone(), instance, outbox_written.clone()).await.unwrap()
-}
-
-pub(crate) fn limits() -> Limits {
-    Limits {
-        denied_tries_max: 5,
-        denied_window: Duration::from_mins(10),
-        wallet_keys_max: 5_000,
-        user_api_keys_max: 20,
-        self_registered_keys_max: 1_000,
-        idempotency_window: Duration::from_hours(24),
-        contest_attempts_max: 8,
-        poll_interval: Duration::from_secs(1),
-        unavailable_pause: Duration::from_secs(2),
-        evidence_pause: Duration::from_mins(1),
-        state: StateLimits { rows_max: 1_024, reservations_max: 256 },
     }
 }
 
