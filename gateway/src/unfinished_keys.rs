@@ -28,16 +28,16 @@ pub(crate) async fn run(services: Services, age: Duration, owned: bool, stop: Ca
 async fn finish(services: &Services, before: Timestamp) {
     loop {
         match finish_unfinished_keys(services, before, BATCH).await {
-            Ok(finished) if finished.count() == 0 => {
+            Ok(finished) => {
                 if finished.refused > 0 {
                     tracing::error!(
                         keys = finished.refused,
-                        "the token holds something else under the ids of interrupted keys"
+                        "the token holds half a pair, or something else, under the ids of interrupted keys"
                     );
                 }
-                return;
-            }
-            Ok(finished) => {
+                if finished.count() == 0 {
+                    return;
+                }
                 tracing::info!(
                     adopted = finished.adopted,
                     retired = finished.retired,

@@ -20,7 +20,8 @@ pub struct FinishedKeys {
     pub adopted: u32,
     /// Taken out of use: the token holds no pair, or one whose address nobody was ever told.
     pub retired: u32,
-    /// Left as they are: the token holds something else under their id.
+    /// The token holds half a pair or something else under their id. Wallet keys are retired all the same, others left
+    /// as they are.
     pub refused: u32,
 }
 
@@ -44,24 +45,30 @@ pub async fn finish_unfinished_keys(
     for reserved in services.store.unfinished_keys(before, limit).await? {
         let now = services.clock.now();
         let ctx = OpCtx::gateway(reserved.organization, now);
-        let held = match services.vault.adopt(&reserved).await {
+        let is_wallet = reserved.purpose == KeyPurpose::Wallet;
+        let (held, in_token) = match services.vault.adopt(&reserved).await {
+            // A token that was cut off may hold half a pair. It is never used, and a wallet key's address was never told.
             Err(Error::Inconsistency(_)) => {
                 finished.refused += 1;
-                continue;
+                (None, "unusable")
             }
-            asked => asked?,
+            asked => {
+                let held = asked?;
+                let in_token = if held.is_some() { "whole" } else { "absent" };
+                (held, in_token)
+            }
         };
-        let is_held = held.is_some();
+        if in_token == "unusable" && !is_wallet {
+            continue;
+        }
         let ended = match held {
-            Some(public_key) if reserved.purpose == KeyPurpose::Wallet => {
-                completed(reserved, public_key, KeyState::Retired)
-            }
+            Some(public_key) if is_wallet => completed(reserved, public_key, KeyState::Retired),
             Some(public_key) => completed(reserved, public_key, KeyState::Active),
             None => given_up(reserved),
         };
         let is_adopted = ended.state == KeyState::Active;
         let action = if is_adopted { "key.activated" } else { "key.abandoned" };
-        let detail = json!({"interrupted": true, "inToken": is_held, "address": ended.address});
+        let detail = json!({"interrupted": true, "inToken": in_token, "address": ended.address});
         let event = AuditEvent::new(&ctx, action, format!("key {}", ended.id), detail);
         let changes = ChangeSet::new(event).write(Write::UpdateKey(services.sealer.seal(ended)));
         match services.store.commit(changes).await {
