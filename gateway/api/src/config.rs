@@ -19,6 +19,11 @@ pub struct ApiConfig {
     pub header_bytes_max: usize,
     /// The longest the arrival of a body may take; then the request is answered 408. Default 10 s.
     pub body_timeout_ms: u64,
+    /// How much of a refused body is still received and thrown away, so that its client lives to read the answer; then
+    /// the connection ends. Default 8 MiB.
+    pub refused_body_bytes_max: usize,
+    /// The longest that may take. Default 5 s.
+    pub refused_body_timeout_ms: u64,
     /// The longest a request may take, its body's arrival included; then it is answered 503. Default 30 s.
     pub request_timeout_ms: u64,
     /// Requests that may be under way at once; more are answered 503. Default 1024.
@@ -106,6 +111,10 @@ impl ApiConfig {
         Duration::from_millis(self.body_timeout_ms)
     }
 
+    pub(crate) fn refused_body_timeout(&self) -> Duration {
+        Duration::from_millis(self.refused_body_timeout_ms)
+    }
+
     pub(crate) fn inline_signing_wait(&self) -> Duration {
         Duration::from_millis(self.inline_signing_wait_ms)
     }
@@ -119,6 +128,8 @@ impl Default for ApiConfig {
             uri_bytes_max: 8 * 1024,
             header_bytes_max: 16 * 1024,
             body_timeout_ms: 10_000,
+            refused_body_bytes_max: 8 * 1024 * 1024,
+            refused_body_timeout_ms: 5_000,
             request_timeout_ms: 30_000,
             requests_in_flight_max: 1024,
             requests_in_flight_per_source_max: 256,

@@ -53,10 +53,10 @@ pub fn public_router(state: ApiState) -> Router {
         .layer(from_fn_with_state(Arc::clone(&app.gate), admission))
         // Inside admission, so that a stuck request gives its place back.
         .layer(from_fn_with_state(Arc::clone(&app.gate), layers::timeout))
+        // Before any refusal of what was sent: it is received, as far as it is, in its source's share.
+        .layer(from_fn_with_state(Arc::clone(&app), source))
         // Cheap bounds before anything is parsed.
-        .layer(from_fn_with_state(Arc::clone(&app.gate), size))
-        // Last, next to the handlers, which need the source to authenticate.
-        .layer(from_fn_with_state(Arc::clone(&app), source));
+        .layer(from_fn_with_state(Arc::clone(&app.gate), size));
     routes
         .merge(documents::routes())
         .fallback(async || Failure::NoRoute)

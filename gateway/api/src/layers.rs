@@ -12,6 +12,7 @@ mod shares;
 mod size;
 mod source;
 mod timeout;
+mod unread;
 
 pub(crate) use access::{CallerNote, access};
 pub(crate) use admission::admission;

@@ -38,6 +38,11 @@ section! {
         header_timeout_ms: u64 = 10_000, within 1..=600_000;
         /// Milliseconds for the body of a request to arrive; then it is answered 408.
         body_timeout_ms: u64 = 10_000, within 1..=600_000;
+        /// Bytes of a refused body that are still received and thrown away, so that its client lives to read the answer;
+        /// then the connection ends.
+        refused_body_bytes_max: usize = 8 << 20, within 0..=1 << 30;
+        /// Milliseconds for that; the request keeps its place in its source's share meanwhile.
+        refused_body_timeout_ms: u64 = 5000, within 1..=600_000;
         /// Milliseconds for a request, its body's arrival included; then it is answered 503.
         request_timeout_ms: u64 = 30_000, within 1..=600_000;
         /// Milliseconds that a creating request waits for an approved transaction to be signed and sent, before it
@@ -110,6 +115,8 @@ impl Server {
             uri_bytes_max: self.uri_bytes_max,
             header_bytes_max: self.header_bytes_max,
             body_timeout_ms: self.body_timeout_ms,
+            refused_body_bytes_max: self.refused_body_bytes_max,
+            refused_body_timeout_ms: self.refused_body_timeout_ms,
             request_timeout_ms: self.request_timeout_ms,
             list_bytes_max: self.list_bytes_max,
             requests_in_flight_max: self.requests_in_flight_max,

@@ -13,7 +13,11 @@ use axum::{
 };
 use ipnet::IpNet;
 
-use crate::{failure::Failure, state::App};
+use crate::{
+    failure::Failure,
+    layers::unread::{Unread, discard},
+    state::App,
+};
 
 /// The client's address: the peer's, or behind trusted proxies the one they name. Absent when the listener does
 /// not tell peers.
@@ -27,11 +31,16 @@ pub(crate) async fn source(State(app): State<Arc<App>>, mut request: Request, ne
     if let Err(retry_after) = app.rates.source.check(&source.bucket()) {
         return Failure::RateLimited { retry_after }.into_response();
     }
-    let Some(_place) = app.shares.enter(source.bucket()) else {
+    let Some(place) = app.shares.enter(source.bucket()) else {
         return Failure::SourceBusy.into_response();
     };
     request.extensions_mut().insert(source);
-    next.run(request).await
+    let (request, unread) = Unread::watch(request);
+    let response = next.run(request).await;
+    if let Some(rest) = unread.rest() {
+        (app.spawner)(Box::pin(discard(rest, app.config.clone(), place)));
+    }
+    response
 }
 
 /// The rightmost address in `x-forwarded-for` that is not a trusted proxy. Each proxy appends the peer it saw, so
