@@ -232,7 +232,9 @@ fn files(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
             match path.is_dir() {
-                true if name == ".git" || name == "target" => {}
+                // In a linked working tree `.git` is a file.
+                _ if name == ".git" => {}
+                true if name == "target" => {}
                 true => folders.push(path),
                 false => found.push(path),
             }
