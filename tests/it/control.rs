@@ -44,9 +44,7 @@ async fn holds_back_until_lifted(freeze: impl Fn(&Installation) -> Result<Vec<St
     assert_eq!(lifted["frozen"], false);
     let executed = job.final_transaction(hash).await?;
     assert_eq!(executed["status"], "EXECUTED", "{executed}\n{}", gateway.output());
-    assert!(gateway.stop().await?.success());
-    assert_eq!(stand.installation.verify_audit()?["verified"], true);
-    Ok(())
+    stand.finish(gateway).await
 }
 
 #[tokio::test]
@@ -68,9 +66,7 @@ async fn a_key_revoked_meanwhile_is_refused_at_once() -> Result<()> {
     let listed = listed["apiKeys"].as_array().context("no list of keys")?;
     assert!(listed.iter().any(|key| key["id"] == made["id"] && key["revokedAtMicros"].is_number()));
 
-    assert!(gateway.stop().await?.success());
-    assert_eq!(stand.installation.verify_audit()?["verified"], true);
-    Ok(())
+    stand.finish(gateway).await
 }
 
 #[tokio::test]
@@ -182,7 +178,5 @@ async fn a_transaction_is_aborted_while_the_gateway_runs() -> Result<()> {
         "{stored}"
     );
     assert!(stand.node.calls("eth_sendRawTransaction").is_empty());
-    assert!(gateway.stop().await?.success());
-    assert_eq!(stand.installation.verify_audit()?["verified"], true);
-    Ok(())
+    stand.finish(gateway).await
 }

@@ -53,8 +53,7 @@ async fn other_peoples_software_logs_in() -> Result<()> {
         let tokens = tokio::task::spawn_blocking(move || library.log_in(&origin, CHAIN_ID)).await??;
         assert_eq!(me(client, &tokens).await?.expect(200)?, tokens["user"], "{library:?}");
     }
-    stand.installation.verify_audit()?;
-    Ok(())
+    stand.finish(gateway).await
 }
 
 #[tokio::test]
@@ -81,9 +80,7 @@ async fn sessions_outlive_the_process_and_end_at_once() -> Result<()> {
     let body = json!({"refreshToken": token(&two, "refreshToken")?});
     assert_eq!(client.post("/auth/logout", Credential::Nobody, &body).await?.status, 204);
     assert_eq!(me(client, &two).await?.status, 401);
-    assert!(gateway.stop().await?.success());
-    stand.installation.verify_audit()?;
-    Ok(())
+    stand.finish(gateway).await
 }
 
 #[tokio::test]

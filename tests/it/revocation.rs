@@ -44,9 +44,7 @@ async fn a_revoked_keys_vote_no_longer_counts() -> Result<()> {
     assert!(status["required"].as_array().is_some_and(|roles| roles.contains(&"agent".into())), "{status}");
     assert!(stand.node.calls("eth_sendRawTransaction").is_empty());
 
-    assert!(gateway.stop().await?.success());
-    assert_eq!(stand.installation.verify_audit()?["verified"], true);
-    Ok(())
+    stand.finish(gateway).await
 }
 
 /// T35: what `dev` made is for trying out, not for service.

@@ -1,7 +1,7 @@
 //! A gateway with a chain behind it, as most tests need it.
 
 use alloy_primitives::{Address, U256};
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use countersign_tests::anvil::Anvil;
 use countersign_tests::configuration::{self, Chain, PEOPLE_FROM_WEI};
 use countersign_tests::gateway::{Gateway, Installation};
@@ -37,9 +37,46 @@ impl Stand {
         Stand::new(None, more).await
     }
 
-    async fn new(database: Option<Postgres>, more: &str) -> Result<Stand> {
+    /// On SQLite, with further keys of the section `[outbox]`.
+    pub(crate) async fn with_outbox(more: &str) -> Result<Stand> {
+        let (anvil, node) = Stand::node().await?;
+        let chain = Chain { id: CHAIN_ID, rpc_url: node.url(), confirmations: 1 };
+        let configuration =
+            configuration::render(&[chain], None).replace("[outbox]", &format!("[outbox]\n{more}"));
+        let installation = Installation::new(&configuration)?;
+        Ok(Stand { anvil, node, installation, wallet: Wallet::random(), _database: None })
+    }
+
+    /// On SQLite, with further keys of the chain's section; two confirmations are needed.
+    pub(crate) async fn with_chain(more: &str) -> Result<Stand> {
+        let (anvil, node) = Stand::node().await?;
+        let urls = node.url().to_owned();
+        Stand::on_chain(anvil, node, (&urls, more))
+    }
+
+    /// The same with the honest node as a second one behind the proxy.
+    pub(crate) async fn with_a_second_node(more: &str) -> Result<Stand> {
+        let (anvil, node) = Stand::node().await?;
+        let urls = format!("{}, {}", node.url(), anvil.node().url());
+        Stand::on_chain(anvil, node, (&urls, more))
+    }
+
+    async fn node() -> Result<(Anvil, LyingNode)> {
         let anvil = Anvil::start(CHAIN_ID).await?;
         let node = LyingNode::start(anvil.node().url()).await?;
+        Ok((anvil, node))
+    }
+
+    fn on_chain(anvil: Anvil, node: LyingNode, (rpc_url, more): (&str, &str)) -> Result<Stand> {
+        let chain = Chain { id: CHAIN_ID, rpc_url, confirmations: 2 };
+        let configuration = configuration::render(&[chain], None);
+        // The chain's section is the last one.
+        let installation = Installation::new(&format!("{configuration}{more}\n"))?;
+        Ok(Stand { anvil, node, installation, wallet: Wallet::random(), _database: None })
+    }
+
+    async fn new(database: Option<Postgres>, more: &str) -> Result<Stand> {
+        let (anvil, node) = Stand::node().await?;
         let chain = Chain { id: CHAIN_ID, rpc_url: node.url(), confirmations: 1 };
         let configuration = configuration::render(&[chain], database.as_ref().map(Postgres::url));
         let installation = Installation::new(&format!("{configuration}\n{more}"))?;
@@ -57,6 +94,15 @@ impl Stand {
 
     pub(crate) async fn fund(&self, escrow: Address) -> Result<()> {
         self.anvil.node().set_balance(escrow, U256::from(5 * ETHER)).await
+    }
+
+    /// Ends the gateway as an operator would, and verifies the audit log without it.
+    pub(crate) async fn finish(&self, gateway: Gateway) -> Result<()> {
+        let status = gateway.stop().await?;
+        ensure!(status.success(), "the gateway ended with {status}");
+        let verified = self.installation.verify_audit()?;
+        ensure!(verified["verified"] == true, "{verified}");
+        Ok(())
     }
 
     /// A funded user.

@@ -6,6 +6,7 @@
 
 pub mod anvil;
 pub mod client;
+pub mod cluster;
 pub mod configuration;
 pub mod environment;
 pub mod evaluations;

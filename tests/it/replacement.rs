@@ -1,0 +1,197 @@
+//! T11 on a real chain: transactions that are stuck, dropped or reorganized away.
+
+use alloy_primitives::{Address, U256, keccak256};
+use anyhow::{Context, Result};
+use countersign_tests::configuration::PEOPLE_FROM_WEI;
+use countersign_tests::lying_node::Lie;
+use countersign_tests::main_job::{FINAL_DEADLINE, MainJob, Transfer, text};
+use countersign_tests::wait;
+use serde_json::{Value, json};
+
+use crate::stand::{Stand, request_hash, transfer};
+
+/// A transfer that nobody has to approve.
+async fn propose_small(job: &MainJob<'_>, transfer: &Transfer) -> Result<String> {
+    let accepted = job.propose(transfer).await?.expect(201)?;
+    Ok(request_hash(&accepted).to_owned())
+}
+
+fn small(escrow: Address) -> Transfer {
+    Transfer { value: U256::from(PEOPLE_FROM_WEI / 100), ..transfer(escrow) }
+}
+
+/// Waits until the gateway has sent `count` different signed transactions.
+async fn sent(stand: &Stand, count: usize) -> Result<Vec<Value>> {
+    wait::until("signed transactions to be sent", FINAL_DEADLINE, async || {
+        let mut distinct: Vec<Value> = Vec::new();
+        for call in stand.node.calls("eth_sendRawTransaction") {
+            if !distinct.contains(&call) {
+                distinct.push(call);
+            }
+        }
+        Ok((distinct.len() >= count).then_some(distinct))
+    })
+    .await
+}
+
+/// The pool's view of what was sent.
+async fn described(stand: &Stand, raw: &Value) -> Result<Value> {
+    let raw = raw[0].as_str().context("no raw transaction")?;
+    let hash = keccak256(hex::decode(raw.trim_start_matches("0x"))?);
+    stand.anvil.node().call("eth_getTransactionByHash", json!([hash])).await
+}
+
+fn quantity(transaction: &Value, field: &str) -> Result<U256> {
+    Ok(serde_json::from_value(transaction[field].clone())?)
+}
+
+#[tokio::test]
+async fn a_stuck_transaction_is_outbid_under_its_own_nonce_and_paid_once() -> Result<()> {
+    let stand = Stand::with_chain("stuck_after_ms = 1000").await?;
+    let gateway = stand.installation.start().await?;
+    let escrow = stand.user(&gateway).await?;
+    let job = stand.job(&gateway);
+    let chain = stand.anvil.node();
+    chain.set_automine(false).await?;
+    let transfer = small(escrow);
+    let hash = propose_small(&job, &transfer).await?;
+    let first = sent(&stand, 1).await?;
+    let before = described(&stand, &first[0]).await?;
+    let both = sent(&stand, 2).await.with_context(|| gateway.output())?;
+    let after = wait::until("the replacement to be in the pool", FINAL_DEADLINE, async || {
+        let found = described(&stand, &both[1]).await?;
+        Ok((!found.is_null()).then_some(found))
+    })
+    .await?;
+    assert_eq!(before["nonce"], after["nonce"]);
+    assert_eq!((&before["to"], &before["value"]), (&after["to"], &after["value"]));
+    for fee in ["maxFeePerGas", "maxPriorityFeePerGas"] {
+        let (old, new) = (quantity(&before, fee)?, quantity(&after, fee)?);
+        assert!(new * U256::from(1000) >= old * U256::from(1125), "{fee}: {old} then {new}");
+    }
+
+    chain.set_automine(true).await?;
+    chain.mine(2).await?;
+    let executed = job.final_transaction(&hash).await?;
+    assert_eq!(executed["status"], "EXECUTED", "{executed}\n{}", gateway.output());
+    assert_eq!(chain.balance(transfer.to).await?, transfer.value);
+    assert_eq!(chain.transaction_count(escrow).await?, U256::ONE);
+    stand.finish(gateway).await
+}
+
+#[tokio::test]
+async fn a_dropped_transaction_is_sent_again() -> Result<()> {
+    let stand = Stand::with_chain("").await?;
+    let gateway = stand.installation.start().await?;
+    let escrow = stand.user(&gateway).await?;
+    let job = stand.job(&gateway);
+    let chain = stand.anvil.node();
+    chain.set_automine(false).await?;
+    let transfer = small(escrow);
+    let hash = propose_small(&job, &transfer).await?;
+    let first = sent(&stand, 1).await?;
+    let pooled = described(&stand, &first[0]).await?;
+    chain.call("anvil_dropTransaction", json!([text(&pooled, "hash")?])).await?;
+    wait::until("the transaction to be in the pool again", FINAL_DEADLINE, async || {
+        Ok((!described(&stand, &first[0]).await?.is_null()).then_some(()))
+    })
+    .await
+    .with_context(|| gateway.output())?;
+    chain.mine(2).await?;
+    let executed = job.final_transaction(&hash).await?;
+    assert_eq!(executed["status"], "EXECUTED", "{executed}");
+    assert_eq!(sent(&stand, 1).await?.len(), 1, "another signature was made for what was only lost");
+    assert_eq!(chain.balance(transfer.to).await?, transfer.value);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_reorganized_transaction_executes_on_the_chain_that_stays() -> Result<()> {
+    let stand = Stand::with_chain("").await?;
+    let gateway = stand.installation.start().await?;
+    let escrow = stand.user(&gateway).await?;
+    let job = stand.job(&gateway);
+    let chain = stand.anvil.node();
+    chain.set_automine(false).await?;
+    let snapshot = chain.call("evm_snapshot", json!([])).await?;
+    let transfer = small(escrow);
+    let hash = propose_small(&job, &transfer).await?;
+    let raw = sent(&stand, 1).await?;
+    chain.mine(1).await?;
+    let found = described(&stand, &raw[0]).await?;
+    assert!(!found["blockNumber"].is_null(), "{found}");
+    let seen = stand.node.calls("eth_getTransactionReceipt").len();
+    wait::until("the gateway to have seen the block", FINAL_DEADLINE, async || {
+        Ok((stand.node.calls("eth_getTransactionReceipt").len() > seen + 1).then_some(()))
+    })
+    .await?;
+    // One confirmation of two: nothing has ended yet.
+    let waiting = job.transaction(&hash).await?.context("the transaction is gone")?;
+    assert_eq!(waiting["status"], "APPROVED", "{waiting}");
+
+    assert_eq!(chain.call("evm_revert", json!([snapshot])).await?, true);
+    assert_eq!(chain.balance(transfer.to).await?, U256::ZERO);
+    wait::until("the transaction to be in the pool again", FINAL_DEADLINE, async || {
+        Ok((!described(&stand, &raw[0]).await?.is_null()).then_some(()))
+    })
+    .await
+    .with_context(|| gateway.output())?;
+    chain.mine(2).await?;
+    let executed = job.final_transaction(&hash).await?;
+    assert_eq!(executed["status"], "EXECUTED", "{executed}");
+    assert_eq!(chain.balance(transfer.to).await?, transfer.value);
+    assert_eq!(chain.transaction_count(escrow).await?, U256::ONE);
+    Ok(())
+}
+
+/// Two nodes must agree, and one of them says that all is done.
+#[tokio::test]
+async fn one_lying_node_of_two_makes_nothing_executed_and_hides_nothing() -> Result<()> {
+    let stand = Stand::with_a_second_node("agreement = 2").await?;
+    let gateway = stand.installation.start().await?;
+    let escrow = stand.user(&gateway).await?;
+    let job = stand.job(&gateway);
+    let chain = stand.anvil.node();
+    chain.set_automine(false).await?;
+    let transfer = small(escrow);
+    let hash = propose_small(&job, &transfer).await?;
+    let raw = sent(&stand, 1).await.with_context(|| gateway.output())?;
+    let pooled = described(&stand, &raw[0]).await?;
+    let latest = chain.call("eth_getBlockByNumber", json!(["latest", false])).await?;
+    // Deep in a chain whose every block is the same.
+    stand.node.lie(
+        "eth_getTransactionReceipt",
+        Lie::Answer(json!({
+            "transactionHash": pooled["hash"], "blockHash": latest["hash"], "blockNumber": "0x0",
+            "status": "0x1", "gasUsed": "0x5208", "effectiveGasPrice": "0x1",
+        })),
+    );
+    stand.node.lie("eth_getTransactionCount", Lie::Answer(json!("0x5")));
+    lied_to(&stand).await?;
+    let waiting = job.transaction(&hash).await?.context("the transaction is gone")?;
+    assert_eq!(waiting["status"], "APPROVED", "{waiting}");
+    assert_eq!(chain.transaction_count(escrow).await?, U256::ZERO);
+
+    chain.mine(2).await?;
+    stand.node.lie("eth_getTransactionReceipt", Lie::Answer(json!(null)));
+    stand.node.lie("eth_getTransactionByHash", Lie::Answer(json!(null)));
+    lied_to(&stand).await?;
+    let waiting = job.transaction(&hash).await?.context("the transaction is gone")?;
+    assert_eq!(waiting["status"], "APPROVED", "{waiting}");
+
+    for method in ["eth_getTransactionReceipt", "eth_getTransactionByHash", "eth_getTransactionCount"] {
+        stand.node.tell_the_truth(method);
+    }
+    let executed = job.final_transaction(&hash).await?;
+    assert_eq!(executed["status"], "EXECUTED", "{executed}");
+    assert_eq!(chain.balance(transfer.to).await?, transfer.value);
+    Ok(())
+}
+
+/// Waits until the gateway has heard the present lies several times.
+async fn lied_to(stand: &Stand) -> Result<()> {
+    let calls = || stand.node.calls("eth_getTransactionReceipt").len();
+    let before = calls();
+    let heard = async || Ok((calls() > before + 5).then_some(()));
+    wait::until("the gateway to have been lied to", FINAL_DEADLINE, heard).await
+}
