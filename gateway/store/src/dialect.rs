@@ -41,6 +41,7 @@ pub(crate) struct EngineSql {
     pub(crate) postpone_outbox: SqlStr,
     pub(crate) next_outbox: SqlStr,
     pub(crate) renew_lease: SqlStr,
+    pub(crate) forget_lapsed: SqlStr,
     /// Absent where this process alone has the database.
     pub(crate) lease: Option<Arc<Lease>>,
 }
@@ -193,10 +194,13 @@ impl EngineSql {
             lock_wallet_keys,
             lease,
             renew_lease: shared_text(format!(
-                "INSERT INTO instances (id, fencing, live_until) VALUES ($1, 1, {now} + $2) \
+                "INSERT INTO instances (id, fencing, live_until) VALUES ($1, {now}, {now} + $2) \
                  ON CONFLICT (id) DO UPDATE SET live_until = excluded.live_until, \
                  fencing = CASE WHEN instances.live_until > {now} THEN instances.fencing \
                  ELSE instances.fencing + 1 END RETURNING fencing"
+            )),
+            forget_lapsed: shared_text(format!(
+                "DELETE FROM instances WHERE live_until <= {now} AND id <> $1"
             )),
             insert_permit: shared_text(format!(
                 "INSERT INTO permits (id, organization, transaction_id, attempt_id, key_id, digest, intent_hash, \

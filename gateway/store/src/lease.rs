@@ -43,12 +43,15 @@ impl Lease {
         self.fencing.load(Ordering::Acquire)
     }
 
-    /// Takes the lease before anything else is written.
+    /// Takes the lease before anything else is written, and removes those that ran out: every start has a row of its
+    /// own. Who comes back after that finds no row, and its new one has another number, which is the time.
     pub(crate) async fn take(
         &self,
         connection: &mut AnyConnection,
         sql: &EngineSql,
     ) -> Result<(), StoreError> {
+        let lapsed = Statement::prepared(sql.forget_lapsed.clone()).shown(self.instance);
+        lapsed.query().execute(&mut *connection).await.map_err(StoreError::Query)?;
         let row = self.renewal(sql).query().fetch_one(connection).await.map_err(StoreError::Query)?;
         let number = Fields::new("instances", &row).unsigned("fencing")?;
         self.fencing.store(number, Ordering::Release);

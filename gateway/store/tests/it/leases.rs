@@ -20,6 +20,7 @@ on_both_engines!(
     no_permit_under_the_fencing_number_of_an_earlier_life,
     another_process_lease_is_no_help,
     a_renewed_lease_gives_a_new_number_only_after_a_lapse,
+    a_start_forgets_leases_that_ran_out_and_who_comes_back_has_another_number,
 );
 
 /// A store that renews so seldom that the test sees none of it.
@@ -78,11 +79,29 @@ async fn a_renewed_lease_gives_a_new_number_only_after_a_lapse(database: &Databa
         database.intruder().await
     };
     let number = "SELECT fencing FROM instances";
-    assert_eq!(intruder.number(number).await, 1);
+    let first = intruder.number(number).await;
     drop(slow(database, 1).await);
-    assert_eq!(intruder.number(number).await, 1);
+    assert_eq!(intruder.number(number).await, first);
     intruder.execute(format!("UPDATE instances SET live_until = {}", past().unix_micros())).await.unwrap();
     let (store, world) = ready(database).await;
-    assert_eq!(intruder.number(number).await, 2);
+    assert_eq!(intruder.number(number).await, first + 1);
     world.commit(&store, [Write::InsertPermit(world.seal(&world.permit))]).await.unwrap();
+}
+
+async fn a_start_forgets_leases_that_ran_out_and_who_comes_back_has_another_number(database: &Database) {
+    let (paused, world) = ready(database).await;
+    let mut intruder = database.intruder().await;
+    let count = "SELECT count(*) FROM instances";
+    let number = format!("SELECT fencing FROM instances WHERE id = '{}'", instance(1));
+    let before = intruder.number(&number).await;
+    let _live = slow(database, 2).await;
+    assert_eq!(intruder.number(count).await, 2, "a live lease is kept");
+    let ended = format!("UPDATE instances SET live_until = 0 WHERE id = '{}'", instance(1));
+    intruder.execute(ended).await.unwrap();
+    let _next = slow(database, 3).await;
+    assert_eq!(intruder.number(count).await, 2, "the lease that ran out is forgotten");
+    refused(&paused, &world).await;
+    drop(slow(database, 1).await);
+    assert!(intruder.number(&number).await > before);
+    refused(&paused, &world).await;
 }
