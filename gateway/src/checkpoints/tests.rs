@@ -132,6 +132,34 @@ async fn what_was_stored_before_a_crash_is_handed_on_by_the_next_start() {
 }
 
 #[tokio::test]
+async fn a_checkpoint_is_signed_after_so_many_entries_or_when_it_is_due() {
+    let mut log = Log::new().await;
+    log.checkpoints.config.checkpoint_entries = 3;
+    for is_signed in [false, false, true, false, false, true] {
+        log.append().await;
+        assert_eq!(log.checkpoints.sign_if(false, &mut None).await.expect("looked at"), is_signed);
+    }
+    log.append().await;
+    assert!(log.checkpoints.sign_if(true, &mut None).await.expect("signs"));
+    assert!(!log.checkpoints.sign_if(true, &mut None).await.expect("nothing is unsigned"));
+    assert_eq!(log.witnessed(), [1, 2, 3]);
+}
+
+#[tokio::test]
+async fn unsigned_entries_do_not_wait_longer_than_the_interval() {
+    let Log { directory, store, checkpoints } = Log::new().await;
+    let config = Audit { checkpoint_interval_ms: 10, ..checkpoints.config.clone() };
+    let log = Log { directory, store, checkpoints: Checkpoints { config, ..checkpoints } };
+    log.append().await;
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(log.checkpoints.run(stop.clone()));
+    let signed = async { while log.store.last_checkpoint().await.expect("read").is_none() {} };
+    tokio::time::timeout(std::time::Duration::from_secs(20), signed).await.expect("in time");
+    stop.cancel();
+    running.await.expect("ends");
+}
+
+#[tokio::test]
 async fn a_line_that_a_crash_cut_short_is_written_again() {
     let log = Log::new().await;
     for _ in 0..2 {

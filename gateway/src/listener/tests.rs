@@ -30,7 +30,9 @@ impl Running {
     async fn start(bounds: Bounds) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
         let address = listener.local_addr().expect("bound");
-        let router = Router::new().route("/", get(async || "here\n"));
+        let router = Router::new()
+            .route("/", get(async || "here\n"))
+            .route("/never", get(std::future::pending::<&'static str>));
         let stop = CancellationToken::new();
         let served = tokio::spawn(serve(listener, router, bounds, stop.clone()));
         Self { address, stop, served }
@@ -151,4 +153,15 @@ async fn a_head_without_end_is_refused() {
     tokio::time::timeout(DEADLINE, stream.read_exact(&mut answer)).await.expect("in time").expect("read");
     assert_eq!(answer, b"HTTP/1.1 431");
     running.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_without_end_does_not_hold_up_the_end_of_the_listener() {
+    let running = Running::start(Bounds { drain_timeout: Duration::from_millis(50), ..bounds() }).await;
+    let mut stream = running.connect().await;
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: here\r\n\r\n").await.expect("sent");
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).await.expect("the connection is served");
+    stream.write_all(b"GET /never HTTP/1.1\r\nhost: here\r\n\r\n").await.expect("sent");
+    tokio::time::timeout(DEADLINE, running.stop()).await.expect("in time");
 }

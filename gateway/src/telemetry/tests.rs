@@ -1,6 +1,6 @@
 //! Spans reach a real receiver, histograms keep to their buckets.
 
-use std::time::Duration;
+use std::{io::Read as _, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -56,6 +56,36 @@ async fn spans_reach_the_receiver_before_shutdown_ends() {
         assert!(text.contains(expected), "{expected}");
     }
     assert!(!text.contains("carrier_noise"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_receiver_that_does_not_answer_holds_up_neither_spans_nor_the_end() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
+    let endpoint = format!("http://{}/v1/traces", listener.local_addr().expect("address"));
+    let settings = Settings {
+        otlp_endpoint: Some(endpoint),
+        trace_queue_max: 1,
+        otlp_timeout_ms: 200,
+        ..Settings::default()
+    };
+    let traces = Traces::start(&settings).expect("starts").expect("configured");
+    let subscriber = tracing_subscriber::registry().with(traces.layer());
+    tracing::subscriber::with_default(subscriber, || {
+        for _ in 0..1000 {
+            tracing::info_span!("flooding").in_scope(|| {});
+        }
+    });
+    // Nobody accepts: a batch takes its whole time, one span waits meanwhile, and the others are dropped.
+    tokio::time::timeout(Duration::from_secs(20), traces.shutdown()).await.expect("in time");
+    let listener = listener.into_std().expect("a socket");
+    let mut sent = 0;
+    while let Ok((mut stream, _)) = listener.accept() {
+        stream.set_nonblocking(false).expect("set");
+        let mut received = Vec::new();
+        stream.read_to_end(&mut received).expect("readable");
+        sent += received.windows(8).filter(|window| window == b"flooding").count();
+    }
+    assert!((1..100).contains(&sent), "{sent} of 1000 spans waited");
 }
 
 #[tokio::test]

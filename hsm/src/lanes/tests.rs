@@ -1,6 +1,7 @@
 use std::num::NonZeroUsize;
 
 use super::*;
+use crate::config::QueueBounds;
 use crate::worker::{Task, TokenSession};
 
 struct Idle;
@@ -21,7 +22,8 @@ fn lanes(threads: usize, patience: Duration) -> Lanes {
     let mut config = HsmConfig::new("module", "token", String::new(), "state");
     config.session_threads = threads;
     config.lane_patience = patience;
-    config.queue_bounds.generate = NonZeroUsize::MIN;
+    let one = NonZeroUsize::MIN;
+    config.queue_bounds = QueueBounds { sign: one, token: one, decrypt: one, generate: one, canary: one };
     Lanes::new(&config)
 }
 
@@ -66,10 +68,11 @@ fn the_last_free_thread_is_left_to_signatures() {
 #[test]
 fn a_full_lane_refuses_and_the_others_do_not() {
     let lanes = lanes(2, PATIENT);
-    lanes.push(job(Lane::Generate)).unwrap();
-    assert!(matches!(lanes.push(job(Lane::Generate)), Err(HsmError::Busy { lane: Lane::Generate })));
-    lanes.push(job(Lane::Sign)).unwrap();
-    assert_eq!(lanes.depths()[3], (Lane::Generate, 1));
+    for full in Lane::ALL {
+        lanes.push(job(full)).unwrap();
+        assert!(matches!(lanes.push(job(full)), Err(HsmError::Busy { lane }) if lane == full), "{full:?}");
+    }
+    assert_eq!(lanes.depths(), Lane::ALL.map(|lane| (lane, 1)));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 use std::{num::NonZeroUsize, time::Duration};
 
-use hsm::{HsmError, KeyAlgorithm, Lane, SignatureScheme};
+use hsm::{HsmError, KeyAlgorithm, KeyUsage, Lane, RsaDecryption, SignatureScheme};
 
 use crate::harness::{generate, isolated, sign, soon, spec, until};
 
@@ -49,6 +49,21 @@ fn generation_that_comes_too_late_is_adopted_later() {
         assert_eq!(hsm.status().counters.generate_calls, 0, "the pair was adopted");
         let signed = hsm.sign_message(&key, SignatureScheme::RsaPssSha256, b"m", Lane::Sign, soon()).await;
         assert_eq!(signed.unwrap().len(), 512);
+        hsm.shutdown().await;
+    });
+}
+
+#[test]
+fn a_decryption_that_comes_too_late_is_refused() {
+    isolated("limits::a_decryption_that_comes_too_late_is_refused", async |bench| {
+        let hsm = bench.start_with(|config| config.timeouts.decrypt = Duration::ZERO).await;
+        let mut decryption = spec(1, KeyAlgorithm::Rsa2048);
+        decryption.usage = KeyUsage::Decrypt;
+        let key = hsm.generate(decryption).await.unwrap();
+        let refused = hsm.decrypt_rsa(&key, RsaDecryption::Pkcs1v15, &[1; 256]).await;
+        assert!(matches!(refused, Err(HsmError::DeadlineExceeded { .. })), "{refused:?}");
+        let signing = generate(&hsm, 2, KeyAlgorithm::Secp256k1).await;
+        sign(&hsm, &signing).await.unwrap();
         hsm.shutdown().await;
     });
 }

@@ -1,11 +1,13 @@
 //! Only components are compiled, in a child that cannot take more than it is given.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use plugin_host::{CompileCommand, ComponentSource, Digest, FailureCode, HostConfig};
+
+use tempfile::TempDir;
 
 use crate::guests::{TestHost, component, source};
 
@@ -80,6 +82,30 @@ async fn child_that_hangs_is_ended_at_its_time_out() {
     })
     .await;
     assert_eq!((code, detail.as_str()), (FailureCode::CompileFailed, "compiling took longer than 50ms"));
+}
+
+/// Compiles by way of a script that says in a directory that it runs.
+fn watched(config: &mut HostConfig, directory: &Path, script: &str, concurrent: usize) {
+    let compiler = config.compile.command.program.clone();
+    let arguments = ["-c".into(), script.into(), "sh".into(), directory.into(), compiler.into_os_string()];
+    config.compile.command =
+        CompileCommand { program: PathBuf::from("/bin/sh"), arguments: arguments.into() };
+    config.compile.concurrent = concurrent;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn beyond_so_many_compilations_at_once_they_take_turns() {
+    let directory = TempDir::new().unwrap();
+    let alone =
+        "mkdir \"$1/running\" || touch \"$1/overlap\"; \"$2\"; status=$?; rmdir \"$1/running\"; exit $status";
+    let host = TestHost::with(|config| watched(config, directory.path(), alone, 1));
+    tokio::join!(host.prepare("hello"), host.prepare("endless"), host.prepare("limiter"));
+    assert!(!directory.path().join("overlap").exists());
+
+    // Each ends only once both have begun.
+    let together = "touch \"$1/$$\"; while [ \"$(ls \"$1\" | wc -l)\" -lt 2 ]; do :; done; exec \"$2\"";
+    let host = TestHost::with(|config| watched(config, directory.path(), together, 2));
+    tokio::join!(host.prepare("hello"), host.prepare("endless"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,6 +8,7 @@ use plugin_host::{
     Grants, HostConfig, NoState, PluginHost, PreparedPlugin, VerifiedTransaction,
 };
 use tempfile::TempDir;
+use wasmparser::{Parser, Payload};
 
 /// A host with a cache of its own, which goes when this is dropped.
 pub(crate) struct TestHost {
@@ -52,6 +53,30 @@ pub(crate) fn component(guest: &str) -> ComponentSource {
 pub(crate) fn source(bytes: impl Into<Arc<[u8]>>) -> ComponentSource {
     let bytes = bytes.into();
     ComponentSource { digest: Digest::of(&bytes), bytes }
+}
+
+/// The guest with one more core module in it, which runs its `start` function whenever the guest is instantiated.
+pub(crate) fn with_module(guest: &str, module: &str) -> ComponentSource {
+    let mut bytes = component(guest).bytes.to_vec();
+    let is_module = |payload: &Payload<'_>| matches!(payload, Payload::ModuleSection { .. });
+    let modules =
+        Parser::new(0).parse_all(&bytes).filter(|payload| is_module(payload.as_ref().unwrap())).count();
+    // Section 1 is a core module; section 2 holds one instance, made of that module without arguments.
+    section(&mut bytes, 1, &wat::parse_str(module).unwrap());
+    section(&mut bytes, 2, &[1, 0, u8::try_from(modules).unwrap(), 0]);
+    source(bytes)
+}
+
+/// Appends a section: its id, its length as LEB128, its contents.
+fn section(component: &mut Vec<u8>, id: u8, contents: &[u8]) {
+    component.push(id);
+    let mut length = contents.len();
+    while length >= 0x80 {
+        component.push(u8::try_from(length & 0x7f).unwrap() | 0x80);
+        length >>= 7;
+    }
+    component.push(u8::try_from(length).unwrap());
+    component.extend(contents);
 }
 
 /// A transfer under `settings`, with every capability granted.

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use plugin_host::{Capability, FailureCode, Grants, Verdict};
 
-use crate::guests::{TestHost, request};
+use crate::guests::{TestHost, request, with_module};
 
 /// Time that a loaded machine may take to notice a deadline; far from what an attack would take.
 const SLACK: Duration = Duration::from_secs(10);
@@ -124,6 +124,25 @@ fn names_and_windows_of_state_that_break_the_contract_are_refused() {
 #[test]
 fn error_of_the_guest_is_a_failure_with_plain_text() {
     assert_eq!(assert_stopped("guest error", FailureCode::GuestError), "cannot decide today");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn table_that_grows_meets_the_table_limit() {
+    let growing = |elements: u32| {
+        let module = format!(
+            "(module (table 1 funcref) (func $grow (drop (table.grow (ref.null func) (i32.const {elements})))) \
+             (start $grow))"
+        );
+        with_module("hello", &module)
+    };
+    let host = TestHost::start();
+    let within = host.host.prepare(growing(19_999)).await.unwrap();
+    host.host.evaluate(&within, request("{}")).await.unwrap();
+    let beyond = host.host.prepare(growing(20_000)).await.unwrap();
+    let failure = host.host.evaluate(&beyond, request("{}")).await.unwrap_err();
+    assert_eq!(failure.code, FailureCode::TableLimit, "{failure}");
+    assert_eq!(failure.detail, "20001 table elements, where 20000 are allowed");
+    host.host.evaluate(&within, request("{}")).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
