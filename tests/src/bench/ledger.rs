@@ -24,6 +24,10 @@ impl Ledger {
         self.count("SELECT count(*) FROM attempts WHERE outcome = 'signed'").await
     }
 
+    pub(crate) async fn audit_entries(&mut self) -> Result<usize> {
+        self.count("SELECT count(*) FROM audit_entries").await
+    }
+
     /// Waits until every transaction has ended.
     pub(crate) async fn drained(&mut self) -> Result<()> {
         wait::until("the outbox to be empty", DRAIN_DEADLINE, async || {

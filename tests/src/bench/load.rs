@@ -1,12 +1,13 @@
 //! A load generator that costs little itself: requests as ready bytes over connections that stay open.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
 use crate::statistics::rate;
@@ -97,6 +98,23 @@ pub(crate) async fn run(
     Ok(Answered { count: latencies.len(), per_second: rate(latencies.len(), started.elapsed()), latencies })
 }
 
+/// Sends one request over and over from another address of this machine until aborted, and counts what is answered,
+/// whatever the answer.
+pub(crate) async fn flood(
+    address: SocketAddr,
+    from: IpAddr,
+    request: Request,
+    answered: Arc<AtomicUsize>,
+) -> Result<()> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(SocketAddr::new(from, 0))?;
+    let mut connection = Connection::of(socket.connect(address).await?)?;
+    loop {
+        connection.answer(&request).await?;
+        answered.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 struct Connection {
     stream: TcpStream,
     received: Vec<u8>,
@@ -104,12 +122,25 @@ struct Connection {
 
 impl Connection {
     async fn open(address: SocketAddr) -> Result<Connection> {
-        let stream = TcpStream::connect(address).await?;
+        Connection::of(TcpStream::connect(address).await?)
+    }
+
+    fn of(stream: TcpStream) -> Result<Connection> {
         stream.set_nodelay(true)?;
         Ok(Connection { stream, received: Vec::new() })
     }
 
     async fn exchange(&mut self, request: &[u8], expected: Expected) -> Result<()> {
+        let (body_at, end) = self.answer(request).await?;
+        let answer = std::str::from_utf8(&self.received[..end])?;
+        let is_expected = answer.get(9..12) == Some(expected.status)
+            && answer.get(body_at..).is_some_and(|body| body.contains(expected.body_contains));
+        ensure!(is_expected, "an answer that was not expected: {answer}");
+        Ok(())
+    }
+
+    /// Where the answer's body begins and ends in what was received.
+    async fn answer(&mut self, request: &[u8]) -> Result<(usize, usize)> {
         self.stream.write_all(request).await?;
         self.received.clear();
         let (body_at, end) = loop {
@@ -121,11 +152,7 @@ impl Connection {
         while self.received.len() < end {
             self.receive().await?;
         }
-        let answer = std::str::from_utf8(&self.received[..end])?;
-        let is_expected = answer.get(9..12) == Some(expected.status)
-            && answer.get(body_at..).is_some_and(|body| body.contains(expected.body_contains));
-        ensure!(is_expected, "an answer that was not expected: {answer}");
-        Ok(())
+        Ok((body_at, end))
     }
 
     async fn receive(&mut self) -> Result<()> {

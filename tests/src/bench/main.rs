@@ -1,6 +1,7 @@
 //! Prints what Countersign costs against what cannot be cheaper, as ratios from one run: see
 //! `deploy/BENCHMARKS.md`. With `--json` every figure is one object a line.
 
+mod audit_log;
 mod bare_wasm;
 mod baseline;
 mod instant_node;
@@ -55,6 +56,7 @@ fn main() -> Result<()> {
         let runtimes = Runtimes::new()?;
         let conductor = Builder::new_current_thread().enable_all().build()?;
         conductor.block_on(interruptible(volume::measure(&runtimes, &report)))?;
+        conductor.block_on(interruptible(audit_log::measure(&runtimes, &report)))?;
         conductor.block_on(interruptible(postgres::measure(&token, &runtimes, &scale, &report)))?;
     }
     parallel.block_on(token.shutdown());

@@ -1,9 +1,11 @@
 //! The whole gateway: transactions over HTTP until their signatures are stored, against the bare `C_Sign`
 //! loop, with processor time by thread.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use alloy_primitives::{Address, U256};
 use anyhow::{Context, Result, ensure};
@@ -22,7 +24,7 @@ use crate::report::Report;
 use crate::runtimes::{LOAD_THREADS, NODE_THREADS, Runtimes};
 use crate::scale::Scale;
 use crate::signing::{Bare, BareRound, Token};
-use crate::statistics::{micros_each, number};
+use crate::statistics::{micros_each, number, rate};
 use crate::{baseline, throughput_report};
 
 const INSTANT_CHAIN: u64 = 31_337;
@@ -65,6 +67,7 @@ pub(crate) struct Measured {
     pub(crate) rounds: Vec<Round>,
     /// Following included.
     pub(crate) sustained: Option<Answered>,
+    pub(crate) flooded: Flooded,
     pub(crate) anvil: Answered,
     pub(crate) anvil_micros: f64,
     pub(crate) handler_micros: f64,
@@ -72,6 +75,12 @@ pub(crate) struct Measured {
     pub(crate) idle_mebibytes: f64,
     pub(crate) loaded_mebibytes: f64,
     pub(crate) signatures: usize,
+}
+
+/// Signing while a stranger on the same machine tries keys as fast as it is answered (T25).
+pub(crate) struct Flooded {
+    pub(crate) answered: Answered,
+    pub(crate) guesses_per_second: f64,
 }
 
 struct Stand<'a> {
@@ -143,10 +152,12 @@ impl Stand<'_> {
         } else {
             None
         };
+        let flooded = self.flooded_round(&requests, scale).await?;
         let (anvil, anvil_micros) = self.anvil_round(anvil, scale).await?;
         Ok(Measured {
             rounds,
             sustained,
+            flooded,
             anvil,
             anvil_micros,
             handler_micros: baseline::handler_micros(self.runtimes, &self.body(0, INSTANT_CHAIN)).await?,
@@ -194,6 +205,23 @@ impl Stand<'_> {
         let path = answered_at.since(&begin, answered.count);
         let following = end.since(&answered_at, answered.count);
         Ok(Round { bare, answered, path, following })
+    }
+
+    async fn flooded_round(&mut self, requests: &[Request], scale: &Scale) -> Result<Flooded> {
+        let guesses = Arc::new(AtomicUsize::new(0));
+        let stranger = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+        let key = format!("ck_admin_{}_{}", "0".repeat(12), "A".repeat(43));
+        let path = format!("/users/{}", self.escrows[0]);
+        let guess = load::get(&path, self.address, &key);
+        let flood = load::flood(self.address, stranger, guess, Arc::clone(&guesses));
+        let flood = self.runtimes.load.spawn(flood);
+        let begun = Instant::now();
+        let answered = self.load(requests, CONNECTIONS, scale.http_round).await?;
+        let guesses_per_second = rate(guesses.load(Ordering::Relaxed), begun.elapsed());
+        ensure!(!flood.is_finished(), "the stranger gave up");
+        flood.abort();
+        self.ledger.drained().await?;
+        Ok(Flooded { answered, guesses_per_second })
     }
 
     async fn anvil_round(&mut self, anvil: &Anvil, scale: &Scale) -> Result<(Answered, f64)> {

@@ -39,6 +39,12 @@ fn throughput(measured: &Measured, report: &Report) -> Result<()> {
             &figure("while earlier ones are followed to EXECUTED", sustained.per_second).against(bare),
         )?;
     }
+    let flooded = &measured.flooded;
+    let name =
+        format!("while a stranger tries {:.0} keys a second, against none", flooded.guesses_per_second);
+    let alone = median(rounds.iter().map(|round| round.answered.per_second));
+    let kept = figure(&name, flooded.answered.per_second).against(alone);
+    section.figure(&kept.goal(Goal::AtLeast(0.9)))?;
     section.figure(&figure("with anvil as the node", measured.anvil.per_second).against(bare))?;
     section.figure(&Figure::new("processor time of anvil per signature", measured.anvil_micros, "us"))?;
     section.note("the node is a stand-in that answers at once; it and the load generator share the cores")?;
