@@ -2,7 +2,10 @@
 
 pub(crate) mod checkpoint_signer;
 pub(crate) mod evaluator;
+pub(crate) mod fireblocks;
 pub(crate) mod node;
+pub(crate) mod privy;
+pub(crate) mod secrets;
 pub(crate) mod signer;
 pub(crate) mod system;
 pub(crate) mod token_signer;

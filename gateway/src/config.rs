@@ -19,12 +19,15 @@ mod audit;
 mod chains;
 mod check;
 mod database;
+mod egress;
+mod fireblocks;
 mod general;
 mod hsm;
 mod limits;
 mod login;
 mod outbox;
 mod plugins;
+mod privy;
 pub(crate) mod reference;
 mod section;
 mod server;
@@ -34,11 +37,14 @@ mod value;
 pub(crate) use audit::Audit;
 pub(crate) use chains::Chain;
 pub(crate) use database::Database;
+pub(crate) use egress::Egress;
+pub(crate) use fireblocks::Fireblocks;
 pub(crate) use general::Core;
 pub(crate) use hsm::Hsm;
 pub(crate) use limits::Limits;
 pub(crate) use outbox::Outbox;
 pub(crate) use plugins::Plugins;
+pub(crate) use privy::Privy;
 pub(crate) use server::Server;
 pub(crate) use telemetry::{LogFormat, Telemetry};
 pub(crate) use value::Secret;
@@ -59,6 +65,9 @@ pub(crate) struct Config {
     pub(crate) hsm: Hsm,
     pub(crate) plugins: Plugins,
     pub(crate) chains: Vec<Chain>,
+    pub(crate) egress: Egress,
+    pub(crate) fireblocks: Fireblocks,
+    pub(crate) privy: Privy,
     pub(crate) limits: Limits,
     pub(crate) outbox: Outbox,
     pub(crate) audit: Audit,
@@ -173,6 +182,7 @@ impl Config {
     fn read_secret_files(&mut self) -> Result<(), ConfigError> {
         read_secret("hsm.pin", &mut self.hsm.pin, self.hsm.pin_file.as_deref())?;
         read_secret("database.url", &mut self.database.url, self.database.url_file.as_deref())?;
+        read_secret("privy.app_secret", &mut self.privy.app_secret, self.privy.app_secret_file.as_deref())?;
         for chain in &mut self.chains {
             read_secret("chains.rpc_urls", &mut chain.rpc_urls, chain.rpc_urls_file.as_deref())?;
         }

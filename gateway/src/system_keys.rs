@@ -29,6 +29,8 @@ pub(crate) struct SystemKeys {
     /// Authenticates the cache of compiled plugins.
     pub(crate) plugin_cache: [u8; 32],
     pub(crate) checkpoint: KeyReference,
+    /// Seals secrets that must be read back.
+    pub(crate) secrets: SecretKeyReference,
     pub(crate) tokens: TokenKeys,
 }
 
@@ -49,8 +51,9 @@ pub(crate) enum Absent {
 
 /// `token_epoch` counts the rotations of the access token key; a higher one than before makes a new key.
 pub(crate) async fn load(hsm: &Hsm, absent: Absent, token_epoch: u32) -> Result<SystemKeys> {
-    let seal_master = secret(hsm, KeyPurpose::SealMaster, absent).await?;
-    let credential_master = secret(hsm, KeyPurpose::CredentialMaster, absent).await?;
+    let hmac = SecretAlgorithm::HmacSha256;
+    let seal_master = secret(hsm, KeyPurpose::SealMaster, hmac, absent).await?;
+    let credential_master = secret(hsm, KeyPurpose::CredentialMaster, hmac, absent).await?;
     Ok(SystemKeys {
         sealing: keys(derive(hsm, &seal_master, "rows").await?),
         credentials: keys(derive(hsm, &credential_master, "api-keys").await?),
@@ -58,6 +61,7 @@ pub(crate) async fn load(hsm: &Hsm, absent: Absent, token_epoch: u32) -> Result<
         plugin_cache: derive(hsm, &seal_master, "plugin-cache").await?,
         checkpoint: checkpoint(hsm, absent).await?,
         tokens: token_keys(hsm, absent, token_epoch).await?,
+        secrets: secret(hsm, KeyPurpose::SecretSealing, SecretAlgorithm::Aes256, absent).await?,
     })
 }
 
@@ -72,9 +76,13 @@ async fn derive(hsm: &Hsm, master: &SecretKeyReference, label: &str) -> Result<[
         .with_context(|| format!("deriving the key for `{label}`"))
 }
 
-async fn secret(hsm: &Hsm, purpose: KeyPurpose, absent: Absent) -> Result<SecretKeyReference> {
+async fn secret(
+    hsm: &Hsm,
+    purpose: KeyPurpose,
+    algorithm: SecretAlgorithm,
+    absent: Absent,
+) -> Result<SecretKeyReference> {
     let (cka_id, label) = identity(purpose, EPOCH);
-    let algorithm = SecretAlgorithm::HmacSha256;
     let expected = SecretKeyReference { cka_id, label: label.clone(), algorithm };
     match hsm.find(cka_id).await? {
         Some(FoundKey::Secret { reference, .. }) if reference == expected => Ok(reference),

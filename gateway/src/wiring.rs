@@ -38,6 +38,8 @@ use crate::{
     system_keys::{self, Absent, SystemKeys},
 };
 
+mod vendors;
+
 /// Every part of a gateway, connected and not yet serving.
 pub(crate) struct Gateway {
     pub(crate) config: Config,
@@ -63,7 +65,7 @@ pub(crate) async fn build(config: Config, data_dir: DataDir, absent: Absent) -> 
     let keys = system_keys::load(&hsm, absent, config.core.sessions.token_key_epoch)
         .await
         .context("loading the gateway's own keys from the token")?;
-    let SystemKeys { sealing, credentials, nonces, plugin_cache, checkpoint, tokens } = keys;
+    let SystemKeys { sealing, credentials, nonces, plugin_cache, checkpoint, tokens, secrets } = keys;
 
     let sealer = Arc::new(Sealer::new(sealing));
     let instance = InstanceId::generate(clock.now(), entropy.as_ref());
@@ -75,6 +77,7 @@ pub(crate) async fn build(config: Config, data_dir: DataDir, absent: Absent) -> 
     let host = start_plugins(&config, &data_dir, plugin_cache)?;
     let plugins = Arc::new(PluginEvaluator::new(host, store.clone()));
     let (chains, domain_chain) = chains(&config)?;
+    let vendors = vendors::connect(&config, &hsm, secrets, (clock.clone(), entropy.clone()))?;
     let services = Services {
         store: store.clone(),
         sealer,
@@ -90,6 +93,7 @@ pub(crate) async fn build(config: Config, data_dir: DataDir, absent: Absent) -> 
         signer: Arc::new(HsmSigner { hsm: hsm.clone(), clock }),
         vault: Arc::new(HsmVault { hsm: hsm.clone(), token_id: token_name(&config)? }),
         evaluator: plugins.clone(),
+        vendors,
         chains: Arc::new(chains),
         limits: config.limits.domain_limits(config.plugins.state_limits()),
         state_turns: Arc::default(),

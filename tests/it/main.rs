@@ -8,6 +8,7 @@ mod bounds;
 mod control;
 mod crash;
 mod database;
+mod fireblocks;
 mod harness;
 mod login;
 mod main_job;

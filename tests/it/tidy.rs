@@ -14,6 +14,7 @@ const FILE_LINES_MAX: usize = 500;
 const ARROW: &[(&str, &[&str], &[&str])] = &[
     ("gateway-domain", &[], &["axum", "sqlx", "wasmtime", "cryptoki", "reqwest", "hyper"]),
     ("gateway-chains", &["gateway-domain"], &["axum", "sqlx", "wasmtime", "cryptoki"]),
+    ("gateway-clients", &["gateway-domain"], &["axum", "sqlx", "wasmtime", "cryptoki"]),
     ("gateway-api", &["gateway-domain", "gateway-chains"], &["sqlx", "wasmtime", "cryptoki", "reqwest"]),
     ("gateway-store", &["gateway-domain"], &["axum", "wasmtime", "cryptoki", "reqwest"]),
     ("hsm", &["gateway-domain"], &["axum", "sqlx", "wasmtime", "reqwest"]),

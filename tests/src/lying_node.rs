@@ -58,7 +58,7 @@ impl Gate {
         self.released.notify_one();
     }
 
-    async fn pass(&self) {
+    pub(crate) async fn pass(&self) {
         self.reached.notify_one();
         self.released.notified().await;
     }

@@ -73,6 +73,26 @@ impl MainJob<'_> {
         }
     }
 
+    /// Logs the wallet in (ERC-4361); the answer is the access token.
+    pub async fn log_in(&self) -> Result<String> {
+        let asked =
+            self.client.post("/auth/siwe/nonce", Credential::Nobody, &json!({})).await?.expect(200)?;
+        let origin = self.client.origin();
+        let domain = origin.split("://").last().context("an origin without a host")?;
+        let message = format!(
+            "{domain} wants you to sign in with your Ethereum account:\n{}\n\n\nURI: {origin}\nVersion: 1\n\
+             Chain ID: {}\nNonce: {}\nIssued At: {}",
+            self.wallet.address(),
+            self.chain_id,
+            text(&asked, "nonce")?,
+            text(&asked, "issuedAt")?,
+        );
+        let signature = hex(&self.wallet.sign_text(&message)?);
+        let body = json!({"message": message, "signature": signature});
+        let told = self.client.post("/auth/siwe/verify", Credential::Nobody, &body).await?.expect(200)?;
+        Ok(text(&told, "accessToken")?.to_owned())
+    }
+
     pub async fn propose(&self, transfer: &Transfer) -> Result<Reply> {
         self.client.post("/transactions", self.admin(), &transfer.body(self.chain_id)).await
     }

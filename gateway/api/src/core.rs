@@ -6,7 +6,9 @@ mod call;
 mod description;
 mod dialect;
 mod documents;
+mod fireblocks;
 mod presentation;
+mod quorums;
 mod sessions;
 mod settings;
 mod system;
@@ -87,6 +89,26 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(transactions::get_user_transactions))
         .routes(routes!(approvals::create_approval))
         .routes(routes!(approvals::get_approval_status))
+        .merge(vendor_routes())
+}
+
+fn vendor_routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(
+            quorums::update_privy_quorum,
+            quorums::get_privy_quorum,
+            quorums::delete_privy_quorum
+        ))
+        .routes(routes!(quorums::register_privy_quorum))
+        .routes(routes!(quorums::create_quorum))
+        .routes(routes!(fireblocks::generate_csr))
+        .routes(routes!(fireblocks::get_integration_status))
+        .routes(routes!(fireblocks::get_all_integrations))
+        .routes(routes!(fireblocks::get_csr))
+        .routes(routes!(fireblocks::complete_integration))
+        .routes(routes!(fireblocks::validate_integration))
+        .routes(routes!(fireblocks::get_fireblocks_config))
+        .routes(routes!(fireblocks::create_admin_transaction))
 }
 
 #[cfg(test)]

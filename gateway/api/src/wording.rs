@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::http::{HeaderValue, StatusCode};
 use gateway_domain::Error;
 use serde::Serialize;
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use crate::failure::Failure;
@@ -30,6 +31,8 @@ pub(crate) struct Wording {
     pub(crate) message: Message,
     /// The value of `retry-after`.
     pub(crate) retry_after: Option<HeaderValue>,
+    /// Facts for programs.
+    pub(crate) details: Option<Value>,
 }
 
 impl Wording {
@@ -123,6 +126,7 @@ fn domain_wording(error: &Error) -> Wording {
             status: StatusCode::BAD_REQUEST,
             message: Message::Rules(rules.clone()),
             retry_after: None,
+            details: None,
         },
         Error::Unauthenticated => says(StatusCode::UNAUTHORIZED, error.to_string()),
         Error::Forbidden(_) => says(StatusCode::FORBIDDEN, error.to_string()),
@@ -135,6 +139,13 @@ fn domain_wording(error: &Error) -> Wording {
             says(StatusCode::SERVICE_UNAVAILABLE, error.to_string()).after(*retry_after)
         }
         Error::Upstream(..) => says(StatusCode::BAD_GATEWAY, error.to_string()),
+        Error::VendorRefused { http_status, code, .. } => {
+            let details = json!({"httpStatus": http_status, "code": code});
+            Wording { details: Some(details), ..says(StatusCode::BAD_GATEWAY, error.to_string()) }
+        }
+        Error::Unconfigured(_) => {
+            says(StatusCode::SERVICE_UNAVAILABLE, error.to_string()).after(UNCONFIGURED_PAUSE)
+        }
         Error::Inconsistency(_) | Error::Internal(_) => {
             says(StatusCode::INTERNAL_SERVER_ERROR, "internal error")
         }
@@ -142,7 +153,7 @@ fn domain_wording(error: &Error) -> Wording {
 }
 
 fn says(status: StatusCode, text: impl Into<String>) -> Wording {
-    Wording { status, message: Message::Text(text.into()), retry_after: None }
+    Wording { status, message: Message::Text(text.into()), retry_after: None, details: None }
 }
 
 #[cfg(test)]

@@ -12,16 +12,19 @@ use crate::{
     clock::Timestamp,
     credentials::ApiKey,
     evaluations::Evaluation,
+    fireblocks::Integration,
     identity::{Organization, Principal, User},
     ids::{OrganizationId, PrincipalId},
     keys::{KeyQuota, KeyRecord, KeyState},
     outbox::OutboxItem,
     plugin_state::StateUse,
     policy::{PermitRecord, PluginRevision, Policy, PolicyHead},
+    quorums::PrivyQuorum,
     sealed::Sealed,
     sessions::{Session, UsedRefreshToken},
     settings::Settings,
     transactions::{Attempt, Transaction},
+    vendors::VendorCall,
 };
 
 use alloy_primitives::{Address, B256};
@@ -76,6 +79,14 @@ pub enum Write {
         nonce: u64,
     },
     UpdateAttempt(Sealed<Attempt>),
+    InsertIntegration(Sealed<Integration>),
+    UpdateIntegration(Sealed<Integration>),
+    InsertVendorCall(Sealed<VendorCall>),
+    UpdateVendorCall(Sealed<VendorCall>),
+    InsertQuorum(Sealed<PrivyQuorum>),
+    UpdateQuorum(Sealed<PrivyQuorum>),
+    /// Removes the reference; the version must be the one that was read.
+    DeleteQuorum(Sealed<PrivyQuorum>),
     /// Inserts the item, or sets the due time of the one with its id and makes claims on it stale.
     ScheduleOutbox(OutboxItem),
     InsertReplayGuard(ReplayGuard),
@@ -182,6 +193,8 @@ impl Write {
             Self::UpdatePrincipal(principal) => Some(principal.organization),
             Self::UpdateUser(user) => Some(user.organization),
             Self::UpdateApiKey(key) => Some(key.organization),
+            // Its access may be another's now.
+            Self::UpdateIntegration(integration) => Some(integration.organization),
             Self::UpdateKey(key) if key.frozen || key.state == KeyState::Retired => Some(key.organization),
             Self::InsertOrganization(_)
             | Self::InsertPrincipal(_)
@@ -208,6 +221,12 @@ impl Write {
             | Self::InsertAttempt(_)
             | Self::RequireNonce { .. }
             | Self::UpdateAttempt(_)
+            | Self::InsertIntegration(_)
+            | Self::InsertVendorCall(_)
+            | Self::UpdateVendorCall(_)
+            | Self::InsertQuorum(_)
+            | Self::UpdateQuorum(_)
+            | Self::DeleteQuorum(_)
             | Self::ScheduleOutbox(_)
             | Self::InsertReplayGuard(_)
             | Self::InsertIdempotency(_) => None,

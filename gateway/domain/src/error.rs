@@ -40,6 +40,12 @@ pub enum Error {
     /// An outside system answered badly.
     #[error("{0} failed")]
     Upstream(&'static str, Internal),
+    /// A vendor understood what it was asked, and refused.
+    #[error("{vendor} refused the request")]
+    VendorRefused { vendor: &'static str, http_status: u16, code: Option<i64> },
+    /// A part that this installation's configuration leaves out; names the setting.
+    #[error("`{0}` is not configured")]
+    Unconfigured(&'static str),
     /// Stored state contradicts itself, or its seal does not fit.
     #[error("internal inconsistency")]
     Inconsistency(Internal),
@@ -72,7 +78,9 @@ impl Error {
             | Self::Forbidden(_)
             | Self::NotFound(_)
             | Self::Conflict(_)
-            | Self::Exhausted { .. } => None,
+            | Self::Exhausted { .. }
+            | Self::VendorRefused { .. }
+            | Self::Unconfigured(_) => None,
         }
     }
 }

@@ -82,6 +82,12 @@ identifiers! {
     PluginRevisionId = "pl";
     /// Work to be done outside the database.
     OutboxId = "ob";
+    /// A user's access to a Fireblocks workspace.
+    IntegrationId = "fi";
+    /// A stored reference to a Privy key quorum.
+    QuorumId = "pq";
+    /// One value-moving request to a vendor.
+    VendorCallId = "vc";
     /// A running gateway process; also the name of its audit lane.
     InstanceId = "gw";
 }

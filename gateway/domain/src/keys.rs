@@ -76,6 +76,12 @@ pub enum KeyPurpose {
     AccessToken,
     /// Pays for the gateway's own on-chain registrations.
     Relayer,
+    /// Authenticates requests of one integration to Fireblocks.
+    FireblocksRequest,
+    /// Authorizes requests for wallets at Privy.
+    PrivyAuthorization,
+    /// Seals secrets that must be read back.
+    SecretSealing,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,6 +113,9 @@ impl KeyPurpose {
             Self::CredentialMaster => "credential-master",
             Self::AccessToken => "access-token",
             Self::Relayer => "relayer",
+            Self::FireblocksRequest => "fireblocks-request",
+            Self::PrivyAuthorization => "privy-authorization",
+            Self::SecretSealing => "secret-sealing",
         }
     }
 }

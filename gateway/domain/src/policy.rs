@@ -19,12 +19,14 @@ mod decide;
 mod permit;
 mod requirements;
 mod validate;
+mod vendor_permit;
 
 pub use decide::{Approved, Decision, DecisionInput, Denial, DenialReason, Open, decide};
 pub use permit::{PERMIT_LIFETIME, PermitMismatch, PermitRecord, SigningPermit, issue_permit};
 pub(crate) use requirements::demanded;
 pub use requirements::{Standing, required_roles};
 pub use validate::validate_policy;
+pub use vendor_permit::{VendorPermit, VendorPermitMismatch, issue_vendor_permit};
 
 /// One revision of an organization's policy. Revisions are never edited.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -15,20 +15,23 @@ use crate::{
     entropy::Entropy,
     error::Result,
     evaluations::{Evaluation, EvaluationResult},
+    fireblocks::Integration,
     identity::{Organization, Principal, User},
     ids::{
         BindingId, CredentialId, InstanceId, KeyId, OrganizationId, OutboxId, PluginRevisionId, PrincipalId,
         SessionId, TransactionId,
     },
-    keys::{KeyAlgorithm, KeyRecord, PublicKey, WalletKeys},
+    keys::{KeyAlgorithm, KeyPurpose, KeyRecord, PublicKey, WalletKeys},
     outbox::ClaimedItem,
     plugin_state::{PluginState, StateChanges, StateTurns, StateView},
     policy::{PermitRecord, PluginRevision, Policy, SigningPermit},
+    quorums::{PrivyQuorum, QuorumType},
     sealed::{Sealed, Sealer},
     sessions::{AccessClaims, Session, Sessions, TokenKey},
     settings::Settings,
     signing::NonceReservations,
     transactions::{Attempt, Intent, RecentDenials, Transaction},
+    vendors::{VendorCall, VendorRole, Vendors},
 };
 
 /// Applies change sets.
@@ -139,6 +142,12 @@ pub trait SessionReads: Send + Sync {
 #[async_trait]
 pub trait KeyReads: Send + Sync {
     async fn key(&self, organization: OrganizationId, id: KeyId) -> Result<Option<Sealed<KeyRecord>>>;
+    /// The newest active key of an organization-wide purpose.
+    async fn purpose_key(
+        &self,
+        organization: OrganizationId,
+        purpose: KeyPurpose,
+    ) -> Result<Option<Sealed<KeyRecord>>>;
     async fn key_list(&self, organization: OrganizationId) -> Result<Vec<Sealed<KeyRecord>>>;
     /// Wallet keys of the organization that are not retired.
     async fn wallet_keys(&self, organization: OrganizationId) -> Result<WalletKeys>;
@@ -269,6 +278,34 @@ pub trait PluginStateReads: Send + Sync {
     async fn plugin_state_rows(&self, organization: OrganizationId, lineage: BindingId) -> Result<u64>;
 }
 
+/// What is stored of users' vendors.
+#[async_trait]
+pub trait VendorReads: Send + Sync {
+    async fn integration(
+        &self,
+        organization: OrganizationId,
+        owner: PrincipalId,
+        role: VendorRole,
+    ) -> Result<Option<Sealed<Integration>>>;
+    async fn integrations(
+        &self,
+        organization: OrganizationId,
+        owner: PrincipalId,
+    ) -> Result<Vec<Sealed<Integration>>>;
+    async fn integration_count(&self, organization: OrganizationId) -> Result<u64>;
+    async fn quorum(
+        &self,
+        organization: OrganizationId,
+        owner: PrincipalId,
+        kind: QuorumType,
+    ) -> Result<Option<Sealed<PrivyQuorum>>>;
+    async fn vendor_calls(
+        &self,
+        organization: OrganizationId,
+        transaction: TransactionId,
+    ) -> Result<Vec<Sealed<VendorCall>>>;
+}
+
 /// Work outside the database.
 #[async_trait]
 pub trait OutboxQueue: Send + Sync {
@@ -305,6 +342,7 @@ pub trait Store:
     + TransactionReads
     + DecisionReads
     + PluginStateReads
+    + VendorReads
     + OutboxQueue
     + AuditReads
 {
@@ -320,6 +358,7 @@ impl<T> Store for T where
         + TransactionReads
         + DecisionReads
         + PluginStateReads
+        + VendorReads
         + OutboxQueue
         + AuditReads
 {
@@ -425,6 +464,7 @@ pub struct Services {
     pub signer: Arc<dyn Signer>,
     pub vault: Arc<dyn KeyVault>,
     pub evaluator: Arc<dyn Evaluator>,
+    pub vendors: Vendors,
     pub chains: Arc<BTreeMap<ChainId, Chain>>,
     pub limits: Limits,
     pub state_turns: Arc<StateTurns>,

@@ -11,10 +11,14 @@ use crate::{
     error::{Error, Result},
     evaluations::{Fresh, retain},
     keys::{KeyPurpose, KeyRecord, KeyState},
-    policy::{Approved, Decision, DenialReason, Open, PermitRecord},
+    policy::{Approved, Decision, DenialReason, Open, PermitRecord, SigningPermit},
     ports::{Chain, Services},
+    quorums::PrivySigning,
     sealed::Sealed,
-    transactions::{Assessment, Attempt, AttemptOutcome, Phase, State, Transaction, assess},
+    transactions::{
+        Assessment, Attempt, AttemptOutcome, FailureReason, Phase, Provider, State, Transaction, assess,
+    },
+    vendors::VendorError,
 };
 
 mod draft;
@@ -227,7 +231,7 @@ async fn expire(
 }
 
 /// Nothing leads back to pending: whoever asked must ask again.
-fn approval_lost(open: &Open) -> State {
+pub(crate) fn approval_lost(open: &Open) -> State {
     let roles: Vec<String> = open.unmet.iter().map(|requirement| requirement.role.to_string()).collect();
     State::Rejected {
         reason: DenialReason::ApprovalLost,
@@ -240,16 +244,21 @@ async fn usable_key(services: &Services, transaction: &Transaction) -> Result<Op
     let intent = &transaction.intent;
     let key = services.store.key(transaction.organization, intent.key).await?;
     let key = key.ok_or_else(|| Error::inconsistency("the intent's key does not exist"))?;
-    let fits = key.purpose == KeyPurpose::Wallet
-        && key.kinds.contains(&intent.kind)
-        && key.address == Some(intent.from);
+    let fits = match transaction.provider {
+        Provider::Privy => key.purpose == KeyPurpose::PrivyAuthorization,
+        Provider::Hsm | Provider::Fireblocks | Provider::None => {
+            key.purpose == KeyPurpose::Wallet
+                && key.kinds.contains(&intent.kind)
+                && key.address == Some(intent.from)
+        }
+    };
     if !fits {
         return Err(Error::inconsistency("the intent's key is not the key of its address"));
     }
     Ok((key.state == KeyState::Active && !key.frozen).then_some(key))
 }
 
-async fn is_frozen(services: &Services, transaction: &Transaction) -> Result<bool> {
+pub(crate) async fn is_frozen(services: &Services, transaction: &Transaction) -> Result<bool> {
     let organization = services.store.organization(transaction.organization).await?;
     Ok(organization.is_none_or(|organization| organization.frozen))
 }
@@ -263,11 +272,20 @@ async fn release(
     key: Sealed<KeyRecord>,
 ) -> Result<Signing> {
     let Prepared { transaction, attempt, permit } = prepared;
-    let signature = match services.signer.sign(&permit, &key).await {
+    let signature = match sign_by_provider(services, &transaction, &attempt, &permit, &key).await {
         Ok(signature) => signature,
         Err(Error::Unavailable { retry_after, cause, .. }) => {
-            tracing::warn!(transaction.id = %transaction.id, error = ?cause.0, "the HSM is away; the transaction waits");
+            tracing::warn!(transaction.id = %transaction.id, error = ?cause.0, "the signer is away; the transaction waits");
             return Ok(Signing::Later(retry_after));
+        }
+        Err(Error::VendorRefused { vendor, http_status, .. }) => {
+            tracing::warn!(transaction.id = %transaction.id, vendor, http_status, "the vendor refused to sign");
+            if transaction.state.is_released() {
+                // Only a replacement was refused; what is out may still execute.
+                return Ok(Signing::Later(services.limits.unavailable_pause));
+            }
+            let state = State::Failed { reason: FailureReason::VendorRefused };
+            return end(ctx, services, &transaction, &[attempt], state, Fresh::default()).await;
         }
         Err(error) => return Err(error),
     };
@@ -294,6 +312,38 @@ async fn release(
         Err(CommitError::Conflict(_)) => Ok(Signing::Contested),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Our own key signs, or the user's wallet at Privy does on our request. Either way the signer is recovered before the
+/// signature counts.
+async fn sign_by_provider(
+    services: &Services,
+    transaction: &Transaction,
+    attempt: &Attempt,
+    permit: &SigningPermit,
+    key: &Sealed<KeyRecord>,
+) -> Result<[u8; 65]> {
+    if transaction.provider != Provider::Privy {
+        return services.signer.sign(permit, key).await;
+    }
+    let privy = services.vendors.require_privy()?;
+    let owner = services.store.user(transaction.organization, transaction.owner).await?;
+    let owner = owner.ok_or_else(|| Error::inconsistency("a transaction without its owner"))?;
+    let Some(privy_user_id) = owner.privy_user_id.as_deref() else {
+        return Err(Error::unavailable("Privy", "the user has no Privy account"));
+    };
+    let signing = PrivySigning {
+        intent: &transaction.intent,
+        nonce: attempt.nonce,
+        pricing: &attempt.pricing,
+        digest: attempt.digest,
+        privy_user_id,
+    };
+    privy.sign(permit, key, &signing).await.map_err(|error| match error {
+        VendorError::Refused { .. } => error.into_error("Privy"),
+        VendorError::NotSent(error) => error,
+        VendorError::Unavailable(cause) => Error::unavailable("Privy", cause),
+    })
 }
 
 /// Ends a transaction for which no signature exists, and frees what it held.

@@ -8,12 +8,14 @@ use serde::{Deserialize, Serialize};
 use crate::{
     approvals::Role,
     clock::Timestamp,
-    ids::{AttemptId, OrganizationId, PrincipalId, TransactionId},
+    fireblocks::VendorStatus,
+    ids::{AttemptId, OrganizationId, PrincipalId, TransactionId, VendorCallId},
     policy::{Denial, DenialReason, Requirement},
     sealed::Sealable,
 };
 
 mod abort;
+mod account;
 mod assess;
 mod attempt;
 mod create;
@@ -24,6 +26,7 @@ mod request_hash;
 mod view;
 
 pub use abort::abort;
+use account::{Account, account};
 pub(crate) use assess::{Assessment, assess, hear_shadows};
 pub use attempt::{Attempt, AttemptOutcome};
 pub use create::{CreateTransaction, Created, IdempotencyKey, create};
@@ -116,6 +119,18 @@ pub enum State {
         block: u64,
         reverted: bool,
     },
+    /// A vendor has it and executes it.
+    HandedOver {
+        call: VendorCallId,
+        since: Timestamp,
+        /// As the vendor told it last.
+        status: VendorStatus,
+    },
+    /// The vendor says that it is executed.
+    ExecutedByVendor {
+        call: VendorCallId,
+        hash: Option<B256>,
+    },
     Rejected {
         reason: DenialReason,
         detail: String,
@@ -150,6 +165,13 @@ pub enum FailureReason {
     NonceTaken,
     /// Stored evidence did not verify.
     EvidenceInvalid,
+    /// The vendor would not take it.
+    VendorRefused,
+    /// The vendor took it and cancelled it, blocked it, rejected it, or failed.
+    VendorCancelled,
+    VendorBlocked,
+    VendorRejected,
+    VendorFailed,
 }
 
 impl State {
@@ -169,6 +191,8 @@ impl State {
             Self::Signed { .. } => "signed",
             Self::Submitted { .. } => "submitted",
             Self::Executed { .. } => "executed",
+            Self::HandedOver { .. } => "handed_over",
+            Self::ExecutedByVendor { .. } => "executed_by_vendor",
             Self::Rejected { .. } => "rejected",
             Self::Aborted => "aborted",
             Self::Failed { .. } => "failed",
@@ -176,7 +200,19 @@ impl State {
     }
 
     pub fn is_final(&self) -> bool {
-        matches!(self, Self::Executed { .. } | Self::Rejected { .. } | Self::Aborted | Self::Failed { .. })
+        matches!(
+            self,
+            Self::Executed { .. }
+                | Self::ExecutedByVendor { .. }
+                | Self::Rejected { .. }
+                | Self::Aborted
+                | Self::Failed { .. }
+        )
+    }
+
+    /// Whether something left the gateway that may execute: such a transaction is never simply given up.
+    pub fn is_released(&self) -> bool {
+        self.attempt().is_some() || matches!(self, Self::HandedOver { .. } | Self::ExecutedByVendor { .. })
     }
 
     /// The attempt that counts, once a signature exists.
@@ -185,14 +221,35 @@ impl State {
             Self::Signed { attempt } | Self::Submitted { attempt, .. } | Self::Executed { attempt, .. } => {
                 Some(*attempt)
             }
-            Self::Pending | Self::Approved | Self::Rejected { .. } | Self::Aborted | Self::Failed { .. } => {
-                None
-            }
+            Self::Pending
+            | Self::Approved
+            | Self::HandedOver { .. }
+            | Self::ExecutedByVendor { .. }
+            | Self::Rejected { .. }
+            | Self::Aborted
+            | Self::Failed { .. } => None,
         }
     }
 }
 
 impl FailureReason {
+    /// Whether it is said of what was signed or handed over before: that it cannot execute is then one node's or
+    /// vendor's word.
+    pub(crate) fn is_after_release(self) -> bool {
+        match self {
+            Self::NonceTaken
+            | Self::VendorCancelled
+            | Self::VendorBlocked
+            | Self::VendorRejected
+            | Self::VendorFailed => true,
+            Self::InsufficientFunds
+            | Self::Refused
+            | Self::CeilingExceeded
+            | Self::EvidenceInvalid
+            | Self::VendorRefused => false,
+        }
+    }
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::InsufficientFunds => "insufficient_funds",
@@ -200,6 +257,11 @@ impl FailureReason {
             Self::CeilingExceeded => "ceiling_exceeded",
             Self::NonceTaken => "nonce_taken",
             Self::EvidenceInvalid => "evidence_invalid",
+            Self::VendorRefused => "vendor_refused",
+            Self::VendorCancelled => "vendor_cancelled",
+            Self::VendorBlocked => "vendor_blocked",
+            Self::VendorRejected => "vendor_rejected",
+            Self::VendorFailed => "vendor_failed",
         }
     }
 }

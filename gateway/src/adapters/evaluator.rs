@@ -228,7 +228,11 @@ fn verified(request: &EvaluationRequest) -> VerifiedTransaction {
         },
         approvals: request.approvals.iter().map(approval).collect(),
         transactions_to_recipient: request.executed_to_recipient,
-        extra: Vec::new(),
+        extra: intent
+            .vendor_account
+            .iter()
+            .map(|account| ("vendor-account".to_owned(), account.canonical()))
+            .collect(),
     }
 }
 

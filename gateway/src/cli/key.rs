@@ -1,13 +1,17 @@
-//! `countersign key list | retire`.
+//! `countersign key list | create | retire`.
 
-use anyhow::Result;
-use clap::{Args, Subcommand};
+use std::collections::BTreeSet;
+
+use anyhow::{Context as _, Result};
+use clap::{Args, Subcommand, ValueEnum};
 use gateway_domain::{
     actor::OpCtx,
     ids::KeyId,
-    keys::{KeyRecord, retire_key},
+    keys::{GenerateKey, KeyAlgorithm, KeyPurpose, KeyRecord, generate_key, retire_key},
     ports::KeyReads as _,
+    quorums::MemberKey,
 };
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
@@ -22,6 +26,8 @@ use crate::wiring::Gateway;
 pub(super) enum KeyCommand {
     /// List the organization's keys.
     List(List),
+    /// Make a key that authorizes requests to a vendor, and show its public half.
+    Create(Create),
     /// Take a key out of use; it stays on the token.
     Retire(Retire),
 }
@@ -32,6 +38,23 @@ pub(super) struct List {
     place: OrganizationPlace,
     #[command(flatten)]
     format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Create {
+    #[command(flatten)]
+    place: OrganizationPlace,
+    /// What the key is for.
+    purpose: NewKey,
+    #[command(flatten)]
+    format: Format,
+}
+
+/// Purposes of which an operator makes keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum NewKey {
+    PrivyAuthorization,
 }
 
 #[derive(Debug, Args)]
@@ -48,6 +71,7 @@ impl KeyCommand {
     pub(super) async fn run(self) -> Result<Status> {
         let (place, act, format) = match self {
             Self::List(List { place, format }) => (place, Act::ListKeys, format),
+            Self::Create(Create { place, purpose, format }) => (place, Act::CreateKey(purpose), format),
             Self::Retire(Retire { place, id, format }) => (place, Act::RetireKey(id), format),
         };
         format.print_answer(&place.order(act).await?)
@@ -58,6 +82,23 @@ pub(super) async fn list(gateway: &Gateway, ctx: &OpCtx) -> Result<Answer> {
     let keys = gateway.store.key_list(ctx.organization).await?;
     let values: Vec<_> = keys.iter().map(|key| described(key)).collect();
     Ok(Answer { value: json!({ "keys": values }), lines: keys.iter().map(|key| line(key)).collect() })
+}
+
+/// The public half is what the vendor is told.
+pub(super) async fn create(gateway: &Gateway, ctx: &OpCtx, new: NewKey) -> Result<Answer> {
+    let wanted = match new {
+        NewKey::PrivyAuthorization => GenerateKey {
+            algorithm: KeyAlgorithm::P256,
+            purpose: KeyPurpose::PrivyAuthorization,
+            kinds: BTreeSet::new(),
+        },
+    };
+    let key = generate_key(ctx, &gateway.services, wanted, None).await?;
+    let point = key.public_key.as_ref().context("a generated key has a public half")?;
+    let public = MemberKey::from_sec1(&point.0)?;
+    let mut value = described(&key);
+    value["publicKeyPem"] = json!(public.pem());
+    Ok(Answer { value, lines: vec![line(&key), public.pem().trim_end().to_owned()] })
 }
 
 pub(super) async fn retire(gateway: &Gateway, ctx: &OpCtx, id: KeyId) -> Result<Answer> {

@@ -16,12 +16,16 @@ impl Config {
         for chain in &self.chains {
             chain.check_ranges(&mut faults);
         }
+        self.egress.check_ranges(&mut faults);
+        self.fireblocks.check_ranges(&mut faults);
+        self.privy.check_ranges(&mut faults);
         self.limits.check_ranges(&mut faults);
         self.outbox.check_ranges(&mut faults);
         self.audit.check_ranges(&mut faults);
         self.telemetry.check_ranges(&mut faults);
         self.check_server(&mut faults);
         self.check_chains(&mut faults);
+        self.check_vendors(&mut faults);
         self.check_others(&mut faults);
         if faults.is_empty() { Ok(()) } else { Err(ConfigError::Rules(faults)) }
     }
@@ -68,6 +72,19 @@ impl Config {
                 }
             }
             Err(error) => faults.push(format!("`chains.id`: {error}")),
+        }
+    }
+
+    fn check_vendors(&self, faults: &mut Vec<String>) {
+        faults.extend(self.egress.egress_config().err().map(|fault| fault.to_string()));
+        faults.extend(self.fireblocks.asset_names().err().map(|fault| fault.to_string()));
+        faults.extend(self.privy.arbiter_key().err().map(|fault| fault.to_string()));
+        let urls = self.fireblocks.urls().into_iter().chain([("privy.url", self.privy.url.as_str())]);
+        for (key, _) in urls.filter(|(_, url)| !is_origin(url)) {
+            faults.push(format!("`{key}` must be scheme and host, with a port if it is not the usual one"));
+        }
+        if self.privy.app_id.is_some() != self.privy.app_secret.is_some() {
+            faults.push("`privy.app_id` and `privy.app_secret` belong together".into());
         }
     }
 

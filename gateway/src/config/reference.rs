@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{
-    Audit, Chain, Core, Database, Hsm, Limits, Outbox, Plugins, Server, Telemetry,
+    Audit, Chain, Core, Database, Egress, Fireblocks, Hsm, Limits, Outbox, Plugins, Privy, Server, Telemetry,
     section::{KeyDescription, Section},
 };
 
@@ -46,6 +46,9 @@ fn sections() -> Vec<Described> {
         described::<Hsm>(),
         described::<Plugins>(),
         Described { repeats: true, ..described::<Chain>() },
+        described::<Egress>(),
+        described::<Fireblocks>(),
+        described::<Privy>(),
         described::<Limits>(),
         described::<Outbox>(),
         described::<Audit>(),

@@ -5,7 +5,7 @@ use gateway_domain::{
     Address, Result, Timestamp,
     changes::Contested,
     ids::{KeyId, OrganizationId},
-    keys::{KeyQuota, KeyRecord, PublicKey, WalletKeys},
+    keys::{KeyPurpose, KeyQuota, KeyRecord, PublicKey, WalletKeys},
     ports::KeyReads,
     sealed::Sealed,
 };
@@ -29,6 +29,11 @@ macro_rules! columns {
 const KEY: &str = concat!("SELECT ", columns!(), " FROM keys WHERE organization = $1 AND id = $2");
 const LIST: &str =
     concat!("SELECT ", columns!(), " FROM keys WHERE organization = $1 ORDER BY created_at, id");
+const OF_PURPOSE: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM keys WHERE organization = $1 AND purpose = $2 AND state = 'active' ORDER BY created_at DESC, id DESC LIMIT 1"
+);
 const WALLET_KEYS: &str = "SELECT COUNT(*) AS wallets, CAST(COALESCE(SUM(self_registered), 0) AS BIGINT) AS self_registered FROM keys \
      WHERE organization = $1 AND purpose = 'wallet' AND state <> 'retired'";
 const UNFINISHED: &str = concat!(
@@ -140,6 +145,14 @@ impl Stored for KeyRecord {
 impl KeyReads for Store {
     async fn key(&self, organization: OrganizationId, id: KeyId) -> Result<Option<Sealed<KeyRecord>>> {
         self.reads.known_optional(Statement::new(KEY).shown(organization).shown(id)).await
+    }
+
+    async fn purpose_key(
+        &self,
+        organization: OrganizationId,
+        purpose: KeyPurpose,
+    ) -> Result<Option<Sealed<KeyRecord>>> {
+        self.reads.known_optional(Statement::new(OF_PURPOSE).shown(organization).word(&purpose)).await
     }
 
     async fn key_list(&self, organization: OrganizationId) -> Result<Vec<Sealed<KeyRecord>>> {

@@ -38,6 +38,8 @@ const TWINS: &[Twin] = twins! {
     1 "0001_foundation",
     2 "0002_write_once",
     3 "0003_sessions",
+    4 "0004_fireblocks",
+    5 "0005_quorums",
     8 "0008_plugin_state",
     9 "0009_instances",
 };

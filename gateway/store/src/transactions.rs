@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use gateway_domain::{
     B256, Result, Timestamp,
     changes::{Contested, Idempotency},
+    fireblocks::FireblocksAccount,
     ids::{OrganizationId, PrincipalId, TransactionId},
     ports::{RecipientHistory, TransactionFilter, TransactionReads},
     sealed::Sealed,
@@ -22,8 +23,8 @@ use crate::{
 macro_rules! columns {
     () => {
         "id, organization, request_hash, request_nonce, initiator, owner, owner_address, execution_type, \
-         provider, key_id, chain, kind, from_address, to_address, value, data, ceilings, intent_hash, snapshot, \
-         note, state, state_facts, version, created_at, updated_at, seal"
+         provider, key_id, chain, kind, from_address, to_address, value, data, ceilings, vendor_account, intent_hash, \
+         snapshot, note, state, state_facts, version, created_at, updated_at, seal"
     };
 }
 
@@ -87,7 +88,7 @@ const RECIPIENT_HISTORY: &str = concat!(
      AND id <> $4 AND chain = $5 AND substr(data, 1, 4) = $6 AND created_at > $7 ORDER BY created_at DESC LIMIT 20) AS denied_ones"
 );
 
-/// As many places as there are states; spare ones name none.
+/// More places than one status of any family has states; spare ones name none.
 const STATES: usize = 8;
 const NO_STATE: &str = "";
 
@@ -96,7 +97,7 @@ pub(crate) fn insert(transaction: &Sealed<Transaction>) -> Result<Statement, Too
         "INSERT INTO transactions (",
         columns!(),
         ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, \
-         $21, $22, $23, $24, $25, $26)"
+         $21, $22, $23, $24, $25, $26, $27)"
     );
     let intent = &transaction.intent;
     Ok(Statement::new(sql)
@@ -117,6 +118,7 @@ pub(crate) fn insert(transaction: &Sealed<Transaction>) -> Result<Statement, Too
         .shown(intent.value)
         .bind(intent.data.as_slice())
         .json(&intent.ceilings)
+        .bind(intent.vendor_account.as_ref().map(vendor_account_text))
         .bind(transaction.intent_hash)
         .json(&transaction.snapshot)
         .bind(transaction.note.clone())
@@ -126,6 +128,10 @@ pub(crate) fn insert(transaction: &Sealed<Transaction>) -> Result<Statement, Too
         .bind(transaction.created_at)
         .bind(transaction.updated_at)
         .shown(transaction.seal()))
+}
+
+fn vendor_account_text(account: &FireblocksAccount) -> String {
+    serde_json::to_string(account).expect("stored values have string keys only")
 }
 
 /// Writes what may change. Any other difference breaks the row's seal and is noticed at the next read.
@@ -149,6 +155,8 @@ impl Stored for Transaction {
     fn read(row: &Fields<'_>) -> Result<Self, Malformed> {
         let state: State = row.json("state_facts")?;
         row.agree("state", row.text("state")? == state.name())?;
+        let vendor_account = row.optional_text("vendor_account")?;
+        let vendor_account = vendor_account.map(|text| serde_json::from_str(&text));
         let (id, organization) = (row.parsed("id")?, row.parsed("organization")?);
         Ok(Self {
             id,
@@ -171,6 +179,9 @@ impl Stored for Transaction {
                 value: row.parsed("value")?,
                 data: row.bytes("data")?,
                 ceilings: row.json("ceilings")?,
+                vendor_account: vendor_account
+                    .transpose()
+                    .map_err(|cause| row.malformed("vendor_account", cause))?,
             },
             intent_hash: row.parsed("intent_hash")?,
             snapshot: row.json("snapshot")?,

@@ -8,8 +8,8 @@ use gateway_domain::{
 };
 
 use crate::{
-    attempts, credentials, decisions, dialect::EngineSql, guards, identity, keys, outbox, permits,
-    plugin_state, policy, sessions, standings, statement::Statement, transactions,
+    attempts, credentials, decisions, dialect::EngineSql, guards, identity, integrations, keys, outbox,
+    permits, plugin_state, policy, quorums, sessions, standings, statement::Statement, transactions, vendors,
 };
 
 /// What is applied whole or not at all, inside a group.
@@ -75,6 +75,13 @@ fn changes_known(write: &Write) -> bool {
         | Write::InsertSession(_)
         | Write::UpdateSession(_)
         | Write::InsertUsedRefreshToken(_)
+        | Write::InsertIntegration(_)
+        | Write::UpdateIntegration(_)
+        | Write::InsertVendorCall(_)
+        | Write::UpdateVendorCall(_)
+        | Write::InsertQuorum(_)
+        | Write::UpdateQuorum(_)
+        | Write::DeleteQuorum(_)
         | Write::ScheduleOutbox(_)
         | Write::InsertReplayGuard(_)
         | Write::InsertIdempotency(_) => false,
@@ -118,6 +125,13 @@ fn compile(write: &Write, sql: &EngineSql, out: &mut Vec<Statement>) -> Result<(
             out.push(attempts::require_nonce(*chain, *address, *nonce)?);
         }
         Write::UpdateAttempt(attempt) => out.extend(attempts::update(attempt)?),
+        Write::InsertIntegration(integration) => out.push(integrations::insert(integration)?),
+        Write::UpdateIntegration(integration) => out.push(integrations::update(integration)?),
+        Write::InsertVendorCall(call) => out.push(vendors::insert_call(call)?),
+        Write::UpdateVendorCall(call) => out.push(vendors::update_call(call)?),
+        Write::InsertQuorum(quorum) => out.push(quorums::insert(quorum)?),
+        Write::UpdateQuorum(quorum) => out.push(quorums::update(quorum)?),
+        Write::DeleteQuorum(quorum) => out.push(quorums::delete(quorum)?),
         Write::ScheduleOutbox(item) => out.push(outbox::schedule(item)),
         Write::InsertReplayGuard(guard) => out.push(guards::insert_replay_guard(guard)),
         Write::InsertIdempotency(idempotency) => out.push(guards::insert_idempotency(idempotency, sql)),

@@ -2,7 +2,10 @@
 
 use std::cell::RefCell;
 
-use rcgen::{CertificateParams, DistinguishedName, DnType, PublicKeyData, SignatureAlgorithm, SigningKey};
+use rcgen::{
+    CertificateParams, DistinguishedName, DnType, DnValue, PublicKeyData, SignatureAlgorithm, SigningKey,
+    string::{Ia5String, PrintableString},
+};
 use secp256k1::ecdsa::Signature as DerSignature;
 use sha2::{Digest, Sha256};
 
@@ -15,6 +18,9 @@ use crate::{
     operation::sign::{self, SignatureScheme},
     worker::TokenSession,
 };
+
+/// `emailAddress` (RFC 2985, section 5.2.1).
+const EMAIL_ADDRESS: [u64; 7] = [1, 2, 840, 113_549, 1, 9, 1];
 
 /// Whom the certificate is for.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +37,8 @@ pub struct CsrSubject {
     pub state_or_province: Option<String>,
     /// `L`.
     pub locality: Option<String>,
+    /// `emailAddress` of PKCS #9, ASCII.
+    pub email: Option<String>,
     /// DNS names and IP addresses for the subject alternative name.
     pub alternative_names: Vec<String>,
 }
@@ -58,8 +66,12 @@ fn parameters(subject: &CsrSubject) -> Result<CertificateParams, HsmError> {
     let mut parameters =
         CertificateParams::new(subject.alternative_names.clone()).map_err(HsmError::CertificateRequest)?;
     let mut name = DistinguishedName::new();
+    if let Some(country) = &subject.country {
+        // X.520 has the two letters as a PrintableString.
+        let country = PrintableString::try_from(country.as_str()).map_err(HsmError::CertificateRequest)?;
+        name.push(DnType::CountryName, DnValue::PrintableString(country));
+    }
     let fields = [
-        (DnType::CountryName, &subject.country),
         (DnType::StateOrProvinceName, &subject.state_or_province),
         (DnType::LocalityName, &subject.locality),
         (DnType::OrganizationName, &subject.organization),
@@ -71,6 +83,10 @@ fn parameters(subject: &CsrSubject) -> Result<CertificateParams, HsmError> {
         }
     }
     name.push(DnType::CommonName, subject.common_name.as_str());
+    if let Some(email) = &subject.email {
+        let email = Ia5String::try_from(email.as_str()).map_err(HsmError::CertificateRequest)?;
+        name.push(DnType::CustomDnType(EMAIL_ADDRESS.to_vec()), DnValue::Ia5String(email));
+    }
     parameters.distinguished_name = name;
     Ok(parameters)
 }

@@ -15,8 +15,11 @@ fn requests_verify_with_openssl() {
             common_name: "vasp.example".into(),
             organization: Some("Example Custody".into()),
             country: Some("DE".into()),
+            organizational_unit: Some("Treasury".into()),
+            state_or_province: Some("Hessen".into()),
+            locality: Some("Frankfurt am Main".into()),
+            email: Some("ops@vasp.example".into()),
             alternative_names: vec!["vasp.example".into(), "api.vasp.example".into()],
-            ..CsrSubject::default()
         };
         let algorithms =
             [KeyAlgorithm::P256, KeyAlgorithm::Ed25519, KeyAlgorithm::Rsa2048, KeyAlgorithm::Rsa4096];
@@ -24,12 +27,22 @@ fn requests_verify_with_openssl() {
             let key = generate(&hsm, number, algorithm).await;
             let request = hsm.csr(&key, subject.clone()).await.unwrap();
             let text = openssl_verify(&request);
-            assert!(
-                text.contains("Example Custody") && text.contains("api.vasp.example"),
-                "{algorithm}: {text}"
-            );
+            for told in [
+                "C = DE, ST = Hessen, L = Frankfurt am Main, O = Example Custody, OU = Treasury, CN = vasp.example",
+                "emailAddress = ops@vasp.example",
+                "api.vasp.example",
+            ] {
+                assert!(text.contains(told), "{algorithm}: no `{told}` in {text}");
+            }
         }
         let key = generate(&hsm, 9, KeyAlgorithm::P256).await;
+        for odd in [
+            CsrSubject { country: Some("D\u{e9}".into()), ..subject.clone() },
+            CsrSubject { email: Some("\u{fc}@vasp.example".into()), ..subject.clone() },
+        ] {
+            let refused = hsm.csr(&key, odd).await;
+            assert!(matches!(refused, Err(HsmError::CertificateRequest(_))), "{refused:?}");
+        }
         let unnamed = hsm.csr(&key, CsrSubject::default()).await;
         assert!(matches!(unnamed, Err(HsmError::InvalidInput(_))), "{unnamed:?}");
         hsm.shutdown().await;

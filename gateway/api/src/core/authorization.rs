@@ -6,6 +6,8 @@ use gateway_domain::{Address, Error, OpCtx, actor::Actor, credentials::Scope, id
 
 use crate::failure::Failure;
 
+mod vendors;
+
 /// One operation and its callers.
 #[derive(Debug)]
 pub(crate) struct Rule {
@@ -91,7 +93,12 @@ const KEY_REQUIRED: Error = Error::Forbidden("an API key is required");
 /// Statuses that every operation may answer with, whatever its row says.
 pub(crate) const COMMON_ERRORS: [u16; 7] = [405, 408, 413, 415, 429, 500, 503];
 
-pub(crate) static TABLE: &[Rule] = &[
+/// Every row.
+pub(crate) fn rules() -> impl Iterator<Item = &'static Rule> {
+    TABLE.iter().chain(vendors::TABLE)
+}
+
+static TABLE: &[Rule] = &[
     Rule { method: Method::GET, path: "/", operation: "get_hello", callers: Callers::Everybody, errors: &[] },
     Rule {
         method: Method::GET,
@@ -266,7 +273,7 @@ pub(crate) static TABLE: &[Rule] = &[
 /// The row of a matched route. `HEAD` is `GET` without a body.
 pub(crate) fn rule(method: &Method, path: &str) -> Option<&'static Rule> {
     let method = if method == Method::HEAD { &Method::GET } else { method };
-    TABLE.iter().find(|rule| rule.method == *method && rule.path == path)
+    rules().find(|rule| rule.method == *method && rule.path == path)
 }
 
 impl Rule {
@@ -282,6 +289,9 @@ impl Rule {
                     Ok(Reach::Organization)
                 } else if keys.own.is_some_and(|own| ctx.has_scope(own)) {
                     Ok(Reach::Principal(key.principal))
+                } else if keys.server == Scope::Admin {
+                    // The seed answers a key that is not an admin's like no key at all.
+                    Err(Error::Unauthenticated.into())
                 } else {
                     Err(Error::Forbidden("the API key lacks the scope for this").into())
                 }

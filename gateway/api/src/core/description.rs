@@ -13,7 +13,7 @@ use utoipa::{
 
 use crate::{
     core::{
-        authorization::{COMMON_ERRORS, Callers, Rule, SignatureRule, TABLE, TokenRule},
+        authorization::{COMMON_ERRORS, Callers, Rule, SignatureRule, TokenRule, rules},
         dialect::ErrorResponse,
         routes,
     },
@@ -38,7 +38,7 @@ pub(crate) fn document() -> OpenApi {
     document.merge(described);
     // The default is an empty licence name, which says nothing.
     document.info.license = None;
-    for rule in TABLE {
+    for rule in rules() {
         if let Some(operation) = operation_of(&mut document, rule) {
             add_errors(operation, rule);
             operation.operation_id = Some(rule.operation.to_owned());

@@ -9,6 +9,7 @@ use axum::{
     response::Response,
 };
 use serde::Serialize;
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::{
@@ -29,7 +30,7 @@ pub(crate) struct ErrorResponse {
     request_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
-    details: Option<serde_json::Value>,
+    details: Option<Value>,
 }
 
 /// Puts the family's words into answers that carry a failure.
@@ -47,9 +48,9 @@ pub(crate) async fn render(request: Request, next: Next) -> Response {
 }
 
 fn rendered(failure: &Failure, request_id: String) -> Response {
-    let Wording { status, message, retry_after } = Wording::of(failure);
+    let Wording { status, message, retry_after, details } = Wording::of(failure);
     let error = status.canonical_reason().unwrap_or("Error");
-    let body = ErrorResponse { status_code: status.as_u16(), error, message, request_id, details: None };
+    let body = ErrorResponse { status_code: status.as_u16(), error, message, request_id, details };
     let bytes = serde_json::to_vec(&body).expect("wire types have string keys only");
     let mut response = answer::json(status, bytes);
     if let Some(pause) = retry_after {

@@ -42,7 +42,7 @@ pub(super) async fn render(request: Request, next: Next) -> Response {
 }
 
 fn rendered(failure: &Failure, request_id: String) -> Response {
-    let Wording { status, message, retry_after } = Wording::of(failure);
+    let Wording { status, message, retry_after, .. } = Wording::of(failure);
     let detail = match message {
         Message::Text(text) => text,
         Message::Rules(rules) => rules.join("; "),

@@ -3,7 +3,7 @@ use gateway_domain::error::Internal;
 use super::*;
 
 fn said(failure: &Failure) -> (u16, Message, Option<u64>) {
-    let Wording { status, message, retry_after } = wording(failure);
+    let Wording { status, message, retry_after, details: _ } = wording(failure);
     (status.as_u16(), message, retry_after.map(|pause| pause.to_str().unwrap().parse().unwrap()))
 }
 

@@ -12,6 +12,7 @@ use gateway_domain::{
     ids::TransactionId,
     policy::PERMIT_LIFETIME,
     transactions::{CreateTransaction, ExecutionType, Provider, State, abort, advance, carry_on, create},
+    vendors::VendorRole,
 };
 use serde_json::json;
 
@@ -111,6 +112,8 @@ async fn ten_thousand_aborts_race_permits_and_each_has_one_outcome() {
         data: Vec::new(),
         execution_type: ExecutionType::DirectUser,
         provider: Provider::Hsm,
+        vendor_role: VendorRole::Execution,
+        external_id: None,
         request_hash: None,
         request_nonce: None,
         note: None,

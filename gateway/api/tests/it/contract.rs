@@ -49,6 +49,31 @@ const ROWS: &[(&str, &str, &str, u16, &[u16])] = &[
         &[400, 401, 403, 404, 409, 500],
     ),
     ("GET", "/transactions/{requestHash}/approval-status", "get_approval_status", 200, &[401, 404, 500]),
+    ("PUT", "/settings/privy-quorum/{type}", "update_privy_quorum", 200, &[400, 401, 404, 500]),
+    ("GET", "/settings/privy-quorum/{type}", "get_privy_quorum", 200, &[400, 401, 404, 500]),
+    ("DELETE", "/settings/privy-quorum/{type}", "delete_privy_quorum", 200, &[400, 401, 404, 500]),
+    ("POST", "/settings/register-privy-quorum", "register_privy_quorum", 201, &[400, 401, 409, 500, 502]),
+    ("POST", "/fireblocks/generate-csr/{type}", "generate_csr", 201, &[400, 401, 409, 500]),
+    ("GET", "/fireblocks/integration/{type}", "get_integration_status", 200, &[400, 401, 404, 500]),
+    ("GET", "/fireblocks/integrations", "get_all_integrations", 200, &[401, 500]),
+    ("GET", "/fireblocks/csr/{type}", "get_csr", 200, &[400, 401, 404, 500]),
+    ("POST", "/fireblocks/complete/{type}", "complete_integration", 200, &[400, 401, 404, 500]),
+    ("POST", "/fireblocks/validate/{type}", "validate_integration", 200, &[400, 401, 404, 500]),
+    (
+        "GET",
+        "/fireblocks/config/{type}/{ethereumAddress}",
+        "get_fireblocks_config",
+        200,
+        &[400, 401, 403, 404, 500],
+    ),
+    (
+        "POST",
+        "/fireblocks/admin/transactions",
+        "create_admin_transaction",
+        201,
+        &[400, 401, 404, 409, 500, 502],
+    ),
+    ("POST", "/privy-quorum", "create_quorum", 201, &[400, 401, 403, 409, 500, 502]),
 ];
 
 /// Apply to every operation, whatever its row says.

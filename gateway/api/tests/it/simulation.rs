@@ -27,6 +27,7 @@ use gateway_domain::{
     transactions::{
         AttemptOutcome, CreateTransaction, ExecutionType, Provider, State, advance, carry_on, create,
     },
+    vendors::VendorRole,
 };
 use gateway_store::{DatabaseUrl, Store, StoreConfig};
 use tempfile::TempDir;
@@ -35,6 +36,7 @@ use uuid::Uuid;
 
 use crate::{
     doubles::{TestPlugin, TestToken, TestTokenSigner},
+    vendors::no_vendors,
     world::{CHAIN, ORIGIN, found_organization, limits, sessions},
 };
 
@@ -150,6 +152,7 @@ async fn start(simulation: &Simulation) -> Process {
         signer: simulation.token.clone(),
         vault: simulation.token.clone(),
         evaluator: Arc::new(TestPlugin::approving()),
+        vendors: no_vendors(),
         chains: Arc::new(BTreeMap::from([(id, chain)])),
         limits: limits(),
         state_turns: Arc::default(),
@@ -224,6 +227,8 @@ impl Simulation {
             data: Vec::new(),
             execution_type: ExecutionType::DirectUser,
             provider: Provider::Hsm,
+            vendor_role: VendorRole::Execution,
+            external_id: None,
             request_hash: None,
             request_nonce: None,
             note: None,

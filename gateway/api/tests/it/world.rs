@@ -44,6 +44,7 @@ use uuid::Uuid;
 
 use crate::{
     doubles::{TestClock, TestEntropy, TestNode, TestPlugin, TestToken, TestTokenSigner},
+    vendors::TestVendors,
     wallet::{Wallet, hex},
 };
 
@@ -70,6 +71,7 @@ pub(crate) struct World {
     pub(crate) node: Arc<TestNode>,
     pub(crate) token_signer: Arc<TestTokenSigner>,
     pub(crate) plugin: Arc<TestPlugin>,
+    pub(crate) vendors: TestVendors,
     pub(crate) keys: BTreeMap<&'static str, String>,
     pub(crate) key_ids: BTreeMap<&'static str, CredentialId>,
     tasks: TaskTracker,
@@ -115,6 +117,7 @@ impl World {
         let (plugin, node) = (Arc::new(TestPlugin::approving()), Arc::new(TestNode::new()));
         let token_signer = Arc::new(TestTokenSigner::new());
         let tenant = OrganizationId::from_uuid(Uuid::new_v4());
+        let vendors = TestVendors::new();
         let services = Services {
             store: Arc::new(store),
             sealer,
@@ -126,6 +129,7 @@ impl World {
             vault: token.clone(),
             evaluator: plugin.clone(),
             chains: Arc::new(chains(node.clone())),
+            vendors: vendors.ports(),
             limits,
             state_turns: Arc::default(),
             origin: ORIGIN.to_owned(),
@@ -146,10 +150,7 @@ impl World {
             services: services.clone(),
             config,
             default_organization: organization,
-            hosts: BTreeMap::from([
-                (TENANT_HOST.to_owned(), tenant),
-                (Self::OTHER_HOST.to_owned(), OrganizationId::from_uuid(Uuid::new_v4())),
-            ]),
+            hosts: hosts(tenant),
             accepts_dev_keys: true,
             spawner: {
                 let tasks = tasks.clone();
@@ -171,6 +172,7 @@ impl World {
             keys,
             key_ids,
             tasks,
+            vendors,
             _directory: directory,
         }
     }
@@ -276,6 +278,12 @@ pub(crate) const FREE_WEI: u64 = 1_000;
 pub(crate) fn transfer(escrow: Address, value: u64) -> Value {
     let to = Address::repeat_byte(0x42);
     json!({"escrowAddress": escrow, "to": to, "value": value.to_string(), "chainId": CHAIN})
+}
+
+/// Which host means which organization; all others the default one.
+fn hosts(tenant: OrganizationId) -> BTreeMap<String, OrganizationId> {
+    let nobody = OrganizationId::from_uuid(Uuid::new_v4());
+    BTreeMap::from([(TENANT_HOST.to_owned(), tenant), (World::OTHER_HOST.to_owned(), nobody)])
 }
 
 impl Call<'_> {

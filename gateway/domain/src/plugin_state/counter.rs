@@ -8,7 +8,7 @@ use crate::{
     U256,
     clock::Timestamp,
     ids::TransactionId,
-    transactions::{FailureReason, Provider, State, Transaction},
+    transactions::{Provider, State, Transaction},
 };
 
 #[cfg(test)]
@@ -50,13 +50,14 @@ impl Fate {
     pub(crate) fn of(transaction: &Transaction) -> Self {
         match &transaction.state {
             State::Pending => Self::Open,
-            State::Approved if transaction.provider == Provider::Hsm => Self::Open,
+            State::Approved if transaction.provider != Provider::None => Self::Open,
             State::Approved
             | State::Signed { .. }
             | State::Submitted { .. }
             | State::Executed { .. }
-            // It was signed; that it cannot execute is one node's word.
-            | State::Failed { reason: FailureReason::NonceTaken } => Self::Signed(transaction.updated_at),
+            | State::HandedOver { .. }
+            | State::ExecutedByVendor { .. } => Self::Signed(transaction.updated_at),
+            State::Failed { reason } if reason.is_after_release() => Self::Signed(transaction.updated_at),
             State::Rejected { .. } | State::Aborted | State::Failed { .. } => Self::Unsigned,
         }
     }

@@ -23,7 +23,13 @@ pub async fn abort(ctx: &OpCtx, services: &Services, id: TransactionId) -> Resul
             State::Signed { .. } | State::Submitted { .. } => {
                 return Err(Error::Conflict("the transaction is signed already"));
             }
-            State::Executed { .. } | State::Rejected { .. } | State::Failed { .. } => {
+            State::HandedOver { .. } => {
+                return Err(Error::Conflict("a vendor has the transaction already"));
+            }
+            State::Executed { .. }
+            | State::ExecutedByVendor { .. }
+            | State::Rejected { .. }
+            | State::Failed { .. } => {
                 return Err(Error::Conflict("the transaction has ended already"));
             }
         }
@@ -31,6 +37,10 @@ pub async fn abort(ctx: &OpCtx, services: &Services, id: TransactionId) -> Resul
         // Once it has expired nothing is signed with it, and a late signature finds the transaction moved.
         if permits.iter().any(|permit| ctx.now < permit.expires_at) {
             return Err(Error::Conflict("the transaction is being signed: a permit for it is in force"));
+        }
+        // What may have reached a vendor is asked about before anything else is done with it.
+        if !services.store.vendor_calls(ctx.organization, id).await?.is_empty() {
+            return Err(Error::Conflict("the transaction may be with a vendor already"));
         }
         let attempts = services.store.attempts(ctx.organization, id).await?;
         end(ctx, services, &transaction, &attempts, State::Aborted, Fresh::default()).await?;

@@ -16,16 +16,17 @@ use crate::{
     changes::{ChangeSet, CommitError, Contested, Idempotency, Write},
     error::{Error, Result},
     evaluations::{Evaluation, Fresh},
-    identity::{Escrow, User},
+    identity::User,
     ids::{PrincipalId, TransactionId},
     outbox::OutboxItem,
     policy::{Approved, Decision, Requirement, demanded},
     ports::{Chain, Limits, RecipientHistory, Services},
     sealed::Sealed,
     transactions::{
-        Assessment, Ceilings, ExecutionType, Intent, Kind, Provider, RequirementSnapshot, State, Transaction,
-        assess, request_hash,
+        Account, Assessment, Ceilings, ExecutionType, Intent, Kind, Provider, RequirementSnapshot, State,
+        Transaction, account, assess, request_hash,
     },
+    vendors::VendorRole,
 };
 
 /// A transaction to be created for a user's HSM-held escrow key.
@@ -38,8 +39,12 @@ pub struct CreateTransaction {
     pub data: Vec<u8>,
     pub execution_type: ExecutionType,
     pub provider: Provider,
+    /// Which of the user's vendors is meant, where the provider is one.
+    pub vendor_role: VendorRole,
     /// The client's own; must equal the formula.
     pub request_hash: Option<B256>,
+    /// The client's own name for the transaction instead of the formula's: unique, and no more than a name.
+    pub external_id: Option<B256>,
     /// Goes into the formula; when absent a counter that rises with time, so that equal requests stay two.
     pub request_nonce: Option<u64>,
     pub note: Option<String>,
@@ -82,6 +87,9 @@ pub async fn create(ctx: &OpCtx, services: &Services, request: CreateTransaction
     let initiator = ctx.principal().ok_or(Error::Unauthenticated)?;
     let chain = services.require_chain(request.chain)?;
     if let Some(earlier) = by_idempotency_key(ctx, services, initiator, &request).await? {
+        return Ok(Created::earlier(earlier));
+    }
+    if let Some(earlier) = by_external_id(ctx, services, initiator, &request).await? {
         return Ok(Created::earlier(earlier));
     }
     let draft = draft(ctx, services, chain, initiator, &request).await?;
@@ -147,7 +155,10 @@ async fn store(
         if let Some(earlier) = by_idempotency_key(ctx, services, transaction.initiator, request).await? {
             return Ok(Ok(Created::earlier(earlier)));
         }
-        if request.request_nonce.is_none() {
+        if let Some(earlier) = by_external_id(ctx, services, transaction.initiator, request).await? {
+            return Ok(Ok(Created::earlier(earlier)));
+        }
+        if request.external_id.is_none() && request.request_nonce.is_none() {
             transaction.request_nonce += 1;
             transaction.request_hash = formula(&transaction.intent, transaction.request_nonce);
         } else {
@@ -169,9 +180,7 @@ async fn draft(
 ) -> Result<Transaction> {
     let policy = services.store.policy(ctx.organization).await?;
     let floor = policy.ok_or_else(|| Error::inconsistency("the organization has no policy"))?.floor.clone();
-    let Some(Escrow::Hsm { key, address: from }) = request.owner.escrow else {
-        return Err(Error::invalid("escrowAddress has no key in this gateway"));
-    };
+    let Account { key, from, vendor } = account(ctx, services, request).await?;
     let id = TransactionId::generate(ctx.now, services.entropy.as_ref());
     let intent = Intent {
         organization: ctx.organization,
@@ -184,17 +193,21 @@ async fn draft(
         value: request.value,
         data: request.data.clone(),
         ceilings: ceilings(chain, request.value)?,
+        vendor_account: vendor,
     };
     let counter = u64::try_from(ctx.now.unix_micros()).unwrap_or(0);
     let request_nonce = request.request_nonce.unwrap_or(counter);
-    let formula = formula(&intent, request_nonce);
-    if request.request_hash.is_some_and(|given| given != formula) {
+    let name = match request.external_id {
+        Some(external_id) => external_id,
+        None => formula(&intent, request_nonce),
+    };
+    if request.request_hash.is_some_and(|given| given != name) {
         return Err(Error::invalid("requestHash does not equal the formula over the other fields"));
     }
     Ok(Transaction {
         id,
         organization: ctx.organization,
-        request_hash: formula,
+        request_hash: name,
         request_nonce,
         initiator,
         owner: request.owner.id,
@@ -300,6 +313,33 @@ async fn by_idempotency_key(
     transaction.map(|transaction| Some(transaction.into_value())).ok_or(Error::NotFound("transaction"))
 }
 
+/// The transaction that an equal request of the same principal made under the name, whatever became of the user's
+/// vendor since.
+async fn by_external_id(
+    ctx: &OpCtx,
+    services: &Services,
+    initiator: PrincipalId,
+    request: &CreateTransaction,
+) -> Result<Option<Transaction>> {
+    let Some(name) = request.external_id else { return Ok(None) };
+    let Some(earlier) = services.store.transaction_by_request_hash(ctx.organization, name).await? else {
+        return Ok(None);
+    };
+    let integration =
+        services.store.integration(ctx.organization, request.owner.id, request.vendor_role).await?;
+    let intent = &earlier.intent;
+    let same = earlier.initiator == initiator
+        && earlier.owner == request.owner.id
+        && earlier.provider == request.provider
+        && earlier.execution_type == request.execution_type
+        && earlier.note == request.note
+        && intent.chain == request.chain
+        && (intent.to, intent.value, &intent.data) == (request.to, request.value, &request.data)
+        && intent.vendor_account.as_ref().map(|account| account.integration)
+            == integration.map(|integration| integration.id);
+    if same { Ok(Some(earlier.into_value())) } else { Err(Error::Conflict("requestHash is in use")) }
+}
+
 /// An equal request by the same principal gets the stored transaction; anybody else learns nothing.
 fn repeated(earlier: &Transaction, draft: &Transaction) -> Result<Created> {
     let same = earlier.initiator == draft.initiator
@@ -309,7 +349,8 @@ fn repeated(earlier: &Transaction, draft: &Transaction) -> Result<Created> {
         && earlier.intent.to == draft.intent.to
         && earlier.intent.value == draft.intent.value
         && earlier.intent.data == draft.intent.data
-        && earlier.intent.chain == draft.intent.chain;
+        && earlier.intent.chain == draft.intent.chain
+        && earlier.provider == draft.provider;
     if same { Ok(Created::earlier(earlier.clone())) } else { Err(Error::Conflict("requestHash is in use")) }
 }
 

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     chain::{ChainId, Projection},
+    fireblocks::FireblocksAccount,
     ids::{KeyId, OrganizationId, TransactionId},
 };
 
@@ -26,6 +27,7 @@ pub enum Kind {
 pub struct Intent {
     pub organization: OrganizationId,
     pub transaction: TransactionId,
+    /// The key that signs the transaction, or the request to the vendor that does.
     pub key: KeyId,
     pub chain: ChainId,
     pub kind: Kind,
@@ -37,6 +39,9 @@ pub struct Intent {
     #[serde(with = "hex::serde")]
     pub data: Vec<u8>,
     pub ceilings: Ceilings,
+    /// The account that pays where a vendor executes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vendor_account: Option<FireblocksAccount>,
 }
 
 /// The most that execution may cost, fixed before anybody approves.
@@ -64,7 +69,7 @@ impl Intent {
     /// SHA-256 over the intent as RFC 8785 canonical JSON. Numbers are decimal text, so no reader rounds them.
     pub fn hash(&self) -> B256 {
         let text = |value: &dyn ToString| value.to_string();
-        let fields = BTreeMap::from([
+        let mut fields = BTreeMap::from([
             ("chain", text(&self.chain)),
             ("data", format!("0x{}", hex::encode(&self.data))),
             ("feePerGasMax", text(&self.ceilings.fee_per_gas)),
@@ -79,6 +84,9 @@ impl Intent {
             ("value", text(&self.value)),
             ("version", "countersign-intent-1".to_owned()),
         ]);
+        if let Some(account) = &self.vendor_account {
+            fields.insert("vendorAccount", account.canonical());
+        }
         let canonical = serde_json::to_vec(&fields).expect("a map of text serializes");
         B256::new(Sha256::digest(canonical).into())
     }

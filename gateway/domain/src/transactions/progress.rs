@@ -24,6 +24,8 @@ use crate::{
     },
 };
 
+mod hand_over;
+
 /// Whether there is more to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
@@ -72,7 +74,8 @@ async fn take_on(services: &Services, organization: OrganizationId, id: Transact
 /// for it, everything else is left to [`advance`].
 pub async fn carry_on(services: &Services, created: Created) -> Result<Progress> {
     let (organization, id) = (created.transaction.organization, created.transaction.id);
-    let approved = created.approved.filter(|_| created.transaction.provider == Provider::Hsm);
+    let signs = matches!(created.transaction.provider, Provider::Hsm | Provider::Privy);
+    let approved = created.approved.filter(|_| signs);
     if let Some(approved) = approved {
         let ctx = OpCtx::gateway(organization, services.clock.now());
         let transaction = services.sealer.seal(created.transaction);
@@ -92,15 +95,19 @@ pub async fn carry_on(services: &Services, created: Created) -> Result<Progress>
 async fn step(ctx: &OpCtx, services: &Services, transaction: &Sealed<Transaction>) -> Result<Step> {
     match &transaction.state {
         State::Pending => expire(ctx, services, transaction).await,
-        State::Approved if transaction.provider == Provider::Hsm => {
-            sign_now(ctx, services, transaction).await
-        }
-        State::Approved => Ok(Step::Stop(Progress::Done)),
+        State::Approved => match transaction.provider {
+            Provider::Hsm | Provider::Privy => sign_now(ctx, services, transaction).await,
+            Provider::Fireblocks => hand_over::hand_over(ctx, services, transaction).await,
+            Provider::None => Ok(Step::Stop(Progress::Done)),
+        },
         State::Signed { .. } => send(ctx, services, transaction).await,
         State::Submitted { .. } => follow(ctx, services, transaction).await,
-        State::Executed { .. } | State::Rejected { .. } | State::Aborted | State::Failed { .. } => {
-            Ok(Step::Stop(Progress::Done))
-        }
+        State::HandedOver { .. } => hand_over::follow(ctx, services, transaction).await,
+        State::Executed { .. }
+        | State::ExecutedByVendor { .. }
+        | State::Rejected { .. }
+        | State::Aborted
+        | State::Failed { .. } => Ok(Step::Stop(Progress::Done)),
     }
 }
 
@@ -302,7 +309,7 @@ async fn give_up(
 ) -> Result<Step> {
     tracing::error!(transaction.id = %transaction.id, error = %cause.0, "stored evidence is invalid");
     count_invalid(&Error::Inconsistency(cause));
-    if transaction.state.attempt().is_some() || transaction.state.is_final() {
+    if transaction.state.is_released() || transaction.state.is_final() {
         return Ok(Step::Stop(Progress::Again(services.limits.evidence_pause)));
     }
     // Attempts whose own seals are broken keep their nonces: nobody can say what became of them.

@@ -18,8 +18,10 @@ impl CoreStatus {
     pub fn of(state: &State) -> Self {
         match state {
             State::Pending => Self::Pending,
-            State::Approved | State::Signed { .. } | State::Submitted { .. } => Self::Approved,
-            State::Executed { reverted: false, .. } => Self::Executed,
+            State::Approved | State::Signed { .. } | State::Submitted { .. } | State::HandedOver { .. } => {
+                Self::Approved
+            }
+            State::Executed { reverted: false, .. } | State::ExecutedByVendor { .. } => Self::Executed,
             State::Executed { reverted: true, .. } | State::Failed { .. } => Self::Failed,
             State::Rejected { .. } | State::Aborted => Self::Rejected,
         }
@@ -46,6 +48,8 @@ impl CoreStatus {
             | State::Approved
             | State::Signed { .. }
             | State::Submitted { .. }
+            | State::HandedOver { .. }
+            | State::ExecutedByVendor { .. }
             | State::Executed { reverted: false, .. } => None,
         }
     }

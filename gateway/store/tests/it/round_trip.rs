@@ -2,22 +2,24 @@ use std::{collections::BTreeSet, time::Duration};
 
 use gateway_domain::{
     U256,
-    changes::{Idempotency, ReplayGuard, Write},
+    changes::{Contested, Idempotency, ReplayGuard, Write},
     identity::{Escrow, User},
     ids::TransactionId,
-    keys::WalletKeys,
+    keys::{KeyPurpose, WalletKeys},
     outbox::OutboxItem,
     policy::DenialReason,
     ports::{
         CredentialReads, DecisionReads, IdentityReads, KeyReads, OutboxQueue, PolicyReads, RecipientHistory,
-        TransactionFilter, TransactionReads,
+        TransactionFilter, TransactionReads, VendorReads,
     },
+    quorums::{PrivyQuorum, QuorumType},
     transactions::{AttemptOutcome, Intent, State, Transaction},
+    vendors::{CallOutcome, VendorRole},
 };
 
 use crate::{
     database::{Database, instance, on_both_engines},
-    world::{World, address, hash, id, now, sample_transaction},
+    world::{World, address, contested, hash, id, now, sample_transaction},
 };
 
 on_both_engines!(
@@ -26,6 +28,7 @@ on_both_engines!(
     transactions_are_listed_newest_first_and_filtered,
     executions_and_denials_are_counted_by_recipient,
     guards_and_outbox_items_read_back,
+    vendors_read_back_and_change_once,
 );
 
 async fn every_entity_reads_back_as_it_was_written(database: &Database) {
@@ -213,4 +216,35 @@ async fn guards_and_outbox_items_read_back(database: &Database) {
     assert_eq!(store.next_due().await.unwrap(), Some(Duration::ZERO));
     let claimed = store.claim(instance(1), Duration::from_secs(30), 10).await.unwrap();
     assert_eq!((claimed[0].item.id, claimed[0].item.job, claimed[0].tries), (item.id, item.job, 0));
+}
+
+async fn vendors_read_back_and_change_once(database: &Database) {
+    let store = database.store().await;
+    let world = World::decided(&store).await;
+    let (organization, owner) = (world.organization.id, world.user.id);
+    let stored = store.integration(organization, owner, VendorRole::Agent).await.unwrap().unwrap();
+    assert_eq!(*stored, world.integration);
+    assert!(store.integration(organization, owner, VendorRole::Execution).await.unwrap().is_none());
+    assert_eq!(*store.integrations(organization, owner).await.unwrap()[0], world.integration);
+    assert_eq!(store.integration_count(organization).await.unwrap(), 1);
+    let second = Write::InsertIntegration(world.seal(&world.integration));
+    contested(world.commit(&store, [second]).await);
+
+    let calls = store.vendor_calls(organization, world.transaction.id).await.unwrap();
+    assert_eq!(*calls[0], world.call);
+    let refused = world.call.with_outcome(CallOutcome::Refused { http_status: 400, code: Some(1438) });
+    world.commit(&store, [Write::UpdateVendorCall(world.seal(&refused))]).await.unwrap();
+    let again = world.commit(&store, [Write::UpdateVendorCall(world.seal(&refused))]).await;
+    assert_eq!(contested(again), Contested::Version);
+
+    let quorum = store.quorum(organization, owner, QuorumType::Execution).await.unwrap().unwrap();
+    assert_eq!(*quorum, world.quorum);
+    let other = PrivyQuorum { quorum_id: "other".into(), version: 2, ..world.quorum.clone() };
+    world.commit(&store, [Write::UpdateQuorum(world.seal(&other))]).await.unwrap();
+    let stale = world.commit(&store, [Write::DeleteQuorum(world.seal(&world.quorum))]).await;
+    assert_eq!(contested(stale), Contested::Version);
+    world.commit(&store, [Write::DeleteQuorum(world.seal(&other))]).await.unwrap();
+    assert!(store.quorum(organization, owner, QuorumType::Execution).await.unwrap().is_none());
+    assert_eq!(*store.purpose_key(organization, KeyPurpose::Wallet).await.unwrap().unwrap(), world.key);
+    assert!(store.purpose_key(organization, KeyPurpose::PrivyAuthorization).await.unwrap().is_none());
 }

@@ -9,9 +9,11 @@ use gateway_domain::{
     ids::{CredentialId, KeyId, OrganizationId, PluginRevisionId, PrincipalId, SessionId, TransactionId},
     ports::{
         AuditReads, CredentialReads, DecisionReads, IdentityReads, KeyReads, PluginStateReads, PolicyReads,
-        SessionReads, TransactionReads,
+        SessionReads, TransactionReads, VendorReads,
     },
+    quorums::QuorumType,
     sealed::Sealed,
+    vendors::VendorRole,
 };
 use gateway_store::Store;
 use sqlx::Row;
@@ -56,7 +58,7 @@ const UNSEALED: [(&str, &str); 12] = [
 ];
 
 /// Other words of the same column, more dangerous than a broken one.
-const WORSE: [(&str, &str, &str); 18] = [
+const WORSE: [(&str, &str, &str); 21] = [
     ("principals", "kind", "'service'"),
     ("api_keys", "label", "'arbiter'"),
     ("api_keys", "scopes", "'[\"admin\"]'"),
@@ -70,6 +72,13 @@ const WORSE: [(&str, &str, &str); 18] = [
     ("transactions", "execution_type", "'direct_user'"),
     ("transactions", "provider", "'none'"),
     ("transactions", "to_address", "NULL"),
+    ("transactions", "vendor_account", "replace(vendor_account, '\"7\"', '\"8\"')"),
+    (
+        "fireblocks_integrations",
+        "state_facts",
+        "replace(state_facts, '\"vault_account\":\"0\"', '\"vault_account\":\"1\"')",
+    ),
+    ("privy_quorums", "is_static", "1"),
     ("votes", "role", "'\"arbiter\"'"),
     ("votes", "principal", "'00000000-0000-0000-0000-000000000001'"),
     ("plugin_state", "entry", "'{\"counter\":{\"signed\":{},\"held\":{}}}'"),
@@ -178,12 +187,16 @@ fn edits_of(table: &str, column: &str, kind: &str) -> Vec<String> {
 fn sought<'w>(table: &str, world: &'w World) -> Sought<'w> {
     let id = match table {
         "organizations" => world.organization.id.uuid(),
-        "principals" | "users" | "settings" => world.principal.id.uuid(),
+        "principals" | "users" | "settings" | "fireblocks_integrations" | "privy_quorums" => {
+            world.principal.id.uuid()
+        }
         "api_keys" => world.api_key.id.uuid(),
         "sessions" => world.session.id.uuid(),
         "keys" => world.key.id.uuid(),
         "plugin_revisions" => world.revision.id.uuid(),
-        "transactions" | "votes" | "evaluations" | "attempts" | "permits" => world.transaction.id.uuid(),
+        "transactions" | "votes" | "evaluations" | "attempts" | "permits" | "vendor_calls" => {
+            world.transaction.id.uuid()
+        }
         "policies" | "policy_heads" | "audit_entries" | "plugin_state" => uuid::Uuid::nil(),
         unknown => panic!("nobody classified the sealed table `{unknown}`"),
     };
@@ -231,6 +244,16 @@ async fn opens(store: &Store, table: &str, sought: Sought<'_>) -> bool {
         "plugin_state" => {
             let state = &world.state;
             found(store.plugin_state(organization, state.lineage, &state.name).await)
+        }
+        "vendor_calls" => listed(store.vendor_calls(organization, transaction).await),
+        "fireblocks_integrations" => {
+            let owner = PrincipalId::from_uuid(id);
+            found(store.integration(organization, owner, VendorRole::Agent).await)
+                && listed(store.integrations(organization, owner).await)
+        }
+        "privy_quorums" => {
+            let owner = PrincipalId::from_uuid(id);
+            found(store.quorum(organization, owner, QuorumType::Execution).await)
         }
         "audit_entries" => {
             let entries: Result<Vec<Sealed<AuditEntry>>, _> = store.lane_entries(instance(1), 0, 1).await;

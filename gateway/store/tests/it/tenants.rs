@@ -4,7 +4,7 @@ use gateway_domain::{
     keys::KeyRecord,
     ports::{
         CredentialReads, DecisionReads, IdentityReads, KeyReads, PluginStateReads, PolicyReads,
-        TransactionFilter, TransactionReads,
+        TransactionFilter, TransactionReads, VendorReads,
     },
 };
 
@@ -50,6 +50,14 @@ async fn nothing_of_one_organization_is_read_through_another(database: &Database
     let lineage = ours.state.lineage;
     assert!(store.plugin_state(other, lineage, &ours.state.name).await.unwrap().is_none());
     assert_eq!(store.plugin_state_rows(other, lineage).await.unwrap(), 0);
+    let owner = ours.user.id;
+    assert!(store.integration(other, owner, ours.integration.role).await.unwrap().is_none());
+    assert!(store.integrations(other, owner).await.unwrap().is_empty());
+    assert_eq!(store.integration_count(other).await.unwrap(), 0);
+    assert!(store.quorum(other, owner, ours.quorum.kind).await.unwrap().is_none());
+    assert!(store.vendor_calls(other, transaction).await.unwrap().is_empty());
+    let authorization = store.purpose_key(other, ours.key.purpose).await.unwrap().unwrap();
+    assert_eq!(authorization.id, theirs.key.id);
 }
 
 async fn an_update_through_another_organization_changes_nothing(database: &Database) {

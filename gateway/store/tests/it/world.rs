@@ -13,10 +13,11 @@ use gateway_domain::{
     changes::{ChangeSet, CommitError, Contested, Write},
     credentials::{ApiKey, CredentialHash, Label, Scope},
     evaluations::{Evaluation, EvaluationResult, Outcome, Purpose, Verdict},
+    fireblocks::{Access, Environment, FireblocksAccount, Integration, IntegrationState, Region},
     identity::{Escrow, Organization, Principal, PrincipalKind, User},
     ids::{
-        AttemptId, BindingId, CredentialId, EvaluationId, KeyId, OrganizationId, PermitId, PluginRevisionId,
-        PrincipalId, SessionId, TransactionId, VoteId,
+        AttemptId, BindingId, CredentialId, EvaluationId, IntegrationId, KeyId, OrganizationId, PermitId,
+        PluginRevisionId, PrincipalId, QuorumId, SessionId, TransactionId, VendorCallId, VoteId,
     },
     keys::{KeyAlgorithm, KeyPurpose, KeyRecord, KeyState, PublicKey},
     plugin_state::{Counter, Entry, PluginState, StateChange, StateUse},
@@ -25,13 +26,16 @@ use gateway_domain::{
         Requirement,
     },
     ports::UnitOfWork,
+    quorums::{PrivyQuorum, QuorumType},
     sealed::{Sealable, Sealed, Sealer},
+    secrets::SealedSecret,
     sessions::{EndReason, Session, SessionEnd},
     settings::Settings,
     transactions::{
         Attempt, AttemptOutcome, Ceilings, ExecutionType, Intent, Kind, Provider, RequirementSnapshot, State,
         Transaction,
     },
+    vendors::{CallOutcome, VendorCall, VendorRole},
 };
 use gateway_store::Store;
 use serde_json::json;
@@ -56,6 +60,9 @@ pub(crate) struct World {
     pub(crate) attempt: Attempt,
     pub(crate) permit: PermitRecord,
     pub(crate) state: PluginState,
+    pub(crate) integration: Integration,
+    pub(crate) call: VendorCall,
+    pub(crate) quorum: PrivyQuorum,
 }
 
 /// Permits are judged by the database's clock, so samples live in the present.
@@ -135,6 +142,9 @@ impl World {
             vote: sample_vote(&transaction, principal, at),
             permit: sample_permit(&transaction, &attempt, at),
             state: sample_state(&transaction, &policy, at),
+            integration: sample_integration(&user, &key, at),
+            call: sample_call(&transaction, at),
+            quorum: sample_quorum(&user, at),
             user,
             key,
             revision,
@@ -201,6 +211,9 @@ impl World {
             Write::InsertAttempt(self.seal(&self.attempt)),
             Write::InsertPermit(self.seal(&self.permit)),
             Write::UseState(self.insertion(&self.state)),
+            Write::InsertIntegration(self.seal(&self.integration)),
+            Write::InsertVendorCall(self.seal(&self.call)),
+            Write::InsertQuorum(self.seal(&self.quorum)),
         ]
     }
 
@@ -354,6 +367,13 @@ pub(crate) fn sample_transaction(user: &User, key: &KeyRecord, at: Timestamp) ->
         value: U256::MAX,
         data: vec![0, 255, 3],
         ceilings: Ceilings { gas: 21_000, fee_per_gas: u128::MAX, total: U256::MAX },
+        vendor_account: Some(FireblocksAccount {
+            integration: id(IntegrationId::from_uuid),
+            environment: Environment::Mainnet,
+            region: Region::Eu2,
+            vault_account: "7".into(),
+            asset: "ETH".into(),
+        }),
     };
     Transaction {
         id: transaction,
@@ -471,5 +491,66 @@ pub(crate) fn sample_permit(transaction: &Transaction, attempt: &Attempt, at: Ti
         issued_at: at,
         expires_at: at.plus(Duration::from_mins(1)),
         version: 1,
+    }
+}
+
+fn sample_integration(user: &User, key: &KeyRecord, at: Timestamp) -> Integration {
+    Integration {
+        id: id(IntegrationId::from_uuid),
+        organization: user.organization,
+        owner: user.id,
+        role: VendorRole::Agent,
+        key: key.id,
+        csr: "-----BEGIN CERTIFICATE REQUEST-----\n".into(),
+        csr_created_at: at,
+        state: IntegrationState::Invalid(Access {
+            api_key: SealedSecret(vec![1, 2, 3]),
+            api_key_version: 2,
+            api_key_last4: "5555".into(),
+            vault_account: "0".into(),
+            environment: Environment::Sandbox,
+            region: Region::Us,
+            validated_at: Some(at),
+            validation_error: Some("refused".into()),
+        }),
+        recreated_at: vec![at],
+        version: 1,
+        created_at: at,
+        updated_at: at,
+    }
+}
+
+fn sample_call(transaction: &Transaction, at: Timestamp) -> VendorCall {
+    VendorCall {
+        id: id(VendorCallId::from_uuid),
+        organization: transaction.organization,
+        transaction: transaction.id,
+        key: transaction.intent.key,
+        method: "POST".into(),
+        uri: "/v1/transactions".into(),
+        body: b"{}".to_vec(),
+        digest: hash(),
+        external_id: "0xab".into(),
+        outcome: CallOutcome::Accepted { vendor_id: "one".into() },
+        version: 1,
+        created_at: at,
+    }
+}
+
+fn sample_quorum(user: &User, at: Timestamp) -> PrivyQuorum {
+    PrivyQuorum {
+        id: id(QuorumId::from_uuid),
+        organization: user.organization,
+        owner: user.id,
+        kind: QuorumType::Execution,
+        quorum_id: "quorum".into(),
+        display_name: "mine".into(),
+        public_key_pem: Some("-----BEGIN PUBLIC KEY-----\n".into()),
+        authorization_threshold: 1,
+        is_static: false,
+        message: Some("hello".into()),
+        version: 1,
+        created_at: at,
+        updated_at: at,
     }
 }

@@ -9,9 +9,10 @@ const APPEND_ONLY: [&str; 6] =
     ["audit_entries", "evaluations", "votes", "policies", "plugin_revisions", "components"];
 
 /// Columns that may change, by table; all others are written once.
-const MUTABLE: [(&str, &[&str]); 4] = [
+const MUTABLE: [(&str, &[&str]); 5] = [
     ("transactions", &["note", "state", "state_facts", "version", "updated_at", "seal"]),
     ("attempts", &["outcome", "outcome_facts", "version", "seal"]),
+    ("vendor_calls", &["outcome", "outcome_facts", "version", "seal"]),
     (
         "permits",
         &[

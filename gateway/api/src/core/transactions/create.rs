@@ -18,6 +18,7 @@ use gateway_domain::{
     transactions::{
         self, CreateTransaction, ExecutionType, IdempotencyKey, Provider, State as TransactionState,
     },
+    vendors::VendorRole,
 };
 use tokio::sync::oneshot;
 use tracing::Instrument as _;
@@ -161,9 +162,6 @@ async fn trusted(app: &App, call: &Call) -> Result<CreateTransaction, Failure> {
     }
     app.services.require_chain(body.chain_id)?;
     let (owner, settings) = owner_of(app, &call.ctx, body.escrow_address).await?;
-    if let Some(vendor) = unconfigured_vendor(settings.execution_provider) {
-        return Err(Failure::Unconfigured(vendor));
-    }
     Ok(CreateTransaction {
         owner,
         chain: body.chain_id,
@@ -172,6 +170,8 @@ async fn trusted(app: &App, call: &Call) -> Result<CreateTransaction, Failure> {
         data: body.data,
         execution_type: body.execution_type,
         provider: settings.execution_provider,
+        vendor_role: VendorRole::Execution,
+        external_id: None,
         request_hash: body.request_hash,
         request_nonce: body.request_nonce,
         note: body.note,
@@ -191,7 +191,7 @@ async fn owner_of(app: &App, ctx: &OpCtx, escrow: Address) -> Result<(Sealed<Use
 }
 
 /// What the execution type and the user's settings demand. The policy's floor comes on top (T7).
-fn requirements(execution_type: ExecutionType, settings: &Settings) -> Vec<Requirement> {
+pub(crate) fn requirements(execution_type: ExecutionType, settings: &Settings) -> Vec<Requirement> {
     let arbiter = Requirement {
         role: Role::Arbiter,
         count: 1,
@@ -200,14 +200,6 @@ fn requirements(execution_type: ExecutionType, settings: &Settings) -> Vec<Requi
     };
     let arbiter = settings.require_arbiter.then_some(arbiter);
     execution_type.requirements().chain(arbiter).collect()
-}
-
-fn unconfigured_vendor(provider: Provider) -> Option<&'static str> {
-    match provider {
-        Provider::Hsm | Provider::None => None,
-        Provider::Fireblocks => Some("fireblocks"),
-        Provider::Privy => Some("privy"),
-    }
 }
 
 fn idempotency_key(call: &Call) -> Result<Option<IdempotencyKey>, Failure> {
@@ -222,15 +214,15 @@ fn idempotency_key(call: &Call) -> Result<Option<IdempotencyKey>, Failure> {
 }
 
 /// What the client waits for before anything else.
-struct Made {
-    id: TransactionId,
+pub(crate) struct Made {
+    pub(crate) id: TransactionId,
     /// Absent when an equal request had made the transaction before.
     evaluations: Option<Vec<Sealed<Evaluation>>>,
 }
 
-/// Judges and stores the transaction, and signs and sends it where it is approved, in a task that a leaving client
-/// cannot cancel; waits for the last part a bounded time. Whatever is left over the outbox takes up.
-async fn make(app: &App, ctx: &OpCtx, request: CreateTransaction) -> Result<Made, Failure> {
+/// Judges and stores the transaction, and signs and sends it, or hands it over, where it is approved, in a task that
+/// a leaving client cannot cancel; waits for the last part a bounded time. Whatever is left over the outbox takes up.
+pub(crate) async fn make(app: &App, ctx: &OpCtx, request: CreateTransaction) -> Result<Made, Failure> {
     let (tell, told) = oneshot::channel();
     let (finish, finished) = oneshot::channel();
     let (services, ctx) = (app.services.clone(), ctx.clone());
@@ -248,7 +240,7 @@ async fn make(app: &App, ctx: &OpCtx, request: CreateTransaction) -> Result<Made
         let _ = tell.send(Ok(Made { id, evaluations }));
         let transaction = &made.transaction;
         let is_ours =
-            transaction.state == TransactionState::Approved && transaction.provider == Provider::Hsm;
+            transaction.state == TransactionState::Approved && transaction.provider != Provider::None;
         if is_ours && let Err(error) = transactions::carry_on(&services, made).await {
             tracing::warn!(transaction.id = %id, %error, "an approved transaction is left to the outbox");
         }

@@ -214,9 +214,9 @@ fn states(status: Option<CoreStatus>) -> Vec<&'static str> {
     match status {
         None => Vec::new(),
         Some(CoreStatus::Pending) => vec!["pending"],
-        Some(CoreStatus::Approved) => vec!["approved", "signed", "submitted"],
+        Some(CoreStatus::Approved) => vec!["approved", "signed", "submitted", "handed_over"],
         Some(CoreStatus::Rejected) => vec!["rejected", "aborted"],
-        Some(CoreStatus::Executed) => vec!["executed"],
+        Some(CoreStatus::Executed) => vec!["executed", "executed_by_vendor"],
         Some(CoreStatus::Failed) => vec!["failed", "executed"],
     }
 }

@@ -37,6 +37,9 @@ pub(crate) struct TransactionResponse {
     data: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     execution_tx_hash: Option<String>,
+    /// The name under which a vendor has the transaction.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    external_tx_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     failure_reason: Option<String>,
     approvals: Vec<TransactionApproval>,
@@ -153,6 +156,11 @@ impl TransactionResponse {
             value: transaction.intent.value.to_string(),
             data: presentation::bytes(&transaction.intent.data),
             execution_tx_hash: execution_hash(hearing),
+            external_tx_id: transaction
+                .intent
+                .vendor_account
+                .as_ref()
+                .map(|_| presentation::hash(transaction.request_hash)),
             failure_reason: CoreStatus::reason(&transaction.state).map(|reason| presentation::prose(&reason)),
             approvals,
             api_key_approvals,
@@ -167,6 +175,7 @@ impl TransactionResponse {
 fn execution_hash(hearing: &Hearing) -> Option<String> {
     match &hearing.transaction.state {
         State::Executed { hash, .. } => Some(presentation::hash(*hash)),
+        State::ExecutedByVendor { hash, .. } => hash.map(presentation::hash),
         State::Submitted { attempt, .. } => {
             hearing.attempts.iter().find(|candidate| candidate.id == *attempt).and_then(|sent| {
                 match &sent.outcome {
@@ -178,6 +187,7 @@ fn execution_hash(hearing: &Hearing) -> Option<String> {
         State::Pending
         | State::Approved
         | State::Signed { .. }
+        | State::HandedOver { .. }
         | State::Rejected { .. }
         | State::Aborted
         | State::Failed { .. } => None,

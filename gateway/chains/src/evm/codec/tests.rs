@@ -23,6 +23,7 @@ fn intent() -> Intent {
         value: U256::from(1_000),
         data: vec![1, 2, 3],
         ceilings: Ceilings { gas: 50_000, fee_per_gas: 7, total: U256::from(351_000) },
+        vendor_account: None,
     }
 }
 

@@ -173,6 +173,7 @@ fn intent() -> Intent {
         value: U256::ONE,
         data: Vec::new(),
         ceilings: Ceilings { gas: 100_000, fee_per_gas: 100 * GWEI, total: U256::MAX },
+        vendor_account: None,
     }
 }
 

@@ -75,6 +75,7 @@ fn transaction(organization: OrganizationId) -> Transaction {
         value: U256::from(100),
         data: Vec::new(),
         ceilings: Ceilings { gas: 21_000, fee_per_gas: 1, total: U256::from(21_100) },
+        vendor_account: None,
     };
     Transaction {
         id: transaction,

@@ -1,0 +1,177 @@
+//! Stand-ins for vendors: what they say is what a test tells them to, and every value-moving request is counted.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use gateway_domain::{
+    Error, Result,
+    chain::ChainId,
+    fireblocks::{CertificateSubject, CheckReply, Environment, FireblocksApi, Login, Region, VendorStatus},
+    keys::KeyRecord,
+    policy::{SigningPermit, VendorPermit},
+    quorums::{MadeQuorum, NewQuorum, PrivyApi, PrivySigning, StaticQuorum},
+    sealed::Sealed,
+    secrets::{SealedSecret, SecretPlace, SecretText},
+    vendors::{SecretVault, VendorError, VendorLimits, VendorTransaction, Vendors},
+};
+use k256::ecdsa::SigningKey;
+use serde_json::{Value, json};
+
+/// Keeps secrets beside the place they belong to.
+struct TestSecrets;
+
+#[async_trait]
+impl SecretVault for TestSecrets {
+    async fn seal(&self, place: &SecretPlace, secret: &SecretText) -> Result<SealedSecret> {
+        let kept = json!([place.additional_data(), secret.expose()]);
+        Ok(SealedSecret(kept.to_string().into_bytes()))
+    }
+
+    async fn open(&self, place: &SecretPlace, sealed: &SealedSecret) -> Result<SecretText> {
+        let kept: Value = serde_json::from_slice(&sealed.0).unwrap();
+        if kept[0] != json!(place.additional_data()) {
+            return Err(Error::inconsistency("sealed for another place"));
+        }
+        Ok(SecretText::new(kept[1].as_str().unwrap().to_owned()))
+    }
+}
+
+/// Takes everything; each transaction has the status that was set for it last.
+#[derive(Default)]
+pub(crate) struct TestFireblocks {
+    /// By external id: how many requests arrived, and the status.
+    transactions: Mutex<HashMap<String, (usize, VendorStatus)>>,
+    first: Mutex<Option<VendorStatus>>,
+}
+
+impl TestFireblocks {
+    /// The status with which new transactions begin.
+    pub(crate) fn begin_with(&self, status: VendorStatus) {
+        *self.first.lock().unwrap() = Some(status);
+    }
+
+    pub(crate) fn say(&self, external_id: &str, status: VendorStatus) {
+        self.transactions.lock().unwrap().get_mut(external_id).unwrap().1 = status;
+    }
+
+    /// How often creation was asked for.
+    pub(crate) fn posts(&self, external_id: &str) -> usize {
+        self.transactions.lock().unwrap().get(external_id).map_or(0, |(posts, _)| *posts)
+    }
+
+    fn told(external_id: &str, status: VendorStatus) -> VendorTransaction {
+        VendorTransaction { id: format!("vendor-{external_id}"), status, hash: None }
+    }
+}
+
+#[async_trait]
+impl FireblocksApi for TestFireblocks {
+    async fn certificate_request(&self, _: &Sealed<KeyRecord>, _: &CertificateSubject) -> Result<String> {
+        Ok("-----BEGIN CERTIFICATE REQUEST-----\n".to_owned())
+    }
+
+    fn base_url(&self, _: Environment, _: Region) -> String {
+        "https://fireblocks.test".to_owned()
+    }
+
+    fn asset(&self, _: Environment, _: ChainId) -> Option<String> {
+        Some("ETH_TEST5".to_owned())
+    }
+
+    async fn check(&self, _: &Login) -> Result<CheckReply, VendorError> {
+        Ok(CheckReply { http_status: 200, code: None })
+    }
+
+    async fn find(&self, _: &Login, external_id: &str) -> Result<Option<VendorTransaction>, VendorError> {
+        let found = self.transactions.lock().unwrap().get(external_id).map(|(_, status)| *status);
+        Ok(found.map(|status| Self::told(external_id, status)))
+    }
+
+    async fn create(&self, _: &Login, permit: &VendorPermit) -> Result<VendorTransaction, VendorError> {
+        let body: Value = serde_json::from_slice(permit.body()).unwrap();
+        let external_id = body["externalTxId"].as_str().unwrap().to_owned();
+        let first = self.first.lock().unwrap().unwrap_or(VendorStatus::Submitted);
+        let mut transactions = self.transactions.lock().unwrap();
+        let (posts, status) = transactions.entry(external_id.clone()).or_insert((0, first));
+        *posts += 1;
+        Ok(Self::told(&external_id, *status))
+    }
+}
+
+/// A wallet at Privy, in memory.
+pub(crate) struct TestPrivy {
+    key: SigningKey,
+    pub(crate) asked: Mutex<usize>,
+}
+
+impl TestPrivy {
+    pub(crate) fn address(&self) -> gateway_domain::Address {
+        let point = self.key.verifying_key().to_encoded_point(false);
+        gateway_domain::Address::from_raw_public_key(&point.as_bytes()[1..])
+    }
+}
+
+#[async_trait]
+impl PrivyApi for TestPrivy {
+    async fn create_quorum(&self, quorum: &NewQuorum) -> Result<MadeQuorum, VendorError> {
+        Ok(MadeQuorum { id: format!("quorum-of-{}", quorum.display_name), authorization_threshold: 1 })
+    }
+
+    async fn sign(
+        &self,
+        permit: &SigningPermit,
+        _: &Sealed<KeyRecord>,
+        signing: &PrivySigning<'_>,
+    ) -> Result<[u8; 65], VendorError> {
+        assert_eq!(permit.digest(), signing.digest, "the permit is for what is signed");
+        *self.asked.lock().unwrap() += 1;
+        let (signature, recovery) = self.key.sign_prehash_recoverable(signing.digest.as_slice()).unwrap();
+        let mut bytes = [0; 65];
+        bytes[..64].copy_from_slice(&signature.to_bytes());
+        bytes[64] = recovery.to_byte();
+        Ok(bytes)
+    }
+}
+
+/// Both vendors, for a world to hold.
+pub(crate) struct TestVendors {
+    pub(crate) fireblocks: Arc<TestFireblocks>,
+    pub(crate) privy: Arc<TestPrivy>,
+}
+
+impl TestVendors {
+    pub(crate) fn new() -> Self {
+        let key = SigningKey::from_slice(&[11; 32]).unwrap();
+        let privy = Arc::new(TestPrivy { key, asked: Mutex::default() });
+        Self { fireblocks: Arc::default(), privy }
+    }
+
+    pub(crate) fn ports(&self) -> Vendors {
+        Vendors { fireblocks: Some(self.fireblocks.clone()), privy: Some(self.privy.clone()), ..no_vendors() }
+    }
+}
+
+/// An installation that names no vendor.
+pub(crate) fn no_vendors() -> Vendors {
+    Vendors {
+        secrets: Arc::new(TestSecrets),
+        fireblocks: None,
+        privy: None,
+        static_quorum: Some(StaticQuorum {
+            quorum_id: "static".to_owned(),
+            display_name: "Agent".to_owned(),
+            authorization_threshold: 2,
+        }),
+        arbiter_key: None,
+        limits: VendorLimits {
+            integrations_max: 2,
+            recreations_max: 3,
+            validation_pause: Duration::from_secs(10),
+            poll_interval: Duration::from_secs(5),
+        },
+    }
+}

@@ -1,0 +1,100 @@
+//! The body of `POST /v1/transactions`, made from the intent and from nothing else.
+
+use alloy_primitives::{B256, U256};
+use serde::Serialize;
+
+use crate::{fireblocks::FireblocksAccount, transactions::Transaction};
+
+/// Path of the one value-moving request.
+pub const CREATE_URI: &str = "/v1/transactions";
+
+/// Decimals of the native asset of every chain of namespace `eip155`.
+const DECIMALS: usize = 18;
+
+/// A transaction that Fireblocks cannot be asked for.
+#[derive(Debug, thiserror::Error)]
+#[error("the transaction has no {0}")]
+pub struct TransferInvalid(&'static str);
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Transfer<'a> {
+    operation: &'static str,
+    asset_id: &'a str,
+    source: Source<'a>,
+    destination: Destination,
+    amount: String,
+    note: String,
+    external_tx_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    extra_parameters: Option<ExtraParameters>,
+}
+
+#[derive(Serialize)]
+struct Source<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    id: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Destination {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    one_time_address: OneTimeAddress,
+}
+
+#[derive(Serialize)]
+struct OneTimeAddress {
+    address: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ExtraParameters {
+    contract_call_data: String,
+}
+
+/// The request's body, the same bytes for the same transaction every time.
+pub fn compose_transfer(transaction: &Transaction) -> Result<Vec<u8>, TransferInvalid> {
+    let intent = &transaction.intent;
+    let account: &FireblocksAccount =
+        intent.vendor_account.as_ref().ok_or(TransferInvalid("vendor account"))?;
+    let to = intent.to.ok_or(TransferInvalid("recipient"))?;
+    let name = external_id(transaction.request_hash);
+    let is_call = !intent.data.is_empty();
+    let transfer = Transfer {
+        operation: if is_call { "CONTRACT_CALL" } else { "TRANSFER" },
+        asset_id: &account.asset,
+        source: Source { kind: "VAULT_ACCOUNT", id: &account.vault_account },
+        destination: Destination {
+            kind: "ONE_TIME_ADDRESS",
+            one_time_address: OneTimeAddress { address: to.to_string() },
+        },
+        amount: whole_units(intent.value),
+        note: format!("gateway {name}"),
+        external_tx_id: name,
+        extra_parameters: is_call
+            .then(|| ExtraParameters { contract_call_data: format!("0x{}", hex::encode(&intent.data)) }),
+    };
+    Ok(serde_json::to_vec(&transfer).expect("text and structs serialize"))
+}
+
+/// The name by which Fireblocks knows the transaction.
+pub(crate) fn external_id(request_hash: B256) -> String {
+    format!("{request_hash:#x}")
+}
+
+/// Wei as ether, exactly: no rounding, no exponent, no trailing zeros.
+pub fn whole_units(wei: U256) -> String {
+    let digits = format!("{wei:0>width$}", width = DECIMALS + 1);
+    let (whole, fraction) = digits.split_at(digits.len() - DECIMALS);
+    match fraction.trim_end_matches('0') {
+        "" => whole.to_owned(),
+        fraction => format!("{whole}.{fraction}"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,223 @@
+//! Storing, making and removing quorum references.
+
+use alloy_primitives::Address;
+use serde_json::json;
+
+use crate::{
+    actor::OpCtx,
+    audit::AuditEvent,
+    changes::{ChangeSet, Write},
+    entropy::draw,
+    error::{Error, Result},
+    ids::{PrincipalId, QuorumId},
+    ports::Services,
+    quorums::{MadeQuorum, MemberKey, NewQuorum, PrivyQuorum, QuorumType, StaticQuorum},
+    sealed::Sealed,
+};
+
+/// A quorum that exists at Privy already.
+#[derive(Clone, Debug)]
+pub struct SetQuorum {
+    pub owner: PrincipalId,
+    pub kind: QuorumType,
+    pub quorum_id: String,
+    /// Absent keeps the stored ones.
+    pub display_name: Option<String>,
+    pub public_key_pem: Option<String>,
+}
+
+/// A quorum to be made at Privy, or the configured one.
+#[derive(Clone, Debug)]
+pub struct RegisterQuorum {
+    pub owner: PrincipalId,
+    pub kind: QuorumType,
+    /// Absent means the quorum of the configuration.
+    pub member: Option<QuorumMember>,
+    pub message: Option<String>,
+}
+
+/// A P-256 key that becomes the only member.
+#[derive(Clone, Debug)]
+pub struct QuorumMember {
+    pub display_name: String,
+    pub key: MemberKey,
+}
+
+/// A quorum of the configured arbiter key and a Privy user.
+#[derive(Clone, Debug)]
+pub struct CreateArbiterQuorum {
+    pub ethereum_address: Address,
+    pub display_name: String,
+    pub privy_user_id: String,
+}
+
+/// What is stored of a quorum, however it came about.
+struct Facts {
+    quorum_id: String,
+    display_name: String,
+    public_key_pem: Option<String>,
+    authorization_threshold: u32,
+    is_static: bool,
+    message: Option<String>,
+}
+
+pub async fn require_quorum(
+    ctx: &OpCtx,
+    services: &Services,
+    owner: PrincipalId,
+    kind: QuorumType,
+) -> Result<Sealed<PrivyQuorum>> {
+    services.store.quorum(ctx.organization, owner, kind).await?.ok_or(Error::NotFound("privy quorum"))
+}
+
+/// Sets or replaces the reference; Privy is not asked.
+pub async fn set_quorum(ctx: &OpCtx, services: &Services, request: SetQuorum) -> Result<PrivyQuorum> {
+    let stored = services.store.quorum(ctx.organization, request.owner, request.kind).await?;
+    let kept = stored.as_ref().filter(|stored| stored.quorum_id == request.quorum_id);
+    let facts = Facts {
+        display_name: request
+            .display_name
+            .or_else(|| kept.map(|kept| kept.display_name.clone()))
+            .unwrap_or_else(|| request.quorum_id.chars().take(50).collect()),
+        public_key_pem: request.public_key_pem.or_else(|| kept.and_then(|kept| kept.public_key_pem.clone())),
+        authorization_threshold: kept.map_or(1, |kept| kept.authorization_threshold),
+        is_static: false,
+        message: kept.and_then(|kept| kept.message.clone()),
+        quorum_id: request.quorum_id,
+    };
+    keep(ctx, services, (request.owner, request.kind), stored, facts).await
+}
+
+/// Makes the quorum at Privy with threshold 1, or takes the configured one, and stores the reference.
+pub async fn register_quorum(
+    ctx: &OpCtx,
+    services: &Services,
+    request: RegisterQuorum,
+) -> Result<PrivyQuorum> {
+    let RegisterQuorum { owner, kind, member, message } = request;
+    let facts = match member {
+        None => {
+            let configured = services.vendors.static_quorum.clone();
+            let StaticQuorum { quorum_id, display_name, authorization_threshold } =
+                configured.ok_or_else(|| Error::invalid("navaAgent needs a configured static quorum"))?;
+            let public_key_pem = None;
+            Facts {
+                quorum_id,
+                display_name,
+                public_key_pem,
+                authorization_threshold,
+                is_static: true,
+                message,
+            }
+        }
+        Some(member) => {
+            let made =
+                make(services, &member.display_name, vec![member.key.der_base64().to_owned()], Vec::new())
+                    .await?;
+            Facts {
+                quorum_id: made.id,
+                display_name: member.display_name,
+                public_key_pem: Some(member.key.pem().to_owned()),
+                authorization_threshold: made.authorization_threshold,
+                is_static: false,
+                message,
+            }
+        }
+    };
+    let stored = services.store.quorum(ctx.organization, owner, kind).await?;
+    keep(ctx, services, (owner, kind), stored, facts).await
+}
+
+/// Makes a quorum of the configured arbiter key and the user's Privy account.
+pub async fn create_arbiter_quorum(
+    ctx: &OpCtx,
+    services: &Services,
+    request: CreateArbiterQuorum,
+) -> Result<PrivyQuorum> {
+    services.vendors.require_privy()?;
+    let arbiter = services.vendors.arbiter_key.clone();
+    let arbiter = arbiter.ok_or(Error::Unconfigured("privy.arbiter_public_key"))?;
+    let owner = services.store.user_by_address(ctx.organization, request.ethereum_address).await?;
+    let owner = owner.ok_or_else(|| Error::invalid("ethereumAddress must belong to a user"))?.id;
+    let made = make(
+        services,
+        &request.display_name,
+        vec![arbiter.der_base64().to_owned()],
+        vec![request.privy_user_id],
+    )
+    .await?;
+    let facts = Facts {
+        quorum_id: made.id,
+        display_name: request.display_name,
+        public_key_pem: None,
+        authorization_threshold: made.authorization_threshold,
+        is_static: false,
+        message: None,
+    };
+    let stored = services.store.quorum(ctx.organization, owner, QuorumType::Arbiter).await?;
+    keep(ctx, services, (owner, QuorumType::Arbiter), stored, facts).await
+}
+
+/// Forgets the reference. The quorum at Privy stays.
+pub async fn delete_quorum(
+    ctx: &OpCtx,
+    services: &Services,
+    owner: PrincipalId,
+    kind: QuorumType,
+) -> Result<()> {
+    let stored = require_quorum(ctx, services, owner, kind).await?;
+    let detail = json!({"owner": owner, "type": kind, "quorumId": stored.quorum_id});
+    let event = AuditEvent::new(ctx, "quorum.deleted", format!("privy quorum {}", stored.id), detail);
+    services.store.commit(ChangeSet::new(event).write(Write::DeleteQuorum(stored))).await?;
+    Ok(())
+}
+
+/// A crash between Privy's answer and our commit leaves a quorum there that nothing uses.
+async fn make(
+    services: &Services,
+    display_name: &str,
+    public_keys: Vec<String>,
+    user_ids: Vec<String>,
+) -> Result<MadeQuorum> {
+    let privy = services.vendors.require_privy()?;
+    let idempotency_key = hex::encode(draw::<16>(services.entropy.as_ref()));
+    let quorum = NewQuorum { display_name: display_name.to_owned(), public_keys, user_ids, idempotency_key };
+    privy.create_quorum(&quorum).await.map_err(|error| error.into_error("Privy"))
+}
+
+async fn keep(
+    ctx: &OpCtx,
+    services: &Services,
+    (owner, kind): (PrincipalId, QuorumType),
+    stored: Option<Sealed<PrivyQuorum>>,
+    facts: Facts,
+) -> Result<PrivyQuorum> {
+    let now = ctx.now;
+    let (id, version, created_at) = match &stored {
+        Some(stored) => (stored.id, stored.version + 1, stored.created_at),
+        None => (QuorumId::generate(now, services.entropy.as_ref()), 1, now),
+    };
+    let Facts { quorum_id, display_name, public_key_pem, authorization_threshold, is_static, message } =
+        facts;
+    let quorum = PrivyQuorum {
+        id,
+        organization: ctx.organization,
+        owner,
+        kind,
+        quorum_id,
+        display_name,
+        public_key_pem,
+        authorization_threshold,
+        is_static,
+        message,
+        version,
+        created_at,
+        updated_at: now,
+    };
+    let detail = json!({"owner": owner, "type": kind, "quorumId": quorum.quorum_id});
+    let event = AuditEvent::new(ctx, "quorum.set", format!("privy quorum {id}"), detail);
+    let sealed = services.sealer.seal(quorum.clone());
+    let write = if stored.is_some() { Write::UpdateQuorum(sealed) } else { Write::InsertQuorum(sealed) };
+    services.store.commit(ChangeSet::new(event).write(write)).await?;
+    Ok(quorum)
+}

@@ -1,0 +1,88 @@
+//! Which account pays, by execution provider: decided before anybody judges, and part of what is judged.
+
+use alloy_primitives::Address;
+
+use crate::{
+    actor::OpCtx,
+    error::{Error, Result},
+    fireblocks::{FireblocksAccount, IntegrationState},
+    identity::{Escrow, User},
+    ids::KeyId,
+    keys::KeyPurpose,
+    ports::Services,
+    quorums::QuorumType,
+    transactions::{CreateTransaction, Provider},
+    vendors::VendorRole,
+};
+
+/// Who pays, and the key of this gateway that makes it so.
+pub(super) struct Account {
+    pub(super) key: KeyId,
+    pub(super) from: Address,
+    pub(super) vendor: Option<FireblocksAccount>,
+}
+
+pub(super) async fn account(
+    ctx: &OpCtx,
+    services: &Services,
+    request: &CreateTransaction,
+) -> Result<Account> {
+    match request.provider {
+        Provider::Hsm | Provider::None => {
+            let Some(Escrow::Hsm { key, address }) = request.owner.escrow else {
+                return Err(Error::invalid("escrowAddress has no key in this gateway"));
+            };
+            Ok(Account { key, from: address, vendor: None })
+        }
+        Provider::Fireblocks => fireblocks(ctx, services, request).await,
+        Provider::Privy => privy(ctx, services, request).await,
+    }
+}
+
+async fn fireblocks(ctx: &OpCtx, services: &Services, request: &CreateTransaction) -> Result<Account> {
+    let fireblocks = services.vendors.require_fireblocks()?;
+    let from = foreign_escrow(&request.owner)?;
+    let found = services.store.integration(ctx.organization, request.owner.id, request.vendor_role).await?;
+    let integration = found.ok_or(Error::NotFound("active fireblocks integration"))?;
+    let IntegrationState::Active(access) = &integration.state else {
+        return Err(Error::NotFound("active fireblocks integration"));
+    };
+    let asset = fireblocks.asset(access.environment, request.chain);
+    let account = FireblocksAccount {
+        integration: integration.id,
+        environment: access.environment,
+        region: access.region,
+        vault_account: access.vault_account.clone(),
+        asset: asset.ok_or(Error::Unconfigured("fireblocks.assets"))?,
+    };
+    Ok(Account { key: integration.key, from, vendor: Some(account) })
+}
+
+async fn privy(ctx: &OpCtx, services: &Services, request: &CreateTransaction) -> Result<Account> {
+    services.vendors.require_privy()?;
+    let from = foreign_escrow(&request.owner)?;
+    if request.owner.privy_user_id.is_none() {
+        return Err(Error::invalid("the user has no privyUserId"));
+    }
+    let kind = match request.vendor_role {
+        VendorRole::Execution => QuorumType::Execution,
+        VendorRole::Agent => QuorumType::Agent,
+    };
+    if services.store.quorum(ctx.organization, request.owner.id, kind).await?.is_none() {
+        return Err(Error::invalid("provider privy needs a Privy quorum of that type"));
+    }
+    let key = services.store.purpose_key(ctx.organization, KeyPurpose::PrivyAuthorization).await?;
+    let key = key.ok_or(Error::Unconfigured("key of purpose privy-authorization"))?;
+    Ok(Account { key: key.id, from, vendor: None })
+}
+
+/// A vendor moves what lies at an address whose key the vendor has. One of our own keys is never meant by it.
+fn foreign_escrow(owner: &User) -> Result<Address> {
+    match owner.escrow {
+        Some(Escrow::Foreign { address }) => Ok(address),
+        Some(Escrow::Hsm { .. }) => {
+            Err(Error::invalid("escrowAddress is a key of this gateway, which no vendor executes for"))
+        }
+        None => Err(Error::invalid("the user has no escrowAddress")),
+    }
+}

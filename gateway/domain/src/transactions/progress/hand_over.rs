@@ -1,0 +1,325 @@
+//! Handing an approved transaction to Fireblocks and following what it says.
+//!
+//! The request is stored with its permit before it is sent. Whatever is not known afterwards is asked for by the
+//! external id before anything is sent again, and the vendor refuses a second one under the same id.
+
+use serde_json::json;
+
+use super::{Progress, Step, count_invalid, store};
+use crate::{
+    actor::OpCtx,
+    audit::AuditEvent,
+    changes::{ChangeSet, CommitError, Contested, Write},
+    error::{Error, Result},
+    evaluations::{Fresh, retain},
+    fireblocks::{
+        CREATE_URI, FireblocksAccount, FireblocksApi, Integration, Login, Meaning, compose_transfer,
+        external_id,
+    },
+    ids::{PermitId, VendorCallId},
+    policy::{Approved, Decision, PermitRecord, VendorPermit, issue_vendor_permit},
+    ports::Services,
+    sealed::Sealed,
+    signing::{Signing, approval_lost, end, is_frozen},
+    transactions::{Assessment, FailureReason, State, Transaction, assess},
+    vendors::{CallOutcome, VendorCall, VendorError, VendorTransaction},
+};
+
+/// What is stored of earlier tries.
+struct Earlier {
+    call: Option<Sealed<VendorCall>>,
+    permit: Option<Sealed<PermitRecord>>,
+}
+
+/// Decides once more, stores call and permit, sends.
+pub(super) async fn hand_over(
+    ctx: &OpCtx,
+    services: &Services,
+    transaction: &Sealed<Transaction>,
+) -> Result<Step> {
+    let Some(fireblocks) = &services.vendors.fireblocks else { return Ok(later(services)) };
+    let Some(login) = login(services, transaction).await? else { return Ok(later(services)) };
+    let earlier = earlier(services, transaction).await?;
+    if let Some(call) = &earlier.call {
+        match fireblocks.find(&login, &call.external_id).await {
+            Ok(Some(found)) => return accept(ctx, services, transaction, call, &found).await,
+            Ok(None) => {}
+            Err(error) => return Ok(away(services, transaction, &error)),
+        }
+    }
+    let votes = services.store.votes(ctx.organization, transaction.id).await?;
+    let stored = services.store.evaluations(ctx.organization, transaction.id).await?;
+    let Assessment { decision, fresh, .. } =
+        assess(services, transaction, &votes, stored, None, ctx.now).await?;
+    let approved = match decision {
+        Decision::Approved(approved) => approved,
+        Decision::Denied(denial) => {
+            let state = State::rejected(&denial);
+            return end_unsent(ctx, services, transaction, &earlier, state, fresh).await;
+        }
+        Decision::Pending(open) => {
+            return end_unsent(ctx, services, transaction, &earlier, approval_lost(&open), fresh).await;
+        }
+        Decision::Unheard(_) => return Err(Error::inconsistency("a decision without hearing every binding")),
+    };
+    if is_frozen(services, transaction).await? {
+        retain(ctx, services, transaction, fresh).await?;
+        return Ok(later(services));
+    }
+    let Some(prepared) = prepare(ctx, services, transaction, (&approved, &fresh), earlier).await? else {
+        retain(ctx, services, transaction, fresh).await?;
+        return Ok(Step::Moved);
+    };
+    send(ctx, services, fireblocks.as_ref(), &login, prepared).await
+}
+
+/// A request that may be on its way cannot be called off: what it carries to authenticate itself runs out with its
+/// permit, and only then does "unknown" mean that it was never taken.
+async fn end_unsent(
+    ctx: &OpCtx,
+    services: &Services,
+    transaction: &Sealed<Transaction>,
+    earlier: &Earlier,
+    state: State,
+    fresh: Fresh,
+) -> Result<Step> {
+    if let Some(permit) = &earlier.permit
+        && ctx.now < permit.expires_at
+    {
+        return Ok(Step::Stop(Progress::Again(permit.expires_at.since(ctx.now))));
+    }
+    match end(ctx, services, transaction, &[], state, fresh).await? {
+        Signing::Ended | Signing::Contested | Signing::Signed(_) => Ok(Step::Moved),
+        Signing::Later(pause) => Ok(Step::Stop(Progress::Again(pause))),
+    }
+}
+
+/// The integration's access, if it is still the one that was judged and may be used now.
+async fn login(services: &Services, transaction: &Sealed<Transaction>) -> Result<Option<Login>> {
+    let account = account(transaction)?;
+    let Some(integration) = integration(services, transaction).await? else { return Ok(None) };
+    let unchanged = integration.state.access().is_some_and(|access| {
+        access.environment == account.environment
+            && access.region == account.region
+            && access.vault_account == account.vault_account
+    });
+    if integration.id != account.integration || integration.key != transaction.intent.key || !unchanged {
+        tracing::warn!(transaction.id = %transaction.id, "the Fireblocks integration is no longer the one approved");
+        return Ok(None);
+    }
+    match integration.login(services).await {
+        Ok(login) => Ok(Some(login)),
+        Err(error @ (Error::Conflict(_) | Error::Unavailable { .. })) => {
+            tracing::warn!(transaction.id = %transaction.id, %error, "the Fireblocks integration cannot be used now");
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn account(transaction: &Transaction) -> Result<&FireblocksAccount> {
+    let account = transaction.intent.vendor_account.as_ref();
+    account.ok_or_else(|| Error::inconsistency("a Fireblocks transaction without its account"))
+}
+
+async fn integration(
+    services: &Services,
+    transaction: &Sealed<Transaction>,
+) -> Result<Option<Sealed<Integration>>> {
+    let wanted = account(transaction)?.integration;
+    let all = services.store.integrations(transaction.organization, transaction.owner).await?;
+    Ok(all.into_iter().find(|integration| integration.id == wanted))
+}
+
+async fn earlier(services: &Services, transaction: &Sealed<Transaction>) -> Result<Earlier> {
+    let organization = transaction.organization;
+    let mut calls = services.store.vendor_calls(organization, transaction.id).await?;
+    let permits = services.store.permits(organization, transaction.id).await?;
+    let call = calls.pop();
+    let permit = call.as_ref().and_then(|call| {
+        permits.into_iter().find(|permit| permit.digest == call.digest && permit.key == call.key)
+    });
+    Ok(Earlier { call, permit })
+}
+
+/// What was stored with a permit.
+struct Prepared {
+    transaction: Sealed<Transaction>,
+    call: Sealed<VendorCall>,
+    permit: VendorPermit,
+}
+
+/// Stores permit and call. The insert is the linearization point: whatever moved first wins.
+async fn prepare(
+    ctx: &OpCtx,
+    services: &Services,
+    transaction: &Sealed<Transaction>,
+    (approved, fresh): (&Approved, &Fresh),
+    earlier: Earlier,
+) -> Result<Option<Prepared>> {
+    let next = transaction.moved_to(transaction.state.clone(), ctx.now);
+    let (call, is_new) = match earlier.call {
+        Some(call) => (call, false),
+        None => (services.sealer.seal(new_call(ctx, services, transaction)?), true),
+    };
+    let id = PermitId::generate(ctx.now, services.entropy.as_ref());
+    let permit = issue_vendor_permit(approved, &next, (*call).clone(), id, ctx.now);
+    let permit = permit.map_err(Error::inconsistency)?;
+    let (permit, is_renewal) = match &earlier.permit {
+        Some(previous) => (permit.renewing(previous), true),
+        None => (permit, false),
+    };
+    let record = services.sealer.seal(permit.record().clone());
+    let detail = json!({
+        "permit": record.id, "call": call.id, "digest": call.digest, "intentHash": transaction.intent_hash,
+        "policyRevision": record.policy_revision,
+    });
+    let event = AuditEvent::new(ctx, "permit.issued", format!("transaction {}", transaction.id), detail);
+    let next = services.sealer.seal(next);
+    let mut changes =
+        ChangeSet::new(event).write(Write::UpdateTransaction(next.clone())).writes_of(fresh.writes());
+    if is_new {
+        changes = changes.write(Write::InsertVendorCall(call.clone()));
+    }
+    let changes =
+        changes.write(if is_renewal { Write::RenewPermit(record) } else { Write::InsertPermit(record) });
+    match services.store.commit(changes).await {
+        Ok(()) => Ok(Some(Prepared { transaction: next, call, permit })),
+        Err(CommitError::Conflict(Contested::Version | Contested::Permit | Contested::PluginState)) => {
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn new_call(ctx: &OpCtx, services: &Services, transaction: &Transaction) -> Result<VendorCall> {
+    let body = compose_transfer(transaction).map_err(Error::inconsistency)?;
+    Ok(VendorCall {
+        id: VendorCallId::generate(ctx.now, services.entropy.as_ref()),
+        organization: transaction.organization,
+        transaction: transaction.id,
+        key: transaction.intent.key,
+        method: "POST".to_owned(),
+        uri: CREATE_URI.to_owned(),
+        digest: VendorCall::digest_of("POST", CREATE_URI, &body),
+        body,
+        external_id: external_id(transaction.request_hash),
+        outcome: CallOutcome::Prepared,
+        version: 1,
+        created_at: ctx.now,
+    })
+}
+
+async fn send(
+    ctx: &OpCtx,
+    services: &Services,
+    fireblocks: &dyn FireblocksApi,
+    login: &Login,
+    prepared: Prepared,
+) -> Result<Step> {
+    let Prepared { transaction, call, permit } = prepared;
+    let (http_status, code) = match fireblocks.create(login, &permit).await {
+        Ok(made) => return accept(ctx, services, &transaction, &call, &made).await,
+        Err(VendorError::Refused { http_status, code }) => (http_status, code),
+        Err(error) => return Ok(away(services, &transaction, &error)),
+    };
+    // "No" is also what a vendor says to a repeat of what it has taken.
+    match fireblocks.find(login, &call.external_id).await {
+        Ok(Some(found)) => accept(ctx, services, &transaction, &call, &found).await,
+        Ok(None) => refuse(ctx, services, &transaction, &call, (http_status, code)).await,
+        Err(error) => Ok(away(services, &transaction, &error)),
+    }
+}
+
+async fn accept(
+    ctx: &OpCtx,
+    services: &Services,
+    transaction: &Sealed<Transaction>,
+    call: &Sealed<VendorCall>,
+    told: &VendorTransaction,
+) -> Result<Step> {
+    let state = State::HandedOver { call: call.id, since: ctx.now, status: told.status };
+    let next = services.sealer.seal(transaction.moved_to(state, ctx.now));
+    let outcome = CallOutcome::Accepted { vendor_id: told.id.clone() };
+    let accepted = services.sealer.seal(call.with_outcome(outcome));
+    let detail = json!({"call": call.id, "vendorId": told.id, "status": told.status});
+    let event =
+        AuditEvent::new(ctx, "transaction.handed_over", format!("transaction {}", transaction.id), detail);
+    let changes =
+        ChangeSet::new(event).write(Write::UpdateTransaction(next)).write(Write::UpdateVendorCall(accepted));
+    moved(services.store.commit(changes).await)
+}
+
+async fn refuse(
+    ctx: &OpCtx,
+    services: &Services,
+    transaction: &Sealed<Transaction>,
+    call: &Sealed<VendorCall>,
+    (http_status, code): (u16, Option<i64>),
+) -> Result<Step> {
+    let state = State::Failed { reason: FailureReason::VendorRefused };
+    let next = services.sealer.seal(transaction.moved_to(state, ctx.now));
+    let refused = services.sealer.seal(call.with_outcome(CallOutcome::Refused { http_status, code }));
+    let detail = json!({"call": call.id, "httpStatus": http_status, "code": code});
+    let event = AuditEvent::new(ctx, "transaction.failed", format!("transaction {}", transaction.id), detail);
+    let changes =
+        ChangeSet::new(event).write(Write::UpdateTransaction(next)).write(Write::UpdateVendorCall(refused));
+    moved(services.store.commit(changes).await)
+}
+
+fn moved(committed: Result<(), CommitError>) -> Result<Step> {
+    match committed {
+        Ok(()) | Err(CommitError::Conflict(Contested::Version)) => Ok(Step::Moved),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Asks how a transaction stands that Fireblocks has. Its final word ends the transaction; an answer about another
+/// transaction is none.
+pub(super) async fn follow(
+    ctx: &OpCtx,
+    services: &Services,
+    transaction: &Sealed<Transaction>,
+) -> Result<Step> {
+    let State::HandedOver { call, since, status } = &transaction.state else { return Ok(Step::Moved) };
+    let Some(fireblocks) = &services.vendors.fireblocks else { return Ok(later(services)) };
+    let Some(login) = login(services, transaction).await? else { return Ok(later(services)) };
+    let earlier = earlier(services, transaction).await.inspect_err(count_invalid)?;
+    let stored = earlier.call.filter(|stored| stored.id == *call);
+    let stored = stored.ok_or_else(|| Error::inconsistency("a transaction handed over without its call"))?;
+    let told = match fireblocks.find(&login, &stored.external_id).await {
+        Ok(Some(told)) if stored.vendor_id() == Some(&told.id) => told,
+        Ok(_) => {
+            tracing::error!(transaction.id = %transaction.id, "Fireblocks does not know what it has accepted");
+            return Ok(later(services));
+        }
+        Err(error) => return Ok(away(services, transaction, &error)),
+    };
+    let (state, action) = match told.status.meaning() {
+        Meaning::Completed => {
+            (State::ExecutedByVendor { call: *call, hash: told.hash }, "transaction.executed")
+        }
+        Meaning::Failed(reason) => (State::Failed { reason }, "transaction.failed"),
+        Meaning::UnderWay if told.status == *status => return Ok(poll(services)),
+        Meaning::UnderWay => {
+            let state = State::HandedOver { call: *call, since: *since, status: told.status };
+            store(ctx, services, transaction, state, "transaction.followed").await?;
+            return Ok(poll(services));
+        }
+    };
+    store(ctx, services, transaction, state, action).await
+}
+
+fn poll(services: &Services) -> Step {
+    Step::Stop(Progress::Again(services.vendors.limits.poll_interval))
+}
+
+fn later(services: &Services) -> Step {
+    Step::Stop(Progress::Again(services.limits.unavailable_pause))
+}
+
+fn away(services: &Services, transaction: &Transaction, error: &VendorError) -> Step {
+    let cause = std::error::Error::source(error);
+    tracing::warn!(transaction.id = %transaction.id, %error, ?cause, "Fireblocks is away; the transaction waits");
+    later(services)
+}

@@ -1,0 +1,196 @@
+//! Vendors that execute for a user: what they are asked, with which leave, and what they answered.
+//!
+//! Everything a vendor says is a claim. A final word of one ends a transaction; it never frees a nonce, a request hash
+//! or an idempotency key (T24).
+
+use std::{sync::Arc, time::Duration};
+
+use alloy_primitives::B256;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    clock::Timestamp,
+    error::{Error, Result},
+    fireblocks::{FireblocksApi, VendorStatus},
+    ids::{KeyId, OrganizationId, TransactionId, VendorCallId},
+    quorums::{MemberKey, PrivyApi, StaticQuorum},
+    sealed::Sealable,
+    secrets::{SealedSecret, SecretPlace, SecretText},
+};
+
+/// For which of a user's executions a vendor stands: their own, or the agent's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VendorRole {
+    Execution,
+    Agent,
+}
+
+impl VendorRole {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Execution => "execution",
+            Self::Agent => "agent",
+        }
+    }
+}
+
+/// One value-moving request to a vendor, stored before it is sent and never edited. Its id is the
+/// `Idempotency-Key`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VendorCall {
+    pub id: VendorCallId,
+    pub organization: OrganizationId,
+    pub transaction: TransactionId,
+    /// The key that authenticates the request.
+    pub key: KeyId,
+    pub method: String,
+    /// Path and query.
+    pub uri: String,
+    #[serde(with = "hex::serde")]
+    pub body: Vec<u8>,
+    /// What a permit binds: see [`VendorCall::digest_of`].
+    pub digest: B256,
+    /// The name under which the vendor refuses a second one, and can be asked for the first.
+    pub external_id: String,
+    pub outcome: CallOutcome,
+    pub version: u64,
+    pub created_at: Timestamp,
+}
+
+/// What became of a call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "name")]
+pub enum CallOutcome {
+    /// A permit exists or existed; whether the vendor heard is not known.
+    Prepared,
+    Accepted {
+        vendor_id: String,
+    },
+    /// The vendor said no, and did not know the external id afterwards.
+    Refused {
+        http_status: u16,
+        code: Option<i64>,
+    },
+}
+
+impl CallOutcome {
+    /// The stable word stored beside the facts.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Prepared => "prepared",
+            Self::Accepted { .. } => "accepted",
+            Self::Refused { .. } => "refused",
+        }
+    }
+}
+
+impl VendorCall {
+    /// SHA-256 over method, URI and body, each with its length in front.
+    pub fn digest_of(method: &str, uri: &str, body: &[u8]) -> B256 {
+        let mut hash = Sha256::new();
+        hash.update(b"countersign-vendor-call-1");
+        for part in [method.as_bytes(), uri.as_bytes(), body] {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+        B256::new(hash.finalize().into())
+    }
+
+    /// The next version of this call with `outcome`.
+    #[must_use]
+    pub fn with_outcome(&self, outcome: CallOutcome) -> Self {
+        Self { outcome, version: self.version + 1, ..self.clone() }
+    }
+
+    /// The vendor's own id, once it gave one.
+    pub fn vendor_id(&self) -> Option<&str> {
+        match &self.outcome {
+            CallOutcome::Accepted { vendor_id } => Some(vendor_id),
+            CallOutcome::Prepared | CallOutcome::Refused { .. } => None,
+        }
+    }
+}
+
+impl Sealable for VendorCall {
+    const TABLE: &'static str = "vendor_calls";
+}
+
+/// A vendor's transaction, as it tells it; checked for shape only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VendorTransaction {
+    pub id: String,
+    pub status: VendorStatus,
+    /// The chain's transaction hash, once there is one.
+    pub hash: Option<B256>,
+}
+
+/// Why a vendor gave no usable answer.
+#[derive(Debug, thiserror::Error)]
+pub enum VendorError {
+    /// The vendor understood and refused.
+    #[error("the vendor refused with status {http_status}")]
+    Refused { http_status: u16, code: Option<i64> },
+    /// No usable answer; whether the vendor acted is not known.
+    #[error("the vendor is unavailable")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Something of ours that the call needs is away: nothing was sent.
+    #[error("the call could not be made")]
+    NotSent(#[source] Error),
+}
+
+impl VendorError {
+    /// For callers that only ask; `vendor` is its name in messages.
+    pub fn into_error(self, vendor: &'static str) -> Error {
+        match self {
+            Self::Refused { http_status, code } => Error::VendorRefused { vendor, http_status, code },
+            Self::Unavailable(cause) => Error::Upstream(vendor, crate::error::Internal(cause)),
+            Self::NotSent(error) => error,
+        }
+    }
+}
+
+/// Seals and opens secrets with an HSM key of that purpose.
+#[async_trait::async_trait]
+pub trait SecretVault: Send + Sync {
+    async fn seal(&self, place: &SecretPlace, secret: &SecretText) -> Result<SealedSecret>;
+    /// Fails for a secret sealed for another place.
+    async fn open(&self, place: &SecretPlace, sealed: &SealedSecret) -> Result<SecretText>;
+}
+
+/// The vendors of this installation. An absent one is not configured.
+#[derive(Clone)]
+pub struct Vendors {
+    pub secrets: Arc<dyn SecretVault>,
+    pub fireblocks: Option<Arc<dyn FireblocksApi>>,
+    pub privy: Option<Arc<dyn PrivyApi>>,
+    /// The quorum that users may name instead of making one.
+    pub static_quorum: Option<StaticQuorum>,
+    /// The member of arbiter quorums besides the user.
+    pub arbiter_key: Option<MemberKey>,
+    pub limits: VendorLimits,
+}
+
+/// Bounds of the vendors' part, all configurable.
+#[derive(Clone, Debug)]
+pub struct VendorLimits {
+    /// Fireblocks integrations an organization may have. Default 1000.
+    pub integrations_max: u32,
+    /// How often one integration's key may be made anew within a day. Default 3.
+    pub recreations_max: u32,
+    /// Least pause between validations of one integration. Default 10 s.
+    pub validation_pause: Duration,
+    /// Pause between looks at a transaction that a vendor has. Default 5 s.
+    pub poll_interval: Duration,
+}
+
+impl Vendors {
+    pub fn require_fireblocks(&self) -> Result<&Arc<dyn FireblocksApi>> {
+        self.fireblocks.as_ref().ok_or(Error::Unconfigured("fireblocks.enabled"))
+    }
+
+    pub fn require_privy(&self) -> Result<&Arc<dyn PrivyApi>> {
+        self.privy.as_ref().ok_or(Error::Unconfigured("privy.app_id"))
+    }
+}

@@ -1,0 +1,45 @@
+//! `[privy]`: the app at Privy, and the quorums it stands for.
+
+use std::path::PathBuf;
+
+use gateway_domain::quorums::{MemberKey, StaticQuorum};
+
+use super::{ConfigError, section::section, value::Secret};
+
+section! {
+    /// Key quorums and wallets at Privy.
+    pub(crate) struct Privy = "privy" {
+        /// Root of the API.
+        url: String = "https://api.privy.io".to_owned();
+        /// Id of the app. Without it nothing of Privy is served.
+        app_id: Option<String> = None, like "\"cm7oxq1el000e11o8iwp7d0d0\"";
+        /// The app's secret.
+        app_secret: Option<Secret> = None, like "\"5q8v3hTz\"";
+        /// File that holds the app's secret, instead of `app_secret`.
+        app_secret_file: Option<PathBuf> = None, like "\"/run/secrets/privy-app-secret\"";
+        /// Quorum that users may name instead of making one.
+        static_quorum_id: Option<String> = None, like "\"jx8v1c2q4w0m\"";
+        /// Display name of that quorum.
+        static_quorum_name: String = "Agent".to_owned();
+        /// How many of that quorum's members must authorize.
+        static_quorum_threshold: u32 = 1, within 1..=1000;
+        /// Member of arbiter quorums besides the user: a P-256 public key as SPKI in PEM.
+        arbiter_public_key: Option<String> = None, like "\"-----BEGIN PUBLIC KEY-----...\"";
+    }
+}
+
+impl Privy {
+    pub(crate) fn static_quorum(&self) -> Option<StaticQuorum> {
+        let quorum_id = self.static_quorum_id.clone()?;
+        Some(StaticQuorum {
+            quorum_id,
+            display_name: self.static_quorum_name.clone(),
+            authorization_threshold: self.static_quorum_threshold,
+        })
+    }
+
+    pub(crate) fn arbiter_key(&self) -> Result<Option<MemberKey>, ConfigError> {
+        let key = self.arbiter_public_key.as_deref().map(MemberKey::from_pem).transpose();
+        key.map_err(|error| ConfigError::Value(format!("`privy.arbiter_public_key` is {error}")))
+    }
+}

@@ -1,0 +1,123 @@
+//! Fireblocks integrations.
+
+use gateway_domain::{
+    Result,
+    changes::Contested,
+    fireblocks::{Integration, IntegrationState},
+    ids::{OrganizationId, PrincipalId},
+    sealed::Sealed,
+    vendors::VendorRole,
+};
+
+use crate::{
+    error::{Malformed, TooLarge},
+    fields::Fields,
+    reader::{Reader, Stored},
+    statement::{Expect, Statement},
+};
+
+macro_rules! columns {
+    () => {
+        "id, organization, owner, role, key_id, csr, csr_created_at, state, state_facts, recreated_at, version, \
+         created_at, updated_at, seal"
+    };
+}
+
+const OF_ROLE: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM fireblocks_integrations WHERE organization = $1 AND owner = $2 AND role = $3"
+);
+const OF_OWNER: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM fireblocks_integrations WHERE organization = $1 AND owner = $2 ORDER BY role DESC"
+);
+const COUNT: &str = "SELECT COUNT(*) AS integrations FROM fireblocks_integrations WHERE organization = $1";
+
+pub(crate) fn insert(integration: &Sealed<Integration>) -> Result<Statement, TooLarge> {
+    let sql = concat!(
+        "INSERT INTO fireblocks_integrations (",
+        columns!(),
+        ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
+    );
+    Ok(Statement::new(sql)
+        .shown(integration.id)
+        .shown(integration.organization)
+        .shown(integration.owner)
+        .word(&integration.role)
+        .shown(integration.key)
+        .bind(integration.csr.as_str())
+        .bind(integration.csr_created_at)
+        .bind(integration.state.name())
+        .json(&integration.state)
+        .json(&integration.recreated_at)
+        .unsigned("version", integration.version)?
+        .bind(integration.created_at)
+        .bind(integration.updated_at)
+        .shown(integration.seal()))
+}
+
+pub(crate) fn update(integration: &Sealed<Integration>) -> Result<Statement, TooLarge> {
+    Ok(Statement::new(
+        "UPDATE fireblocks_integrations SET key_id = $3, csr = $4, csr_created_at = $5, state = $6, \
+         state_facts = $7, recreated_at = $8, version = $9, updated_at = $10, seal = $11 \
+         WHERE id = $1 AND organization = $2 AND version = $9 - 1",
+    )
+    .shown(integration.id)
+    .shown(integration.organization)
+    .shown(integration.key)
+    .bind(integration.csr.as_str())
+    .bind(integration.csr_created_at)
+    .bind(integration.state.name())
+    .json(&integration.state)
+    .json(&integration.recreated_at)
+    .unsigned("version", integration.version)?
+    .bind(integration.updated_at)
+    .shown(integration.seal())
+    .expecting(Expect::Change(Contested::Version)))
+}
+
+pub(crate) async fn of_role(
+    reads: &Reader,
+    organization: OrganizationId,
+    owner: PrincipalId,
+    role: VendorRole,
+) -> Result<Option<Sealed<Integration>>> {
+    reads.optional(Statement::new(OF_ROLE).shown(organization).shown(owner).word(&role)).await
+}
+
+/// At most one per role; execution first.
+pub(crate) async fn of_owner(
+    reads: &Reader,
+    organization: OrganizationId,
+    owner: PrincipalId,
+) -> Result<Vec<Sealed<Integration>>> {
+    reads.list(Statement::new(OF_OWNER).shown(organization).shown(owner)).await
+}
+
+pub(crate) async fn count(reads: &Reader, organization: OrganizationId) -> Result<u64> {
+    let row = reads.row(Statement::new(COUNT).shown(organization)).await?;
+    Ok(row.map_or(Ok(0), |row| Fields::new("fireblocks_integrations", &row).unsigned("integrations"))?)
+}
+
+impl Stored for Integration {
+    fn read(row: &Fields<'_>) -> Result<Self, Malformed> {
+        let state: IntegrationState = row.json("state_facts")?;
+        row.agree("state", row.text("state")? == state.name())?;
+        Ok(Self {
+            id: row.parsed("id")?,
+            organization: row.parsed("organization")?,
+            owner: row.parsed("owner")?,
+            role: row.word("role")?,
+            key: row.parsed("key_id")?,
+            csr: row.text("csr")?,
+            csr_created_at: row.time("csr_created_at")?,
+            state,
+            recreated_at: row.json("recreated_at")?,
+            version: row.unsigned("version")?,
+            created_at: row.time("created_at")?,
+            updated_at: row.time("updated_at")?,
+        })
+    }
+}

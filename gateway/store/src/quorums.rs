@@ -1,0 +1,109 @@
+//! References to key quorums at Privy.
+
+use gateway_domain::{
+    Result,
+    changes::Contested,
+    ids::{OrganizationId, PrincipalId},
+    quorums::{PrivyQuorum, QuorumType},
+    sealed::Sealed,
+};
+
+use crate::{
+    error::{Malformed, TooLarge},
+    fields::Fields,
+    reader::{Reader, Stored},
+    statement::{Expect, Statement},
+};
+
+macro_rules! columns {
+    () => {
+        "id, organization, owner, kind, quorum_id, display_name, public_key_pem, authorization_threshold, \
+         is_static, message, version, created_at, updated_at, seal"
+    };
+}
+
+const OF_KIND: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM privy_quorums WHERE organization = $1 AND owner = $2 AND kind = $3"
+);
+
+pub(crate) fn insert(quorum: &Sealed<PrivyQuorum>) -> Result<Statement, TooLarge> {
+    let sql = concat!(
+        "INSERT INTO privy_quorums (",
+        columns!(),
+        ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
+    );
+    Ok(Statement::new(sql)
+        .shown(quorum.id)
+        .shown(quorum.organization)
+        .shown(quorum.owner)
+        .word(&quorum.kind)
+        .bind(quorum.quorum_id.as_str())
+        .bind(quorum.display_name.as_str())
+        .bind(quorum.public_key_pem.clone())
+        .bind(quorum.authorization_threshold)
+        .bind(quorum.is_static)
+        .bind(quorum.message.clone())
+        .unsigned("version", quorum.version)?
+        .bind(quorum.created_at)
+        .bind(quorum.updated_at)
+        .shown(quorum.seal()))
+}
+
+pub(crate) fn update(quorum: &Sealed<PrivyQuorum>) -> Result<Statement, TooLarge> {
+    Ok(Statement::new(
+        "UPDATE privy_quorums SET quorum_id = $3, display_name = $4, public_key_pem = $5, \
+         authorization_threshold = $6, is_static = $7, message = $8, version = $9, updated_at = $10, seal = $11 \
+         WHERE id = $1 AND organization = $2 AND version = $9 - 1",
+    )
+    .shown(quorum.id)
+    .shown(quorum.organization)
+    .bind(quorum.quorum_id.as_str())
+    .bind(quorum.display_name.as_str())
+    .bind(quorum.public_key_pem.clone())
+    .bind(quorum.authorization_threshold)
+    .bind(quorum.is_static)
+    .bind(quorum.message.clone())
+    .unsigned("version", quorum.version)?
+    .bind(quorum.updated_at)
+    .shown(quorum.seal())
+    .expecting(Expect::Change(Contested::Version)))
+}
+
+pub(crate) fn delete(quorum: &Sealed<PrivyQuorum>) -> Result<Statement, TooLarge> {
+    Ok(Statement::new("DELETE FROM privy_quorums WHERE id = $1 AND organization = $2 AND version = $3")
+        .shown(quorum.id)
+        .shown(quorum.organization)
+        .unsigned("version", quorum.version)?
+        .expecting(Expect::Change(Contested::Version)))
+}
+
+pub(crate) async fn of_kind(
+    reads: &Reader,
+    organization: OrganizationId,
+    owner: PrincipalId,
+    kind: QuorumType,
+) -> Result<Option<Sealed<PrivyQuorum>>> {
+    reads.optional(Statement::new(OF_KIND).shown(organization).shown(owner).word(&kind)).await
+}
+
+impl Stored for PrivyQuorum {
+    fn read(row: &Fields<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            id: row.parsed("id")?,
+            organization: row.parsed("organization")?,
+            owner: row.parsed("owner")?,
+            kind: row.word("kind")?,
+            quorum_id: row.text("quorum_id")?,
+            display_name: row.text("display_name")?,
+            public_key_pem: row.optional_text("public_key_pem")?,
+            authorization_threshold: row.unsigned("authorization_threshold")?,
+            is_static: row.flag("is_static")?,
+            message: row.optional_text("message")?,
+            version: row.unsigned("version")?,
+            created_at: row.time("created_at")?,
+            updated_at: row.time("updated_at")?,
+        })
+    }
+}
