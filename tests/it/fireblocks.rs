@@ -25,6 +25,9 @@ const API_KEY: &str = "11111111-2222-4333-8444-555555555555";
 const RECIPIENT: &str = "0x1234567890123456789012345678901234567890";
 const HASH: &str = "0x5c504ed432cb51138bcf09aa5e8a410dd4a1e204ef84bfed1be16dfba1b22060";
 
+/// `transfer(address,uint256)` of one unit.
+const TOKEN_CALL: &str = "0xa9059cbb00000000000000000000000035353535353535353535353535353535353535350000000000000000000000000000000000000000000000000000000000000001";
+
 /// A gateway, Fireblocks, and a user whose funds lie at an address of Fireblocks.
 struct Scene {
     stand: Stand,
@@ -42,7 +45,7 @@ impl Scene {
             "[egress]\nnamed_hosts = [\"{host}\"]\nrequest_timeout_ms = 60000\n\
              [fireblocks]\nenabled = true\nsandbox_url = \"{url}\"\n\
              assets = [\"sandbox eip155:{CHAIN_ID} ETH_TEST5\"]\npoll_interval_ms = 50\n\
-             [server]\nrequest_timeout_ms = 120000\n\
+             [server]\nrequest_timeout_ms = 120000\ninline_signing_wait_ms = 60000\n\
              [limits]\nunavailable_pause_ms = 100\n"
         );
         let stand = Stand::with_configuration(&configuration).await?;
@@ -230,11 +233,11 @@ async fn a_transaction_is_judged_sent_once_and_followed_to_its_end() -> Result<(
     assert_eq!(executed["externalTxId"], name);
 
     let mut call = scene.order(2, 0);
-    call["data"] = json!("0xa9059cbb");
+    call["data"] = json!(TOKEN_CALL);
     scene.ask(&gateway, &call).await?.expect(201)?;
     let taken = scene.fireblocks.taken(text(&call, "requestHash")?).context("nothing arrived")?;
     assert_eq!((&taken.body["operation"], &taken.body["amount"]), (&json!("CONTRACT_CALL"), &json!("0")));
-    assert_eq!(taken.body["extraParameters"], json!({"contractCallData": "0xa9059cbb"}));
+    assert_eq!(taken.body["extraParameters"], json!({"contractCallData": TOKEN_CALL}));
     assert_eq!(scene.fireblocks.posts().len(), 2);
     scene.check_requests()
 }

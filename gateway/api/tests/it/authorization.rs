@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use axum::http::Method;
 use gateway_api::openapi::{Family, openapi};
-use gateway_domain::{OpCtx, credentials::revoke_api_key};
+use gateway_domain::{Address, B256, OpCtx, credentials::revoke_api_key};
 use serde_json::{Value, json};
 
 use crate::{
@@ -34,6 +34,20 @@ const MATRIX: &[(&str, &str, [u16; 9])] = &[
     ("DELETE", "/user-api-keys/{apiKeyId}", [401, 401, 401, 401, 401, 401, 401, 404, 404]),
     ("GET", "/settings", [401, 401, 401, 401, 401, 401, 401, 200, 200]),
     ("PUT", "/settings", [401, 401, 401, 401, 401, 401, 401, 200, 200]),
+    ("PUT", "/settings/privy-quorum/{type}", [401, 401, 401, 401, 401, 401, 401, 200, 200]),
+    ("GET", "/settings/privy-quorum/{type}", [401, 401, 401, 401, 401, 401, 401, 200, 200]),
+    ("DELETE", "/settings/privy-quorum/{type}", [401, 401, 401, 401, 401, 401, 401, 200, 200]),
+    ("POST", "/settings/register-privy-quorum", [401, 401, 401, 401, 401, 401, 401, 201, 201]),
+    ("POST", "/fireblocks/generate-csr/{type}", [401, 401, 401, 401, 401, 401, 401, 201, 201]),
+    ("GET", "/fireblocks/csr/{type}", [401, 401, 401, 401, 401, 401, 401, 200, 200]),
+    ("POST", "/fireblocks/complete/{type}", [401, 401, 401, 401, 401, 401, 401, 200, 200]),
+    ("POST", "/fireblocks/validate/{type}", [401, 401, 401, 401, 401, 401, 401, 200, 200]),
+    ("GET", "/fireblocks/integration/{type}", [401, 401, 401, 401, 401, 401, 401, 200, 200]),
+    ("GET", "/fireblocks/integrations", [401, 401, 401, 401, 401, 401, 401, 200, 200]),
+    ("GET", "/fireblocks/config/{type}/{ethereumAddress}", [401, 200, 200, 403, 403, 403, 403, 403, 403]),
+    // The user's key is in the HSM, and no vendor executes for it.
+    ("POST", "/fireblocks/admin/transactions", [401, 400, 401, 401, 401, 401, 401, 401, 401]),
+    ("POST", "/privy-quorum", [401, 201, 201, 403, 403, 403, 403, 403, 403]),
     ("GET", "/settings/by-ethereum/{ethereumAddress}", [401, 200, 200, 200, 403, 401, 401, 200, 403]),
     ("POST", "/transactions", [401, 201, 403, 403, 403, 403, 403, 403, 403]),
     ("GET", "/transactions/users/{ethereumAddress}", [401, 200, 200, 200, 200, 200, 403, 200, 403]),
@@ -51,23 +65,13 @@ async fn every_kind_of_caller_on_every_route() {
             let proposed = world.propose(escrow, 5_000).await;
             let path = template
                 .replace("{ethereumAddress}", &wallet.address().to_string())
+                .replace("{type}", "execution")
                 .replace("{apiKeyId}", "01980f3e-7b1c-7e53-9d0a-0d6a3c1b2f45")
                 .replace("{requestHash}", proposed["requestHash"].as_str().unwrap());
             let mut call = world.call(method.parse::<Method>().unwrap(), path);
-            call = match *template {
-                "/users" => call.json(&json!({"ethereumAddress": wallet.address()})),
-                "/transactions" => call.json(&transfer(escrow, 5_000)),
-                "/transactions/{requestHash}/approvals" => call.json(&json!({"approved": true})),
-                "/user-api-keys" if *method == "POST" => call.json(&json!({"name": "bot"})),
-                "/settings" if *method == "PUT" => call.json(&json!({})),
-                "/auth/siwe/nonce" => call.json(&json!({})),
-                "/auth/siwe/verify" => {
-                    let message = world.sign_in(&wallet, "0123456789abcdefghijklmnopqrstuv");
-                    call.json(&json!({"message": message, "signature": hex(&wallet.sign_text(&message))}))
-                }
-                "/auth/refresh" | "/auth/logout" => call.json(&json!({"refreshToken": "rt_unknown"})),
-                _ => call,
-            };
+            if let Some(body) = body(&world, (method, template), (&wallet, escrow)) {
+                call = call.json(&body);
+            }
             call = match *caller {
                 "nobody" => call,
                 "wallet" => call.signed(&wallet),
@@ -80,6 +84,44 @@ async fn every_kind_of_caller_on_every_route() {
             assert_eq!(reply.status.as_u16(), *status, "{method} {template} by {caller}: {}", reply.text);
         }
     }
+}
+
+/// What a request to the operation says when it is well-formed.
+fn body(
+    world: &World,
+    (method, template): (&str, &str),
+    (wallet, escrow): (&Wallet, Address),
+) -> Option<Value> {
+    let body = match (method, template) {
+        ("POST", "/users") => json!({"ethereumAddress": wallet.address()}),
+        ("POST", "/transactions") => transfer(escrow, 5_000),
+        ("POST", "/transactions/{requestHash}/approvals") => json!({"approved": true}),
+        ("POST", "/user-api-keys") => json!({"name": "bot"}),
+        ("PUT", "/settings") | ("POST", "/auth/siwe/nonce") => json!({}),
+        ("POST", "/auth/siwe/verify") => {
+            let message = world.sign_in(wallet, "0123456789abcdefghijklmnopqrstuv");
+            json!({"message": message, "signature": hex(&wallet.sign_text(&message))})
+        }
+        ("POST", "/auth/refresh" | "/auth/logout") => json!({"refreshToken": "rt_unknown"}),
+        ("PUT", "/settings/privy-quorum/{type}") => json!({"quorumId": "jx8v1c2q4w0m"}),
+        ("POST", "/settings/register-privy-quorum") => json!({"type": "agent", "navaAgent": true}),
+        ("POST", "/fireblocks/generate-csr/{type}") => {
+            json!({"commonName": "My Organization", "organization": "My Org", "country": "US"})
+        }
+        ("POST", "/fireblocks/complete/{type}") => json!({
+            "apiKey": "11111111-2222-4333-8444-555555555555", "vaultAccountId": "0", "environment": "sandbox",
+            "region": "US",
+        }),
+        ("POST", "/fireblocks/admin/transactions") => json!({
+            "escrowAddress": escrow, "to": Address::repeat_byte(0x42), "value": "1",
+            "requestHash": B256::repeat_byte(1),
+        }),
+        ("POST", "/privy-quorum") => json!({
+            "displayName": "Arbiter Quorum", "ethereumAddress": wallet.address(), "privyUserId": "did:privy:x",
+        }),
+        _ => return None,
+    };
+    Some(body)
 }
 
 #[test]

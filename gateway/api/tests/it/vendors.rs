@@ -13,13 +13,16 @@ use gateway_domain::{
     fireblocks::{CertificateSubject, CheckReply, Environment, FireblocksApi, Login, Region, VendorStatus},
     keys::KeyRecord,
     policy::{SigningPermit, VendorPermit},
-    quorums::{MadeQuorum, NewQuorum, PrivyApi, PrivySigning, StaticQuorum},
+    quorums::{MadeQuorum, MemberKey, NewQuorum, PrivyApi, PrivySigning, StaticQuorum},
     sealed::Sealed,
     secrets::{SealedSecret, SecretPlace, SecretText},
     vendors::{SecretVault, VendorError, VendorLimits, VendorTransaction, Vendors},
 };
 use k256::ecdsa::SigningKey;
 use serde_json::{Value, json};
+
+/// A P-256 key of nobody.
+const ARBITER_KEY: &str = "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAElNYESQKUzTNdjNgQXU/UIAEDmDaQ\nD7x/RnfRdU0LnNPi3LbEn7z8hqZPfclp7DqGDLHHU5f3jmeYzhbqDMKa6g==\n-----END PUBLIC KEY-----\n";
 
 /// Keeps secrets beside the place they belong to.
 struct TestSecrets;
@@ -151,7 +154,12 @@ impl TestVendors {
     }
 
     pub(crate) fn ports(&self) -> Vendors {
-        Vendors { fireblocks: Some(self.fireblocks.clone()), privy: Some(self.privy.clone()), ..no_vendors() }
+        Vendors {
+            fireblocks: Some(self.fireblocks.clone()),
+            privy: Some(self.privy.clone()),
+            arbiter_key: Some(MemberKey::from_pem(ARBITER_KEY).unwrap()),
+            ..no_vendors()
+        }
     }
 }
 

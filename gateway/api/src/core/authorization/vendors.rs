@@ -13,6 +13,13 @@ const fn server(scope: Scope) -> Callers {
     }
 }
 
+/// Whatever is no admin key counts as no key (contract/core.md section 1.4).
+const ADMINS: Callers = Callers::Credentials {
+    keys: Some(KeyRule { server: Scope::Admin, own: None }),
+    signatures: SignatureRule::Unused,
+    tokens: TokenRule::Unused,
+};
+
 const fn own(method: Method, path: &'static str, operation: &'static str, errors: &'static [u16]) -> Rule {
     Rule { method, path, operation, callers: SESSIONS, errors }
 }
@@ -39,7 +46,7 @@ pub(super) static TABLE: &[Rule] = &[
         method: Method::POST,
         path: "/fireblocks/admin/transactions",
         operation: "create_admin_transaction",
-        callers: server(Scope::Admin),
+        callers: ADMINS,
         errors: &[400, 401, 403, 404, 409, 502],
     },
     Rule {
