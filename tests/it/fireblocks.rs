@@ -234,8 +234,13 @@ async fn a_transaction_is_judged_sent_once_and_followed_to_its_end() -> Result<(
 
     let mut call = scene.order(2, 0);
     call["data"] = json!(TOKEN_CALL);
-    scene.ask(&gateway, &call).await?.expect(201)?;
-    let taken = scene.fireblocks.taken(text(&call, "requestHash")?).context("nothing arrived")?;
+    let name = text(&call, "requestHash")?;
+    let pending = scene.ask(&gateway, &call).await?.expect(201)?;
+    assert_eq!(pending["status"], "PENDING_AUTHORIZATION", "Orion wants people for a contract");
+    job.approve_as_agent(name).await?.expect(201)?;
+    job.approve_as_user(name).await?.expect(201)?;
+    let taken =
+        wait::until("Fireblocks to take it", DEADLINE, async || Ok(scene.fireblocks.taken(name))).await?;
     assert_eq!((&taken.body["operation"], &taken.body["amount"]), (&json!("CONTRACT_CALL"), &json!("0")));
     assert_eq!(taken.body["extraParameters"], json!({"contractCallData": TOKEN_CALL}));
     assert_eq!(scene.fireblocks.posts().len(), 2);
