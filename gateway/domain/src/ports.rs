@@ -15,24 +15,28 @@ use crate::{
     entropy::Entropy,
     error::Result,
     evaluations::{Evaluation, EvaluationResult},
-    fireblocks::Integration,
     identity::{Organization, Principal, User},
     ids::{
-        BindingId, CredentialId, InstanceId, KeyId, OrganizationId, OutboxId, PluginRevisionId, PrincipalId,
-        SessionId, TransactionId,
+        CredentialId, InstanceId, KeyId, OrganizationId, OutboxId, PluginRevisionId, PrincipalId, SessionId,
+        TransactionId,
     },
     keys::{KeyAlgorithm, KeyPurpose, KeyRecord, PublicKey, WalletKeys},
     outbox::ClaimedItem,
-    plugin_state::{PluginState, StateChanges, StateTurns, StateView},
+    plugin_state::{StateChanges, StateTurns, StateView},
     policy::{PermitRecord, PluginRevision, Policy, SigningPermit},
-    quorums::{PrivyQuorum, QuorumType},
     sealed::{Sealed, Sealer},
     sessions::{AccessClaims, Session, Sessions, TokenKey},
     settings::Settings,
     signing::NonceReservations,
     transactions::{Attempt, Intent, RecentDenials, Transaction},
-    vendors::{VendorCall, VendorRole, Vendors},
+    vendors::Vendors,
 };
+
+mod plugin_state;
+mod vendors;
+
+pub use plugin_state::PluginStateReads;
+pub use vendors::VendorReads;
 
 /// Applies change sets.
 #[async_trait]
@@ -263,47 +267,6 @@ pub trait DecisionReads: Send + Sync {
     async fn standing_revision(&self, organization: OrganizationId) -> Result<u64>;
     /// Nonces of the address that attempts hold, at or above `from`, ascending.
     async fn held_nonces(&self, chain: ChainId, address: Address, from: u64) -> Result<Vec<u64>>;
-}
-
-#[async_trait]
-pub trait PluginStateReads: Send + Sync {
-    /// The row of that name in the lineage.
-    async fn plugin_state(
-        &self,
-        organization: OrganizationId,
-        lineage: BindingId,
-        name: &str,
-    ) -> Result<Option<Sealed<PluginState>>>;
-    /// How many rows the lineage has.
-    async fn plugin_state_rows(&self, organization: OrganizationId, lineage: BindingId) -> Result<u64>;
-}
-
-/// What is stored of users' vendors.
-#[async_trait]
-pub trait VendorReads: Send + Sync {
-    async fn integration(
-        &self,
-        organization: OrganizationId,
-        owner: PrincipalId,
-        role: VendorRole,
-    ) -> Result<Option<Sealed<Integration>>>;
-    async fn integrations(
-        &self,
-        organization: OrganizationId,
-        owner: PrincipalId,
-    ) -> Result<Vec<Sealed<Integration>>>;
-    async fn integration_count(&self, organization: OrganizationId) -> Result<u64>;
-    async fn quorum(
-        &self,
-        organization: OrganizationId,
-        owner: PrincipalId,
-        kind: QuorumType,
-    ) -> Result<Option<Sealed<PrivyQuorum>>>;
-    async fn vendor_calls(
-        &self,
-        organization: OrganizationId,
-        transaction: TransactionId,
-    ) -> Result<Vec<Sealed<VendorCall>>>;
 }
 
 /// Work outside the database.

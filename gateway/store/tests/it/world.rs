@@ -13,11 +13,11 @@ use gateway_domain::{
     changes::{ChangeSet, CommitError, Contested, Write},
     credentials::{ApiKey, CredentialHash, Label, Scope},
     evaluations::{Evaluation, EvaluationResult, Outcome, Purpose, Verdict},
-    fireblocks::{Access, Environment, FireblocksAccount, Integration, IntegrationState, Region},
+    fireblocks::{Environment, FireblocksAccount, Integration, Region},
     identity::{Escrow, Organization, Principal, PrincipalKind, User},
     ids::{
         AttemptId, BindingId, CredentialId, EvaluationId, IntegrationId, KeyId, OrganizationId, PermitId,
-        PluginRevisionId, PrincipalId, QuorumId, SessionId, TransactionId, VendorCallId, VoteId,
+        PluginRevisionId, PrincipalId, SessionId, TransactionId, VoteId,
     },
     keys::{KeyAlgorithm, KeyPurpose, KeyRecord, KeyState, PublicKey},
     plugin_state::{Counter, Entry, PluginState, StateChange, StateUse},
@@ -26,22 +26,25 @@ use gateway_domain::{
         Requirement,
     },
     ports::UnitOfWork,
-    quorums::{PrivyQuorum, QuorumType},
+    quorums::PrivyQuorum,
     sealed::{Sealable, Sealed, Sealer},
-    secrets::SealedSecret,
     sessions::{EndReason, Session, SessionEnd},
     settings::Settings,
     transactions::{
         Attempt, AttemptOutcome, Ceilings, ExecutionType, Intent, Kind, Provider, RequirementSnapshot, State,
         Transaction,
     },
-    vendors::{CallOutcome, VendorCall, VendorRole},
+    vendors::VendorCall,
 };
 use gateway_store::Store;
 use serde_json::json;
 use uuid::Uuid;
 
 use crate::database::sealer;
+
+mod vendors;
+
+use vendors::{sample_call, sample_integration, sample_quorum};
 
 pub(crate) struct World {
     pub(crate) sealer: std::sync::Arc<Sealer>,
@@ -491,66 +494,5 @@ pub(crate) fn sample_permit(transaction: &Transaction, attempt: &Attempt, at: Ti
         issued_at: at,
         expires_at: at.plus(Duration::from_mins(1)),
         version: 1,
-    }
-}
-
-fn sample_integration(user: &User, key: &KeyRecord, at: Timestamp) -> Integration {
-    Integration {
-        id: id(IntegrationId::from_uuid),
-        organization: user.organization,
-        owner: user.id,
-        role: VendorRole::Agent,
-        key: key.id,
-        csr: "-----BEGIN CERTIFICATE REQUEST-----\n".into(),
-        csr_created_at: at,
-        state: IntegrationState::Invalid(Access {
-            api_key: SealedSecret(vec![1, 2, 3]),
-            api_key_version: 2,
-            api_key_last4: "5555".into(),
-            vault_account: "0".into(),
-            environment: Environment::Sandbox,
-            region: Region::Us,
-            validated_at: Some(at),
-            validation_error: Some("refused".into()),
-        }),
-        recreated_at: vec![at],
-        version: 1,
-        created_at: at,
-        updated_at: at,
-    }
-}
-
-fn sample_call(transaction: &Transaction, at: Timestamp) -> VendorCall {
-    VendorCall {
-        id: id(VendorCallId::from_uuid),
-        organization: transaction.organization,
-        transaction: transaction.id,
-        key: transaction.intent.key,
-        method: "POST".into(),
-        uri: "/v1/transactions".into(),
-        body: b"{}".to_vec(),
-        digest: hash(),
-        external_id: "0xab".into(),
-        outcome: CallOutcome::Accepted { vendor_id: "one".into() },
-        version: 1,
-        created_at: at,
-    }
-}
-
-fn sample_quorum(user: &User, at: Timestamp) -> PrivyQuorum {
-    PrivyQuorum {
-        id: id(QuorumId::from_uuid),
-        organization: user.organization,
-        owner: user.id,
-        kind: QuorumType::Execution,
-        quorum_id: "quorum".into(),
-        display_name: "mine".into(),
-        public_key_pem: Some("-----BEGIN PUBLIC KEY-----\n".into()),
-        authorization_threshold: 1,
-        is_static: false,
-        message: Some("hello".into()),
-        version: 1,
-        created_at: at,
-        updated_at: at,
     }
 }
