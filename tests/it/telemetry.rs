@@ -6,6 +6,7 @@ use anyhow::Result;
 use countersign_tests::client::Credential;
 use countersign_tests::trace_receiver::TraceReceiver;
 use countersign_tests::wait;
+use serde_json::Value;
 
 use crate::stand::{Stand, request_hash};
 
@@ -49,5 +50,19 @@ async fn an_absent_receiver_harms_nobody() -> Result<()> {
     let gateway = stand.installation.start().await?;
     stand.user(&gateway).await?;
     assert!(gateway.stop().await?.success());
+    Ok(())
+}
+
+#[tokio::test]
+async fn log_lines_are_json_where_that_is_asked_for() -> Result<()> {
+    let stand =
+        Stand::with_configuration("[telemetry]\nlog_format = \"json\"\nlog_filter = \"info\"\n").await?;
+    let gateway = stand.installation.start().await?;
+    gateway.client().get("/health", Credential::Nobody).await?.expect(200)?;
+    let line = wait::until("the access line", EXPORT_DEADLINE, async || {
+        Ok(gateway.output().lines().find(|line| line.contains("answered a request")).map(str::to_owned))
+    });
+    let line: Value = serde_json::from_str(&line.await?)?;
+    assert_eq!((&line["level"], &line["http.route"]), (&"INFO".into(), &"/health".into()), "{line}");
     Ok(())
 }

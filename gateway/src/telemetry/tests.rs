@@ -88,6 +88,19 @@ async fn a_receiver_that_does_not_answer_holds_up_neither_spans_nor_the_end() {
     assert!((1..100).contains(&sent), "{sent} of 1000 spans waited");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_not_sampled_is_not_sent() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
+    let endpoint = format!("http://{}/v1/traces", listener.local_addr().expect("address"));
+    let settings = Settings { otlp_endpoint: Some(endpoint), trace_sample_percent: 0, ..Settings::default() };
+    let traces = Traces::start(&settings).expect("starts").expect("configured");
+    let subscriber = tracing_subscriber::registry().with(traces.layer());
+    tracing::subscriber::with_default(subscriber, || tracing::info_span!("unsampled").in_scope(|| {}));
+    traces.shutdown().await;
+    let arrived = listener.into_std().expect("a socket").accept();
+    assert!(arrived.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock));
+}
+
 #[tokio::test]
 async fn nothing_is_sent_without_a_receiver() {
     assert!(Traces::start(&Settings::default()).expect("starts").is_none());

@@ -55,8 +55,8 @@ fn main() -> Result<()> {
     if options.only == Some(Part::Scale) {
         let runtimes = Runtimes::new()?;
         let conductor = Builder::new_current_thread().enable_all().build()?;
-        conductor.block_on(interruptible(volume::measure(&runtimes, &report)))?;
         conductor.block_on(interruptible(audit_log::measure(&runtimes, &report)))?;
+        conductor.block_on(interruptible(volume::measure(&runtimes, &report)))?;
         conductor.block_on(interruptible(postgres::measure(&token, &runtimes, &scale, &report)))?;
     }
     parallel.block_on(token.shutdown());

@@ -1,11 +1,14 @@
 //! What users choose, and what they may not.
 
 use axum::http::Method;
+use futures::future::join_all;
+use gateway_api::ApiConfig;
+use gateway_domain::ports::Limits;
 use serde_json::{Value, json};
 
 use crate::{
     wallet::Wallet,
-    world::{CHAIN, Reply, World},
+    world::{CHAIN, Reply, World, limits},
 };
 
 impl World {
@@ -149,4 +152,20 @@ async fn two_first_updates_at_once_agree_on_one_escrow_key() {
     let keys = world.services.store.key_list(world.organization).await.unwrap();
     let active = keys.iter().filter(|key| key.state == gateway_domain::keys::KeyState::Active);
     assert_eq!(active.count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_loses_against_others_too_often_is_told_so() {
+    let limits = Limits { contest_attempts_max: 1, ..limits() };
+    let world = World::with_limits(ApiConfig::default(), limits).await;
+    let access = world.log_in(&Wallet::new(1)).await.access;
+    world.put(&access, &json!({"approvalTtlSeconds": 60})).await.expect(200);
+    let change = async |seconds: u32| world.put(&access, &json!({"approvalTtlSeconds": seconds})).await;
+    let replies = join_all((100..150).map(change)).await;
+    let (changed, refused): (Vec<_>, Vec<_>) = replies.iter().partition(|reply| reply.status == 200);
+    assert!(!changed.is_empty() && !refused.is_empty(), "{} of 50 changed", changed.len());
+    for reply in refused {
+        reply.expect(503);
+        assert!(reply.headers.contains_key("retry-after"));
+    }
 }

@@ -1,6 +1,9 @@
 use std::error::Error as _;
 
-use tokio::net::TcpListener;
+use tokio::{
+    net::{TcpListener, TcpSocket, TcpStream},
+    time::timeout,
+};
 
 use super::*;
 use crate::evm::rpc::lying_node::{Answer, LyingNode};
@@ -136,6 +139,27 @@ async fn silent_node_meets_the_deadline() {
     let limits = RpcLimits { call_timeout: Duration::from_millis(50), ..RpcLimits::default() };
     let client = HttpEvmRpc::new(&format!("http://{}", listener.local_addr().unwrap()), limits).unwrap();
     assert_eq!(client.chain_id().await.unwrap_err().reason, NodeRejection::Unavailable);
+}
+
+#[tokio::test]
+async fn node_that_takes_no_connection_meets_its_own_deadline() {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    // Nobody accepts: once the backlog is full, the kernel answers no more.
+    let mut held = Vec::new();
+    while let Ok(stream) = timeout(Duration::from_millis(100), TcpStream::connect(address)).await {
+        held.push(stream.unwrap());
+    }
+    let limits = RpcLimits {
+        connect_timeout: Duration::from_millis(50),
+        call_timeout: Duration::from_hours(1),
+        ..RpcLimits::default()
+    };
+    let client = HttpEvmRpc::new(&format!("http://{address}"), limits).unwrap();
+    let asked = timeout(Duration::from_secs(20), client.chain_id()).await.expect("in time");
+    assert_eq!(asked.unwrap_err().reason, NodeRejection::Unavailable);
 }
 
 #[tokio::test]
