@@ -10,6 +10,7 @@ mod crash;
 mod database;
 mod fireblocks;
 mod harness;
+mod limits;
 mod login;
 mod main_job;
 mod newcomer;

@@ -206,6 +206,18 @@ async fn wallet_keys_have_a_quota() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn integrations_with_a_vendor_have_a_quota() {
+    let world = World::new().await;
+    let body = json!({"commonName": "Gateway", "organization": "Example", "country": "US"});
+    for (wallet, status) in [(1, 201), (2, 201), (3, 429)] {
+        let access = world.log_in(&Wallet::new(wallet)).await.access;
+        let made = world.post("/fireblocks/generate-csr/execution", &body).bearer(&access).send().await;
+        made.expect(status);
+        assert_eq!(made.headers.contains_key("retry-after"), status == 429);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_denied_transaction_can_be_asked_for_again_so_often_and_no_more() {
     let limits = Limits { denied_tries_max: 2, ..limits() };
     let window = limits.denied_window;

@@ -10,8 +10,9 @@ use std::{
 use async_trait::async_trait;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpListener,
+    net::{TcpListener, TcpSocket, TcpStream},
     task::JoinHandle,
+    time::timeout,
 };
 
 use super::*;
@@ -207,6 +208,25 @@ async fn size_and_time_are_bounded() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let late = egress.send(get(&format!("http://{}/", silent.local_addr().unwrap()))).await;
     assert!(matches!(late, Err(EgressError::TimedOut)));
+}
+
+#[tokio::test]
+async fn a_host_that_takes_no_connection_was_sent_nothing() {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    // Nobody accepts: once the backlog is full, the kernel answers no more.
+    let mut held = Vec::new();
+    while let Ok(stream) = timeout(Duration::from_millis(100), TcpStream::connect(address)).await {
+        held.push(stream.unwrap());
+    }
+    let patient =
+        EgressConfig { request_timeout: Duration::from_hours(1), ..config(&[&address.to_string()]) };
+    let egress = Egress::with_lookup(patient, Script::of(&[])).unwrap();
+    let sent = timeout(Duration::from_secs(20), egress.send(get(&format!("http://{address}/")))).await;
+    let error = sent.expect("in time").err().unwrap();
+    assert!(error.nothing_was_sent(), "{error:?}");
 }
 
 #[tokio::test]
