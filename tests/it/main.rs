@@ -17,6 +17,7 @@ mod newcomer;
 mod ownership;
 mod plugin_state;
 mod power_cut;
+mod privy;
 mod replacement;
 mod revocation;
 mod routes;

@@ -13,7 +13,7 @@ use crate::{
     policy::SigningPermit,
     sealed::{Sealable, Sealed},
     transactions::Intent,
-    vendors::VendorError,
+    vendors::{VendorError, VendorRole},
 };
 
 mod member_key;
@@ -111,6 +111,14 @@ impl Sealable for PrivyQuorum {
 }
 
 impl QuorumType {
+    /// The quorum that stands behind what the role executes.
+    pub fn of(role: VendorRole) -> Self {
+        match role {
+            VendorRole::Execution => Self::Execution,
+            VendorRole::Agent => Self::Agent,
+        }
+    }
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Execution => "execution",

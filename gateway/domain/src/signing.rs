@@ -280,17 +280,19 @@ async fn release(
         }
         Err(Error::VendorRefused { vendor, http_status, .. }) => {
             tracing::warn!(transaction.id = %transaction.id, vendor, http_status, "the vendor refused to sign");
-            if transaction.state.is_released() {
-                // Only a replacement was refused; what is out may still execute.
-                return Ok(Signing::Later(services.limits.unavailable_pause));
-            }
-            let state = State::Failed { reason: FailureReason::VendorRefused };
-            return end(ctx, services, &transaction, &[attempt], state, Fresh::default()).await;
+            return unsigned(ctx, services, &transaction, attempt, FailureReason::VendorRefused).await;
         }
         Err(error) => return Err(error),
     };
     let signed = chain.codec.assemble(&attempt.payload, &signature, transaction.intent.from);
-    let signed = signed.map_err(Error::inconsistency)?;
+    let signed = match signed {
+        Ok(signed) => signed,
+        Err(error) if transaction.provider == Provider::Privy => {
+            tracing::error!(transaction.id = %transaction.id, %error, "Privy signed something else than was approved");
+            return unsigned(ctx, services, &transaction, attempt, FailureReason::VendorFailed).await;
+        }
+        Err(error) => return Err(Error::inconsistency(error)),
+    };
     let state = match &transaction.state {
         State::Submitted { .. } => {
             State::Submitted { attempt: attempt.id, since: ctx.now, phase: Phase::Pushed }
@@ -312,6 +314,20 @@ async fn release(
         Err(CommitError::Conflict(_)) => Ok(Signing::Contested),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Ends what a vendor did not sign, unless an earlier signature is out and may still execute.
+async fn unsigned(
+    ctx: &OpCtx,
+    services: &Services,
+    transaction: &Sealed<Transaction>,
+    attempt: Sealed<Attempt>,
+    reason: FailureReason,
+) -> Result<Signing> {
+    if transaction.state.is_released() {
+        return Ok(Signing::Later(services.limits.unavailable_pause));
+    }
+    end(ctx, services, transaction, &[attempt], State::Failed { reason }, Fresh::default()).await
 }
 
 /// Our own key signs, or the user's wallet at Privy does on our request. Either way the signer is recovered before the

@@ -78,8 +78,15 @@ impl Wire for RegisterPrivyQuorumDto {
                 fields.fault(format!("{name} is required unless navaAgent is true"));
             }
         }
-        let display_name = fields.optional("displayName", scalar::plain_text(1, 50));
-        let p256_public_key = fields.optional("p256PublicKey", member_key);
+        let (display_name, p256_public_key) = if nava_agent {
+            for ignored in ["displayName", "p256PublicKey"] {
+                fields.optional(ignored, |_| Ok(()));
+            }
+            (None, None)
+        } else {
+            let display_name = fields.optional("displayName", scalar::plain_text(1, 50));
+            (display_name, fields.optional("p256PublicKey", member_key))
+        };
         let message = fields.optional("message", scalar::prose(500));
         Some(Self { kind: kind?, nava_agent, display_name, p256_public_key, message })
     }

@@ -7,6 +7,7 @@ use gateway_domain::{
     Address,
     chain::ChainId,
     identity::{User, require_user},
+    quorums::QuorumType,
     settings::{Settings, SettingsUpdate, require_settings, update_settings as update},
     transactions::{ExecutionType, Provider},
 };
@@ -15,7 +16,10 @@ use utoipa::ToSchema;
 
 use crate::{
     answer::{Answered, ok},
-    core::{authorization::Reach, call::Call, presentation, transactions::execution_number},
+    core::{
+        authorization::Reach, call::Call, presentation, quorums::PrivyQuorumResponse,
+        transactions::execution_number,
+    },
     extract::{Fields, Wire, scalar},
     failure::Failure,
     state::App,
@@ -116,11 +120,26 @@ pub(crate) struct SettingsResponse {
 
 /// The user's quorums by type.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct PrivyQuorums {}
+pub(crate) struct PrivyQuorums {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    execution: Option<PrivyQuorumResponse>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agent: Option<PrivyQuorumResponse>,
+}
+
+impl PrivyQuorums {
+    async fn of(app: &App, user: &User) -> Result<Self, Failure> {
+        let quorum = async |kind| -> Result<_, Failure> {
+            let found = app.services.store.quorum(user.organization, user.id, kind).await?;
+            Ok(found.map(|quorum| PrivyQuorumResponse::of(&quorum)))
+        };
+        Ok(Self { execution: quorum(QuorumType::Execution).await?, agent: quorum(QuorumType::Agent).await? })
+    }
+}
 
 impl SettingsResponse {
-    fn of((user, settings): &(User, Settings)) -> Self {
-        Self {
+    async fn of(app: &App, (user, settings): &(User, Settings)) -> Result<Self, Failure> {
+        Ok(Self {
             ethereum_address: presentation::address(user.ethereum_address),
             execution_type: execution_number(settings.execution_type),
             chain_id: settings.chain_id,
@@ -131,9 +150,9 @@ impl SettingsResponse {
             require_arbiter: settings.require_arbiter,
             orion_confidence_threshold: presentation::share(settings.orion_confidence_threshold_ppm),
             approval_ttl_seconds: settings.approval_ttl_seconds,
-            privy_quorums: PrivyQuorums {},
+            privy_quorums: PrivyQuorums::of(app, user).await?,
             updated_at: presentation::time(settings.updated_at),
-        }
+        })
     }
 }
 
@@ -156,7 +175,7 @@ fn provider_word(provider: Provider) -> &'static str {
 pub(crate) async fn get_settings(State(app): State<Arc<App>>, call: Call) -> Answered<SettingsResponse> {
     let user = call.session()?.principal;
     let settings = require_settings(&app.services, call.ctx.organization, user).await?;
-    Ok(ok(SettingsResponse::of(&settings)))
+    Ok(ok(SettingsResponse::of(&app, &settings).await?))
 }
 
 /// Changes the named settings. A user who has no escrow yet gets a key made in the HSM.
@@ -171,7 +190,7 @@ pub(crate) async fn update_settings(State(app): State<Arc<App>>, call: Call) -> 
     let body: UpdateSettingsDto = call.body()?;
     let user = call.session()?.principal;
     let settings = update(&call.ctx, &app.services, user, body.into()).await?;
-    Ok(ok(SettingsResponse::of(&settings)))
+    Ok(ok(SettingsResponse::of(&app, &settings).await?))
 }
 
 /// The settings of the user with this wallet; people see their own only.
@@ -196,5 +215,5 @@ pub(crate) async fn get_settings_by_ethereum_address(
     let organization = call.ctx.organization;
     let user = require_user(&app.services, organization, address).await?;
     let settings = require_settings(&app.services, organization, user.id).await?;
-    Ok(ok(SettingsResponse::of(&settings)))
+    Ok(ok(SettingsResponse::of(&app, &settings).await?))
 }

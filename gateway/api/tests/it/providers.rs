@@ -7,20 +7,21 @@ use gateway_domain::{
     audit::AuditEvent,
     changes::{ChangeSet, Write},
     fireblocks::{Access, Environment, Integration, IntegrationState, Region, VendorStatus},
-    identity::{Escrow, Organization, Principal, PrincipalKind, User, set_organization_frozen},
+    identity::{Escrow, Principal, PrincipalKind, User, set_organization_frozen},
     ids::{IntegrationId, KeyId, PrincipalId, QuorumId},
-    keys::{KeyAlgorithm, KeyPurpose, KeyRecord, KeyState, PublicKey},
+    keys::{KeyAlgorithm, KeyPurpose, KeyRecord, KeyState, PublicKey, set_key_frozen},
+    policy::DenialReason,
     quorums::{PrivyQuorum, QuorumType},
     sealed::Sealed,
     secrets::{SecretPlace, SecretText},
     settings::Settings,
-    transactions::{Kind, Progress, Provider, State, Transaction, advance},
+    transactions::{Kind, Progress, Provider, State, Transaction, abort, advance},
     vendors::VendorRole,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::world::{CHAIN, FREE_WEI, Reply, World};
+use crate::world::{CHAIN, FREE_WEI, Reply, World, transfer};
 
 /// A tenant whose user has one provider.
 struct Scene {
@@ -189,10 +190,25 @@ impl Scene {
     }
 
     async fn propose(&self, value: u64) -> Reply {
-        let to = Address::repeat_byte(0x42);
-        let body =
-            json!({"escrowAddress": self.escrow, "to": to, "value": value.to_string(), "chainId": CHAIN});
+        let body = transfer(self.escrow, value);
         self.world.post("/transactions", &body).key(&self.world, "admin").send().await
+    }
+
+    fn ctx(&self) -> OpCtx {
+        OpCtx::gateway(self.world.organization, self.world.services.clock.now())
+    }
+
+    async fn freeze(&self, frozen: bool) {
+        set_organization_frozen(&self.ctx(), &self.world.services, frozen).await.unwrap();
+    }
+
+    /// An approved transaction that waits because the organization is frozen.
+    async fn held_up(&self) -> Transaction {
+        self.freeze(true).await;
+        let made = self.propose(1).await.expect(201);
+        let transaction = self.stored(made["requestHash"].as_str().unwrap()).await;
+        assert_eq!(transaction.state, State::Approved, "{:?}", self.provider);
+        transaction
     }
 
     async fn order(&self, number: u64, value: u64) -> Reply {
@@ -294,18 +310,77 @@ async fn what_a_plugin_rejects_goes_nowhere() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_frozen_organization_holds_everything_until_it_is_thawed() {
     for_every_provider(async |scene: Scene| {
-        let ctx = OpCtx::gateway(scene.world.organization, scene.world.services.clock.now());
-        let _: Organization = set_organization_frozen(&ctx, &scene.world.services, true).await.unwrap();
-        let made = scene.propose(1).await.expect(201);
-        let transaction = scene.stored(made["requestHash"].as_str().unwrap()).await;
+        let transaction = scene.held_up().await;
         let progress = scene.advance(&transaction).await;
         assert_eq!(scene.released(&transaction).await, (false, 0), "{:?}", scene.provider);
         if scene.provider != Provider::None {
             assert!(matches!(progress, Progress::Again(_)));
         }
-        set_organization_frozen(&ctx, &scene.world.services, false).await.unwrap();
+        scene.freeze(false).await;
         scene.advance(&transaction).await;
         assert_eq!(scene.released(&transaction).await.0, scene.provider != Provider::None);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frozen_key_holds_everything_until_it_is_thawed() {
+    for_every_provider(async |scene: Scene| {
+        let transaction = scene.held_up().await;
+        let key = transaction.intent.key;
+        set_key_frozen(&scene.ctx(), &scene.world.services, key, true).await.unwrap();
+        scene.freeze(false).await;
+        scene.advance(&transaction).await;
+        assert_eq!(scene.released(&transaction).await, (false, 0), "{:?}", scene.provider);
+        set_key_frozen(&scene.ctx(), &scene.world.services, key, false).await.unwrap();
+        scene.advance(&transaction).await;
+        assert_eq!(scene.released(&transaction).await.0, scene.provider != Provider::None);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_taken_back_goes_nowhere() {
+    for_every_provider(async |scene: Scene| {
+        let transaction = scene.held_up().await;
+        let aborted = abort(&scene.ctx(), &scene.world.services, transaction.id).await.unwrap();
+        assert_eq!(aborted.state, State::Aborted);
+        scene.freeze(false).await;
+        assert_eq!(scene.advance(&transaction).await, Progress::Done);
+        assert_eq!(scene.released(&transaction).await, (false, 0), "{:?}", scene.provider);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_could_not_be_executed_in_time_goes_nowhere() {
+    for_every_provider(async |scene: Scene| {
+        let transaction = scene.held_up().await;
+        scene.world.clock.advance(Duration::from_hours(48));
+        scene.freeze(false).await;
+        scene.advance(&transaction).await;
+        assert_eq!(scene.released(&transaction).await, (false, 0), "{:?}", scene.provider);
+        let state = scene.stored(&name_of(&transaction)).await.state;
+        let expired = matches!(&state, State::Rejected { reason: DenialReason::Expired, .. });
+        // Whoever executes elsewhere may have begun.
+        assert!(expired || scene.provider == Provider::None, "{:?}: {state:?}", scene.provider);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeated_request_is_executed_once() {
+    for_every_provider(async |scene: Scene| {
+        let body = transfer(scene.escrow, 1);
+        let ask = || scene.world.post("/transactions", &body).header("idempotency-key", "one");
+        let made = ask().key(&scene.world, "admin").send().await.expect(201);
+        let transaction = scene.stored(made["requestHash"].as_str().unwrap()).await;
+        scene.advance(&transaction).await;
+        let once = scene.released(&transaction).await;
+        let again = ask().key(&scene.world, "admin").send().await.expect(201);
+        assert_eq!(again["requestHash"], made["requestHash"], "{:?}", scene.provider);
+        scene.advance(&transaction).await;
+        assert_eq!(scene.released(&transaction).await, once, "{:?}", scene.provider);
     })
     .await;
 }

@@ -169,3 +169,39 @@ async fn who_loses_against_others_too_often_is_told_so() {
         assert!(reply.headers.contains_key("retry-after"));
     }
 }
+
+/// What a user's settings may name is what can be used.
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_name_a_vendor_only_while_it_can_be_used() {
+    let world = World::new().await;
+    let access = world.log_in(&Wallet::new(1)).await.access;
+    let choose = async |name: &str, provider: &str| {
+        world.call(Method::PUT, "/settings").json(&json!({name: provider})).bearer(&access).send().await
+    };
+    let call = async |method: Method, path: &str, body: Value| {
+        world.call(method, path).json(&body).bearer(&access).send().await
+    };
+    choose("executionProvider", "fireblocks").await.expect(400);
+    let subject = json!({"commonName": "My Organization", "organization": "My Org", "country": "US"});
+    call(Method::POST, "/fireblocks/generate-csr/execution", subject).await.expect(201);
+    choose("executionProvider", "fireblocks").await.expect(400);
+    let access_data = json!({
+        "apiKey": "11111111-2222-4333-8444-555555555555", "vaultAccountId": "0", "environment": "sandbox", "region": "US",
+    });
+    call(Method::POST, "/fireblocks/complete/execution", access_data).await.expect(200);
+    choose("agentProvider", "fireblocks").await.expect(400);
+    let chosen = choose("executionProvider", "fireblocks").await.expect(200);
+    assert_eq!(chosen["executionProvider"], "fireblocks");
+
+    choose("agentProvider", "privy").await.expect(400);
+    let quorum = json!({"type": "agent", "navaAgent": true});
+    let quorum = call(Method::POST, "/settings/register-privy-quorum", quorum).await.expect(201);
+    choose("executionProvider", "privy").await.expect(400);
+    let chosen = choose("agentProvider", "privy").await.expect(200);
+    assert_eq!(chosen["privyQuorums"], json!({"agent": quorum}));
+    world.vendors.fireblocks.refuse();
+    let checked =
+        world.call(Method::POST, "/fireblocks/validate/execution").bearer(&access).send().await.expect(200);
+    assert_eq!(checked["valid"], false);
+    choose("executionProvider", "fireblocks").await.expect(400);
+}

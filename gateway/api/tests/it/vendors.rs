@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -49,12 +52,18 @@ pub(crate) struct TestFireblocks {
     /// By external id: how many requests arrived, and the status.
     transactions: Mutex<HashMap<String, (usize, VendorStatus)>>,
     first: Mutex<Option<VendorStatus>>,
+    refuses: AtomicBool,
 }
 
 impl TestFireblocks {
     /// The status with which new transactions begin.
     pub(crate) fn begin_with(&self, status: VendorStatus) {
         *self.first.lock().unwrap() = Some(status);
+    }
+
+    /// Answers checks of an API key with 401 from now on.
+    pub(crate) fn refuse(&self) {
+        self.refuses.store(true, Ordering::SeqCst);
     }
 
     pub(crate) fn say(&self, external_id: &str, status: VendorStatus) {
@@ -86,7 +95,8 @@ impl FireblocksApi for TestFireblocks {
     }
 
     async fn check(&self, _: &Login) -> Result<CheckReply, VendorError> {
-        Ok(CheckReply { http_status: 200, code: None })
+        let http_status = if self.refuses.load(Ordering::SeqCst) { 401 } else { 200 };
+        Ok(CheckReply { http_status, code: None })
     }
 
     async fn find(&self, _: &Login, external_id: &str) -> Result<Option<VendorTransaction>, VendorError> {

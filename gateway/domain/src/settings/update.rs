@@ -10,11 +10,14 @@ use crate::{
     changes::{ChangeSet, CommitError, Contested, Write},
     credentials::Scope,
     error::{Error, Result},
+    fireblocks::IntegrationState,
     identity::{Escrow, User, require_escrow},
     ids::{OrganizationId, PrincipalId},
     ports::Services,
+    quorums::QuorumType,
     settings::Settings,
     transactions::{ExecutionType, Provider},
+    vendors::VendorRole,
 };
 
 /// What shall change; the rest stays.
@@ -55,7 +58,7 @@ pub async fn update_settings(
         let (user, settings) = require_settings(services, ctx.organization, id).await?;
         let moved_to = new_escrow(ctx, services, &user, update.escrow_address).await?;
         let next = next(ctx, &settings, &update);
-        check(services, &next, moved_to.or(user.escrow), &update)?;
+        check(ctx, services, (&user, moved_to.or(user.escrow)), (&next, &update)).await?;
         let user = match moved_to {
             Some(_) => User { escrow: moved_to, version: user.version + 1, updated_at: ctx.now, ..user },
             // Last of what can fail for reasons of the request: a key is not made in vain.
@@ -135,11 +138,11 @@ async fn new_escrow(
 }
 
 /// Every rule that the settings as a whole break. What the update does not name was judged when it was set.
-fn check(
+async fn check(
+    ctx: &OpCtx,
     services: &Services,
-    next: &Settings,
-    escrow: Option<Escrow>,
-    update: &SettingsUpdate,
+    (user, escrow): (&User, Option<Escrow>),
+    (next, update): (&Settings, &SettingsUpdate),
 ) -> Result<()> {
     let mut rules = Vec::new();
     let is_served = |number| ChainId::eip155(number).is_ok_and(|chain| services.chains.contains_key(&chain));
@@ -147,19 +150,19 @@ fn check(
         rules.push("chainId must be one that is served here".to_owned());
     }
     let providers = [
-        ("executionProvider", update.execution_provider, next.execution_provider),
-        ("agentProvider", update.agent_provider, next.agent_provider),
+        ("executionProvider", VendorRole::Execution, update.execution_provider, next.execution_provider),
+        ("agentProvider", VendorRole::Agent, update.agent_provider, next.agent_provider),
     ];
     let is_foreign = matches!(escrow, Some(Escrow::Foreign { .. }));
-    for (name, named, provider) in providers {
+    for (name, role, named, provider) in providers {
         match provider {
             Provider::Hsm if is_foreign => {
                 rules.push(format!("{name} must not be hsm while escrowAddress is no key of this gateway"));
             }
-            Provider::Fireblocks if named.is_some() => {
+            Provider::Fireblocks if named.is_some() && !is_integrated(ctx, services, user, role).await? => {
                 rules.push(format!("{name} fireblocks needs an active Fireblocks integration of that type"));
             }
-            Provider::Privy if named.is_some() => {
+            Provider::Privy if named.is_some() && !has_quorum(ctx, services, user, role).await? => {
                 rules.push(format!("{name} privy needs a Privy quorum of that type"));
             }
             Provider::Hsm | Provider::Fireblocks | Provider::Privy | Provider::None => {}
@@ -169,4 +172,15 @@ fn check(
         rules.push("verificationServiceId must name an active verification service".to_owned());
     }
     if rules.is_empty() { Ok(()) } else { Err(Error::Invalid(rules)) }
+}
+
+/// Whether the user's integration of the role can be used as it stands.
+async fn is_integrated(ctx: &OpCtx, services: &Services, user: &User, role: VendorRole) -> Result<bool> {
+    let found = services.store.integration(ctx.organization, user.id, role).await?;
+    Ok(found.is_some_and(|integration| matches!(integration.state, IntegrationState::Active(_))))
+}
+
+async fn has_quorum(ctx: &OpCtx, services: &Services, user: &User, role: VendorRole) -> Result<bool> {
+    let found = services.store.quorum(ctx.organization, user.id, QuorumType::of(role)).await?;
+    Ok(found.is_some())
 }

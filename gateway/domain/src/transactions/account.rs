@@ -12,7 +12,6 @@ use crate::{
     ports::Services,
     quorums::QuorumType,
     transactions::{CreateTransaction, Provider},
-    vendors::VendorRole,
 };
 
 /// Who pays, and the key of this gateway that makes it so.
@@ -64,10 +63,7 @@ async fn privy(ctx: &OpCtx, services: &Services, request: &CreateTransaction) ->
     if request.owner.privy_user_id.is_none() {
         return Err(Error::invalid("the user has no privyUserId"));
     }
-    let kind = match request.vendor_role {
-        VendorRole::Execution => QuorumType::Execution,
-        VendorRole::Agent => QuorumType::Agent,
-    };
+    let kind = QuorumType::of(request.vendor_role);
     if services.store.quorum(ctx.organization, request.owner.id, kind).await?.is_none() {
         return Err(Error::invalid("provider privy needs a Privy quorum of that type"));
     }
