@@ -94,6 +94,11 @@ impl Scene {
         Ok((transfer, proposed))
     }
 
+    async fn ended(&self, gateway: &Gateway, proposed: &Value) -> Result<Value> {
+        let ended = self.stand.job(gateway).final_transaction(request_hash(proposed)).await;
+        ended.with_context(|| gateway.output())
+    }
+
     async fn received(&self, transfer: &Transfer) -> Result<U256> {
         self.stand.anvil.node().balance(transfer.to).await
     }
@@ -190,7 +195,7 @@ async fn a_wallet_at_privy_signs_what_was_approved_and_the_gateway_sends_it() ->
     scene.integrate(&gateway).await?;
     let job = scene.stand.job(&gateway);
     let (transfer, proposed) = scene.propose(&gateway, ETHER / 10).await?;
-    let executed = job.final_transaction(request_hash(&proposed)).await?;
+    let executed = scene.ended(&gateway, &proposed).await?;
     assert_eq!(executed["status"], "EXECUTED", "{executed}");
     assert_eq!(scene.received(&transfer).await?, transfer.value);
 
@@ -200,7 +205,7 @@ async fn a_wallet_at_privy_signs_what_was_approved_and_the_gateway_sends_it() ->
     job.approve_as_agent(name).await?.expect(201)?;
     assert_eq!(scene.privy.signed().len(), 1, "Privy was asked too early");
     job.approve_as_user(name).await?.expect(201)?;
-    let executed = job.final_transaction(name).await?;
+    let executed = scene.ended(&gateway, &pending).await?;
     assert_eq!(executed["status"], "EXECUTED", "{executed}");
     assert_eq!(scene.received(&transfer).await?, transfer.value);
     let signed = scene.privy.signed();
@@ -218,17 +223,16 @@ async fn privy_away_is_waited_for_and_a_refusal_or_lie_is_final() -> Result<()> 
     let scene = Scene::new().await?;
     let gateway = scene.stand.installation.start().await?;
     scene.integrate(&gateway).await?;
-    let job = scene.stand.job(&gateway);
     scene.privy.set_refuses(Some(503));
     let (transfer, proposed) = scene.propose(&gateway, 1).await?;
     assert_eq!(proposed["status"], "APPROVED");
     scene.privy.set_refuses(None);
-    let executed = job.final_transaction(request_hash(&proposed)).await?;
+    let executed = scene.ended(&gateway, &proposed).await?;
     assert_eq!((&executed["status"], scene.received(&transfer).await?), (&json!("EXECUTED"), transfer.value));
 
     scene.privy.set_refuses(Some(400));
     let (transfer, proposed) = scene.propose(&gateway, 1).await?;
-    let failed = job.final_transaction(request_hash(&proposed)).await?;
+    let failed = scene.ended(&gateway, &proposed).await?;
     assert_eq!((&failed["status"], &failed["failureReason"]), (&json!("FAILED"), &json!("vendor_refused")));
     assert_eq!(scene.received(&transfer).await?, U256::ZERO);
     assert!(!gateway.output().contains("upstream secret text"), "upstream text is logged");
@@ -237,12 +241,12 @@ async fn privy_away_is_waited_for_and_a_refusal_or_lie_is_final() -> Result<()> 
     // T24: a signature over something else is none.
     scene.privy.set_lies(true);
     let (transfer, proposed) = scene.propose(&gateway, 1).await?;
-    let failed = job.final_transaction(request_hash(&proposed)).await?;
+    let failed = scene.ended(&gateway, &proposed).await?;
     assert_eq!((&failed["status"], &failed["failureReason"]), (&json!("FAILED"), &json!("vendor_failed")));
     assert_eq!(scene.received(&transfer).await?, U256::ZERO);
     scene.privy.set_lies(false);
     let (transfer, proposed) = scene.propose(&gateway, 1).await?;
-    let executed = job.final_transaction(request_hash(&proposed)).await?;
+    let executed = scene.ended(&gateway, &proposed).await?;
     assert_eq!((&executed["status"], scene.received(&transfer).await?), (&json!("EXECUTED"), transfer.value));
     scene.check_requests()
 }
@@ -257,7 +261,7 @@ async fn killed_while_privy_is_away_it_is_paid_once() -> Result<()> {
     gateway.kill()?;
     scene.privy.set_refuses(None);
     let gateway = scene.stand.installation.start().await?;
-    let executed = scene.stand.job(&gateway).final_transaction(request_hash(&proposed)).await?;
+    let executed = scene.ended(&gateway, &proposed).await?;
     assert_eq!((&executed["status"], scene.received(&transfer).await?), (&json!("EXECUTED"), transfer.value));
     assert_eq!(scene.stand.anvil.node().transaction_count(scene.escrow).await?, U256::from(1));
     scene.check_requests()

@@ -165,10 +165,10 @@ impl App {
     }
 
     fn list(&self, query: &str) -> Value {
-        let found = self
-            .wallets
-            .iter()
-            .filter(|(user, _)| query.split('&').any(|pair| pair == format!("user_id={user}")));
+        let url = reqwest::Url::parse(&format!("http://privy/?{query}")).expect("a query is part of a URL");
+        let asked: Vec<_> =
+            url.query_pairs().filter(|(name, _)| name == "user_id").map(|(_, user)| user).collect();
+        let found = self.wallets.iter().filter(|(user, _)| asked.iter().any(|asked| asked == *user));
         let data: Vec<Value> = found
             .map(|(_, (id, wallet))| json!({"id": id, "address": wallet.address(), "chain_type": "ethereum"}))
             .collect();

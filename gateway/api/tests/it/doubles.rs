@@ -296,16 +296,24 @@ impl Evaluator for TestPlugin {
     }
 }
 
-/// Takes every transaction and never mines one. An answer about an account takes a permit of `gate`.
+/// Takes every transaction and mines none before it is told to. An answer about an account takes a permit of `gate`.
 pub(crate) struct TestNode {
     pub(crate) gate: Semaphore,
     /// Rises by one whenever an account is asked for.
     pub(crate) asked: Semaphore,
+    /// Whether what it has mined succeeded.
+    mined: Mutex<Option<bool>>,
 }
 
 impl TestNode {
     pub(crate) fn new() -> Self {
-        Self { gate: Semaphore::new(Semaphore::MAX_PERMITS / 2), asked: Semaphore::new(0) }
+        let gate = Semaphore::new(Semaphore::MAX_PERMITS / 2);
+        Self { gate, asked: Semaphore::new(0), mined: Mutex::default() }
+    }
+
+    /// Mines everything it was sent, deep enough for anybody.
+    pub(crate) fn mine(&self, succeeded: bool) {
+        *self.mined.lock().unwrap() = Some(succeeded);
     }
 }
 
@@ -331,6 +339,12 @@ impl ChainNode for TestNode {
     }
 
     async fn inclusion(&self, _: B256) -> Result<Inclusion, NodeError> {
-        Ok(Inclusion::Queued)
+        let mined = *self.mined.lock().unwrap();
+        Ok(mined.map_or(Inclusion::Queued, |succeeded| Inclusion::Mined {
+            block: 1,
+            block_hash: B256::repeat_byte(1),
+            confirmations: 1_000,
+            succeeded,
+        }))
     }
 }

@@ -1,254 +1,25 @@
 //! Every execution provider under the same rules: one suite, run by each. And what a lying vendor can reach (T24).
 
-use std::{collections::BTreeSet, future::Future, time::Duration};
+use std::{future::Future, time::Duration};
 
 use gateway_domain::{
-    Address, B256, OpCtx,
-    audit::AuditEvent,
-    changes::{ChangeSet, Write},
-    fireblocks::{Access, Environment, Integration, IntegrationState, Region, VendorStatus},
-    identity::{Escrow, Principal, PrincipalKind, User, set_organization_frozen},
-    ids::{IntegrationId, KeyId, PrincipalId, QuorumId},
-    keys::{KeyAlgorithm, KeyPurpose, KeyRecord, KeyState, PublicKey, set_key_frozen},
+    OpCtx,
+    changes::Write,
+    fireblocks::{Access, Integration, IntegrationState, VendorStatus},
+    identity::set_organization_frozen,
+    ids::VendorCallId,
+    keys::set_key_frozen,
     policy::DenialReason,
-    quorums::{PrivyQuorum, QuorumType},
-    sealed::Sealed,
-    secrets::{SecretPlace, SecretText},
-    settings::Settings,
-    transactions::{Kind, Progress, Provider, State, Transaction, abort, advance},
-    vendors::VendorRole,
+    transactions::{CoreStatus, FailureReason, Progress, Provider, State, abort},
+    vendors::{CallOutcome, VendorCall, VendorRole},
 };
 use serde_json::{Value, json};
-use uuid::Uuid;
 
-use crate::world::{CHAIN, FREE_WEI, Reply, World, transfer};
+use crate::world::{FREE_WEI, transfer};
 
-/// A tenant whose user has one provider.
-struct Scene {
-    world: World,
-    provider: Provider,
-    escrow: Address,
-    owner: PrincipalId,
-}
+mod scene;
 
-fn id<T>(make: impl Fn(Uuid) -> T) -> T {
-    make(Uuid::now_v7())
-}
-
-impl Scene {
-    async fn new(provider: Provider) -> Self {
-        let world = World::new().await;
-        let ctx = OpCtx::gateway(world.organization, world.services.clock.now());
-        let mut scene = Self { world, provider, escrow: Address::ZERO, owner: id(PrincipalId::from_uuid) };
-        scene.enrol(&ctx).await;
-        scene
-    }
-
-    async fn commit(&self, ctx: &OpCtx, writes: impl IntoIterator<Item = Write>) {
-        let event = AuditEvent::new(ctx, "test.changed", "scene".to_owned(), json!({}));
-        self.world.services.store.commit(ChangeSet::new(event).writes_of(writes)).await.unwrap();
-    }
-
-    fn key(&self, ctx: &OpCtx, purpose: KeyPurpose, algorithm: KeyAlgorithm) -> Sealed<KeyRecord> {
-        self.world.services.sealer.seal(KeyRecord {
-            id: id(KeyId::from_uuid),
-            organization: ctx.organization,
-            token_id: "test".to_owned(),
-            cka_id: Uuid::new_v4().into_bytes(),
-            algorithm,
-            purpose,
-            kinds: BTreeSet::new(),
-            public_key: Some(PublicKey(vec![4])),
-            address: None,
-            state: KeyState::Active,
-            self_registered: false,
-            frozen: false,
-            version: 1,
-            created_at: ctx.now,
-        })
-    }
-
-    /// The user with settings of the provider, and what the provider needs.
-    async fn enrol(&mut self, ctx: &OpCtx) {
-        let (now, organization, sealer) = (ctx.now, ctx.organization, &self.world.services.sealer);
-        let mut writes = Vec::new();
-        let escrow = match self.provider {
-            Provider::Hsm | Provider::None => {
-                let address = Address::repeat_byte(0x51);
-                let mut key = self.key(ctx, KeyPurpose::Wallet, KeyAlgorithm::Secp256k1).into_value();
-                key.state = KeyState::Generating;
-                let public_key = self.world.services.vault.generate(&sealer.seal(key.clone())).await.unwrap();
-                let signer = Address::from_raw_public_key(&public_key.0[1..]);
-                assert_ne!(address, signer);
-                key.state = KeyState::Active;
-                key.kinds = BTreeSet::from([Kind::Transaction]);
-                key.address = Some(signer);
-                key.public_key = Some(public_key);
-                let escrow = Escrow::Hsm { key: key.id, address: signer };
-                writes.push(Write::InsertKey(sealer.seal(key)));
-                escrow
-            }
-            Provider::Fireblocks => Escrow::Foreign { address: Address::repeat_byte(0x52) },
-            Provider::Privy => Escrow::Foreign { address: self.world.vendors.privy.address() },
-        };
-        self.escrow = escrow.address();
-        let user = User {
-            id: self.owner,
-            organization,
-            ethereum_address: Address::repeat_byte(0x61),
-            escrow: Some(escrow),
-            privy_user_id: Some("did:privy:test".to_owned()),
-            display_name: None,
-            email: None,
-            version: 1,
-            created_at: now,
-            updated_at: now,
-        };
-        let principal = Principal {
-            id: self.owner,
-            organization,
-            kind: PrincipalKind::User,
-            name: "owner".to_owned(),
-            active: true,
-            version: 1,
-            created_at: now,
-        };
-        let mut settings = Settings::defaults(self.owner, organization, now);
-        settings.chain_id = CHAIN;
-        settings.execution_provider = self.provider;
-        writes.extend([
-            Write::InsertPrincipal(sealer.seal(principal)),
-            Write::InsertUser(sealer.seal(user)),
-            Write::InsertSettings(sealer.seal(settings)),
-        ]);
-        self.commit(ctx, writes).await;
-        match self.provider {
-            Provider::Hsm | Provider::None => {}
-            Provider::Fireblocks => self.integrate(ctx).await,
-            Provider::Privy => self.name_quorum(ctx).await,
-        }
-    }
-
-    async fn integrate(&self, ctx: &OpCtx) {
-        let key = self.key(ctx, KeyPurpose::FireblocksRequest, KeyAlgorithm::Rsa4096);
-        let integration = id(IntegrationId::from_uuid);
-        let place = SecretPlace {
-            organization: ctx.organization,
-            table: "fireblocks_integrations",
-            row: integration.to_string(),
-            column: "api_key",
-            version: 1,
-        };
-        let secret = SecretText::new("api-key".to_owned());
-        let access = Access {
-            api_key: self.world.services.vendors.secrets.seal(&place, &secret).await.unwrap(),
-            api_key_version: 1,
-            api_key_last4: secret.last4(),
-            vault_account: "0".to_owned(),
-            environment: Environment::Testnet,
-            region: Region::Eu,
-            validated_at: None,
-            validation_error: None,
-        };
-        let integration = Integration {
-            id: integration,
-            organization: ctx.organization,
-            owner: self.owner,
-            role: VendorRole::Execution,
-            key: key.id,
-            csr: String::new(),
-            csr_created_at: ctx.now,
-            state: IntegrationState::Active(access),
-            recreated_at: Vec::new(),
-            version: 1,
-            created_at: ctx.now,
-            updated_at: ctx.now,
-        };
-        let integration = self.world.services.sealer.seal(integration);
-        self.commit(ctx, [Write::InsertKey(key), Write::InsertIntegration(integration)]).await;
-    }
-
-    async fn name_quorum(&self, ctx: &OpCtx) {
-        let key = self.key(ctx, KeyPurpose::PrivyAuthorization, KeyAlgorithm::P256);
-        let quorum = PrivyQuorum {
-            id: id(QuorumId::from_uuid),
-            organization: ctx.organization,
-            owner: self.owner,
-            kind: QuorumType::Execution,
-            quorum_id: "quorum".to_owned(),
-            display_name: "quorum".to_owned(),
-            public_key_pem: None,
-            authorization_threshold: 1,
-            is_static: true,
-            message: None,
-            version: 1,
-            created_at: ctx.now,
-            updated_at: ctx.now,
-        };
-        let quorum = self.world.services.sealer.seal(quorum);
-        self.commit(ctx, [Write::InsertKey(key), Write::InsertQuorum(quorum)]).await;
-    }
-
-    async fn propose(&self, value: u64) -> Reply {
-        let body = transfer(self.escrow, value);
-        self.world.post("/transactions", &body).key(&self.world, "admin").send().await
-    }
-
-    fn ctx(&self) -> OpCtx {
-        OpCtx::gateway(self.world.organization, self.world.services.clock.now())
-    }
-
-    async fn freeze(&self, frozen: bool) {
-        set_organization_frozen(&self.ctx(), &self.world.services, frozen).await.unwrap();
-    }
-
-    /// An approved transaction that waits because the organization is frozen.
-    async fn held_up(&self) -> Transaction {
-        self.freeze(true).await;
-        let made = self.propose(1).await.expect(201);
-        let transaction = self.stored(made["requestHash"].as_str().unwrap()).await;
-        assert_eq!(transaction.state, State::Approved, "{:?}", self.provider);
-        transaction
-    }
-
-    async fn order(&self, number: u64, value: u64) -> Reply {
-        let body = json!({
-            "escrowAddress": self.escrow, "to": Address::repeat_byte(0x42), "value": value.to_string(),
-            "requestHash": name(number),
-        });
-        self.world.post("/fireblocks/admin/transactions", &body).key(&self.world, "admin").send().await
-    }
-
-    async fn stored(&self, request_hash: &str) -> Transaction {
-        let hash: B256 = request_hash.parse().unwrap();
-        let store = &self.world.services.store;
-        let found = store.transaction_by_request_hash(self.world.organization, hash).await.unwrap();
-        found.unwrap().into_value()
-    }
-
-    async fn advance(&self, transaction: &Transaction) -> Progress {
-        advance(&self.world.services, self.world.organization, transaction.id).await.unwrap()
-    }
-
-    /// Whether anything left the gateway that may execute, and how often a vendor was asked to act.
-    async fn released(&self, transaction: &Transaction) -> (bool, usize) {
-        let state = self.stored(&name_of(transaction)).await.state;
-        let asked = match self.provider {
-            Provider::Fireblocks => self.world.vendors.fireblocks.posts(&name_of(transaction)),
-            Provider::Privy => *self.world.vendors.privy.asked.lock().unwrap(),
-            Provider::Hsm | Provider::None => 0,
-        };
-        (state.is_released(), asked)
-    }
-}
-
-fn name(number: u64) -> String {
-    format!("{:#x}", B256::left_padding_from(&number.to_be_bytes()))
-}
-
-fn name_of(transaction: &Transaction) -> String {
-    format!("{:#x}", transaction.request_hash)
-}
+use scene::{Scene, id, name, name_of};
 
 /// Runs a case for every provider; each has a world of its own.
 async fn for_every_provider<F: Future<Output = ()>>(case: impl Fn(Scene) -> F) {
@@ -280,6 +51,33 @@ async fn an_approved_transaction_goes_to_its_provider_once() {
         }
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_provider_says_last_is_where_it_ends() {
+    for succeeded in [true, false] {
+        for_every_provider(async |scene: Scene| {
+            let made = scene.propose(1).await.expect(201);
+            let transaction = scene.stored(made["requestHash"].as_str().unwrap()).await;
+            let status = if succeeded { VendorStatus::Completed } else { VendorStatus::Failed };
+            let expected = match (scene.provider, succeeded) {
+                (Provider::None, _) => CoreStatus::Approved,
+                (_, true) => CoreStatus::Executed,
+                (_, false) => CoreStatus::Failed,
+            };
+            match scene.provider {
+                Provider::Hsm | Provider::Privy => scene.world.node.mine(succeeded),
+                Provider::Fireblocks => {
+                    scene.world.vendors.fireblocks.say(&name_of(&transaction), status);
+                }
+                Provider::None => {}
+            }
+            assert_eq!(scene.advance(&transaction).await, Progress::Done, "{:?}", scene.provider);
+            let state = scene.stored(&name_of(&transaction)).await.state;
+            assert_eq!(CoreStatus::of(&state), expected, "{:?}: {state:?}", scene.provider);
+        })
+        .await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -419,7 +217,38 @@ async fn no_pair_of_a_vendors_lies_sends_or_frees_anything() {
     assert_eq!(number, 256);
 }
 
-/// T8: a vendor call that was edited in the database is not sent, and nothing else is in its place.
+/// T8: a stored request that is not the approved one is not sent, even if its seal is whole.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_differs_from_what_was_approved_is_not_sent() {
+    let scene = Scene::new(Provider::Fireblocks).await;
+    scene.freeze(true).await;
+    scene.order(1, 1).await.expect(201);
+    let transaction = scene.stored(&name(1)).await;
+    let body = json!({"operation": "TRANSFER", "amount": "1000", "externalTxId": name(1)}).to_string();
+    let call = VendorCall {
+        id: id(VendorCallId::from_uuid),
+        organization: transaction.organization,
+        transaction: transaction.id,
+        key: transaction.intent.key,
+        method: "POST".to_owned(),
+        uri: "/v1/transactions".to_owned(),
+        digest: VendorCall::digest_of("POST", "/v1/transactions", body.as_bytes()),
+        body: body.into_bytes(),
+        external_id: name(1),
+        outcome: CallOutcome::Prepared,
+        version: 1,
+        created_at: transaction.created_at,
+    };
+    let sealed = scene.world.services.sealer.seal(call);
+    scene.commit(&scene.ctx(), [Write::InsertVendorCall(sealed)]).await;
+    scene.freeze(false).await;
+    assert_eq!(scene.advance(&transaction).await, Progress::Done);
+    assert_eq!(scene.released(&transaction).await, (false, 0));
+    let state = scene.stored(&name(1)).await.state;
+    assert_eq!(state, State::Failed { reason: FailureReason::EvidenceInvalid });
+}
+
+/// T8: another account than the approved one does not pay.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_account_that_was_judged_is_the_one_that_pays() {
     let scene = Scene::new(Provider::Fireblocks).await;
