@@ -44,13 +44,14 @@ impl Scene {
         let fireblocks = Fireblocks::start().await?;
         let url = fireblocks.url();
         let host = url.trim_start_matches("http://");
+        // SoftHSM makes nothing else while it makes an RSA key, which takes long on a busy machine.
         let configuration = format!(
             "[egress]\nnamed_hosts = [\"{host}\"]\nrequest_timeout_ms = 60000\n\
              [fireblocks]\nenabled = true\nsandbox_url = \"{url}\"\n\
              assets = [\"sandbox eip155:{CHAIN_ID} ETH_TEST5\"]\npoll_interval_ms = 50\n\
              [server]\nrequest_timeout_ms = 120000\ninline_signing_wait_ms = 60000\n\
              [limits]\nunavailable_pause_ms = 100\n\
-             [hsm]\nsign_timeout_ms = 60000\ngenerate_timeout_ms = 300000\n"
+             [hsm]\nsign_timeout_ms = 60000\ngenerate_timeout_ms = 300000\ncanary_timeout_ms = 120000\n"
         );
         let stand = Stand::with_configuration(&configuration).await?;
         Ok(Scene { stand, fireblocks, escrow: Wallet::random().address(), token: OnceLock::new() })
