@@ -11,7 +11,8 @@ use std::{
 use anyhow::{Context as _, Result};
 use async_trait::async_trait;
 use gateway_api::{ApiState, OperatorState, OwnedTask, Readiness, ReadinessProbe, StoreHealth};
-use gateway_domain::ids::OrganizationId;
+use gateway_domain::{ids::OrganizationId, ports::Services, sessions::remove_expired_sessions};
+use gateway_store::Integrity;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -30,6 +31,7 @@ use crate::{
 const HEALTH_DEADLINE: Duration = Duration::from_secs(2);
 const PURGE_INTERVAL: Duration = Duration::from_mins(1);
 const PURGE_ROWS: u32 = 10_000;
+const PURGE_SESSIONS: u32 = 500;
 
 /// How often it is looked whether the token is still within this process's reach.
 const TOKEN_INTERVAL: Duration = Duration::from_secs(1);
@@ -78,7 +80,7 @@ pub(crate) async fn run(
         gateway.store.is_owned(),
         workers.clone(),
     ));
-    tasks.spawn(purge(gateway.store.clone(), gateway.services.clock.clone(), workers.clone()));
+    tasks.spawn(purge(gateway.store.clone(), gateway.services.clone(), workers.clone()));
     let checkpointing = TaskTracker::new();
     checkpointing.spawn(checkpoints.run(signing_off.clone()));
 
@@ -211,7 +213,7 @@ fn operator_state(gateway: &Gateway, metrics: PrometheusHandle) -> Result<Operat
     })
 }
 
-/// Ready while the last canary signature is recent and the database answers.
+/// Ready while the last canary signature is recent, the database answers and its rows are as they were written.
 struct Probe {
     hsm: hsm::Hsm,
     store: Arc<gateway_store::Store>,
@@ -221,11 +223,25 @@ struct Probe {
 impl ReadinessProbe for Probe {
     async fn readiness(&self) -> Readiness {
         let database = self.store.health(HEALTH_DEADLINE).await.err().map(|error| error.to_string());
-        Readiness { parts: BTreeMap::from([("database", database), ("hsm", self.hsm_fault())]) }
+        Readiness {
+            parts: BTreeMap::from([
+                ("database", database),
+                ("hsm", self.hsm_fault()),
+                ("rows", self.rows_fault()),
+            ]),
+        }
     }
 }
 
 impl Probe {
+    fn rows_fault(&self) -> Option<String> {
+        match self.store.integrity() {
+            Integrity::Proven => None,
+            Integrity::Unproven => Some("are being compared with the audit log".to_owned()),
+            Integrity::Broken(findings) => Some(findings.to_string()),
+        }
+    }
+
     fn hsm_fault(&self) -> Option<String> {
         if self.hsm.is_ready() {
             return None;
@@ -242,15 +258,14 @@ impl Probe {
     }
 }
 
-/// Removes expired replay guards and idempotency keys, so that both stay as large as their windows.
-async fn purge(
-    store: Arc<gateway_store::Store>,
-    clock: Arc<dyn gateway_domain::Clock>,
-    stop: CancellationToken,
-) {
+/// Removes expired replay guards, idempotency keys and sessions, so that each stay as large as their windows.
+async fn purge(store: Arc<gateway_store::Store>, services: Services, stop: CancellationToken) {
     while !stop.is_cancelled() {
-        if let Err(error) = store.purge(clock.now(), PURGE_ROWS).await {
+        if let Err(error) = store.purge(services.clock.now(), PURGE_ROWS).await {
             tracing::warn!(%error, "expired rows could not be removed");
+        }
+        if let Err(error) = remove_expired_sessions(&services, PURGE_SESSIONS).await {
+            tracing::warn!(%error, "expired sessions could not be removed");
         }
         tokio::select! {
             () = stop.cancelled() => {}

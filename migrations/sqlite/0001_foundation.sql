@@ -308,6 +308,7 @@ CREATE TABLE audit_entries (
     action TEXT NOT NULL,
     subject TEXT NOT NULL,
     detail TEXT NOT NULL,
+    tallies TEXT,
     seal TEXT NOT NULL,
     PRIMARY KEY (lane, sequence)
 ) STRICT, WITHOUT ROWID;
@@ -315,7 +316,8 @@ CREATE TABLE audit_entries (
 CREATE TABLE audit_lanes (
     lane TEXT NOT NULL PRIMARY KEY,
     sequence INTEGER NOT NULL,
-    hash TEXT NOT NULL
+    hash TEXT NOT NULL,
+    tallies TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE audit_checkpoints (

@@ -45,10 +45,30 @@ impl Snapshot {
         Ok(())
     }
 
+    /// The copy as a database of its own in `directory`.
+    pub(crate) fn copy_to(&self, directory: &Path) -> Result<PathBuf> {
+        for (path, bytes) in &self.files {
+            fs::write(directory.join(path.file_name().context("a database is a file")?), bytes)?;
+        }
+        Ok(directory.join(self.database.file_name().context("a database is a file")?))
+    }
+
     /// Goes back to the copy, without the triggers that would stop an honest program, and attacks.
     pub(crate) async fn attack(&self, statements: &[&str]) -> Result<()> {
         self.restore()?;
+        self.attack_on(self.connect().await?, statements).await
+    }
+
+    /// [`Snapshot::attack`] with an older copy at hand, as `earlier`.
+    pub(crate) async fn attack_with(&self, earlier: &Path, statements: &[&str]) -> Result<()> {
+        self.restore()?;
         let mut connection = self.connect().await?;
+        let attach = format!("ATTACH DATABASE '{}' AS earlier", earlier.display());
+        connection.execute(AssertSqlSafe(attach)).await?;
+        self.attack_on(connection, statements).await
+    }
+
+    async fn attack_on(&self, mut connection: SqliteConnection, statements: &[&str]) -> Result<()> {
         let triggers: Vec<String> =
             sqlx::query_scalar("SELECT name FROM sqlite_master WHERE type = 'trigger'")
                 .fetch_all(&mut connection)

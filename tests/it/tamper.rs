@@ -18,9 +18,16 @@ struct Case {
     snapshot: Snapshot,
 }
 
+/// Without the comparison of rows and log, which would hide whether each seal holds by itself.
+const SEALS_ALONE: &str = "[database]\nsweep_before_permits = false\n";
+
 impl Case {
     async fn new() -> Result<Case> {
-        let stand = Stand::on_sqlite().await?;
+        Case::with_configuration(SEALS_ALONE).await
+    }
+
+    async fn with_configuration(configuration: &str) -> Result<Case> {
+        let stand = Stand::with_configuration(configuration).await?;
         let gateway = stand.installation.start().await?;
         let escrow = stand.user(&gateway).await?;
         let (_, proposed) = stand.pending(&gateway, escrow).await?;
@@ -101,6 +108,35 @@ async fn rows_made_up_by_the_attacker_count_for_nothing() -> Result<()> {
     }
     let node = case.stand.anvil.node();
     assert_eq!(node.balance(case.stand.wallet.address()).await?, U256::ZERO);
+    Ok(())
+}
+
+/// Every row below was written by the gateway and has its seal. With seals alone the transfer is paid twice, so the
+/// attack is real.
+#[tokio::test]
+async fn an_executed_transfer_that_is_put_back_is_not_paid_again() -> Result<()> {
+    for (configuration, is_paid_again) in [(SEALS_ALONE, true), ("", false)] {
+        let case = Case::with_configuration(configuration).await?;
+        assert!(case.signs(true).await?);
+        let after = Snapshot::take(&case.stand.installation.data_dir())?;
+        let directory = tempfile::tempdir()?;
+        let earlier = case.snapshot.copy_to(directory.path())?;
+        after
+            .attack_with(
+                &earlier,
+                &[
+                    "DELETE FROM permits",
+                    "DELETE FROM attempts",
+                    "DELETE FROM nonces",
+                    "DELETE FROM votes WHERE id NOT IN (SELECT id FROM earlier.votes)",
+                    "DELETE FROM replay_guards",
+                    "DELETE FROM transactions",
+                    "INSERT INTO transactions SELECT * FROM earlier.transactions",
+                ],
+            )
+            .await?;
+        assert_eq!(case.signs(true).await?, is_paid_again, "with `{configuration}`");
+    }
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     clock::Timestamp,
     ids::{CredentialId, OrganizationId, PrincipalId, TransactionId, VoteId},
-    sealed::Sealable,
+    sealed::{RowVersion, Sealable},
 };
 
 mod record;
@@ -98,6 +98,10 @@ impl Evidence {
 
 impl Sealable for Vote {
     const TABLE: &'static str = "votes";
+
+    fn row_version(&self) -> Option<RowVersion> {
+        Some(RowVersion::written_once::<Self>(self.id))
+    }
 }
 
 impl From<String> for Role {

@@ -15,11 +15,13 @@ use crate::{
     clock::Timestamp,
     ids::{InstanceId, OrganizationId},
     keys::PublicKey,
-    sealed::Sealable,
+    sealed::{RowVersion, Sealable},
 };
 
+mod tally;
 mod verify;
 
+pub use tally::{MaskedTallies, Tallies, explains};
 pub use verify::{AuditFinding, LaneVerifier, verify_checkpoint_chain};
 
 /// What happened; the store adds lane, sequence and hashes when it commits.
@@ -53,6 +55,8 @@ pub struct AuditEntry {
     pub subject: String,
     /// Compact JSON.
     pub detail: String,
+    /// Hash of the lane's [`MaskedTallies`], in the last entry of each database transaction.
+    pub tallies: Option<B256>,
 }
 
 /// Where a lane ends.
@@ -109,6 +113,7 @@ impl AuditEvent {
             action: self.action.to_owned(),
             subject: self.subject.clone(),
             detail: self.detail.to_string(),
+            tallies: None,
         }
     }
 }
@@ -133,6 +138,10 @@ impl Checkpoint {
 
 impl Sealable for AuditEntry {
     const TABLE: &'static str = "audit_entries";
+
+    fn row_version(&self) -> Option<RowVersion> {
+        None
+    }
 }
 
 fn json_hash(domain: &str, value: &impl Serialize) -> B256 {

@@ -29,6 +29,10 @@ use crate::{
 
 use alloy_primitives::{Address, B256};
 
+mod rows;
+
+pub use rows::RowWrite;
+
 /// Writes and the audit events that explain them.
 #[derive(Clone, Debug)]
 pub struct ChangeSet {
@@ -51,6 +55,8 @@ pub enum Write {
     UpdateApiKey(Sealed<ApiKey>),
     InsertSession(Sealed<Session>),
     UpdateSession(Sealed<Session>),
+    /// Deletes a session that has expired, if it is still at this version.
+    RemoveSession(Sealed<Session>),
     InsertUsedRefreshToken(UsedRefreshToken),
     /// A key that no quota counts.
     InsertKey(Sealed<KeyRecord>),
@@ -204,6 +210,7 @@ impl Write {
             | Self::InsertApiKey(_)
             | Self::InsertSession(_)
             | Self::UpdateSession(_)
+            | Self::RemoveSession(_)
             | Self::InsertUsedRefreshToken(_)
             | Self::InsertKey(_)
             | Self::InsertWalletKey(..)

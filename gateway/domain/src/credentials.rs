@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     clock::Timestamp,
     ids::{CredentialId, OrganizationId, PrincipalId},
-    sealed::Sealable,
+    sealed::{RowVersion, Sealable},
 };
 
 mod hash;
@@ -89,6 +89,10 @@ impl ApiKey {
 
 impl Sealable for ApiKey {
     const TABLE: &'static str = "api_keys";
+
+    fn row_version(&self) -> Option<RowVersion> {
+        Some(RowVersion::new::<Self>(self.id, self.version))
+    }
 }
 
 impl Scope {

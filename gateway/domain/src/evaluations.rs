@@ -7,7 +7,7 @@ use crate::{
     approvals::Role,
     clock::Timestamp,
     ids::{BindingId, EvaluationId, OrganizationId, TransactionId},
-    sealed::Sealable,
+    sealed::{RowVersion, Sealable},
 };
 
 mod fresh;
@@ -85,6 +85,10 @@ pub enum Verdict {
 
 impl Sealable for Evaluation {
     const TABLE: &'static str = "evaluations";
+
+    fn row_version(&self) -> Option<RowVersion> {
+        Some(RowVersion::written_once::<Self>(self.id))
+    }
 }
 
 impl Verdict {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     clock::Timestamp,
     ids::{KeyId, OrganizationId, PrincipalId},
-    sealed::Sealable,
+    sealed::{RowVersion, Sealable},
 };
 
 mod create;
@@ -87,12 +87,24 @@ impl Escrow {
 
 impl Sealable for Organization {
     const TABLE: &'static str = "organizations";
+
+    fn row_version(&self) -> Option<RowVersion> {
+        Some(RowVersion::new::<Self>(self.id, self.version))
+    }
 }
 
 impl Sealable for Principal {
     const TABLE: &'static str = "principals";
+
+    fn row_version(&self) -> Option<RowVersion> {
+        Some(RowVersion::new::<Self>(self.id, self.version))
+    }
 }
 
 impl Sealable for User {
     const TABLE: &'static str = "users";
+
+    fn row_version(&self) -> Option<RowVersion> {
+        Some(RowVersion::new::<Self>(self.id, self.version))
+    }
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     clock::Timestamp,
     ids::{KeyId, OrganizationId},
-    sealed::Sealable,
+    sealed::{RowVersion, Sealable},
     transactions::Kind,
 };
 
@@ -101,6 +101,10 @@ pub struct PublicKey(#[serde(with = "hex::serde")] pub Vec<u8>);
 
 impl Sealable for KeyRecord {
     const TABLE: &'static str = "keys";
+
+    fn row_version(&self) -> Option<RowVersion> {
+        Some(RowVersion::new::<Self>(self.id, self.version))
+    }
 }
 
 impl KeyPurpose {

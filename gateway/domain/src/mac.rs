@@ -47,6 +47,11 @@ impl MacKeys {
         self.keys.iter().map(|(epoch, key)| EpochMac { epoch: *epoch, mac: key.mac(parts) }).collect()
     }
 
+    /// The hash under the key of the first epoch.
+    pub(crate) fn oldest_mac(&self, parts: &[&[u8]]) -> [u8; 32] {
+        self.keys.values().next().expect("the active epoch has a key").mac(parts)
+    }
+
     /// In constant time over the hash; false for an unknown epoch.
     pub fn verifies(&self, parts: &[&[u8]], mac: EpochMac) -> bool {
         self.keys.get(&mac.epoch).is_some_and(|key| key.mac(parts).ct_eq(&mac.mac).into())

@@ -11,7 +11,7 @@ use crate::{
     U256,
     clock::Timestamp,
     ids::{BindingId, OrganizationId},
-    sealed::{Seal, Sealable, Sealed},
+    sealed::{RowVersion, Seal, Sealable, Sealed},
 };
 
 mod counter;
@@ -67,11 +67,16 @@ pub struct StateUse {
 #[derive(Clone, Debug)]
 pub struct StateChange {
     pub name: String,
-    /// The seal of the row that was read.
-    pub before: Option<Seal>,
+    /// The row that was read.
+    pub before: Option<Sealed<PluginState>>,
     pub after: Option<Sealed<PluginState>>,
 }
 
 impl Sealable for PluginState {
     const TABLE: &'static str = "plugin_state";
+
+    fn row_version(&self) -> Option<RowVersion> {
+        let key = format_args!("{}/{}/{}", self.organization, self.lineage, self.name);
+        Some(RowVersion::new::<Self>(key, self.version))
+    }
 }

@@ -11,7 +11,7 @@ use crate::{
     chain::ChainId,
     clock::Timestamp,
     ids::{BindingId, KeyId, OrganizationId, PluginRevisionId},
-    sealed::Sealable,
+    sealed::{RowVersion, Sealable},
     transactions::{ExecutionType, Intent, Kind},
 };
 
@@ -157,10 +157,18 @@ impl Policy {
 
 impl Sealable for Policy {
     const TABLE: &'static str = "policies";
+
+    fn row_version(&self) -> Option<RowVersion> {
+        Some(RowVersion::written_once::<Self>(format_args!("{}/{}", self.organization, self.revision)))
+    }
 }
 
 impl Sealable for PolicyHead {
     const TABLE: &'static str = "policy_heads";
+
+    fn row_version(&self) -> Option<RowVersion> {
+        Some(RowVersion::new::<Self>(self.organization, self.revision))
+    }
 }
 
 /// A component, its settings and its grants. Never edited; the row seal covers everything but the bytes, which
@@ -181,6 +189,10 @@ pub struct PluginRevision {
 
 impl Sealable for PluginRevision {
     const TABLE: &'static str = "plugin_revisions";
+
+    fn row_version(&self) -> Option<RowVersion> {
+        Some(RowVersion::written_once::<Self>(self.id))
+    }
 }
 
 impl PluginRevision {

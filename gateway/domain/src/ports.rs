@@ -138,6 +138,8 @@ pub trait SessionReads: Send + Sync {
         now: Timestamp,
         limit: u32,
     ) -> Result<Vec<Sealed<Session>>>;
+    /// Sessions of all organizations that expired by `now`, at most `limit`.
+    async fn expired_sessions(&self, now: Timestamp, limit: u32) -> Result<Vec<Sealed<Session>>>;
     /// Marks what `guard` names as used; false when it was already. Changes no domain object, so that strangers
     /// write nothing into the audit log (T38).
     async fn use_once(&self, guard: ReplayGuard) -> Result<bool>;

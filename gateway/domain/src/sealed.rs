@@ -4,8 +4,9 @@
 //! serialized value. The value contains primary key, organization, version and every deciding column, so a row
 //! that was edited, moved to another tenant or copied from another table does not open.
 
-use std::ops::Deref;
+use std::{fmt::Display, ops::Deref};
 
+use alloy_primitives::U256;
 use serde::Serialize;
 
 pub use crate::mac::EpochMac as Seal;
@@ -18,6 +19,19 @@ mod tests;
 pub trait Sealable: Serialize {
     /// Name of the table; part of what is sealed.
     const TABLE: &'static str;
+
+    /// Which row this is and how often it was written; none for a row that its place in a chain protects.
+    fn row_version(&self) -> Option<RowVersion>;
+}
+
+/// One state of one row. A seal tells that a row is ours; only its version tells whether it is the newest.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RowVersion {
+    pub table: &'static str,
+    /// The primary key as text.
+    pub key: String,
+    /// Counts from 1; every write of the row adds 1.
+    pub version: u64,
 }
 
 /// A value whose seal has been made or checked by this process.
@@ -55,6 +69,17 @@ impl<T> Deref for Sealed<T> {
     }
 }
 
+impl RowVersion {
+    pub fn new<T: Sealable>(key: impl Display, version: u64) -> Self {
+        Self { table: T::TABLE, key: key.to_string(), version }
+    }
+
+    /// The only version of a row that is written once.
+    pub fn written_once<T: Sealable>(key: impl Display) -> Self {
+        Self::new::<T>(key, 1)
+    }
+}
+
 impl Sealer {
     pub fn new(keys: MacKeys) -> Self {
         Self(keys)
@@ -71,6 +96,12 @@ impl Sealer {
         } else {
             Err(SealBroken { table: T::TABLE })
         }
+    }
+
+    /// A number that only the holder of the keys can tell, for each purpose and name. Unlike a seal it does not change
+    /// with the epoch: it is made with the oldest key.
+    pub(crate) fn secret_number(&self, purpose: &str, name: &[u8]) -> U256 {
+        U256::from_be_bytes(self.0.oldest_mac(&[purpose.as_bytes(), name]))
     }
 }
 

@@ -10,15 +10,17 @@ use crate::{
     credentials::CredentialHash,
     ids::{OrganizationId, PrincipalId, SessionId},
     ports::TokenSigner,
-    sealed::Sealable,
+    sealed::{RowVersion, Sealable},
 };
 
 mod access_token;
+mod expired;
 mod lifecycle;
 mod login_nonce;
 mod refresh_token;
 
 pub use access_token::{AUDIENCE, AccessClaims, TokenKey};
+pub use expired::remove_expired_sessions;
 pub use lifecycle::{
     TokenPair, end_every_session, end_session, open_session, refresh_session, require_session,
 };
@@ -97,6 +99,10 @@ impl Session {
 
 impl Sealable for Session {
     const TABLE: &'static str = "sessions";
+
+    fn row_version(&self) -> Option<RowVersion> {
+        Some(RowVersion::new::<Self>(self.id, self.version))
+    }
 }
 
 #[cfg(test)]

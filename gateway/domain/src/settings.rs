@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     clock::Timestamp,
     ids::{OrganizationId, PrincipalId},
-    sealed::Sealable,
+    sealed::{RowVersion, Sealable},
     transactions::{ExecutionType, Provider},
 };
 
@@ -53,4 +53,8 @@ impl Settings {
 
 impl Sealable for Settings {
     const TABLE: &'static str = "settings";
+
+    fn row_version(&self) -> Option<RowVersion> {
+        Some(RowVersion::new::<Self>(self.user, self.version))
+    }
 }

@@ -11,7 +11,7 @@ use crate::{
     fireblocks::VendorStatus,
     ids::{AttemptId, OrganizationId, PrincipalId, TransactionId, VendorCallId},
     policy::{Denial, DenialReason, Requirement},
-    sealed::Sealable,
+    sealed::{RowVersion, Sealable},
 };
 
 mod abort;
@@ -292,4 +292,8 @@ impl Transaction {
 
 impl Sealable for Transaction {
     const TABLE: &'static str = "transactions";
+
+    fn row_version(&self) -> Option<RowVersion> {
+        Some(RowVersion::new::<Self>(self.id, self.version))
+    }
 }

@@ -1,9 +1,12 @@
 //! `countersign doctor`: examines a deployment that is not running, part by part, and names each fault with what to
 //! do about it.
 
+use std::sync::Arc;
+
 use anyhow::Result;
 use clap::Args;
-use gateway_store::pending_migrations;
+use gateway_domain::{mac::MacKeys, sealed::Sealer};
+use gateway_store::{pending_migrations, sweep_database};
 use hsm::{Hsm, HsmError, State};
 use serde_json::json;
 
@@ -51,7 +54,7 @@ impl Doctor {
         match Hsm::start(settings).await {
             Ok(hsm) => {
                 findings.push(token(&hsm).await);
-                findings.push(system_keys(&hsm).await);
+                findings.extend(keys_and_rows(&hsm, &config).await);
                 hsm.shutdown().await;
             }
             Err(error) => findings.push(Finding::faulty("token", &error)),
@@ -158,13 +161,15 @@ async fn token(hsm: &Hsm) -> Finding {
     Finding { part: "token".to_owned(), fault, facts: lines }
 }
 
-async fn system_keys(hsm: &Hsm) -> Finding {
+/// The gateway's own keys, and with them every sealed row.
+async fn keys_and_rows(hsm: &Hsm, config: &Config) -> Vec<Finding> {
     match system_keys::load(hsm, Absent::Refuse, FIRST_TOKEN_EPOCH).await {
         Ok(keys) => {
             let fingerprint = system_keys::fingerprint(&keys.checkpoint);
-            Finding::sound("keys", vec![format!("audit key fingerprint {fingerprint}")])
+            let sound = Finding::sound("keys", vec![format!("audit key fingerprint {fingerprint}")]);
+            vec![sound, rows(config, keys.sealing).await]
         }
-        Err(error) => Finding::with_fault(
+        Err(error) => vec![Finding::with_fault(
             "keys",
             Fault {
                 cause: format!("{error:#}"),
@@ -172,7 +177,31 @@ async fn system_keys(hsm: &Hsm) -> Finding {
                          `hsm.token_serial`, or restore the token together with the database",
                 status: Status::Failed,
             },
-        ),
+        )],
+    }
+}
+
+async fn rows(config: &Config, sealing: MacKeys) -> Finding {
+    let swept = match config.database.store_config() {
+        Ok(store) => sweep_database(&store, Arc::new(Sealer::new(sealing))).await,
+        Err(error) => return Finding::with_fault("rows", Fault::of_rows(error.to_string())),
+    };
+    match swept {
+        Ok(sweep) if sweep.findings.is_empty() => {
+            Finding::sound("rows", vec![format!("{} rows are as the audit log says", sweep.rows)])
+        }
+        Ok(sweep) => Finding::with_fault("rows", Fault::of_rows(sweep.findings.join("\n      "))),
+        Err(error) => {
+            Finding::with_fault("rows", Fault::of_rows(format!("{:#}", anyhow::Error::from(error))))
+        }
+    }
+}
+
+impl Fault {
+    fn of_rows(cause: String) -> Self {
+        let advice = "somebody wrote the database without the gateway, or it was restored in part: nothing is \
+                      signed until it is restored whole, together with its audit log";
+        Self { cause, advice, status: Status::Failed }
     }
 }
 

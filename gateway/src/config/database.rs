@@ -34,6 +34,15 @@ section! {
         /// Milliseconds that a gateway on a shared database may stand still; then nothing that it had prepared is
         /// signed, and it decides anew.
         lease_ms: u64 = 15_000, within 1000..=600_000;
+        /// Whether nothing is signed until every sealed row has been compared with the audit log: none may be missing,
+        /// older than the newest that was written, or foreign. `false` still compares and tells, but signs.
+        sweep_before_permits: bool = true;
+        /// Seconds between two such comparisons.
+        sweep_interval_seconds: u64 = 3600, within 1..=31_536_000;
+        /// Seconds after which a comparison is given up.
+        sweep_timeout_seconds: u64 = 3600, within 1..=86_400;
+        /// Rows whose newest version the gateway remembers, so that an older one in its place is refused at once.
+        rows_remembered_max: usize = 100_000, within 1..=100_000_000;
         /// Bytes to which a SQLite database may grow; then changes are answered 503.
         file_bytes_max: u64 = 1 << 40, within 1 << 20..=1 << 44;
         /// Bytes that must be free on the disk of a SQLite database; with less, changes are answered 503. 0 switches
@@ -58,6 +67,10 @@ impl Database {
             commit_retries_max: self.commit_retries_max,
             busy_timeout: Duration::from_millis(self.busy_timeout_ms),
             lease: Duration::from_millis(self.lease_ms),
+            sweep_before_permits: self.sweep_before_permits,
+            sweep_interval: Duration::from_secs(self.sweep_interval_seconds),
+            sweep_timeout: Duration::from_secs(self.sweep_timeout_seconds),
+            rows_remembered_max: self.rows_remembered_max,
             file_bytes_max: self.file_bytes_max,
             free_bytes_min: self.free_bytes_min,
         })

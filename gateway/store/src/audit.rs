@@ -5,32 +5,31 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use gateway_domain::{
     B256, Error, Result,
-    audit::{AuditEntry, Checkpoint, LaneHead, SignedCheckpoint},
+    audit::{AuditEntry, Checkpoint, LaneHead, MaskedTallies, SignedCheckpoint, Tallies},
     changes::{CommitError, Contested},
     ids::InstanceId,
     keys::PublicKey,
     ports::AuditReads,
-    sealed::Sealed,
+    sealed::{Sealed, Sealer},
 };
 use sqlx::{SqlStr, any::AnyRow};
 
 use crate::{
     error::{Malformed, TooLarge},
     fields::Fields,
-    reader::Stored,
-    statement::{Expect, Statement, shared_text},
+    reader::{Stored, open},
+    statement::{Expect, Statement, hex_text, shared_text},
     store::Store,
     unit::Unit,
 };
 
 macro_rules! columns {
     () => {
-        "lane, sequence, previous, organization, at, actor, request_id, action, subject, detail, seal"
+        "lane, sequence, previous, organization, at, actor, request_id, action, subject, detail, tallies, seal"
     };
 }
-const COLUMNS: usize = 11;
+const COLUMNS: usize = 12;
 
-pub(crate) const LANE: &str = "SELECT lane, sequence, hash FROM audit_lanes WHERE lane = $1";
 pub(crate) const LANES: &str = "SELECT lane, sequence, hash FROM audit_lanes ORDER BY lane";
 pub(crate) const ENTRIES: &str = concat!(
     "SELECT ",
@@ -46,18 +45,52 @@ pub(crate) const CHECKPOINTS: &str = "SELECT number, previous, at, heads, public
      FROM audit_checkpoints WHERE number > $1 ORDER BY number LIMIT $2";
 
 /// Every head with the entry it names, so that an edited head is noticed.
-const HEADS: &str = "SELECT l.lane AS head_lane, l.sequence AS head_sequence, l.hash AS head_hash, \
-     e.lane, e.sequence, e.previous, e.organization, e.at, e.actor, e.request_id, e.action, e.subject, e.detail, \
-     e.seal FROM audit_lanes l LEFT JOIN audit_entries e ON e.lane = l.lane AND e.sequence = l.sequence";
+macro_rules! places {
+    () => {
+        "SELECT l.lane AS head_lane, l.sequence AS head_sequence, l.hash AS head_hash, l.tallies AS head_tallies, \
+         e.lane, e.sequence, e.previous, e.organization, e.at, e.actor, e.request_id, e.action, e.subject, e.detail, \
+         e.tallies, e.seal FROM audit_lanes l LEFT JOIN audit_entries e ON e.lane = l.lane AND e.sequence = l.sequence"
+    };
+}
+pub(crate) const PLACES: &str = places!();
+const PLACE: &str = concat!(places!(), " WHERE l.lane = $1");
 const LAST_CHECKPOINT: &str = "SELECT number, previous, at, heads, public_key, signature FROM audit_checkpoints \
      ORDER BY number DESC LIMIT 1";
 const INSERT_CHECKPOINT: &str = "INSERT INTO audit_checkpoints (number, previous, at, heads, public_key, signature) \
      VALUES ($1, $2, $3, $4, $5, $6)";
 
 /// Moves the head only from where this writer saw it: no two processes can write one lane.
-const MOVE_LANE: &str = "INSERT INTO audit_lanes (lane, sequence, hash) VALUES ($1, $2, $3) \
-     ON CONFLICT (lane) DO UPDATE SET sequence = excluded.sequence, hash = excluded.hash \
-     WHERE audit_lanes.sequence = $4";
+const MOVE_LANE: &str = "INSERT INTO audit_lanes (lane, sequence, hash, tallies) VALUES ($1, $2, $3, $4) \
+     ON CONFLICT (lane) DO UPDATE SET sequence = excluded.sequence, hash = excluded.hash, tallies = excluded.tallies \
+     WHERE audit_lanes.sequence = $5";
+
+/// Where a lane ends, and what its gateway has written by then.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(crate) lane: InstanceId,
+    pub(crate) head: LaneHead,
+    pub(crate) tallies: Tallies,
+}
+
+impl Place {
+    pub(crate) fn statement(lane: InstanceId) -> Statement {
+        Statement::new(PLACE).shown(lane)
+    }
+
+    /// Follows the head to its entry, opens the seal, and compares both hashes.
+    pub(crate) fn read(row: &AnyRow, sealer: &Sealer) -> Result<Self> {
+        let fields = Fields::new("audit_lanes", row);
+        let lane: InstanceId = fields.parsed("head_lane")?;
+        let head =
+            LaneHead { sequence: fields.unsigned("head_sequence")?, hash: fields.parsed("head_hash")? };
+        let tallies: MaskedTallies = fields.json("head_tallies")?;
+        let entry: Sealed<AuditEntry> = open(row, sealer)?;
+        if entry.lane != lane || entry.head() != head || entry.tallies != Some(tallies.hash()) {
+            return Err(Error::inconsistency(format!("the head of audit lane {lane} is not its last entry")));
+        }
+        Ok(Self { lane, head, tallies: tallies.unmasked(sealer, lane, head) })
+    }
+}
 
 /// Insert texts for one to eight, 16 and 32 entries, so that few statements need to be prepared.
 #[derive(Debug)]
@@ -72,6 +105,7 @@ impl EntryInserts {
     pub(crate) fn statements(
         &self,
         entries: &[Sealed<AuditEntry>],
+        tallies: &MaskedTallies,
         before: Option<LaneHead>,
     ) -> Result<Vec<Statement>, TooLarge> {
         let mut statements = Vec::with_capacity(2);
@@ -88,6 +122,7 @@ impl EntryInserts {
                     .shown(last.lane)
                     .unsigned("sequence", head.sequence)?
                     .bind(head.hash)
+                    .json(tallies)
                     .unsigned("sequence", before.map_or(0, |before| before.sequence))?
                     .expecting(Expect::Change(Contested::Duplicate)),
             );
@@ -119,6 +154,7 @@ fn entry_values(statement: Statement, entry: &Sealed<AuditEntry>) -> Result<Stat
         .bind(entry.action.as_str())
         .bind(entry.subject.as_str())
         .bind(entry.detail.as_str())
+        .bind(entry.tallies.map(hex_text))
         .shown(entry.seal()))
 }
 
@@ -135,6 +171,7 @@ impl Stored for AuditEntry {
             action: row.text("action")?,
             subject: row.text("subject")?,
             detail: row.text("detail")?,
+            tallies: row.optional_parsed("tallies")?,
         })
     }
 }
@@ -164,23 +201,11 @@ pub(crate) fn read_checkpoint(row: &AnyRow) -> Result<SignedCheckpoint, Malforme
 
 #[async_trait]
 impl AuditReads for Store {
-    /// Follows each head to its entry, opens the seal and compares the hash; the cost is one look-up a lane.
+    /// The cost is one look-up a lane.
     async fn lane_heads(&self) -> Result<BTreeMap<InstanceId, LaneHead>> {
-        let mut heads = BTreeMap::new();
-        for row in self.reads.rows(Statement::new(HEADS)).await? {
-            let fields = Fields::new("audit_lanes", &row);
-            let lane: InstanceId = fields.parsed("head_lane")?;
-            let head =
-                LaneHead { sequence: fields.unsigned("head_sequence")?, hash: fields.parsed("head_hash")? };
-            let entry: Sealed<AuditEntry> = self.reads.open(&row)?;
-            if entry.head() != head {
-                return Err(Error::inconsistency(format!(
-                    "the head of audit lane {lane} is not its last entry"
-                )));
-            }
-            heads.insert(lane, head);
-        }
-        Ok(heads)
+        let rows = self.reads.rows(Statement::new(PLACES)).await?;
+        let places = rows.iter().map(|row| Place::read(row, &self.reads.sealer));
+        places.map(|place| place.map(|place| (place.lane, place.head))).collect()
     }
 
     async fn lane_entries(

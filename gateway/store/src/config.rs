@@ -34,6 +34,14 @@ pub struct StoreConfig {
     pub busy_timeout: Duration,
     /// How long a process that shares the database may stand still before its permits are refused. Default 15 s.
     pub lease: Duration,
+    /// Whether permits wait until a sweep has found every sealed row as the audit log says. Default true.
+    pub sweep_before_permits: bool,
+    /// The pause between two sweeps. Default 1 h.
+    pub sweep_interval: Duration,
+    /// The longest that a sweep may take. Default 1 h.
+    pub sweep_timeout: Duration,
+    /// Rows whose newest version this process remembers, so that an older one is noticed at once. Default 100,000.
+    pub rows_remembered_max: usize,
     /// The largest that a SQLite database may grow. Default 1 TiB.
     pub file_bytes_max: u64,
     /// Changes are refused when less is free on the disk of a SQLite database; 0 switches that off. Default 64 MiB.
@@ -56,6 +64,10 @@ impl StoreConfig {
             commit_retries_max: 3,
             busy_timeout: Duration::from_secs(5),
             lease: Duration::from_secs(15),
+            sweep_before_permits: true,
+            sweep_interval: Duration::from_hours(1),
+            sweep_timeout: Duration::from_hours(1),
+            rows_remembered_max: 100_000,
             file_bytes_max: 1 << 40,
             free_bytes_min: 64 << 20,
         }

@@ -134,6 +134,16 @@ impl Engine {
         }
     }
 
+    /// Statements after which a connection sees one state of the database, for as long as it takes.
+    pub(crate) fn begin_snapshot(self) -> &'static [&'static str] {
+        match self {
+            Self::Sqlite => &["BEGIN"],
+            Self::Postgres => {
+                &["SET statement_timeout = 0", "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"]
+            }
+        }
+    }
+
     /// What to add to [`Engine::now`] so that it is not before an instant that a finer clock has already seen.
     fn resolution(self) -> &'static str {
         match self {

@@ -5,8 +5,8 @@
 //! Engine-only SQL is in `dialect`, and each concept has a module with its statements and its row.
 //!
 //! Metrics, all named `countersign_store_*`: `commit_seconds` and `commit_group_size` per group,
-//! `statements_total` of the writer, `round_trips_total` to the database, `conflicts_total` by what was contested, `group_retries_total`, `stale_claims_total`, `lapsed_leases_total`, and the
-//! gauges `commit_queue_depth`, `read_connections_idle` and `read_connections_used` that
+//! `statements_total` of the writer, `round_trips_total` to the database, `sweep_seconds`, `conflicts_total` by what was contested, `group_retries_total`, `stale_claims_total`, `lapsed_leases_total`, and the
+//! gauges `rows_proven` and `commit_queue_depth`, `read_connections_idle` and `read_connections_used` that
 //! [`Store::publish_metrics`] sets.
 #![forbid(unsafe_code)]
 
@@ -36,10 +36,13 @@ mod policy;
 mod quorums;
 mod reader;
 mod room;
+mod seen;
 mod sessions;
 mod standings;
 mod statement;
 mod store;
+mod sweep;
+mod sweeper;
 mod transactions;
 mod unit;
 mod vendors;
@@ -50,3 +53,5 @@ pub use config::{DatabaseUrl, StoreConfig};
 pub use error::StoreError;
 pub use migrations::{PendingMigration, migrate, pending_migrations};
 pub use store::{Purged, Store};
+pub use sweep::Sweep;
+pub use sweeper::{Integrity, sweep_database};

@@ -52,9 +52,9 @@ pub(crate) fn apply(state: &StateUse, out: &mut Vec<Statement>) -> Result<(), Co
     changed.sort_by_key(|change| change.after.is_some());
     for StateChange { name, before, after } in changed {
         let statement = match (before, after) {
-            (Some(before), Some(after)) => values(on(UPDATE), after)?.shown(before),
+            (Some(before), Some(after)) => values(on(UPDATE), after)?.shown(before.seal()),
             (None, Some(after)) => values(on(INSERT), after)?.bind(state.rows_max),
-            (Some(before), None) => on(DELETE).bind(name.as_str()).shown(before),
+            (Some(before), None) => on(DELETE).bind(name.as_str()).shown(before.seal()),
             (None, None) => on(STILL_ABSENT).bind(name.as_str()),
         };
         out.push(contested(statement));

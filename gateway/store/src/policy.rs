@@ -87,6 +87,12 @@ pub(crate) fn insert_revision(revision: &Sealed<PluginRevision>, component: &[u8
     [component, row]
 }
 
+impl Stored for PolicyHead {
+    fn read(row: &Fields<'_>) -> Result<Self, Malformed> {
+        Ok(Self { organization: row.parsed("organization")?, revision: row.unsigned("revision")? })
+    }
+}
+
 impl Stored for Policy {
     fn read(row: &Fields<'_>) -> Result<Self, Malformed> {
         Ok(Self {
@@ -144,6 +150,7 @@ impl PolicyReads for Store {
 
 /// The policy and the head that names it, both seals checked.
 async fn policy_at_head(reads: &Reader, statement: Statement) -> Result<Option<Sealed<Policy>>> {
+    let began = reads.seen.moment();
     let Some(row) = reads.row(statement).await? else {
         return Ok(None);
     };
@@ -152,8 +159,8 @@ async fn policy_at_head(reads: &Reader, statement: Statement) -> Result<Option<S
         organization: fields.parsed("head_organization")?,
         revision: fields.unsigned("head_revision")?,
     };
-    let head = reads.sealer.open(head, fields.parsed("head_seal")?)?;
-    let policy: Sealed<Policy> = reads.open(&row)?;
+    let head = reads.newest(reads.sealer.open(head, fields.parsed("head_seal")?)?, began)?;
+    let policy: Sealed<Policy> = reads.open(&row, began)?;
     if policy.revision != head.revision || policy.organization != head.organization {
         return Err(Error::inconsistency("the policy is not the one its head names"));
     }

@@ -14,6 +14,7 @@ use crate::{
     error::{Malformed, unavailable},
     fields::Fields,
     known::Known,
+    seen::{Moment, Seen},
     statement::{Statement, StatementKey},
 };
 
@@ -26,6 +27,7 @@ pub(crate) struct Reader {
     pub(crate) connections: Connections,
     pub(crate) timeout: Duration,
     pub(crate) sealer: Arc<Sealer>,
+    pub(crate) seen: Arc<Seen>,
     /// Absent for a database that other processes may write.
     pub(crate) known: Option<Arc<Known>>,
 }
@@ -43,7 +45,8 @@ pub(crate) use placeholders;
 
 impl Reader {
     pub(crate) async fn optional<T: Stored>(&self, statement: Statement) -> Result<Option<Sealed<T>>> {
-        self.row(statement).await?.map(|row| self.open(&row)).transpose()
+        let began = self.seen.moment();
+        self.row(statement).await?.map(|row| self.open(&row, began)).transpose()
     }
 
     /// [`Reader::optional`] for the tables of [`crate::known`].
@@ -83,7 +86,8 @@ impl Reader {
     }
 
     pub(crate) async fn list<T: Stored>(&self, statement: Statement) -> Result<Vec<Sealed<T>>> {
-        self.rows(statement).await?.iter().map(|row| self.open(row)).collect()
+        let began = self.seen.moment();
+        self.rows(statement).await?.iter().map(|row| self.open(row, began)).collect()
     }
 
     /// Values of the organization whose ids are listed; `sql` ends in [`placeholders!`].
@@ -118,9 +122,23 @@ impl Reader {
         }
     }
 
-    pub(crate) fn open<T: Stored>(&self, row: &AnyRow) -> Result<Sealed<T>> {
-        let fields = Fields::new(T::TABLE, row);
-        let value = T::read(&fields)?;
-        Ok(self.sealer.open(value, fields.parsed("seal")?)?)
+    /// The value of a row that was read since `began`: its seal fits, and no newer version of it was known by then.
+    pub(crate) fn open<T: Stored>(&self, row: &AnyRow, began: Moment) -> Result<Sealed<T>> {
+        self.newest(open(row, &self.sealer)?, began)
     }
+
+    /// Passes a value on of which no newer version was known when the read began.
+    pub(crate) fn newest<T: Sealable>(&self, value: Sealed<T>, began: Moment) -> Result<Sealed<T>> {
+        if let Some(version) = value.row_version() {
+            self.seen.check(version, began).map_err(Error::inconsistency)?;
+        }
+        Ok(value)
+    }
+}
+
+/// The value of a row whose seal fits.
+pub(crate) fn open<T: Stored>(row: &AnyRow, sealer: &Sealer) -> Result<Sealed<T>> {
+    let fields = Fields::new(T::TABLE, row);
+    let value = T::read(&fields)?;
+    Ok(sealer.open(value, fields.parsed("seal")?)?)
 }

@@ -39,8 +39,9 @@ const LIVE: &str = concat!(
 );
 const OF_USED: &str =
     "SELECT session_id FROM used_refresh_tokens WHERE organization = $1 AND refresh_hash = $2";
-const PURGE: &str = "DELETE FROM sessions WHERE id IN \
-     (SELECT id FROM sessions WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)";
+const EXPIRED: &str =
+    concat!("SELECT ", columns!(), " FROM sessions WHERE expires_at <= $1 ORDER BY expires_at, id LIMIT $2");
+const REMOVE: &str = "DELETE FROM sessions WHERE id = $1 AND organization = $2 AND version = $3";
 const PURGE_USED: &str = "DELETE FROM used_refresh_tokens WHERE (organization, refresh_hash) IN \
      (SELECT organization, refresh_hash FROM used_refresh_tokens WHERE expires_at <= $1 \
      ORDER BY expires_at LIMIT $2)";
@@ -89,9 +90,14 @@ pub(crate) fn insert_used(used: &UsedRefreshToken) -> Statement {
     .bind(used.expires_at)
 }
 
-/// Sessions and used refresh tokens that would have ended by now anyway.
-pub(crate) fn purge(now: Timestamp, limit: u32) -> [Statement; 2] {
-    [PURGE, PURGE_USED].map(|sql| Statement::new(sql).bind(now).bind(limit))
+pub(crate) fn remove(session: &Sealed<Session>) -> Result<Statement, TooLarge> {
+    let row = Statement::new(REMOVE).shown(session.id).shown(session.organization);
+    Ok(row.unsigned("version", session.version)?.expecting(Expect::Change(Contested::Version)))
+}
+
+/// Used refresh tokens whose sessions would have ended by now anyway.
+pub(crate) fn purge_used(now: Timestamp, limit: u32) -> Statement {
+    Statement::new(PURGE_USED).bind(now).bind(limit)
 }
 
 impl Stored for Session {
@@ -162,6 +168,10 @@ impl SessionReads for Store {
     ) -> Result<Vec<Sealed<Session>>> {
         let statement = Statement::new(LIVE).shown(organization).shown(user).bind(now).bind(limit);
         self.reads.list(statement).await
+    }
+
+    async fn expired_sessions(&self, now: Timestamp, limit: u32) -> Result<Vec<Sealed<Session>>> {
+        self.reads.list(Statement::new(EXPIRED).bind(now).bind(limit)).await
     }
 
     async fn use_once(&self, guard: ReplayGuard) -> Result<bool> {

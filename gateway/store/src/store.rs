@@ -7,8 +7,9 @@ use gateway_domain::{
     Result, Timestamp,
     changes::{ChangeSet, CommitError},
     ids::InstanceId,
+    plugin_state::PluginState,
     ports::UnitOfWork,
-    sealed::Sealer,
+    sealed::{Sealable, Sealer},
 };
 use tokio::{sync::Notify, time::timeout};
 
@@ -24,10 +25,13 @@ use crate::{
     ownership::Ownership,
     reader::Reader,
     room::Room,
+    seen::Seen,
     sessions,
     statement::Statement,
+    sweep::Sweep,
+    sweeper::{Integrity, Sweeper, Sweeping},
     unit::Unit,
-    writer::{Writer, WriterHandle},
+    writer::{Parts, Writer, WriterHandle},
 };
 
 /// One open database. Implements the domain's `Store`.
@@ -37,6 +41,8 @@ pub struct Store {
     pub(crate) sql: Arc<EngineSql>,
     room: Room,
     ownership: Option<Ownership>,
+    sweeper: Arc<Sweeper>,
+    sweeping: Sweeping,
     _heartbeat: Option<Heartbeat>,
 }
 
@@ -65,7 +71,17 @@ impl Store {
         let owned_since = ownership.as_ref().map(|_| started_at(instance));
         let sql = Arc::new(EngineSql::new(engine, owned_since, lease.clone()));
         let known = ownership.as_ref().map(|_| Arc::new(Known::default()));
-        let parts = (sql.clone(), sealer.clone(), outbox_written, known.clone());
+        // Only what plugins remember is ever removed and made again, which another gateway may do.
+        let unwatched = ownership.is_none().then_some(PluginState::TABLE);
+        let seen = Arc::new(Seen::new(config.rows_remembered_max, unwatched));
+        let sweeper = Arc::new(Sweeper::new(engine, &config, sealer.clone()));
+        let parts = Parts {
+            sql: sql.clone(),
+            sealer: sealer.clone(),
+            outbox_written,
+            known: known.clone(),
+            seen: seen.clone(),
+        };
         let mut writer = Writer::new(engine, &config, parts, instance);
         let mut connection = writer.take_connection().await.map_err(StoreError::Connect)?;
         migrations::require_current(engine, &mut connection).await?;
@@ -76,11 +92,12 @@ impl Store {
         let opening = Opening::new(engine, &config, Access::Read, "rw");
         let connections = Connections::connect(opening, config.read_connections_max);
         let connections = connections.await.map_err(StoreError::Connect)?;
-        let reads = Reader { connections, timeout: config.read_timeout, sealer, known };
+        let reads = Reader { connections, timeout: config.read_timeout, sealer, seen, known };
         let writer = Arc::new(writer.start());
         let heartbeat = lease.map(|lease| Heartbeat::start(lease, writer.clone(), sql.clone()));
         let room = Room::of(engine.file(&config.url), config.free_bytes_min);
-        let store = Self { reads, writer, sql, room, ownership, _heartbeat: heartbeat };
+        let sweeping = sweeper.clone().start(config.sweep_interval);
+        let store = Self { reads, writer, sql, room, ownership, sweeper, sweeping, _heartbeat: heartbeat };
         if store.ownership.is_some() {
             store.release_abandoned_claims().await?;
         }
@@ -101,12 +118,23 @@ impl Store {
         }
     }
 
-    /// Removes replay guards, idempotency keys, sessions and used refresh tokens that expired at `now`, at most `limit`
-    /// of each.
+    /// What the last sweep told of the rows.
+    pub fn integrity(&self) -> Integrity {
+        self.sweeper.integrity()
+    }
+
+    /// Compares every sealed row with the audit log now.
+    pub async fn sweep(&self) -> Result<Sweep, StoreError> {
+        self.sweeper.sweep().await
+    }
+
+    /// Removes replay guards, idempotency keys and used refresh tokens that expired at `now`, at most `limit` of each.
     pub async fn purge(&self, now: Timestamp, limit: u32) -> Result<Purged, CommitError> {
-        let mut statements =
-            vec![guards::purge_replay_guards(now, limit), guards::purge_idempotency(now, limit)];
-        statements.extend(sessions::purge(now, limit));
+        let statements = vec![
+            guards::purge_replay_guards(now, limit),
+            guards::purge_idempotency(now, limit),
+            sessions::purge_used(now, limit),
+        ];
         let outcome = self.writer.submit(Unit::housekeeping(statements)).await?;
         Ok(Purged { rows: outcome.affected })
     }
@@ -122,6 +150,7 @@ impl Store {
 
     /// Lets the writer finish what is queued, then closes every connection.
     pub async fn close(&self) {
+        self.sweeping.stop();
         self.writer.stop().await;
         self.reads.connections.close().await;
     }
@@ -131,7 +160,10 @@ impl Store {
 impl UnitOfWork for Store {
     async fn commit(&self, changes: ChangeSet) -> Result<(), CommitError> {
         self.room.require()?;
-        let unit = Unit::of(&changes, &self.sql)?;
+        let unit = Unit::of(&changes, &self.sql, &self.reads.sealer)?;
+        if unit.permits {
+            self.sweeper.require_proven().await?;
+        }
         self.writer.submit(unit).await.map(|_| ())
     }
 }

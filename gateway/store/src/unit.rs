@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 
 use gateway_domain::{
-    audit::AuditEvent,
-    changes::{ChangeSet, CommitError, Write},
+    audit::{AuditEvent, Tallies},
+    changes::{ChangeSet, CommitError, RowWrite, Write},
+    policy::PermitRecord,
+    sealed::{Sealable, Sealer},
 };
 
 use crate::{
@@ -17,6 +19,11 @@ use crate::{
 pub(crate) struct Unit {
     pub(crate) statements: Vec<Statement>,
     pub(crate) events: Vec<AuditEvent>,
+    /// The sealed rows that it writes, and what they add to the lane's tallies.
+    pub(crate) rows: Vec<RowWrite>,
+    pub(crate) tallies: Tallies,
+    /// Stores or renews a permit.
+    pub(crate) permits: bool,
     pub(crate) wakes_outbox: bool,
     /// Changes something that [`crate::known`] keeps.
     pub(crate) changes_known: bool,
@@ -25,10 +32,18 @@ pub(crate) struct Unit {
 impl Unit {
     /// Statements that change no domain object and so have no audit event.
     pub(crate) fn housekeeping(statements: Vec<Statement>) -> Self {
-        Self { statements, events: Vec::new(), wakes_outbox: false, changes_known: false }
+        Self {
+            statements,
+            events: Vec::new(),
+            rows: Vec::new(),
+            tallies: Tallies::default(),
+            permits: false,
+            wakes_outbox: false,
+            changes_known: false,
+        }
     }
 
-    pub(crate) fn of(changes: &ChangeSet, sql: &EngineSql) -> Result<Self, CommitError> {
+    pub(crate) fn of(changes: &ChangeSet, sql: &EngineSql, sealer: &Sealer) -> Result<Self, CommitError> {
         let mut statements = Vec::with_capacity(changes.writes().len() + 2);
         for write in changes.writes() {
             compile(write, sql, &mut statements)?;
@@ -40,7 +55,12 @@ impl Unit {
         let changes_known = changes.writes().iter().any(changes_known);
         let weakened: BTreeSet<_> = changes.writes().iter().filter_map(Write::takes_authority).collect();
         statements.extend(weakened.into_iter().map(standings::advance));
-        Ok(Self { statements, events: changes.events().to_vec(), wakes_outbox, changes_known })
+        let rows: Vec<RowWrite> = changes.writes().iter().flat_map(Write::rows).collect();
+        let mut tallies = Tallies::default();
+        rows.iter().for_each(|row| tallies.count(sealer, row));
+        let permits = rows.iter().any(|write| write.row().table == PermitRecord::TABLE);
+        let events = changes.events().to_vec();
+        Ok(Self { statements, events, rows, tallies, permits, wakes_outbox, changes_known })
     }
 }
 
@@ -74,6 +94,7 @@ fn changes_known(write: &Write) -> bool {
         | Write::UpdateAttempt(_)
         | Write::InsertSession(_)
         | Write::UpdateSession(_)
+        | Write::RemoveSession(_)
         | Write::InsertUsedRefreshToken(_)
         | Write::InsertIntegration(_)
         | Write::UpdateIntegration(_)
@@ -104,6 +125,7 @@ fn compile(write: &Write, sql: &EngineSql, out: &mut Vec<Statement>) -> Result<(
         Write::UpdateApiKey(key) => out.push(credentials::update(key)?),
         Write::InsertSession(session) => out.push(sessions::insert(session)?),
         Write::UpdateSession(session) => out.push(sessions::update(session)?),
+        Write::RemoveSession(session) => out.push(sessions::remove(session)?),
         Write::InsertUsedRefreshToken(used) => out.push(sessions::insert_used(used)),
         Write::InsertKey(key) => out.push(keys::insert(key)?),
         Write::InsertWalletKey(key, quota) => out.extend(keys::insert_wallet(key, *quota, sql)?),

@@ -23,6 +23,7 @@ use crate::{
     dialect::{Access, Engine, EngineSql, Failure},
     error::Overload,
     known::Known,
+    seen::Seen,
     unit::Unit,
 };
 
@@ -48,7 +49,13 @@ pub(crate) struct WriterHandle {
 }
 
 /// What the writer shares with the rest of the store.
-type Parts = (Arc<EngineSql>, Arc<Sealer>, Arc<Notify>, Option<Arc<Known>>);
+pub(crate) struct Parts {
+    pub(crate) sql: Arc<EngineSql>,
+    pub(crate) sealer: Arc<Sealer>,
+    pub(crate) outbox_written: Arc<Notify>,
+    pub(crate) known: Option<Arc<Known>>,
+    pub(crate) seen: Arc<Seen>,
+}
 
 pub(crate) struct Writer {
     opening: Opening,
@@ -58,6 +65,7 @@ pub(crate) struct Writer {
     lane: Lane,
     outbox_written: Arc<Notify>,
     known: Option<Arc<Known>>,
+    seen: Arc<Seen>,
     limits: Limits,
 }
 
@@ -97,12 +105,8 @@ impl WriterHandle {
 }
 
 impl Writer {
-    pub(crate) fn new(
-        engine: Engine,
-        config: &StoreConfig,
-        (sql, sealer, outbox_written, known): Parts,
-        instance: InstanceId,
-    ) -> Self {
+    pub(crate) fn new(engine: Engine, config: &StoreConfig, parts: Parts, instance: InstanceId) -> Self {
+        let Parts { sql, sealer, outbox_written, known, seen } = parts;
         Self {
             opening: Opening::new(engine, config, Access::Write, "rw"),
             sql,
@@ -111,6 +115,7 @@ impl Writer {
             lane: Lane::new(instance, sealer),
             outbox_written,
             known,
+            seen,
             limits: Limits {
                 queue: config.commit_queue_max,
                 wait: config.commit_wait_max,
@@ -187,6 +192,8 @@ impl Writer {
         record(started.elapsed(), units.len());
         match outcome {
             Ok(outcomes) => {
+                let written = outcomes.iter().zip(&units).filter(|(outcome, _)| outcome.is_ok());
+                written.for_each(|(_, unit)| self.seen.wrote(&unit.rows));
                 if outcomes.iter().zip(&units).any(|(outcome, unit)| outcome.is_ok() && unit.wakes_outbox) {
                     self.outbox_written.notify_one();
                 }

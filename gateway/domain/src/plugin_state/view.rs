@@ -152,7 +152,6 @@ impl StateView {
                 updated_at: self.now,
             })
         });
-        let before = before.map(|row| row.seal());
         (before.is_some() || after.is_some()).then_some(StateChange { name, before, after })
     }
 

@@ -10,7 +10,7 @@ use crate::{
     clock::Timestamp,
     ids::{AttemptId, KeyId, OrganizationId, PermitId, TransactionId},
     policy::decide::Approved,
-    sealed::Sealable,
+    sealed::{RowVersion, Sealable},
     transactions::{Attempt, IntentMismatch, Transaction},
 };
 
@@ -142,4 +142,8 @@ impl SigningPermit {
 
 impl Sealable for PermitRecord {
     const TABLE: &'static str = "permits";
+
+    fn row_version(&self) -> Option<RowVersion> {
+        Some(RowVersion::new::<Self>(self.id, self.version))
+    }
 }

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{Seal, Sealable, Sealer};
+use super::{RowVersion, Seal, Sealable, Sealer};
 use crate::mac::{MacKey, MacKeys};
 
 #[derive(Clone, Serialize)]
@@ -13,6 +13,10 @@ struct Row {
 
 impl Sealable for Row {
     const TABLE: &'static str = "rows";
+
+    fn row_version(&self) -> Option<RowVersion> {
+        None
+    }
 }
 
 #[derive(Serialize)]
@@ -23,6 +27,10 @@ struct Other {
 
 impl Sealable for Other {
     const TABLE: &'static str = "others";
+
+    fn row_version(&self) -> Option<RowVersion> {
+        None
+    }
 }
 
 fn sealer(keys: &[(u32, u8)], active: u32) -> Sealer {

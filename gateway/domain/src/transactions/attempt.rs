@@ -7,7 +7,7 @@ use crate::{
     chain::{ChainId, Pricing},
     clock::Timestamp,
     ids::{AttemptId, KeyId, OrganizationId, TransactionId},
-    sealed::Sealable,
+    sealed::{RowVersion, Sealable},
 };
 
 /// One try: the nonce it holds, the bytes, and the signature once it exists.
@@ -66,4 +66,8 @@ impl Attempt {
 
 impl Sealable for Attempt {
     const TABLE: &'static str = "attempts";
+
+    fn row_version(&self) -> Option<RowVersion> {
+        Some(RowVersion::new::<Self>(self.id, self.version))
+    }
 }

@@ -78,7 +78,7 @@ impl Writer {
             .send(connection, Batch::of(&commit))
             .await
             .map_err(|lost| commit_failure(lost.failure))?;
-        self.lane.advance(&growth);
+        self.lane.advance(growth);
         Ok(outcomes)
     }
 
@@ -145,7 +145,7 @@ impl Writer {
     }
 
     fn grow<'u>(&self, units: impl Iterator<Item = &'u &'u Unit>) -> Result<Growth, GroupFailure> {
-        let growth = self.lane.grow(units.flat_map(|unit| &unit.events));
+        let growth = self.lane.grow(units.copied());
         growth.map_err(|cause| GroupFailure::NotApplied(Failure::Refused(sqlx::Error::Encode(cause.into()))))
     }
 }

@@ -22,5 +22,6 @@ mod round_trip;
 mod seals;
 mod sessions;
 mod statements;
+mod sweeps;
 mod tenants;
 mod write_once;

@@ -58,7 +58,7 @@ async fn a_use_rests_on_every_row_that_was_read(database: &Database) {
     apply(&world, &store, read(Some(before.seal()))).await.unwrap();
     assert_eq!(contested(apply(&world, &store, read(None)).await), Contested::PluginState);
 
-    let change = StateChange { name: first.name.clone(), before: Some(before.seal()), after: Some(after) };
+    let change = StateChange { name: first.name.clone(), before: Some(before.clone()), after: Some(after) };
     let writing = StateUse { changed: vec![change], ..using(&world) };
     apply(&world, &store, writing.clone()).await.unwrap();
     assert_eq!(contested(apply(&world, &store, writing).await), Contested::PluginState);
@@ -77,8 +77,7 @@ async fn what_was_inserted_removed_or_put_back_meanwhile_is_noticed(database: &D
     assert_eq!(contested(apply(&world, &store, absent).await), Contested::PluginState);
     assert_eq!(contested(apply(&world, &store, world.insertion(&row)).await), Contested::PluginState);
 
-    let seal = world.seal(&row).seal();
-    let change = StateChange { name: row.name.clone(), before: Some(seal), after: None };
+    let change = StateChange { name: row.name.clone(), before: Some(world.seal(&row)), after: None };
     let removal = StateUse { changed: vec![change], ..using(&world) };
     apply(&world, &store, removal.clone()).await.unwrap();
     assert_eq!(contested(apply(&world, &store, removal.clone()).await), Contested::PluginState);

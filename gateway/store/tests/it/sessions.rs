@@ -107,7 +107,12 @@ async fn ended_sessions_go_when_they_would_have_expired(database: &Database) {
     };
     let writes = [Write::InsertSession(world.seal(&past)), Write::InsertUsedRefreshToken(used)];
     world.commit(&store, writes).await.unwrap();
-    assert_eq!(store.purge(now(), 100).await.unwrap().rows, 2);
+    assert_eq!(store.purge(now(), 100).await.unwrap().rows, 1);
+    let expired = store.expired_sessions(now(), 100).await.unwrap();
+    assert_eq!(expired.iter().map(|session| session.id).collect::<Vec<_>>(), [past.id]);
+    let removals = || expired.iter().cloned().map(Write::RemoveSession);
+    world.commit(&store, removals()).await.unwrap();
+    assert_eq!(contested(world.commit(&store, removals()).await), Contested::Version);
     assert!(store.session(world.organization.id, past.id).await.unwrap().is_none());
     assert!(store.session(world.organization.id, world.session.id).await.unwrap().is_some());
 }

@@ -1,0 +1,62 @@
+//! Which sealed rows a write touches, for the tallies of the audit log.
+
+use super::Write;
+use crate::sealed::{RowVersion, Sealable, Sealed};
+
+/// What a write does to a sealed row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RowWrite {
+    /// Inserted, or updated from the version before.
+    Stored(RowVersion),
+    /// Deleted at this version.
+    Removed(RowVersion),
+}
+
+impl RowWrite {
+    pub fn row(&self) -> &RowVersion {
+        match self {
+            Self::Stored(row) | Self::Removed(row) => row,
+        }
+    }
+}
+
+impl Write {
+    /// Every sealed row that the write inserts, updates or deletes.
+    pub fn rows(&self) -> Vec<RowWrite> {
+        match self {
+            Self::InsertOrganization(row) | Self::UpdateOrganization(row) => stored(row),
+            Self::InsertPrincipal(row) | Self::UpdatePrincipal(row) => stored(row),
+            Self::InsertUser(row) | Self::UpdateUser(row) => stored(row),
+            Self::InsertSettings(row) | Self::UpdateSettings(row) => stored(row),
+            Self::InsertApiKey(row) | Self::UpdateApiKey(row) => stored(row),
+            Self::InsertSession(row) | Self::UpdateSession(row) => stored(row),
+            Self::RemoveSession(row) => row.row_version().map(RowWrite::Removed).into_iter().collect(),
+            Self::InsertKey(row) | Self::InsertWalletKey(row, _) | Self::UpdateKey(row) => stored(row),
+            Self::InsertPluginRevision(row, _) => stored(row),
+            Self::InsertPolicy(row) => stored(row),
+            Self::MovePolicyHead(row) => stored(row),
+            Self::InsertTransaction(row) | Self::UpdateTransaction(row) => stored(row),
+            Self::InsertEvaluation(row) => stored(row),
+            Self::UseState(state) => {
+                let rows = state.changed.iter().map(|change| match (&change.before, &change.after) {
+                    (_, Some(after)) => stored(after),
+                    (Some(before), None) => before.row_version().map(RowWrite::Removed).into_iter().collect(),
+                    (None, None) => Vec::new(),
+                });
+                rows.flatten().collect()
+            }
+            Self::InsertVote(row) => stored(row),
+            Self::InsertPermit(row) | Self::RenewPermit(row) => stored(row),
+            Self::InsertAttempt(row) | Self::UpdateAttempt(row) => stored(row),
+            Self::InsertUsedRefreshToken(_)
+            | Self::RequireNonce { .. }
+            | Self::ScheduleOutbox(_)
+            | Self::InsertReplayGuard(_)
+            | Self::InsertIdempotency(_) => Vec::new(),
+        }
+    }
+}
+
+fn stored<T: Sealable>(row: &Sealed<T>) -> Vec<RowWrite> {
+    row.row_version().map(RowWrite::Stored).into_iter().collect()
+}
