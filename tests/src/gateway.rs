@@ -108,7 +108,7 @@ impl Installation {
         let config = config.to_str().context("the configuration's path is not UTF-8")?;
         // With a database of its own, `dev` has told the pin in bootstrap.json only.
         let pin = read_bootstrap(&self.data_dir())?.audit_key_fingerprint;
-        let place = if fs::read_to_string(config)?.contains("[database]") {
+        let place = if fs::read_to_string(config)?.contains("[database]\nurl") {
             ["--config", config, "--key", &pin]
         } else {
             ["--data-dir", data_dir, "--key", &pin]

@@ -197,7 +197,7 @@ async fn inserted_entry_breaks_the_chain() {
     );
     let insert = format!(
         "INSERT INTO audit_entries SELECT lane, 2, previous, organization, at, actor, request_id, action, 'forged', \
-         detail, seal FROM audit_entries WHERE lane = '{FIRST}' AND sequence = 3"
+         detail, tallies, seal FROM audit_entries WHERE lane = '{FIRST}' AND sequence = 3"
     );
     log.expect(&[&shift, &back, &insert], &["chain-broken", "head-behind"]).await;
 }
@@ -207,7 +207,7 @@ async fn entry_appended_behind_the_head_is_named() {
     let log = Log::new().await;
     let insert = format!(
         "INSERT INTO audit_entries SELECT lane, 9, previous, organization, at, actor, request_id, action, 'forged', \
-         detail, seal FROM audit_entries WHERE lane = '{FIRST}' AND sequence = 8"
+         detail, tallies, seal FROM audit_entries WHERE lane = '{FIRST}' AND sequence = 8"
     );
     log.expect(&[&insert], &["chain-broken", "head-behind"]).await;
 }
