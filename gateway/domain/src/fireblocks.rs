@@ -13,7 +13,7 @@ use crate::{
     ids::{IntegrationId, KeyId, OrganizationId, PrincipalId},
     keys::KeyRecord,
     policy::VendorPermit,
-    sealed::{Sealable, Sealed},
+    sealed::{RowVersion, Sealable, Sealed},
     secrets::{SealedSecret, SecretPlace, SecretText},
     vendors::{VendorError, VendorRole, VendorTransaction},
 };
@@ -154,6 +154,10 @@ pub trait FireblocksApi: Send + Sync {
 
 impl Sealable for Integration {
     const TABLE: &'static str = "fireblocks_integrations";
+
+    fn row_version(&self) -> Option<RowVersion> {
+        Some(RowVersion::new::<Self>(self.id, self.version))
+    }
 }
 
 impl IntegrationState {

@@ -11,7 +11,7 @@ use crate::{
     ids::{OrganizationId, PrincipalId, QuorumId},
     keys::KeyRecord,
     policy::SigningPermit,
-    sealed::{Sealable, Sealed},
+    sealed::{RowVersion, Sealable, Sealed},
     transactions::Intent,
     vendors::{VendorError, VendorRole},
 };
@@ -108,6 +108,10 @@ pub trait PrivyApi: Send + Sync {
 
 impl Sealable for PrivyQuorum {
     const TABLE: &'static str = "privy_quorums";
+
+    fn row_version(&self) -> Option<RowVersion> {
+        Some(RowVersion::new::<Self>(self.id, self.version))
+    }
 }
 
 impl QuorumType {

@@ -15,7 +15,7 @@ use crate::{
     fireblocks::{FireblocksApi, VendorStatus},
     ids::{KeyId, OrganizationId, TransactionId, VendorCallId},
     quorums::{MemberKey, PrivyApi, StaticQuorum},
-    sealed::Sealable,
+    sealed::{RowVersion, Sealable},
     secrets::{SealedSecret, SecretPlace, SecretText},
 };
 
@@ -115,6 +115,10 @@ impl VendorCall {
 
 impl Sealable for VendorCall {
     const TABLE: &'static str = "vendor_calls";
+
+    fn row_version(&self) -> Option<RowVersion> {
+        Some(RowVersion::new::<Self>(self.id, self.version))
+    }
 }
 
 /// A vendor's transaction, as it tells it; checked for shape only.

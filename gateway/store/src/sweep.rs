@@ -10,14 +10,17 @@ use gateway_domain::{
     audit::{Tallies, explains},
     credentials::ApiKey,
     evaluations::Evaluation,
+    fireblocks::Integration,
     identity::{Organization, Principal, User},
     keys::KeyRecord,
     plugin_state::PluginState,
     policy::{PermitRecord, PluginRevision, Policy, PolicyHead},
+    quorums::PrivyQuorum,
     sealed::{RowVersion, Sealable, Sealer},
     sessions::Session,
     settings::Settings,
     transactions::{Attempt, Transaction},
+    vendors::VendorCall,
 };
 use sqlx::{AnyConnection, Connection, Executor};
 
@@ -96,6 +99,9 @@ every_table![
     Attempt,
     PermitRecord,
     Session,
+    Integration,
+    VendorCall,
+    PrivyQuorum,
 ];
 
 struct Sweeping<'s> {

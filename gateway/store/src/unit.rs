@@ -5,8 +5,7 @@ use std::collections::BTreeSet;
 use gateway_domain::{
     audit::{AuditEvent, Tallies},
     changes::{ChangeSet, CommitError, RowWrite, Write},
-    policy::PermitRecord,
-    sealed::{Sealable, Sealer},
+    sealed::Sealer,
 };
 
 use crate::{
@@ -22,7 +21,7 @@ pub(crate) struct Unit {
     /// The sealed rows that it writes, and what they add to the lane's tallies.
     pub(crate) rows: Vec<RowWrite>,
     pub(crate) tallies: Tallies,
-    /// Stores or renews a permit.
+    /// Holds a write by which something will be signed or sent.
     pub(crate) permits: bool,
     pub(crate) wakes_outbox: bool,
     /// Changes something that [`crate::known`] keeps.
@@ -58,7 +57,7 @@ impl Unit {
         let rows: Vec<RowWrite> = changes.writes().iter().flat_map(Write::rows).collect();
         let mut tallies = Tallies::default();
         rows.iter().for_each(|row| tallies.count(sealer, row));
-        let permits = rows.iter().any(|write| write.row().table == PermitRecord::TABLE);
+        let permits = changes.writes().iter().any(Write::permits);
         let events = changes.events().to_vec();
         Ok(Self { statements, events, rows, tallies, permits, wakes_outbox, changes_known })
     }

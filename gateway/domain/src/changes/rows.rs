@@ -21,6 +21,11 @@ impl RowWrite {
 }
 
 impl Write {
+    /// Whether something is signed or sent on the strength of what this writes.
+    pub fn permits(&self) -> bool {
+        matches!(self, Self::InsertPermit(_) | Self::RenewPermit(_) | Self::InsertVendorCall(_))
+    }
+
     /// Every sealed row that the write inserts, updates or deletes.
     pub fn rows(&self) -> Vec<RowWrite> {
         match self {
@@ -48,6 +53,10 @@ impl Write {
             Self::InsertVote(row) => stored(row),
             Self::InsertPermit(row) | Self::RenewPermit(row) => stored(row),
             Self::InsertAttempt(row) | Self::UpdateAttempt(row) => stored(row),
+            Self::InsertIntegration(row) | Self::UpdateIntegration(row) => stored(row),
+            Self::InsertVendorCall(row) | Self::UpdateVendorCall(row) => stored(row),
+            Self::InsertQuorum(row) | Self::UpdateQuorum(row) => stored(row),
+            Self::DeleteQuorum(row) => row.row_version().map(RowWrite::Removed).into_iter().collect(),
             Self::InsertUsedRefreshToken(_)
             | Self::RequireNonce { .. }
             | Self::ScheduleOutbox(_)

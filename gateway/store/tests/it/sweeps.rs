@@ -5,14 +5,17 @@ use std::{sync::Arc, time::Duration};
 use gateway_domain::{
     changes::{CommitError, Contested, Write},
     credentials::ApiKey,
+    fireblocks::Integration,
     identity::{Organization, Principal, User},
     keys::KeyRecord,
     plugin_state::{PluginState, StateChange, StateUse},
     policy::{Policy, PolicyHead},
     ports::{AuditReads, IdentityReads, PolicyReads, TransactionReads},
+    quorums::PrivyQuorum,
     sessions::Session,
     settings::Settings,
     transactions::{AttemptOutcome, State},
+    vendors::CallOutcome,
 };
 use gateway_store::{Integrity, Store, StoreConfig};
 use tokio::sync::Notify;
@@ -48,6 +51,7 @@ fn second_versions(world: &World) -> Vec<(&'static str, Vec<Write>)> {
         after: Some(world.seal(&state)),
     };
     let state = StateUse { changed: vec![change], ..world.insertion(&world.state) };
+    let called = world.call.with_outcome(CallOutcome::Accepted { vendor_id: "theirs".into() });
     let moved = world.transaction.moved_to(State::Aborted, now());
     let released = world.attempt.clone().with_outcome(AttemptOutcome::Released);
     vec![
@@ -64,6 +68,17 @@ fn second_versions(world: &World) -> Vec<(&'static str, Vec<Write>)> {
         (
             "keys",
             vec![Write::UpdateKey(world.seal(&KeyRecord { version: 2, frozen: true, ..world.key.clone() }))],
+        ),
+        (
+            "fireblocks_integrations",
+            vec![Write::UpdateIntegration(
+                world.seal(&Integration { version: 2, ..world.integration.clone() }),
+            )],
+        ),
+        ("vendor_calls", vec![Write::UpdateVendorCall(world.seal(&called))]),
+        (
+            "privy_quorums",
+            vec![Write::UpdateQuorum(world.seal(&PrivyQuorum { version: 2, ..world.quorum.clone() }))],
         ),
         ("attempts", vec![Write::UpdateAttempt(world.seal(&released))]),
         ("transactions", vec![Write::UpdateTransaction(world.seal(&moved))]),
@@ -145,6 +160,12 @@ async fn an_older_row_is_noticed_in_every_table_that_has_versions(database: &Dat
     let world = World::decided(&store).await;
     let mut intruder = database.intruder().await;
     intruder.disarm().await;
+    let versioned = versioned_tables(&mut intruder).await;
+    let mut covered: Vec<_> = second_versions(&world).into_iter().map(|(table, _)| table).collect();
+    // A permit is renewed only once it has expired.
+    covered.push("permits");
+    covered.sort_unstable();
+    assert_eq!(versioned, covered);
     for (table, writes) in second_versions(&world) {
         keep(&mut intruder, table).await;
         world.commit(&store, writes).await.unwrap();
@@ -247,6 +268,16 @@ async fn several_gateways_count_together(database: &Database) {
     assert_eq!(contested(world.commit(&other, [stale]).await), Contested::Version);
     assert_eq!(findings(&one).await, Vec::<String>::new());
     assert_eq!(findings(&other).await, Vec::<String>::new());
+}
+
+/// Sealed tables whose rows are written more than once.
+async fn versioned_tables(intruder: &mut Intruder) -> Vec<String> {
+    let tables = intruder.columns().await.into_iter();
+    let has = |columns: &[(String, String)], name| columns.iter().any(|(column, _)| column == name);
+    let versioned = tables.filter(|(table, columns)| {
+        has(columns, "seal") && (has(columns, "version") || table == "policy_heads")
+    });
+    versioned.map(|(table, _)| table).collect()
 }
 
 async fn keep(intruder: &mut Intruder, table: &str) {
