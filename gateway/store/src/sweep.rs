@@ -166,8 +166,9 @@ impl Sweeping<'_> {
             self.sweep.rows += 1;
             match open::<T>(&row, self.sealer) {
                 Ok(value) => {
-                    let row = value.row_version();
-                    row.into_iter().for_each(|row| look(&mut self.look, &mut self.sweep, self.sealer, &row));
+                    if let Some(row) = value.row_version() {
+                        look(&mut self.look, &mut self.sweep, self.sealer, &row);
+                    }
                 }
                 Err(error) => note(&mut self.sweep, format!("`{}`: {}", T::TABLE, told(&error))),
             }

@@ -56,7 +56,9 @@ impl Unit {
         statements.extend(weakened.into_iter().map(standings::advance));
         let rows: Vec<RowWrite> = changes.writes().iter().flat_map(Write::rows).collect();
         let mut tallies = Tallies::default();
-        rows.iter().for_each(|row| tallies.count(sealer, row));
+        for row in &rows {
+            tallies.count(sealer, row);
+        }
         let permits = changes.writes().iter().any(Write::permits);
         let events = changes.events().to_vec();
         Ok(Self { statements, events, rows, tallies, permits, wakes_outbox, changes_known })

@@ -172,7 +172,7 @@ async fn latencies(
 
 /// Waits for the comparison that every start begins with, so that it does not run beside what is measured.
 async fn seconds_of_sweep(gateway: &Gateway) -> Result<f64> {
-    let deadline = Instant::now() + Duration::from_secs(900);
+    let deadline = Instant::now() + Duration::from_mins(15);
     loop {
         let metrics = gateway.operator().get("/metrics", Credential::Nobody).await?.body;
         if let Some(line) = metrics.lines().find_map(|line| line.strip_prefix(SWEPT)) {

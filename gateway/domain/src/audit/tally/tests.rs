@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use alloy_primitives::U256;
+use alloy_primitives::{B256, U256};
 use proptest::prelude::*;
 
 use super::{Tallies, explains};
@@ -16,13 +16,15 @@ fn sealer() -> Sealer {
     Sealer::new(MacKeys::new([(1, MacKey::new([7; 32]))].into(), 1))
 }
 
-fn row(key: impl ToString, version: u64) -> RowVersion {
+fn row(key: u8, version: u64) -> RowVersion {
     RowVersion { table: "rows", key: key.to_string(), version }
 }
 
 fn found(rows: &BTreeMap<u8, u64>) -> Tallies {
     let mut found = Tallies::default();
-    rows.iter().for_each(|(key, version)| found.find(&sealer(), &row(key, *version)));
+    for (key, version) in rows {
+        found.find(&sealer(), &row(*key, *version));
+    }
     found
 }
 
@@ -34,12 +36,12 @@ fn history(writes: &[(u8, bool, bool)]) -> (BTreeMap<u8, u64>, [Tallies; 2]) {
         let version = rows.get(key).copied();
         match version {
             Some(version) if *removes => {
-                lane.count(&sealer(), &RowWrite::Removed(row(key, version)));
+                lane.count(&sealer(), &RowWrite::Removed(row(*key, version)));
                 rows.remove(key);
             }
             _ => {
                 let version = version.unwrap_or(0) + 1;
-                lane.count(&sealer(), &RowWrite::Stored(row(key, version)));
+                lane.count(&sealer(), &RowWrite::Stored(row(*key, version)));
                 rows.insert(*key, version);
             }
         }
@@ -87,7 +89,7 @@ fn sums_are_stored_under_a_mask_of_their_place() {
     let second = tallies.masked(&sealer(), lane, 2);
     assert_ne!(first, second);
     assert_ne!(first.hash(), second.hash());
-    let head = LaneHead { sequence: 2, hash: Default::default() };
+    let head = LaneHead { sequence: 2, hash: B256::ZERO };
     assert_eq!(second.unmasked(&sealer(), lane, head), tallies);
     assert_ne!(first.unmasked(&sealer(), lane, head), tallies);
 }
