@@ -8,6 +8,7 @@ use countersign_tests::environment::root;
 /// Numbers that bound nothing: pauses, paces and how much of something there is.
 const NOT_BOUNDS: &[&str] = &[
     "core.sessions.token_key_epoch",
+    "database.sweep_interval_seconds",
     "fireblocks.poll_interval_ms",
     "privy.static_quorum_threshold",
     "hsm.session_threads",
@@ -151,6 +152,8 @@ audit.checkpoint_interval_ms gateway/src/checkpoints/tests.rs unsigned_entries_d
 telemetry.trace_sample_percent gateway/src/telemetry/tests.rs what_is_not_sampled_is_not_sent
 telemetry.trace_queue_max gateway/src/telemetry/tests.rs a_receiver_that_does_not_answer_holds_up_neither_spans_nor_the_end
 telemetry.otlp_timeout_ms gateway/src/telemetry/tests.rs a_receiver_that_does_not_answer_holds_up_neither_spans_nor_the_end
+database.sweep_timeout_seconds gateway/store/tests/it/sweeps.rs nothing_is_permitted_before_the_rows_are_proven
+database.rows_remembered_max gateway/store/src/seen/tests.rs the_rows_seen_last_are_remembered_within_the_bound
 egress.connect_timeout_ms gateway/clients/src/egress/tests.rs a_host_that_takes_no_connection_was_sent_nothing
 egress.request_timeout_ms gateway/clients/src/egress/tests.rs size_and_time_are_bounded
 egress.response_bytes_max gateway/clients/src/egress/tests.rs size_and_time_are_bounded
