@@ -220,7 +220,14 @@ fn people(role: Role, evidence: EvidenceLevel) -> Requirement {
 
 async fn api_key(gateway: &Gateway, label: Label) -> Result<String> {
     let name = format!("demo {}", label.as_str());
-    let request = CreateApiKey { label, name, principal: None, expires_at: None, dev_only: true };
+    let request = CreateApiKey {
+        label,
+        name,
+        principal: None,
+        expires_at: None,
+        dev_only: true,
+        verification_service: None,
+    };
     let (_, text) = create_api_key(&local_operator(gateway), &gateway.services, request).await?;
     Ok(text.reveal().to_string())
 }

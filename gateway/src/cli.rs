@@ -23,6 +23,7 @@ mod reference;
 mod serve;
 mod status;
 mod transaction;
+mod verification_service;
 
 pub(crate) use order::Order;
 pub(crate) use status::Status;
@@ -57,6 +58,9 @@ enum Command {
     /// List and retire keys of the token.
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// Add, list and switch verification services.
+    #[command(subcommand)]
+    VerificationService(verification_service::VerificationServiceCommand),
     /// Stop an organization or a key from signing, at once.
     Freeze(freeze::Freeze),
     /// List transactions that are not signed, and take them back.
@@ -118,6 +122,7 @@ async fn dispatch(command: Command) -> Result<Status> {
         Command::Migrate(migrate) => migrate.run().await,
         Command::Apikey(apikey) => apikey.run().await,
         Command::Key(key) => key.run().await,
+        Command::VerificationService(service) => service.run().await,
         Command::Freeze(freeze) => freeze.run().await,
         Command::Transaction(transaction) => transaction.run().await,
         Command::Plugin(plugin) => plugin.run().await,

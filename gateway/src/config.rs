@@ -28,11 +28,13 @@ mod login;
 mod outbox;
 mod plugins;
 mod privy;
+mod publication;
 pub(crate) mod reference;
 mod section;
 mod server;
 mod telemetry;
 mod value;
+mod verification;
 
 pub(crate) use audit::Audit;
 pub(crate) use chains::Chain;
@@ -45,9 +47,11 @@ pub(crate) use limits::Limits;
 pub(crate) use outbox::Outbox;
 pub(crate) use plugins::Plugins;
 pub(crate) use privy::Privy;
+pub(crate) use publication::{Ipfs, OnchainRegistry, OpenPgp};
 pub(crate) use server::Server;
 pub(crate) use telemetry::{LogFormat, Telemetry};
 pub(crate) use value::Secret;
+pub(crate) use verification::VerificationService;
 
 #[cfg(test)]
 mod tests;
@@ -68,6 +72,10 @@ pub(crate) struct Config {
     pub(crate) egress: Egress,
     pub(crate) fireblocks: Fireblocks,
     pub(crate) privy: Privy,
+    pub(crate) openpgp: OpenPgp,
+    pub(crate) ipfs: Ipfs,
+    pub(crate) onchain_registry: OnchainRegistry,
+    pub(crate) verification_services: Vec<VerificationService>,
     pub(crate) limits: Limits,
     pub(crate) outbox: Outbox,
     pub(crate) audit: Audit,
@@ -181,6 +189,12 @@ impl Config {
 
     fn read_secret_files(&mut self) -> Result<(), ConfigError> {
         read_secret("hsm.pin", &mut self.hsm.pin, self.hsm.pin_file.as_deref())?;
+        read_secret(
+            "core.internal_token",
+            &mut self.core.internal_token,
+            self.core.internal_token_file.as_deref(),
+        )?;
+        read_secret("ipfs.kubo_url", &mut self.ipfs.kubo_url, self.ipfs.kubo_url_file.as_deref())?;
         read_secret("database.url", &mut self.database.url, self.database.url_file.as_deref())?;
         read_secret("privy.app_secret", &mut self.privy.app_secret, self.privy.app_secret_file.as_deref())?;
         for chain in &mut self.chains {

@@ -17,6 +17,7 @@ mod shutdown;
 mod system_keys;
 mod telemetry;
 mod unfinished_keys;
+mod verification_services;
 mod wiring;
 mod worker;
 

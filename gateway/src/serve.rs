@@ -11,9 +11,10 @@ use std::{
 use anyhow::{Context as _, Result};
 use async_trait::async_trait;
 use gateway_api::{ApiState, OperatorState, OwnedTask, Readiness, ReadinessProbe, StoreHealth};
-use gateway_domain::{ids::OrganizationId, ports::Services, sessions::remove_expired_sessions};
+use gateway_domain::{B256, ids::OrganizationId, ports::Services, sessions::remove_expired_sessions};
 use gateway_store::Integrity;
 use metrics_exporter_prometheus::PrometheusHandle;
+use sha2::{Digest as _, Sha256};
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -23,7 +24,7 @@ use crate::{
     config::Config,
     control::{self, Socket},
     listener::{self, Bounds},
-    nodes, unfinished_keys,
+    nodes, unfinished_keys, verification_services,
     wiring::Gateway,
     worker,
 };
@@ -60,6 +61,7 @@ pub(crate) async fn run(
     let checkpoints = gateway.checkpoints();
     checkpoints.check_anchor().await?;
     let config = &gateway.config;
+    verification_services::establish(&gateway, organization).await?;
     let public = bind(config.server.listen).await?;
     let operator = bind(config.server.operator_listen).await?;
     let control = Socket::bind(&gateway.data_dir).context("making the control socket")?;
@@ -86,7 +88,8 @@ pub(crate) async fn run(
 
     let bounds = bounds(config)?;
     let api = gateway_api::public_router(api_state(&gateway, organization, &tasks)?);
-    let operations = gateway_api::operator_router(operator_state(&gateway, metrics)?);
+    let internal = gateway_api::internal_router(api_state(&gateway, organization, &tasks)?);
+    let operations = gateway_api::operator_router(operator_state(&gateway, metrics)?).merge(internal);
     let public = tasks.spawn(listener::serve(public, api, bounds.clone(), stop.clone()));
     let operator = tasks.spawn(listener::serve(operator, operations, bounds.clone(), workers.clone()));
     tasks.spawn(commands(gateway.clone(), control, workers.clone()));
@@ -191,6 +194,12 @@ fn api_state(gateway: &Gateway, organization: OrganizationId, tasks: &TaskTracke
         config: gateway.config.api_config()?,
         default_organization: organization,
         hosts: gateway.config.core.organizations_by_host()?,
+        internal_token: gateway
+            .config
+            .core
+            .internal_token
+            .as_ref()
+            .map(|token| B256::new(Sha256::digest(token.expose().as_bytes()).into())),
         accepts_dev_keys: bootstrap::is_dev_directory(gateway.data_dir.path()),
         health: Arc::new(StoreHealth { store, organization }),
         spawner: Arc::new(move |task: OwnedTask| {

@@ -13,10 +13,11 @@ use gateway_domain::{
     credentials::CredentialHasher,
     entropy::Entropy,
     ids::InstanceId,
-    ports::{Chain, Services},
+    ports::{Chain, Publication, Services},
     sealed::Sealer,
     sessions::Sessions,
 };
+use gateway_ipfs::{Blocks, Kubo};
 use gateway_store::Store;
 use hsm::{Hsm, KeyReference};
 use plugin_host::{CacheKey, CompileCommand, PluginHost};
@@ -27,6 +28,8 @@ use crate::{
         checkpoint_signer::HsmCheckpointSigner,
         evaluator::PluginEvaluator,
         node::UnconfiguredNode,
+        openpgp::HsmOpenPgp,
+        relayer::HsmRelayer,
         signer::HsmSigner,
         system::{SystemClock, SystemEntropy},
         token_signer::HsmTokenSigner,
@@ -94,6 +97,7 @@ pub(crate) async fn build(config: Config, data_dir: DataDir, absent: Absent) -> 
         vault: Arc::new(HsmVault { hsm: hsm.clone(), token_id: token_name(&config)? }),
         evaluator: plugins.clone(),
         vendors,
+        publication: publication(&config, &hsm)?,
         chains: Arc::new(chains),
         limits: config.limits.domain_limits(config.plugins.state_limits()),
         state_turns: Arc::default(),
@@ -105,6 +109,20 @@ pub(crate) async fn build(config: Config, data_dir: DataDir, absent: Absent) -> 
         outbox_written,
     };
     Ok(Gateway { config, services, hsm, store, plugins, instance, checkpoint_key: checkpoint, data_dir })
+}
+
+fn publication(config: &Config, hsm: &Hsm) -> Result<Publication> {
+    let limits = config.ipfs.kubo_limits();
+    let node = config.ipfs.kubo_url.as_ref().map(|url| Kubo::new(url.expose(), limits)).transpose()?;
+    Ok(Publication {
+        openpgp: Arc::new(HsmOpenPgp {
+            hsm: hsm.clone(),
+            content_bytes_max: config.openpgp.content_bytes_max,
+        }),
+        ipfs: Arc::new(Blocks::new(node)),
+        relayer: Arc::new(HsmRelayer { hsm: hsm.clone() }),
+        registry: config.onchain_registry.target()?,
+    })
 }
 
 async fn start_hsm(config: &Config, data_dir: &DataDir, absent: Absent) -> Result<Hsm> {

@@ -2,12 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use gateway_domain::{
-    ids::InstanceId,
-    outbox::{ClaimedItem, Job},
-    ports::Services,
-    transactions::{Progress, advance},
-};
+use gateway_domain::{ids::InstanceId, outbox::ClaimedItem, ports::Services, transactions::Progress};
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -74,12 +69,11 @@ async fn idle_time(services: &Services, config: &Outbox) -> Duration {
 
 async fn work(services: &Services, claimed: &ClaimedItem, pause: Duration) {
     let ClaimedItem { item, fencing, .. } = claimed;
-    let Job::Advance { transaction } = item.job;
-    let done = match advance(services, item.organization, transaction).await {
+    let done = match item.job.work(services, item.organization).await {
         Ok(Progress::Done) => services.store.complete(item.id, *fencing).await,
         Ok(Progress::Again(delay)) => services.store.postpone(item.id, *fencing, delay).await,
         Err(error) => {
-            tracing::warn!(transaction.id = %transaction, %error, cause = ?error.internal_cause(), "will try again");
+            tracing::warn!(job = ?item.job, %error, cause = ?error.internal_cause(), "will try again");
             services.store.postpone(item.id, *fencing, pause).await
         }
     };

@@ -40,6 +40,7 @@ WHEN (NEW.id IS DISTINCT FROM OLD.id
     OR NEW.owner_address IS DISTINCT FROM OLD.owner_address
     OR NEW.execution_type IS DISTINCT FROM OLD.execution_type
     OR NEW.provider IS DISTINCT FROM OLD.provider
+    OR NEW.verification_service IS DISTINCT FROM OLD.verification_service
     OR NEW.key_id IS DISTINCT FROM OLD.key_id
     OR NEW.chain IS DISTINCT FROM OLD.chain
     OR NEW.kind IS DISTINCT FROM OLD.kind

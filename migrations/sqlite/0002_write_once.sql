@@ -77,7 +77,7 @@ END;
 
 CREATE TRIGGER transactions_write_once BEFORE UPDATE OF
     id, organization, request_hash, request_nonce, initiator, owner, owner_address, execution_type,
-    provider, key_id, chain, kind, from_address, to_address, value, data, ceilings, intent_hash,
+    provider, verification_service, key_id, chain, kind, from_address, to_address, value, data, ceilings, intent_hash,
     snapshot, created_at
 ON transactions
 WHEN NEW.id IS NOT OLD.id
@@ -89,6 +89,7 @@ WHEN NEW.id IS NOT OLD.id
     OR NEW.owner_address IS NOT OLD.owner_address
     OR NEW.execution_type IS NOT OLD.execution_type
     OR NEW.provider IS NOT OLD.provider
+    OR NEW.verification_service IS NOT OLD.verification_service
     OR NEW.key_id IS NOT OLD.key_id
     OR NEW.chain IS NOT OLD.chain
     OR NEW.kind IS NOT OLD.kind

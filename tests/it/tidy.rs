@@ -15,6 +15,8 @@ const ARROW: &[(&str, &[&str], &[&str])] = &[
     ("gateway-domain", &[], &["axum", "sqlx", "wasmtime", "cryptoki", "reqwest", "hyper"]),
     ("gateway-chains", &["gateway-domain"], &["axum", "sqlx", "wasmtime", "cryptoki"]),
     ("gateway-clients", &["gateway-domain"], &["axum", "sqlx", "wasmtime", "cryptoki"]),
+    ("gateway-ipfs", &["gateway-domain", "gateway-clients"], &["axum", "sqlx", "wasmtime", "cryptoki"]),
+    ("gateway-openpgp", &["gateway-domain"], &["axum", "sqlx", "wasmtime", "cryptoki", "reqwest"]),
     ("gateway-api", &["gateway-domain", "gateway-chains"], &["sqlx", "wasmtime", "cryptoki", "reqwest"]),
     ("gateway-store", &["gateway-domain"], &["axum", "wasmtime", "cryptoki", "reqwest"]),
     ("hsm", &["gateway-domain"], &["axum", "sqlx", "wasmtime", "reqwest"]),
@@ -207,6 +209,8 @@ fn crates_without_foreign_interfaces_forbid_unsafe_code() {
     for crate_root in [
         "gateway/domain/src/lib.rs",
         "gateway/chains/src/lib.rs",
+        "gateway/ipfs/src/lib.rs",
+        "gateway/openpgp/src/lib.rs",
         "gateway/api/src/lib.rs",
         "gateway/store/src/lib.rs",
         "gateway/src/main.rs",

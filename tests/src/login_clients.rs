@@ -1,4 +1,5 @@
-//! Logins by other people's software: npm's `siwe` and `viem`, and eth-account with siwe for Python.
+//! Logins by other people's software: npm's `siwe` and `viem`, and eth-account with siwe for Python; OpenPGP keys by
+//! OpenPGP.js.
 
 use std::path::Path;
 use std::process::Command;
@@ -35,6 +36,18 @@ impl Library {
         );
         Ok(serde_json::from_slice(&output.stdout)?)
     }
+}
+
+/// A fresh wallet logs in and registers the OpenPGP key in the file, or one that OpenPGP.js makes; answers with the
+/// key, its fingerprint, and what the gateway answered.
+pub fn register_key(origin: &str, chain_id: u64, key: Option<&Path>) -> Result<Value> {
+    let packages = environment::login_clients()?;
+    let mut command = Command::new("node");
+    command.env("NODE_PATH", packages.join("node_modules"));
+    command.arg(environment::root().join("tests/clients/register_key.cjs"));
+    let output = command.args([origin, &chain_id.to_string()]).args(key).output()?;
+    ensure!(output.status.success(), "no key registered: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(serde_json::from_slice(&output.stdout)?)
 }
 
 fn node(packages: &Path, library: &str) -> Command {

@@ -7,14 +7,17 @@ mod description;
 mod dialect;
 mod documents;
 mod fireblocks;
+mod internal;
 mod presentation;
 mod quorums;
+mod registration;
 mod sessions;
 mod settings;
 mod system;
 mod transactions;
 mod user_api_keys;
 mod users;
+mod verification_services;
 
 use std::sync::Arc;
 
@@ -38,6 +41,20 @@ use crate::{
 pub fn public_router(state: ApiState) -> Router {
     let app = App::new(state);
     let (routes, _) = routes().split_for_parts();
+    let routes = routes
+        .merge(documents::routes())
+        .fallback(async || Failure::NoRoute)
+        .method_not_allowed_fallback(async || Failure::MethodNotAllowed);
+    layered(routes, app)
+}
+
+/// Routes for verification services, without a fallback: they share the operator's listener, or have one of their own.
+pub fn internal_router(state: ApiState) -> Router {
+    let (routes, _) = internal_routes().split_for_parts();
+    layered(routes.method_not_allowed_fallback(async || Failure::MethodNotAllowed), App::new(state))
+}
+
+fn layered(routes: Router<Arc<App>>, app: Arc<App>) -> Router {
     let layers = ServiceBuilder::new()
         // First, so that everything after it can name the request.
         .layer(from_fn_with_state(Arc::clone(&app.gate), request_id))
@@ -59,15 +76,17 @@ pub fn public_router(state: ApiState) -> Router {
         .layer(from_fn_with_state(Arc::clone(&app), source))
         // Cheap bounds before anything is parsed.
         .layer(from_fn_with_state(Arc::clone(&app.gate), size));
-    routes
-        .merge(documents::routes())
-        .fallback(async || Failure::NoRoute)
-        .method_not_allowed_fallback(async || Failure::MethodNotAllowed)
-        .with_state(app)
-        .layer(layers)
+    routes.with_state(app).layer(layers)
 }
 
-/// Every operation of the family, with its description.
+/// What verification services call.
+pub(crate) fn internal_routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(internal::update_tee_proof))
+        .routes(routes!(internal::update_settlement))
+}
+
+/// Every operation of the public listener, with its description.
 pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
         .routes(routes!(system::get_hello))
@@ -89,6 +108,13 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(transactions::get_user_transactions))
         .routes(routes!(approvals::create_approval))
         .routes(routes!(approvals::get_approval_status))
+        .routes(routes!(registration::register_encryption_keys))
+        .routes(routes!(registration::get_user_profile))
+        .routes(routes!(verification_services::get_all_verification_services))
+        .routes(routes!(verification_services::get_active_verification_services))
+        .routes(routes!(verification_services::get_verification_service_by_id))
+        .routes(routes!(verification_services::get_verification_service_by_inbox))
+        .routes(routes!(verification_services::get_verification_service_by_pgp_public_key))
         .merge(vendor_routes())
 }
 

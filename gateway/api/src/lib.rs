@@ -18,7 +18,7 @@ mod state;
 mod wording;
 
 pub use config::{ApiConfig, EthSignatureConfig, Rate, RateConfig, SiweConfig};
-pub use core::public_router;
+pub use core::{internal_router, public_router};
 pub use layers::{Place, Shares, subscriber};
 pub use operator::{OperatorState, Readiness, ReadinessProbe, operator_router};
 pub use state::{ApiState, HealthProbe, OwnedTask, Spawner, StoreHealth};

@@ -4,8 +4,10 @@ use std::{collections::BTreeMap, pin::Pin, sync::Arc, time::Instant};
 
 use async_trait::async_trait;
 use gateway_domain::{
+    B256,
     ids::OrganizationId,
     ports::{Services, Store},
+    transactions::Progress,
 };
 
 use crate::{
@@ -31,6 +33,8 @@ pub struct ApiState {
     pub hosts: BTreeMap<String, OrganizationId>,
     pub health: Arc<dyn HealthProbe>,
     pub spawner: Spawner,
+    /// SHA-256 of the default organization's internal token, if it has one.
+    pub internal_token: Option<B256>,
     /// Whether keys that `dev` wrote down are taken, from loopback peers. True under `dev` alone.
     pub accepts_dev_keys: bool,
 }
@@ -64,6 +68,7 @@ pub(crate) struct App {
     pub(crate) hosts: BTreeMap<String, OrganizationId>,
     pub(crate) health: Arc<dyn HealthProbe>,
     pub(crate) spawner: Spawner,
+    pub(crate) internal_token: Option<B256>,
     pub(crate) accepts_dev_keys: bool,
     pub(crate) tokens: TokenVerifier,
     pub(crate) key_uses: KeyUses,
@@ -75,8 +80,16 @@ pub(crate) struct App {
 
 impl App {
     pub(crate) fn new(state: ApiState) -> Arc<Self> {
-        let ApiState { services, config, default_organization, hosts, health, spawner, accepts_dev_keys } =
-            state;
+        let ApiState {
+            services,
+            config,
+            default_organization,
+            hosts,
+            health,
+            spawner,
+            internal_token,
+            accepts_dev_keys,
+        } = state;
         Arc::new(Self {
             key_uses: KeyUses::new(&config),
             tokens: TokenVerifier::new(&services.sessions),
@@ -90,8 +103,39 @@ impl App {
             hosts,
             health,
             spawner,
+            internal_token,
             accepts_dev_keys,
         })
+    }
+
+    /// Works on a record until it is on chain, in a task that a leaving client cannot cancel, and waits for it as long
+    /// as configured. Whatever is left over the outbox takes up.
+    pub(crate) async fn settled<Work, Step>(&self, work: Work)
+    where
+        Work: Fn(Services) -> Step + Send + 'static,
+        Step: Future<Output = gateway_domain::Result<Progress>> + Send,
+    {
+        let Some(wait) = self.services.publication.registry.as_ref().map(|registry| registry.wait) else {
+            return;
+        };
+        let (done, waited) = tokio::sync::oneshot::channel();
+        let services = self.services.clone();
+        let until = Instant::now() + wait;
+        (self.spawner)(Box::pin(async move {
+            while Instant::now() < until {
+                match work(services.clone()).await {
+                    Ok(Progress::Again(pause)) => tokio::time::sleep(pause).await,
+                    Ok(Progress::Done) => break,
+                    Err(error) => {
+                        tracing::warn!(%error, "a record on chain is left to the outbox");
+                        break;
+                    }
+                }
+            }
+            // The request may have given up waiting.
+            let _ = done.send(());
+        }));
+        let _ = tokio::time::timeout(wait, waited).await;
     }
 
     /// The tenant that a request without an API key belongs to.

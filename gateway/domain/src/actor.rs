@@ -33,6 +33,8 @@ pub enum Actor {
     Session(SessionActor),
     /// The gateway's own workers.
     Gateway,
+    /// A verification service that holds the deployment's internal token.
+    InternalToken,
     /// A command run beside the database by somebody with the operating system's permission to do so.
     LocalOperator,
 }
@@ -44,6 +46,8 @@ pub struct ApiKeyActor {
     pub credential: CredentialId,
     pub label: Label,
     pub scopes: BTreeSet<Scope>,
+    /// See [`crate::credentials::ApiKey`].
+    pub verification_service: Option<u32>,
 }
 
 /// An Ethereum address that signed. It may not be enrolled yet (`principal` absent).
@@ -84,7 +88,7 @@ impl OpCtx {
             Actor::ApiKey(key) => Some(key.principal),
             Actor::Wallet(wallet) => wallet.principal,
             Actor::Session(session) => Some(session.principal),
-            Actor::Anonymous | Actor::Gateway | Actor::LocalOperator => None,
+            Actor::Anonymous | Actor::Gateway | Actor::InternalToken | Actor::LocalOperator => None,
         }
     }
 
@@ -103,6 +107,7 @@ impl OpCtx {
             | Actor::Wallet(_)
             | Actor::Session(_)
             | Actor::Gateway
+            | Actor::InternalToken
             | Actor::LocalOperator => false,
         }
     }

@@ -159,6 +159,7 @@ fn actor_text(actor: &Actor) -> String {
         Actor::Wallet(wallet) => format!("wallet {}", wallet.address),
         Actor::Session(session) => format!("principal {} by session {}", session.principal, session.session),
         Actor::Gateway => "gateway".to_owned(),
+        Actor::InternalToken => "internal token".to_owned(),
         Actor::LocalOperator => "local operator".to_owned(),
     }
 }

@@ -17,14 +17,18 @@ use crate::{
     ids::{OrganizationId, PrincipalId},
     keys::{KeyQuota, KeyRecord, KeyState},
     outbox::OutboxItem,
+    payloads::{EncryptedPayload, SessionKeyClaim},
     plugin_state::StateUse,
     policy::{PermitRecord, PluginRevision, Policy, PolicyHead},
     quorums::PrivyQuorum,
+    registrations::Registration,
+    registry::Relay,
     sealed::Sealed,
     sessions::{Session, UsedRefreshToken},
     settings::Settings,
     transactions::{Attempt, Transaction},
     vendors::VendorCall,
+    verification::{OrionMetadata, VerificationService},
 };
 
 use alloy_primitives::{Address, B256};
@@ -93,6 +97,23 @@ pub enum Write {
     UpdateQuorum(Sealed<PrivyQuorum>),
     /// Removes the reference; the version must be the one that was read.
     DeleteQuorum(Sealed<PrivyQuorum>),
+    InsertRegistration(Sealed<Registration>),
+    UpdateRegistration(Sealed<Registration>),
+    /// Takes the call's nonce as well.
+    InsertRelay(Sealed<Relay>),
+    UpdateRelay(Sealed<Relay>),
+    InsertVerificationService(Sealed<VerificationService>),
+    UpdateVerificationService(Sealed<VerificationService>),
+    InsertEncryptedPayload(Sealed<EncryptedPayload>),
+    UpdateEncryptedPayload(Sealed<EncryptedPayload>),
+    ClaimSessionKey(SessionKeyClaim),
+    /// A block held by its digest; one that exists stays as it is.
+    InsertIpfsBlock {
+        root: B256,
+        block: Vec<u8>,
+    },
+    InsertOrionMetadata(Sealed<OrionMetadata>),
+    UpdateOrionMetadata(Sealed<OrionMetadata>),
     /// Inserts the item, or sets the due time of the one with its id and makes claims on it stale.
     ScheduleOutbox(OutboxItem),
     InsertReplayGuard(ReplayGuard),
@@ -153,6 +174,8 @@ pub enum Contested {
     KeyQuota,
     Replay,
     Idempotency,
+    /// A session-key packet that was used before.
+    SessionKey,
     /// Any other row with the same key.
     Duplicate,
 }
@@ -234,6 +257,18 @@ impl Write {
             | Self::InsertQuorum(_)
             | Self::UpdateQuorum(_)
             | Self::DeleteQuorum(_)
+            | Self::InsertRegistration(_)
+            | Self::UpdateRegistration(_)
+            | Self::InsertRelay(_)
+            | Self::UpdateRelay(_)
+            | Self::InsertVerificationService(_)
+            | Self::UpdateVerificationService(_)
+            | Self::InsertEncryptedPayload(_)
+            | Self::UpdateEncryptedPayload(_)
+            | Self::ClaimSessionKey(_)
+            | Self::InsertIpfsBlock { .. }
+            | Self::InsertOrionMetadata(_)
+            | Self::UpdateOrionMetadata(_)
             | Self::ScheduleOutbox(_)
             | Self::InsertReplayGuard(_)
             | Self::InsertIdempotency(_) => None,

@@ -73,6 +73,8 @@ pub struct ApiKey {
     pub label: Label,
     pub scopes: BTreeSet<Scope>,
     pub secret_hash: CredentialHash,
+    /// The verification service an orion key speaks for; an unbound one speaks for what has none.
+    pub verification_service: Option<u32>,
     /// Works from loopback peers only and never under `serve`.
     pub dev_only: bool,
     pub expires_at: Option<Timestamp>,

@@ -80,6 +80,10 @@ identifiers! {
     BindingId = "bd";
     /// A component, its settings and its grants, immutable.
     PluginRevisionId = "pl";
+    /// An OpenPGP key that a user registered.
+    RegistrationId = "rg";
+    /// One call of the registry contract.
+    RelayId = "ry";
     /// Work to be done outside the database.
     OutboxId = "ob";
     /// A user's access to a Fireblocks workspace.

@@ -82,6 +82,10 @@ pub enum KeyPurpose {
     PrivyAuthorization,
     /// Seals secrets that must be read back.
     SecretSealing,
+    /// Certifies the OpenPGP certificate of the built-in verification service.
+    OpenPgpCertify,
+    /// Decrypts session keys of messages for the built-in verification service.
+    OpenPgpDecrypt,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,6 +124,8 @@ impl KeyPurpose {
             Self::FireblocksRequest => "fireblocks-request",
             Self::PrivyAuthorization => "privy-authorization",
             Self::SecretSealing => "secret-sealing",
+            Self::OpenPgpCertify => "openpgp-certify",
+            Self::OpenPgpDecrypt => "openpgp-decrypt",
         }
     }
 }

@@ -21,6 +21,7 @@ mod requirements;
 mod validate;
 mod vendor_permit;
 
+pub(crate) use decide::denied as refusal;
 pub use decide::{Approved, Decision, DecisionInput, Denial, DenialReason, Open, decide};
 pub use permit::{PERMIT_LIFETIME, PermitMismatch, PermitRecord, SigningPermit, issue_permit};
 pub(crate) use requirements::demanded;

@@ -7,7 +7,6 @@ use async_trait::async_trait;
 
 use crate::{
     approvals::Vote,
-    audit::{AuditEntry, LaneHead, SignedCheckpoint},
     chain::{ChainId, ChainNode, PayloadCodec},
     changes::{ChangeSet, CommitError, Idempotency, ReplayGuard},
     clock::{Clock, Timestamp},
@@ -32,10 +31,14 @@ use crate::{
     vendors::Vendors,
 };
 
+mod audit;
 mod plugin_state;
+mod publication;
 mod vendors;
 
+pub use audit::AuditReads;
 pub use plugin_state::PluginStateReads;
+pub use publication::{Publication, RegistrationReads, VerificationReads};
 pub use vendors::VendorReads;
 
 /// Applies change sets.
@@ -284,18 +287,6 @@ pub trait OutboxQueue: Send + Sync {
     async fn next_due(&self) -> Result<Option<Duration>>;
 }
 
-#[async_trait]
-pub trait AuditReads: Send + Sync {
-    async fn lane_heads(&self) -> Result<BTreeMap<InstanceId, LaneHead>>;
-    /// Entries of a lane after `after`, ascending, at most `limit`, their seals checked.
-    async fn lane_entries(&self, lane: InstanceId, after: u64, limit: u32)
-    -> Result<Vec<Sealed<AuditEntry>>>;
-    async fn last_checkpoint(&self) -> Result<Option<SignedCheckpoint>>;
-    /// Checkpoints after number `after`, ascending, at most `limit`; their signatures are the caller's to check.
-    async fn checkpoints(&self, after: u64, limit: u32) -> Result<Vec<SignedCheckpoint>>;
-    async fn insert_checkpoint(&self, checkpoint: &SignedCheckpoint) -> Result<(), CommitError>;
-}
-
 /// All reads and writes of one database.
 pub trait Store:
     UnitOfWork
@@ -308,6 +299,8 @@ pub trait Store:
     + DecisionReads
     + PluginStateReads
     + VendorReads
+    + RegistrationReads
+    + VerificationReads
     + OutboxQueue
     + AuditReads
 {
@@ -324,6 +317,8 @@ impl<T> Store for T where
         + DecisionReads
         + PluginStateReads
         + VendorReads
+        + RegistrationReads
+        + VerificationReads
         + OutboxQueue
         + AuditReads
 {
@@ -430,6 +425,7 @@ pub struct Services {
     pub vault: Arc<dyn KeyVault>,
     pub evaluator: Arc<dyn Evaluator>,
     pub vendors: Vendors,
+    pub publication: Publication,
     pub chains: Arc<BTreeMap<ChainId, Chain>>,
     pub limits: Limits,
     pub state_turns: Arc<StateTurns>,

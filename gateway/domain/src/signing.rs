@@ -28,6 +28,7 @@ mod nonce;
 use draft::{Drafted, Quote, Setback, draft, quote};
 use issue::{Decided, Issued, Prepared, issue};
 pub use nonce::NonceReservations;
+pub(crate) use nonce::next as next_nonce;
 
 /// What came of trying to sign.
 #[derive(Debug)]

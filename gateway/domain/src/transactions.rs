@@ -20,17 +20,19 @@ mod assess;
 mod attempt;
 mod create;
 mod denials;
+mod encrypted;
 mod intent;
 mod progress;
 mod request_hash;
 mod view;
 
 pub use abort::abort;
-use account::{Account, account};
+use account::{Account, Asked, account};
 pub(crate) use assess::{Assessment, assess, hear_shadows};
 pub use attempt::{Attempt, AttemptOutcome};
 pub use create::{CreateTransaction, Created, IdempotencyKey, create};
 pub use denials::RecentDenials;
+pub use encrypted::{CreateEncryptedTransaction, PlaintextRequest, create_encrypted};
 pub use intent::{Ceilings, Intent, IntentMismatch, Kind};
 pub use progress::{Progress, advance, carry_on};
 pub use request_hash::request_hash;
@@ -52,6 +54,8 @@ pub struct Transaction {
     pub owner_address: Address,
     pub execution_type: ExecutionType,
     pub provider: Provider,
+    /// Set for what arrived encrypted: the service it was encrypted for.
+    pub verification_service: Option<u32>,
     pub intent: Intent,
     pub intent_hash: B256,
     /// What had to be approved when the transaction was made; judged with the present policy, both must hold.
@@ -131,6 +135,11 @@ pub enum State {
         call: VendorCallId,
         hash: Option<B256>,
     },
+    /// Executed by somebody else, as reported.
+    Settled {
+        hash: B256,
+        block: Option<u64>,
+    },
     Rejected {
         reason: DenialReason,
         detail: String,
@@ -172,6 +181,8 @@ pub enum FailureReason {
     VendorBlocked,
     VendorRejected,
     VendorFailed,
+    /// Whoever executed it reported that it failed.
+    Settlement,
 }
 
 impl State {
@@ -193,6 +204,7 @@ impl State {
             Self::Executed { .. } => "executed",
             Self::HandedOver { .. } => "handed_over",
             Self::ExecutedByVendor { .. } => "executed_by_vendor",
+            Self::Settled { .. } => "settled",
             Self::Rejected { .. } => "rejected",
             Self::Aborted => "aborted",
             Self::Failed { .. } => "failed",
@@ -200,14 +212,19 @@ impl State {
     }
 
     pub fn is_final(&self) -> bool {
-        matches!(
-            self,
+        match self {
             Self::Executed { .. }
-                | Self::ExecutedByVendor { .. }
-                | Self::Rejected { .. }
-                | Self::Aborted
-                | Self::Failed { .. }
-        )
+            | Self::ExecutedByVendor { .. }
+            | Self::Settled { .. }
+            | Self::Rejected { .. }
+            | Self::Aborted
+            | Self::Failed { .. } => true,
+            Self::Pending
+            | Self::Approved
+            | Self::Signed { .. }
+            | Self::Submitted { .. }
+            | Self::HandedOver { .. } => false,
+        }
     }
 
     /// Whether something left the gateway that may execute: such a transaction is never simply given up.
@@ -225,6 +242,7 @@ impl State {
             | Self::Approved
             | Self::HandedOver { .. }
             | Self::ExecutedByVendor { .. }
+            | Self::Settled { .. }
             | Self::Rejected { .. }
             | Self::Aborted
             | Self::Failed { .. } => None,
@@ -241,7 +259,8 @@ impl FailureReason {
             | Self::VendorCancelled
             | Self::VendorBlocked
             | Self::VendorRejected
-            | Self::VendorFailed => true,
+            | Self::VendorFailed
+            | Self::Settlement => true,
             Self::InsufficientFunds
             | Self::Refused
             | Self::CeilingExceeded
@@ -262,6 +281,7 @@ impl FailureReason {
             Self::VendorBlocked => "vendor_blocked",
             Self::VendorRejected => "vendor_rejected",
             Self::VendorFailed => "vendor_failed",
+            Self::Settlement => "settlement_failed",
         }
     }
 }

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use gateway_domain::{
     error::Result,
-    keys::{KeyAlgorithm, KeyRecord, PublicKey},
+    keys::{KeyAlgorithm, KeyPurpose, KeyRecord, PublicKey},
     ports::KeyVault,
     sealed::Sealed,
 };
@@ -19,6 +19,23 @@ pub(crate) struct HsmVault {
     pub(crate) token_id: String,
 }
 
+/// What the token lets the key do.
+fn usage(purpose: KeyPurpose) -> KeyUsage {
+    match purpose {
+        KeyPurpose::OpenPgpDecrypt => KeyUsage::Decrypt,
+        KeyPurpose::Wallet
+        | KeyPurpose::AuditCheckpoint
+        | KeyPurpose::SealMaster
+        | KeyPurpose::CredentialMaster
+        | KeyPurpose::AccessToken
+        | KeyPurpose::FireblocksRequest
+        | KeyPurpose::PrivyAuthorization
+        | KeyPurpose::SecretSealing
+        | KeyPurpose::Relayer
+        | KeyPurpose::OpenPgpCertify => KeyUsage::Sign,
+    }
+}
+
 #[async_trait]
 impl KeyVault for HsmVault {
     fn token_id(&self) -> &str {
@@ -31,7 +48,7 @@ impl KeyVault for HsmVault {
             cka_id: record.cka_id,
             label: label(record),
             algorithm: pair_algorithm(record.algorithm)?,
-            usage: KeyUsage::Sign,
+            usage: usage(record.purpose),
             permanent: false,
         };
         let reference = self.hsm.generate(spec).await.map_err(translate)?;

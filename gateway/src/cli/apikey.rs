@@ -56,6 +56,9 @@ pub(super) struct NewKey {
     /// Days until the key expires; without it, it does not.
     #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=36_500))]
     expires_in_days: Option<u32>,
+    /// For an orion key: the verification service it speaks for. Without it, the key votes on unencrypted transactions.
+    #[arg(long, value_name = "NUMBER")]
+    verification_service: Option<u32>,
 }
 
 #[derive(Debug, Args)]
@@ -103,6 +106,7 @@ pub(super) async fn create(gateway: &Gateway, ctx: &OpCtx, new: NewKey) -> Resul
         name: new.name,
         principal: new.principal,
         expires_at: new.expires_in_days.map(|days| ctx.now.plus(Duration::from_hours(24) * days)),
+        verification_service: new.verification_service,
         dev_only: bootstrap::is_dev_directory(gateway.data_dir.path()),
     };
     let (key, text) = create_api_key(ctx, &gateway.services, request).await?;
@@ -138,7 +142,7 @@ fn described(key: &ApiKey) -> Value {
     json!({
         "id": key.id, "label": key.label, "name": key.name, "principal": key.principal, "scopes": key.scopes,
         "createdAtMicros": key.created_at, "expiresAtMicros": key.expires_at, "revokedAtMicros": key.revoked_at,
-        "devOnly": key.dev_only,
+        "devOnly": key.dev_only, "verificationService": key.verification_service,
     })
 }
 

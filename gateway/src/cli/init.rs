@@ -147,6 +147,7 @@ async fn first_organization(gateway: &Gateway, name: String) -> Result<(Organiza
         principal: None,
         expires_at: None,
         dev_only: false,
+        verification_service: None,
     };
     let (_, text) = create_api_key(&ctx, &gateway.services, request).await?;
     Ok((id, text))

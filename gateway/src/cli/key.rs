@@ -7,7 +7,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use gateway_domain::{
     actor::OpCtx,
     ids::KeyId,
-    keys::{GenerateKey, KeyAlgorithm, KeyPurpose, KeyRecord, generate_key, retire_key},
+    keys::{GenerateKey, KeyAlgorithm, KeyPurpose, KeyRecord, KeyState, generate_key, retire_key},
     ports::KeyReads as _,
     quorums::MemberKey,
 };
@@ -28,6 +28,8 @@ pub(super) enum KeyCommand {
     List(List),
     /// Make a key that authorizes requests to a vendor, and show its public half.
     Create(Create),
+    /// Make the key that pays for records in the registry contract, unless there is one; send it some coin.
+    Relayer(List),
     /// Take a key out of use; it stays on the token.
     Retire(Retire),
 }
@@ -72,6 +74,7 @@ impl KeyCommand {
         let (place, act, format) = match self {
             Self::List(List { place, format }) => (place, Act::ListKeys, format),
             Self::Create(Create { place, purpose, format }) => (place, Act::CreateKey(purpose), format),
+            Self::Relayer(List { place, format }) => (place, Act::MakeRelayerKey, format),
             Self::Retire(Retire { place, id, format }) => (place, Act::RetireKey(id), format),
         };
         format.print_answer(&place.order(act).await?)
@@ -99,6 +102,23 @@ pub(super) async fn create(gateway: &Gateway, ctx: &OpCtx, new: NewKey) -> Resul
     let mut value = described(&key);
     value["publicKeyPem"] = json!(public.pem());
     Ok(Answer { value, lines: vec![line(&key), public.pem().trim_end().to_owned()] })
+}
+
+pub(super) async fn make_relayer(gateway: &Gateway, ctx: &OpCtx) -> Result<Answer> {
+    let keys = gateway.store.key_list(ctx.organization).await?;
+    let present =
+        keys.into_iter().find(|key| key.purpose == KeyPurpose::Relayer && key.state == KeyState::Active);
+    let key = if let Some(key) = present {
+        key.into_value()
+    } else {
+        let wanted = GenerateKey {
+            algorithm: KeyAlgorithm::Secp256k1,
+            purpose: KeyPurpose::Relayer,
+            kinds: BTreeSet::new(),
+        };
+        generate_key(ctx, &gateway.services, wanted, None).await?
+    };
+    Ok(Answer { value: described(&key), lines: vec![line(&key)] })
 }
 
 pub(super) async fn retire(gateway: &Gateway, ctx: &OpCtx, id: KeyId) -> Result<Answer> {

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{
     apikey, freeze, key, output::internal_causes, place::operator_context, plugin, status::Status,
-    transaction,
+    transaction, verification_service,
 };
 use crate::{
     control::{Failure, Reply},
@@ -39,6 +39,10 @@ pub(super) enum Act {
     ListTransactions { limit: u32 },
     ShowTransaction(TransactionId),
     AbortTransaction(TransactionId),
+    MakeRelayerKey,
+    AddVerificationService(verification_service::NewService),
+    ListVerificationServices,
+    SwitchVerificationService { id: u32, active: bool },
 }
 
 /// What a command prints, in both forms.
@@ -61,6 +65,12 @@ impl Order {
             Act::FreezeOrganization { frozen } => freeze::organization(gateway, ctx, frozen).await,
             Act::FreezeKey { id, frozen } => freeze::key(gateway, ctx, id, frozen).await,
             Act::InstallPlugin(new) => plugin::install(gateway, ctx, new).await,
+            Act::MakeRelayerKey => key::make_relayer(gateway, ctx).await,
+            Act::AddVerificationService(new) => verification_service::add(gateway, ctx, new).await,
+            Act::ListVerificationServices => verification_service::list(gateway, ctx).await,
+            Act::SwitchVerificationService { id, active } => {
+                verification_service::switch(gateway, ctx, id, active).await
+            }
             Act::ListPlugins => plugin::list(gateway, ctx).await,
             Act::ListTransactions { limit } => transaction::list(gateway, ctx, limit).await,
             Act::ShowTransaction(id) => transaction::show(gateway, ctx, id).await,
@@ -98,6 +108,11 @@ impl Act {
             Self::FreezeKey { frozen: false, .. } => "freeze key --lift",
             Self::InstallPlugin(_) => "plugin install",
             Self::ListPlugins => "plugin list",
+            Self::MakeRelayerKey => "key relayer",
+            Self::AddVerificationService(_) => "verification-service add",
+            Self::ListVerificationServices => "verification-service list",
+            Self::SwitchVerificationService { active: true, .. } => "verification-service enable",
+            Self::SwitchVerificationService { active: false, .. } => "verification-service disable",
             Self::ListTransactions { .. } => "transaction list",
             Self::ShowTransaction(_) => "transaction show",
             Self::AbortTransaction(_) => "transaction abort",

@@ -1,5 +1,7 @@
 //! Rules that the sections' ranges cannot express.
 
+use std::collections::BTreeSet;
+
 use gateway_chains::registry::ChainRegistry;
 
 use super::{Config, ConfigError, section::Section};
@@ -19,6 +21,12 @@ impl Config {
         self.egress.check_ranges(&mut faults);
         self.fireblocks.check_ranges(&mut faults);
         self.privy.check_ranges(&mut faults);
+        self.openpgp.check_ranges(&mut faults);
+        self.ipfs.check_ranges(&mut faults);
+        self.onchain_registry.check_ranges(&mut faults);
+        for service in &self.verification_services {
+            service.check_ranges(&mut faults);
+        }
         self.limits.check_ranges(&mut faults);
         self.outbox.check_ranges(&mut faults);
         self.audit.check_ranges(&mut faults);
@@ -26,6 +34,7 @@ impl Config {
         self.check_server(&mut faults);
         self.check_chains(&mut faults);
         self.check_vendors(&mut faults);
+        self.check_publication(&mut faults);
         self.check_others(&mut faults);
         if faults.is_empty() { Ok(()) } else { Err(ConfigError::Rules(faults)) }
     }
@@ -85,6 +94,32 @@ impl Config {
         }
         if self.privy.app_id.is_some() != self.privy.app_secret.is_some() {
             faults.push("`privy.app_id` and `privy.app_secret` belong together".into());
+        }
+    }
+
+    fn check_publication(&self, faults: &mut Vec<String>) {
+        match self.onchain_registry.target() {
+            Ok(Some(target)) => {
+                let id = target.chain.to_string();
+                if !self.chains.is_empty() && self.chains.iter().all(|chain| chain.id != id) {
+                    faults.push(format!("`onchain_registry.chain`: `{id}` is not one of `chains`"));
+                }
+            }
+            Ok(None) => {}
+            Err(fault) => faults.push(fault.to_string()),
+        }
+        let mut inboxes = BTreeSet::new();
+        for service in &self.verification_services {
+            match service.request() {
+                Ok(request) if !inboxes.insert(request.inbox) => {
+                    faults.push(format!("`verification_services`: `{}` is the inbox of two", request.inbox));
+                }
+                Ok(_) => {}
+                Err(fault) => faults.push(fault.to_string()),
+            }
+        }
+        if self.core.internal_token.as_ref().is_some_and(|token| token.expose().len() < 32) {
+            faults.push("`core.internal_token` must have 32 characters or more".into());
         }
     }
 

@@ -11,6 +11,7 @@ use super::{
     ConfigError,
     login::{Sessions, Siwe},
     section::section,
+    value::Secret,
 };
 
 section! {
@@ -26,6 +27,11 @@ section! {
         /// Id of an organization in `hosts`, and the scheme, host and port that its clients sign. Without it, those of
         /// `server.public_origin` with the organization's host; one with several hosts needs it.
         origins: BTreeMap<String, String> = BTreeMap::new();
+        /// What a verification service of `organization` may send as `x-internal-token` instead of an orion key, 32
+        /// characters or more.
+        internal_token: Option<Secret> = None, like "\"0123456789abcdef0123456789abcdef\"";
+        /// File that holds the token, instead of `internal_token`.
+        internal_token_file: Option<PathBuf> = None, like "\"/run/secrets/internal-token\"";
     }
     nested { eth_signature: EthSignature, siwe: Siwe, sessions: Sessions }
 }

@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use super::{
-    Audit, Chain, Core, Database, Egress, Fireblocks, Hsm, Limits, Outbox, Plugins, Privy, Server, Telemetry,
+    Audit, Chain, Core, Database, Egress, Fireblocks, Hsm, Ipfs, Limits, OnchainRegistry, OpenPgp, Outbox,
+    Plugins, Privy, Server, Telemetry, VerificationService,
     section::{KeyDescription, Section},
 };
 
@@ -20,8 +21,8 @@ const REFERENCE_HEAD: &str = "\
 Made by `countersign config-reference` from the declarations in `gateway/src/config/`; do not edit.
 
 One TOML file, named by `--config`. Every key can be left out. The environment overrides the file:
-`COUNTERSIGN__SECTION__KEY`, such as `COUNTERSIGN__SERVER__LISTEN`; arrays are written with commas; `[[chains]]`
-can only be set in the file. The command line overrides both. An unknown key is an error.
+`COUNTERSIGN__SECTION__KEY`, such as `COUNTERSIGN__SERVER__LISTEN`; arrays are written with commas; tables that
+repeat can only be set in the file. The command line overrides both. An unknown key is an error.
 Secrets can be read from a file: `pin_file` instead of `pin`. Units stand last in a key's name.
 ";
 
@@ -49,6 +50,10 @@ fn sections() -> Vec<Described> {
         described::<Egress>(),
         described::<Fireblocks>(),
         described::<Privy>(),
+        described::<OpenPgp>(),
+        described::<Ipfs>(),
+        described::<OnchainRegistry>(),
+        Described { repeats: true, ..described::<VerificationService>() },
         described::<Limits>(),
         described::<Outbox>(),
         described::<Audit>(),

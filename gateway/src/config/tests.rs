@@ -115,6 +115,26 @@ fn chain_without_id_and_chain_given_twice_are_refused() {
 }
 
 #[test]
+fn a_verification_service_has_an_inbox_of_its_own_and_one_key() {
+    let service = |more: &str| format!("[[verification_services]]\nname = \"Orion\"\n{more}\n");
+    let (one, built_in) = (format!("inbox = \"0x{}\"\n", "11".repeat(20)), "built_in = \"rsa4096\"\n");
+    assert!(load(&service(&format!("{one}{built_in}"))).is_ok());
+    for (text, rule) in [
+        (service(built_in), "`inbox` must be"),
+        (service(&one), "either `built_in` or `public_key_file`"),
+        (service(&format!("{one}built_in = \"rsa1024\"\n")), "`built_in` must be"),
+        (service(&format!("{one}{built_in}")).repeat(2), "is the inbox of two"),
+        (
+            service(&format!("{one}{built_in}name = \"\"\n")).replacen("name = \"Orion\"\n", "", 1),
+            "`name` must have",
+        ),
+    ] {
+        let refused = refusal(&text);
+        assert!(refused.contains(rule), "{refused}");
+    }
+}
+
+#[test]
 fn environment_overrides_the_file() {
     let (_directory, path) = file("[server]\nlisten = \"127.0.0.1:1\"\nbody_bytes_max = 2048\n");
     let overrides = environment(&[

@@ -24,7 +24,7 @@ use crate::{
 macro_rules! columns {
     () => {
         "id, organization, principal, public_id, name, label, scopes, secret_hash, dev_only, expires_at, \
-         revoked_at, version, created_at, seal"
+         revoked_at, version, created_at, verification_service, seal"
     };
 }
 
@@ -60,7 +60,7 @@ pub(crate) fn insert(key: &Sealed<ApiKey>) -> Result<Statement, TooLarge> {
     let sql = concat!(
         "INSERT INTO api_keys (",
         columns!(),
-        ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
+        ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
     );
     values(Statement::new(sql), key)
 }
@@ -68,7 +68,7 @@ pub(crate) fn insert(key: &Sealed<ApiKey>) -> Result<Statement, TooLarge> {
 pub(crate) fn update(key: &Sealed<ApiKey>) -> Result<Statement, TooLarge> {
     let sql = "UPDATE api_keys SET principal = $3, public_id = $4, name = $5, label = $6, scopes = $7, \
          secret_hash = $8, dev_only = $9, expires_at = $10, revoked_at = $11, version = $12, created_at = $13, \
-         seal = $14 WHERE id = $1 AND organization = $2 AND version = $12 - 1";
+         verification_service = $14, seal = $15 WHERE id = $1 AND organization = $2 AND version = $12 - 1";
     Ok(values(Statement::new(sql), key)?.expecting(Expect::Change(Contested::Version)))
 }
 
@@ -87,6 +87,7 @@ fn values(statement: Statement, key: &Sealed<ApiKey>) -> Result<Statement, TooLa
         .bind(key.revoked_at)
         .unsigned("version", key.version)?
         .bind(key.created_at)
+        .bind(key.verification_service)
         .shown(key.seal()))
 }
 
@@ -101,6 +102,7 @@ impl Stored for ApiKey {
             label: row.word("label")?,
             scopes: row.json("scopes")?,
             secret_hash: row.word("secret_hash")?,
+            verification_service: row.optional_unsigned("verification_service")?,
             dev_only: row.flag("dev_only")?,
             expires_at: row.optional_time("expires_at")?,
             revoked_at: row.optional_time("revoked_at")?,

@@ -264,6 +264,16 @@ const UNIQUE: &[(&str, &str, Contested)] = &[
         "plugin_state.organization, plugin_state.lineage, plugin_state.name",
         Contested::PluginState,
     ),
+    (
+        "session_key_claims_pkey",
+        "session_key_claims.service_key, session_key_claims.session_key_digest",
+        Contested::SessionKey,
+    ),
+    (
+        "encrypted_payloads_session_key",
+        "encrypted_payloads.service_key, encrypted_payloads.session_key_digest",
+        Contested::SessionKey,
+    ),
     ("replay_guards_pkey", "replay_guards.signer, replay_guards.signed_hash", Contested::Replay),
 ];
 

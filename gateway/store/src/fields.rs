@@ -91,6 +91,15 @@ impl<'r> Fields<'r> {
         serde_json::from_str(self.borrowed(column)?).map_err(|cause| self.malformed(column, cause))
     }
 
+    pub(crate) fn optional_json<T: DeserializeOwned>(
+        &self,
+        column: &'static str,
+    ) -> Result<Option<T>, Malformed> {
+        let text: Option<String> = self.get(column)?;
+        let value = text.map(|text| serde_json::from_str(&text)).transpose();
+        value.map_err(|cause| self.malformed(column, cause))
+    }
+
     pub(crate) fn word<T: DeserializeOwned>(&self, column: &'static str) -> Result<T, Malformed> {
         let word = self.borrowed(column)?.into_deserializer();
         T::deserialize(word).map_err(|cause: WordUnknown| self.malformed(column, cause))

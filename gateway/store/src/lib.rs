@@ -35,6 +35,7 @@ mod plugin_state;
 mod policy;
 mod quorums;
 mod reader;
+mod registrations;
 mod room;
 mod seen;
 mod sessions;
@@ -46,6 +47,7 @@ mod sweeper;
 mod transactions;
 mod unit;
 mod vendors;
+mod verification;
 mod writer;
 
 pub use archive::AuditArchive;

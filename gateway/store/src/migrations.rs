@@ -40,6 +40,8 @@ const TWINS: &[Twin] = twins! {
     3 "0003_sessions",
     4 "0004_fireblocks",
     5 "0005_quorums",
+    6 "0006_registrations",
+    7 "0007_verification",
     8 "0008_plugin_state",
     9 "0009_instances",
 };

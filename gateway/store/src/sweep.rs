@@ -13,14 +13,18 @@ use gateway_domain::{
     fireblocks::Integration,
     identity::{Organization, Principal, User},
     keys::KeyRecord,
+    payloads::EncryptedPayload,
     plugin_state::PluginState,
     policy::{PermitRecord, PluginRevision, Policy, PolicyHead},
     quorums::PrivyQuorum,
+    registrations::Registration,
+    registry::Relay,
     sealed::{RowVersion, Sealable, Sealer},
     sessions::Session,
     settings::Settings,
     transactions::{Attempt, Transaction},
     vendors::VendorCall,
+    verification::{OrionMetadata, VerificationService},
 };
 use sqlx::{AnyConnection, Connection, Executor};
 
@@ -102,6 +106,11 @@ every_table![
     Integration,
     VendorCall,
     PrivyQuorum,
+    Registration,
+    Relay,
+    VerificationService,
+    EncryptedPayload,
+    OrionMetadata,
 ];
 
 struct Sweeping<'s> {

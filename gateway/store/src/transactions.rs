@@ -24,7 +24,7 @@ macro_rules! columns {
     () => {
         "id, organization, request_hash, request_nonce, initiator, owner, owner_address, execution_type, \
          provider, key_id, chain, kind, from_address, to_address, value, data, ceilings, vendor_account, intent_hash, \
-         snapshot, note, state, state_facts, version, created_at, updated_at, seal"
+         snapshot, note, state, state_facts, version, created_at, updated_at, verification_service, seal"
     };
 }
 
@@ -69,6 +69,8 @@ const OF_OWNER_IN_STATES: &str = concat!(
     newest_in_state!("$12", "seven"),
     " UNION ALL ",
     newest_in_state!("$13", "eight"),
+    " UNION ALL ",
+    newest_in_state!("$14", "nine"),
     ") ORDER BY created_at DESC, id DESC LIMIT $5"
 );
 const OPEN: &str = concat!(
@@ -89,7 +91,7 @@ const RECIPIENT_HISTORY: &str = concat!(
 );
 
 /// More places than one status of any family has states; spare ones name none.
-const STATES: usize = 8;
+const STATES: usize = 9;
 const NO_STATE: &str = "";
 
 pub(crate) fn insert(transaction: &Sealed<Transaction>) -> Result<Statement, TooLarge> {
@@ -97,7 +99,7 @@ pub(crate) fn insert(transaction: &Sealed<Transaction>) -> Result<Statement, Too
         "INSERT INTO transactions (",
         columns!(),
         ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, \
-         $21, $22, $23, $24, $25, $26, $27)"
+         $21, $22, $23, $24, $25, $26, $27, $28)"
     );
     let intent = &transaction.intent;
     Ok(Statement::new(sql)
@@ -127,6 +129,7 @@ pub(crate) fn insert(transaction: &Sealed<Transaction>) -> Result<Statement, Too
         .unsigned("version", transaction.version)?
         .bind(transaction.created_at)
         .bind(transaction.updated_at)
+        .bind(transaction.verification_service)
         .shown(transaction.seal()))
 }
 
@@ -168,6 +171,7 @@ impl Stored for Transaction {
             owner_address: row.parsed("owner_address")?,
             execution_type: row.word("execution_type")?,
             provider: row.word("provider")?,
+            verification_service: row.optional_unsigned("verification_service")?,
             intent: Intent {
                 organization,
                 transaction: id,

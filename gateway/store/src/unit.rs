@@ -10,7 +10,8 @@ use gateway_domain::{
 
 use crate::{
     attempts, credentials, decisions, dialect::EngineSql, guards, identity, integrations, keys, outbox,
-    permits, plugin_state, policy, quorums, sessions, standings, statement::Statement, transactions, vendors,
+    permits, plugin_state, policy, quorums, registrations, sessions, standings, statement::Statement,
+    transactions, vendors, verification,
 };
 
 /// What is applied whole or not at all, inside a group.
@@ -82,7 +83,9 @@ fn changes_known(write: &Write) -> bool {
         | Write::UpdateKey(_)
         | Write::InsertPluginRevision(..)
         | Write::InsertPolicy(_)
-        | Write::MovePolicyHead(_) => true,
+        | Write::MovePolicyHead(_)
+        | Write::InsertVerificationService(_)
+        | Write::UpdateVerificationService(_) => true,
         Write::InsertTransaction(_)
         | Write::UpdateTransaction(_)
         | Write::InsertEvaluation(_)
@@ -104,6 +107,16 @@ fn changes_known(write: &Write) -> bool {
         | Write::InsertQuorum(_)
         | Write::UpdateQuorum(_)
         | Write::DeleteQuorum(_)
+        | Write::InsertRegistration(_)
+        | Write::UpdateRegistration(_)
+        | Write::InsertRelay(_)
+        | Write::UpdateRelay(_)
+        | Write::InsertEncryptedPayload(_)
+        | Write::UpdateEncryptedPayload(_)
+        | Write::ClaimSessionKey(_)
+        | Write::InsertIpfsBlock { .. }
+        | Write::InsertOrionMetadata(_)
+        | Write::UpdateOrionMetadata(_)
         | Write::ScheduleOutbox(_)
         | Write::InsertReplayGuard(_)
         | Write::InsertIdempotency(_) => false,
@@ -155,6 +168,18 @@ fn compile(write: &Write, sql: &EngineSql, out: &mut Vec<Statement>) -> Result<(
         Write::InsertQuorum(quorum) => out.push(quorums::insert(quorum)?),
         Write::UpdateQuorum(quorum) => out.push(quorums::update(quorum)?),
         Write::DeleteQuorum(quorum) => out.push(quorums::delete(quorum)?),
+        Write::InsertRegistration(registration) => out.push(registrations::insert(registration)?),
+        Write::UpdateRegistration(registration) => out.push(registrations::update(registration)?),
+        Write::InsertRelay(relay) => out.extend(registrations::insert_relay(relay)?),
+        Write::UpdateRelay(relay) => out.push(registrations::update_relay(relay)?),
+        Write::InsertVerificationService(service) => out.push(verification::insert_service(service)?),
+        Write::UpdateVerificationService(service) => out.push(verification::update_service(service)?),
+        Write::InsertEncryptedPayload(payload) => out.push(verification::insert_payload(payload)?),
+        Write::UpdateEncryptedPayload(payload) => out.push(verification::update_payload(payload)?),
+        Write::ClaimSessionKey(claim) => out.push(verification::claim_session_key(claim)),
+        Write::InsertIpfsBlock { root, block } => out.push(verification::insert_block(*root, block)),
+        Write::InsertOrionMetadata(metadata) => out.push(verification::insert_metadata(metadata)?),
+        Write::UpdateOrionMetadata(metadata) => out.push(verification::update_metadata(metadata)?),
         Write::ScheduleOutbox(item) => out.push(outbox::schedule(item)),
         Write::InsertReplayGuard(guard) => out.push(guards::insert_replay_guard(guard)),
         Write::InsertIdempotency(idempotency) => out.push(guards::insert_idempotency(idempotency, sql)),

@@ -282,6 +282,7 @@ fn contested_name(contested: Contested) -> &'static str {
         Contested::KeyQuota => "key_quota",
         Contested::Replay => "replay",
         Contested::Idempotency => "idempotency",
+        Contested::SessionKey => "session_key",
         Contested::Duplicate => "duplicate",
     }
 }

@@ -7,6 +7,7 @@ use gateway_domain::{Address, Error};
 use crate::{extract::scalar, failure::Failure};
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+const INTERNAL_TOKEN: HeaderName = HeaderName::from_static("x-internal-token");
 const ADDRESS: HeaderName = HeaderName::from_static("x-ethereum-address");
 const SIGNATURE: HeaderName = HeaderName::from_static("x-ethereum-signature");
 const TIMESTAMP: HeaderName = HeaderName::from_static("x-ethereum-timestamp");
@@ -44,6 +45,14 @@ impl<'a> Presented<'a> {
 
     pub(crate) fn has_api_key(&self) -> bool {
         self.headers.contains_key(API_KEY)
+    }
+
+    pub(crate) fn has_internal_token(&self) -> bool {
+        self.headers.contains_key(INTERNAL_TOKEN)
+    }
+
+    pub(crate) fn internal_token(&self) -> Result<&'a str, Failure> {
+        single(self.headers, &INTERNAL_TOKEN)?.ok_or(Failure::CredentialMissing)
     }
 
     pub(crate) fn has_signature(&self) -> bool {

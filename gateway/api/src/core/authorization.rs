@@ -27,6 +27,8 @@ pub(crate) enum Callers {
     Everybody,
     /// As `Everybody`, at a rate of its own for each operation and source: what strangers log in with.
     Strangers,
+    /// Verification services: an orion key, or the internal token.
+    Internal,
     /// Methods that a row does not use are ignored.
     Credentials { keys: Option<KeyRule>, signatures: SignatureRule, tokens: TokenRule },
 }
@@ -108,6 +110,55 @@ static TABLE: &[Rule] = &[
         errors: &[],
     },
     Rule {
+        method: Method::GET,
+        path: "/verification-services",
+        operation: "get_all_verification_services",
+        callers: Callers::Everybody,
+        errors: &[],
+    },
+    Rule {
+        method: Method::GET,
+        path: "/verification-services/active",
+        operation: "get_active_verification_services",
+        callers: Callers::Everybody,
+        errors: &[],
+    },
+    Rule {
+        method: Method::GET,
+        path: "/verification-services/{id}",
+        operation: "get_verification_service_by_id",
+        callers: Callers::Everybody,
+        errors: &[400, 404],
+    },
+    Rule {
+        method: Method::GET,
+        path: "/verification-services/inbox/{inbox}",
+        operation: "get_verification_service_by_inbox",
+        callers: Callers::Everybody,
+        errors: &[400, 404],
+    },
+    Rule {
+        method: Method::GET,
+        path: "/verification-services/pgp-public-key/{key}",
+        operation: "get_verification_service_by_pgp_public_key",
+        callers: Callers::Everybody,
+        errors: &[400, 404],
+    },
+    Rule {
+        method: Method::PATCH,
+        path: "/internal/orion-metadata/{requestHash}/tee-proof",
+        operation: "update_tee_proof",
+        callers: Callers::Internal,
+        errors: &[400, 401, 403, 404],
+    },
+    Rule {
+        method: Method::PATCH,
+        path: "/internal/orion-metadata/{requestHash}/settlement",
+        operation: "update_settlement",
+        callers: Callers::Internal,
+        errors: &[400, 401, 403, 404, 409],
+    },
+    Rule {
         method: Method::POST,
         path: "/auth/siwe/nonce",
         operation: "generate_nonce",
@@ -153,6 +204,20 @@ static TABLE: &[Rule] = &[
         method: Method::GET,
         path: "/auth/me",
         operation: "get_current_user",
+        callers: SESSIONS,
+        errors: &[400, 401, 404],
+    },
+    Rule {
+        method: Method::POST,
+        path: "/user-api-keys/register",
+        operation: "register_encryption_keys",
+        callers: SESSIONS,
+        errors: &[400, 401, 409],
+    },
+    Rule {
+        method: Method::GET,
+        path: "/user-api-keys/profile",
+        operation: "get_user_profile",
         callers: SESSIONS,
         errors: &[400, 401, 404],
     },
@@ -279,6 +344,9 @@ pub(crate) fn rule(method: &Method, path: &str) -> Option<&'static Rule> {
 impl Rule {
     /// How far the proven caller may reach here, or that it may not.
     pub(crate) fn reach(&self, ctx: &OpCtx) -> Result<Reach, Failure> {
+        if self.callers == Callers::Internal {
+            return internal_reach(ctx);
+        }
         let Callers::Credentials { keys, signatures, tokens } = self.callers else {
             return Ok(Reach::Nobody);
         };
@@ -308,8 +376,18 @@ impl Rule {
                 TokenRule::Refused => Err(KEY_REQUIRED.into()),
                 TokenRule::Own => Ok(Reach::Principal(session.principal)),
             },
-            Actor::Anonymous | Actor::Gateway | Actor::LocalOperator => Err(Error::Unauthenticated.into()),
+            Actor::Anonymous | Actor::Gateway | Actor::InternalToken | Actor::LocalOperator => {
+                Err(Error::Unauthenticated.into())
+            }
         }
+    }
+}
+
+fn internal_reach(ctx: &OpCtx) -> Result<Reach, Failure> {
+    if ctx.actor == Actor::InternalToken || ctx.has_scope(Scope::WriteOrionMetadata) {
+        Ok(Reach::Organization)
+    } else {
+        Err(Error::Forbidden("the API key lacks the scope for this").into())
     }
 }
 

@@ -8,10 +8,11 @@ use axum::{
     http::{HeaderMap, header, request::Parts},
 };
 use gateway_domain::{
-    Error, OpCtx,
+    B256, Error, OpCtx,
     actor::{Actor, SessionActor, WalletActor},
     ids::OrganizationId,
 };
+use sha2::{Digest as _, Sha256};
 
 use crate::{
     auth::{self, Presented, RequestFacts, SignatureHeaders, SignedApproval, SignedAt},
@@ -47,6 +48,7 @@ impl Call {
             | Actor::ApiKey(_)
             | Actor::Wallet(_)
             | Actor::Gateway
+            | Actor::InternalToken
             | Actor::LocalOperator => Err(Error::Unauthenticated.into()),
         }
     }
@@ -87,6 +89,11 @@ impl FromRequest<Arc<App>> for Call {
         let path = params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         let mut caller = Caller { app, rule, parts: &parts, path: &path, signed_until: None };
         let (actor, organization, body) = match caller.method()? {
+            CredentialKind::InternalToken => {
+                let organization = caller.internal_token()?;
+                let body = RawBody::read(&parts.headers, body, &app.config).await?;
+                (Actor::InternalToken, organization, body)
+            }
             CredentialKind::ApiKey => {
                 // Before the body: a stranger gets nothing read.
                 let (actor, organization) = caller.api_key().await?;
@@ -127,6 +134,7 @@ enum CredentialKind {
     ApiKey,
     Signature,
     Token,
+    InternalToken,
     None,
 }
 
@@ -143,6 +151,9 @@ impl Caller<'_> {
     /// Which of the operation's methods the request uses. Methods it does not have are ignored, unless there is
     /// nothing else: then one that it refuses is proven, to be refused by name.
     fn method(&self) -> Result<CredentialKind, Failure> {
+        if self.rule.callers == Callers::Internal {
+            return self.internal_method();
+        }
         let Callers::Credentials { keys, signatures, tokens } = self.rule.callers else {
             return Ok(CredentialKind::None);
         };
@@ -188,6 +199,32 @@ impl Caller<'_> {
             Ok(token) => self.app.tokens.authenticate(&self.app.services, organization, token).await,
             Err(failure) => Err(failure),
         };
+        self.charged(proven)
+    }
+
+    fn internal_method(&self) -> Result<CredentialKind, Failure> {
+        let presented = Presented::of(&self.parts.headers);
+        match (presented.has_api_key(), presented.has_internal_token()) {
+            (true, true) => {
+                Err(Failure::Malformed("x-api-key and x-internal-token exclude each other".to_owned()))
+            }
+            (true, false) => Ok(CredentialKind::ApiKey),
+            (false, true) => Ok(CredentialKind::InternalToken),
+            (false, false) => Err(Failure::CredentialMissing),
+        }
+    }
+
+    /// The token is the default organization's; only its hash is known here.
+    fn internal_token(&self) -> Result<OrganizationId, Failure> {
+        self.refuse_guessers()?;
+        let given = Presented::of(&self.parts.headers).internal_token();
+        let proven = given.and_then(|given| {
+            let hash = B256::new(Sha256::digest(given.as_bytes()).into());
+            match self.app.internal_token {
+                Some(known) if known == hash => Ok(self.app.default_organization),
+                Some(_) | None => Err(Error::Unauthenticated.into()),
+            }
+        });
         self.charged(proven)
     }
 
@@ -306,7 +343,7 @@ fn charge(app: &App, ctx: &OpCtx) -> Result<(), Failure> {
         Actor::ApiKey(key) => key.credential.to_string(),
         Actor::Wallet(wallet) => wallet.address.to_string(),
         Actor::Session(session) => session.session.to_string(),
-        Actor::Anonymous | Actor::Gateway | Actor::LocalOperator => return Ok(()),
+        Actor::Anonymous | Actor::Gateway | Actor::InternalToken | Actor::LocalOperator => return Ok(()),
     };
     app.rates.credential.check(&name).map_err(|retry_after| Failure::RateLimited { retry_after })
 }

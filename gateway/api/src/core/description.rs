@@ -15,7 +15,7 @@ use crate::{
     core::{
         authorization::{COMMON_ERRORS, Callers, Rule, SignatureRule, TokenRule, rules},
         dialect::ErrorResponse,
-        routes,
+        internal_routes, routes,
     },
     wording::Message,
 };
@@ -33,7 +33,7 @@ use crate::{
 struct Base;
 
 pub(crate) fn document() -> OpenApi {
-    let (_, described) = routes().split_for_parts();
+    let (_, described) = routes().merge(internal_routes()).split_for_parts();
     let mut document = Base::openapi();
     document.merge(described);
     // The default is an empty licence name, which says nothing.
@@ -46,7 +46,11 @@ pub(crate) fn document() -> OpenApi {
         }
     }
     let components = document.components.get_or_insert_default();
-    let headers = [("apiKey", "x-api-key"), ("ethereumAddress", "x-ethereum-address")];
+    let headers = [
+        ("apiKey", "x-api-key"),
+        ("internalToken", "x-internal-token"),
+        ("ethereumAddress", "x-ethereum-address"),
+    ];
     for (name, header) in headers.into_iter().chain([
         ("ethereumSignature", "x-ethereum-signature"),
         ("ethereumTimestamp", "x-ethereum-timestamp"),
@@ -102,8 +106,11 @@ fn error(status: u16) -> Response {
 
 /// Each element is one way to authenticate.
 fn security(rule: &Rule) -> Vec<SecurityRequirement> {
-    let Callers::Credentials { keys, signatures, tokens } = rule.callers else { return Vec::new() };
     let none: [&str; 0] = [];
+    if rule.callers == Callers::Internal {
+        return ["apiKey", "internalToken"].map(|way| SecurityRequirement::new(way, none)).into();
+    }
+    let Callers::Credentials { keys, signatures, tokens } = rule.callers else { return Vec::new() };
     let mut ways = Vec::new();
     if keys.is_some() {
         ways.push(SecurityRequirement::new("apiKey", none));

@@ -5,9 +5,11 @@ use super::{
     authorization::rules,
     document,
     fireblocks::{CompleteIntegrationDto, CreateFireblocksTransactionDto, GenerateCsrDto},
+    internal::{UpdateSettlementDto, UpdateTeeProofDto},
     quorums::{CreateQuorumDto, RegisterPrivyQuorumDto, UpdatePrivyQuorumDto},
+    registration::RegisterKeysDto,
     sessions::{RefreshTokenDto, VerifySiweDto},
-    transactions::CreateTrustedTransactionDto,
+    transactions::{CreateEncryptedTransactionDto, CreateTrustedTransactionDto},
     user_api_keys::CreateUserApiKeyDto,
     users::CreateUserDto,
 };
@@ -47,6 +49,10 @@ fn check_described<T: Wire>(name: &str) {
 fn wire_types_read_what_the_document_describes() {
     check_described::<CreateUserDto>("CreateUserDto");
     check_described::<CreateTrustedTransactionDto>("CreateTrustedTransactionDto");
+    check_described::<CreateEncryptedTransactionDto>("CreateEncryptedTransactionDto");
+    check_described::<RegisterKeysDto>("RegisterKeysDto");
+    check_described::<UpdateTeeProofDto>("UpdateTeeProofDto");
+    check_described::<UpdateSettlementDto>("UpdateSettlementDto");
     check_described::<CreateApprovalDto>("CreateApprovalDto");
     check_described::<CreateUserApiKeyDto>("CreateUserApiKeyDto");
     check_described::<VerifySiweDto>("VerifySiweDto");

@@ -74,7 +74,7 @@ pub(crate) struct UserApiKeyCreatedResponse {
 }
 
 impl UserApiKeyResponse {
-    fn of(used: &UsedApiKey, now: Timestamp) -> Self {
+    pub(crate) fn of(used: &UsedApiKey, now: Timestamp) -> Self {
         let UsedApiKey { key, last_used_at } = used;
         Self {
             id: key.id.to_string(),

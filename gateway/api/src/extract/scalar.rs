@@ -28,7 +28,7 @@ pub(crate) fn boolean(json: &Json) -> Read<bool> {
     }
 }
 
-fn integer(json: &Json) -> Read<u64> {
+pub(crate) fn integer(json: &Json) -> Read<u64> {
     let rule = "must be a whole number of at least 0";
     match json {
         Json::Number(number) => number.as_u64().ok_or_else(|| rule.to_owned()),
@@ -74,6 +74,24 @@ pub(crate) fn counter(json: &Json) -> Read<u64> {
     wei(json)
         .and_then(|number| u64::try_from(number).map_err(|_| rule.to_owned()))
         .map_err(|_| rule.to_owned())
+}
+
+/// Text of this many bytes, taken as it is.
+pub(crate) fn text_within(min: usize, max: usize) -> impl Fn(&Json) -> Read<String> {
+    move |json| {
+        let text = text(json)?;
+        if (min..=max).contains(&text.len()) {
+            Ok(text.to_owned())
+        } else {
+            Err(format!("must have {min} to {max} bytes"))
+        }
+    }
+}
+
+/// The number of a verification service.
+pub(crate) fn service_number(json: &Json) -> Read<u32> {
+    let number = integer(json).ok().and_then(|number| u32::try_from(number).ok());
+    number.filter(|number| *number > 0).ok_or_else(|| "must be a whole number of at least 1".to_owned())
 }
 
 /// `0x` and pairs of hexadecimal digits, at most `bytes_max` bytes.

@@ -53,6 +53,23 @@ const MATRIX: &[(&str, &str, [u16; 9])] = &[
     ("GET", "/transactions/users/{ethereumAddress}", [401, 200, 200, 200, 200, 200, 403, 200, 403]),
     ("POST", "/transactions/{requestHash}/approvals", [401, 403, 201, 201, 201, 201, 403, 401, 401]),
     ("GET", "/transactions/{requestHash}/approval-status", [401, 200, 200, 200, 200, 200, 404, 200, 404]),
+    ("GET", "/verification-services", [200; 9]),
+    ("GET", "/verification-services/active", [200; 9]),
+    ("GET", "/verification-services/{id}", [200; 9]),
+    ("GET", "/verification-services/inbox/{inbox}", [200; 9]),
+    ("GET", "/verification-services/pgp-public-key/{key}", [200; 9]),
+    (
+        "PATCH",
+        "/internal/orion-metadata/{requestHash}/tee-proof",
+        [401, 200, 403, 403, 200, 401, 401, 401, 401],
+    ),
+    (
+        "PATCH",
+        "/internal/orion-metadata/{requestHash}/settlement",
+        [401, 409, 403, 403, 409, 401, 401, 401, 401],
+    ),
+    ("GET", "/user-api-keys/profile", [401, 401, 401, 401, 401, 401, 401, 200, 200]),
+    ("POST", "/user-api-keys/register", [401, 401, 401, 401, 401, 401, 401, 400, 400]),
 ];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -60,6 +77,7 @@ async fn every_kind_of_caller_on_every_route() {
     let world = World::with(without_login_rate()).await;
     let (wallet, other) = (Wallet::new(1), Wallet::new(2));
     let escrow = world.user(&wallet).await;
+    let service = world.outside_service().await;
     for (method, template, statuses) in MATRIX {
         for (caller, status) in CALLERS.iter().zip(statuses) {
             let proposed = world.propose(escrow, 5_000).await;
@@ -67,6 +85,9 @@ async fn every_kind_of_caller_on_every_route() {
                 .replace("{ethereumAddress}", &wallet.address().to_string())
                 .replace("{type}", "execution")
                 .replace("{apiKeyId}", "01980f3e-7b1c-7e53-9d0a-0d6a3c1b2f45")
+                .replace("{id}", &service.id.to_string())
+                .replace("{inbox}", &service.inbox.to_string())
+                .replace("{key}", &service.fingerprint.to_string())
                 .replace("{requestHash}", proposed["requestHash"].as_str().unwrap());
             let mut call = world.call(method.parse::<Method>().unwrap(), path);
             if let Some(body) = body(&world, (method, template), (&wallet, escrow)) {
@@ -97,7 +118,9 @@ fn body(
         ("POST", "/transactions") => transfer(escrow, 5_000),
         ("POST", "/transactions/{requestHash}/approvals") => json!({"approved": true}),
         ("POST", "/user-api-keys") => json!({"name": "bot"}),
-        ("PUT", "/settings") | ("POST", "/auth/siwe/nonce") => json!({}),
+        ("PUT", "/settings") | ("POST", "/auth/siwe/nonce" | "/user-api-keys/register") => json!({}),
+        ("PATCH", "/internal/orion-metadata/{requestHash}/tee-proof") => json!({"teeProof": "AAAA"}),
+        ("PATCH", "/internal/orion-metadata/{requestHash}/settlement") => json!({"status": "failed"}),
         ("POST", "/auth/siwe/verify") => {
             let message = world.sign_in(wallet, "0123456789abcdefghijklmnopqrstuv");
             json!({"message": message, "signature": hex(&wallet.sign_text(&message))})

@@ -120,8 +120,8 @@ async fn trusted_transactions_name_field_and_rule() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn encrypted_payloads_wait_for_a_verification_service() {
-    let world = World::new().await;
+async fn encrypted_payloads_need_the_registry_contract() {
+    let world = World::without_registry().await;
     let body = json!({"encryptedPayload": "-----BEGIN PGP MESSAGE-----"});
     let reply = world.post("/transactions", &body).key(&world, "agent").send().await;
     assert_json_snapshot!(reply.expect(503), {".requestId" => "[id]"});

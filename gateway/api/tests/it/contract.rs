@@ -74,6 +74,39 @@ const ROWS: &[(&str, &str, &str, u16, &[u16])] = &[
         &[400, 401, 404, 409, 500, 502],
     ),
     ("POST", "/privy-quorum", "create_quorum", 201, &[400, 401, 403, 409, 500, 502]),
+    ("GET", "/user-api-keys/profile", "get_user_profile", 200, &[401, 404, 500]),
+    ("POST", "/user-api-keys/register", "register_encryption_keys", 201, &[400, 401, 409, 500]),
+    ("GET", "/verification-services", "get_all_verification_services", 200, &[500]),
+    ("GET", "/verification-services/active", "get_active_verification_services", 200, &[500]),
+    ("GET", "/verification-services/{id}", "get_verification_service_by_id", 200, &[400, 404, 500]),
+    (
+        "GET",
+        "/verification-services/inbox/{inbox}",
+        "get_verification_service_by_inbox",
+        200,
+        &[400, 404, 500],
+    ),
+    (
+        "GET",
+        "/verification-services/pgp-public-key/{key}",
+        "get_verification_service_by_pgp_public_key",
+        200,
+        &[400, 404, 500],
+    ),
+    (
+        "PATCH",
+        "/internal/orion-metadata/{requestHash}/tee-proof",
+        "update_tee_proof",
+        200,
+        &[400, 401, 403, 404, 500],
+    ),
+    (
+        "PATCH",
+        "/internal/orion-metadata/{requestHash}/settlement",
+        "update_settlement",
+        200,
+        &[400, 401, 403, 404, 409, 500],
+    ),
 ];
 
 /// Apply to every operation, whatever its row says.

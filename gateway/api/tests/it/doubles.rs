@@ -22,6 +22,7 @@ use gateway_domain::{
     plugin_state::{CounterName, StateChanges, StateView},
     policy::{PluginRevision, SigningPermit},
     ports::{EvaluationReply, EvaluationRequest, Evaluator, KeyVault, Signer, TokenSigner},
+    registry::{RelayOrder, RelayerSigner},
     sealed::Sealed,
     sessions::{AccessClaims, TokenKey},
     transactions::Intent,
@@ -90,6 +91,17 @@ impl TestToken {
         }
     }
 
+    fn signature(&self, key: KeyId, digest: B256) -> Result<[u8; 65]> {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        let keys = self.keys.lock().unwrap();
+        let key = keys.get(&key).ok_or_else(|| Error::inconsistency("no such key"))?;
+        let (signature, recovery) = key.sign_prehash_recoverable(digest.as_slice()).unwrap();
+        let mut bytes = [0; 65];
+        bytes[..64].copy_from_slice(&signature.to_bytes());
+        bytes[64] = recovery.to_byte();
+        Ok(bytes)
+    }
+
     pub(crate) fn go_away(&self, is_away: bool) {
         self.is_away.store(is_away, Ordering::SeqCst);
     }
@@ -131,14 +143,14 @@ impl Signer for TestToken {
             return Err(Error::unavailable("the HSM", "it is away"));
         }
         self.signed.lock().unwrap().push(permit.transaction());
-        self.calls.fetch_add(1, Ordering::SeqCst);
-        let keys = self.keys.lock().unwrap();
-        let key = keys.get(&key.id).ok_or_else(|| Error::inconsistency("no such key"))?;
-        let (signature, recovery) = key.sign_prehash_recoverable(permit.digest().as_slice()).unwrap();
-        let mut bytes = [0; 65];
-        bytes[..64].copy_from_slice(&signature.to_bytes());
-        bytes[64] = recovery.to_byte();
-        Ok(bytes)
+        self.signature(key.id, permit.digest())
+    }
+}
+
+#[async_trait]
+impl RelayerSigner for TestToken {
+    async fn sign_relay(&self, order: &RelayOrder, key: &Sealed<KeyRecord>) -> Result<[u8; 65]> {
+        self.signature(key.id, order.digest())
     }
 }
 

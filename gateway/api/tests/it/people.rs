@@ -50,6 +50,7 @@ async fn agent_key(world: &World, principal: Option<PrincipalId>) -> String {
         principal,
         expires_at: None,
         dev_only: false,
+        verification_service: None,
     };
     let (_, text) = create_api_key(&ctx, &world.services, request).await.unwrap();
     text.reveal().to_string()

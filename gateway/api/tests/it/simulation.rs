@@ -42,6 +42,7 @@ use crate::{
 
 mod chance;
 mod node;
+mod published;
 
 use chance::{Chance, Fuse};
 use node::{CONFIRMATIONS, FEE_MAX, SimulatedNode};
@@ -153,6 +154,7 @@ async fn start(simulation: &Simulation) -> Process {
         vault: simulation.token.clone(),
         evaluator: Arc::new(TestPlugin::approving()),
         vendors: no_vendors(),
+        publication: published::publication(simulation),
         chains: Arc::new(BTreeMap::from([(id, chain)])),
         limits: limits(),
         state_turns: Arc::default(),
@@ -210,6 +212,7 @@ impl Simulation {
             credential: CredentialId::from_uuid(Uuid::nil()),
             label: Label::Admin,
             scopes: BTreeSet::from([Scope::Admin]),
+            verification_service: None,
         };
         let now = self.clock.now();
         OpCtx { actor: Actor::ApiKey(actor), ..OpCtx::gateway(self.organization, now) }

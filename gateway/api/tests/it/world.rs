@@ -13,7 +13,7 @@ use axum::{
     extract::ConnectInfo,
     http::{HeaderMap, Method, Request, StatusCode},
 };
-use gateway_api::{ApiConfig, ApiState, StoreHealth, public_router};
+use gateway_api::{ApiConfig, ApiState, StoreHealth, internal_router, public_router};
 use gateway_chains::evm::codec::EvmCodec;
 use gateway_domain::{
     Address, B256, OpCtx, Timestamp, U256,
@@ -22,18 +22,17 @@ use gateway_domain::{
     audit::AuditEvent,
     chain::ChainId,
     changes::{ChangeSet, Write},
-    credentials::{CreateApiKey, CredentialHasher, Label, create_api_key},
+    credentials::CredentialHasher,
     identity::Organization,
     ids::{BindingId, CredentialId, InstanceId, OrganizationId, PluginRevisionId, TransactionId},
     mac::{MacKey, MacKeys},
-    outbox::Job,
     policy::{
         Applies, Binding, BindingScope, Floor, Mode, PluginRevision, Policy, PolicyHead, Power, Requirement,
     },
-    ports::{Chain, Limits, Services, UnitOfWork},
+    ports::{Chain, Limits, Publication, Services, UnitOfWork},
     sealed::Sealer,
     sessions::{NonceKeys, SessionLimits, Sessions},
-    transactions::{Kind, Progress, Transaction, advance},
+    transactions::{Kind, Progress, Transaction},
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -44,6 +43,7 @@ use uuid::Uuid;
 
 use crate::{
     doubles::{TestClock, TestEntropy, TestNode, TestPlugin, TestToken, TestTokenSigner},
+    openpgp,
     vendors::TestVendors,
     wallet::{Wallet, hex},
 };
@@ -51,8 +51,9 @@ use crate::{
 mod parts;
 
 pub(crate) use parts::limits;
-use parts::open_store;
+use parts::{internal_token_hash, make_keys, open_store, spawner};
 
+pub(crate) const INTERNAL_TOKEN: &str = "an internal token of some length";
 pub(crate) const ORIGIN: &str = "https://gateway.example";
 pub(crate) const CHAIN: u64 = 31_337;
 /// The second tenant's host, and what its clients sign.
@@ -108,6 +109,19 @@ impl World {
     }
 
     pub(crate) async fn with_limits(config: ApiConfig, limits: Limits) -> Self {
+        Self::assembled(config, limits, |publication| publication).await
+    }
+
+    pub(crate) async fn without_registry() -> Self {
+        let without = |publication| Publication { registry: None, ..publication };
+        Self::assembled(ApiConfig::default(), limits(), without).await
+    }
+
+    async fn assembled(
+        config: ApiConfig,
+        limits: Limits,
+        publication: impl FnOnce(Publication) -> Publication,
+    ) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let keys = |byte| MacKeys::new(BTreeMap::from([(1, MacKey::new([byte; 32]))]), 1);
         let sealer = Arc::new(Sealer::new(keys(1)));
@@ -128,6 +142,7 @@ impl World {
             signer: token.clone(),
             vault: token.clone(),
             evaluator: plugin.clone(),
+            publication: publication(openpgp::publication(token.clone())),
             chains: Arc::new(chains(node.clone())),
             vendors: vendors.ports(),
             limits,
@@ -145,20 +160,18 @@ impl World {
         }
         let (keys, key_ids) = make_keys(&services, organization).await;
         let tasks = TaskTracker::new();
-        let router = public_router(ApiState {
+        let state = ApiState {
             health: Arc::new(StoreHealth { store: services.store.clone(), organization }),
             services: services.clone(),
             config,
             default_organization: organization,
             hosts: hosts(tenant),
             accepts_dev_keys: true,
-            spawner: {
-                let tasks = tasks.clone();
-                Arc::new(move |task| {
-                    tasks.spawn(task);
-                })
-            },
-        });
+            internal_token: Some(internal_token_hash()),
+            spawner: spawner(&tasks),
+        };
+        // One router for both listeners, so that one matrix covers them.
+        let router = public_router(state.clone()).merge(internal_router(state));
         Self {
             router,
             services,
@@ -225,8 +238,7 @@ impl World {
         let work = async {
             while !is_done().await {
                 for claimed in store.claim(holder, lease, 100).await.unwrap() {
-                    let Job::Advance { transaction } = claimed.item.job;
-                    match advance(&self.services, self.organization, transaction).await {
+                    match claimed.item.job.work(&self.services, self.organization).await {
                         Ok(Progress::Done) => store.complete(claimed.item.id, claimed.fencing).await.unwrap(),
                         Ok(Progress::Again(_)) | Err(_) => {
                             let soon = Duration::from_millis(1);
@@ -465,31 +477,4 @@ fn binding(revision: &PluginRevision, mode: Mode, power: Power) -> Binding {
         mode,
         power,
     }
-}
-
-type Keys = (BTreeMap<&'static str, String>, BTreeMap<&'static str, CredentialId>);
-
-/// A key of each server label, and `dev`, an admin key for loopback peers.
-async fn make_keys(services: &Services, organization: OrganizationId) -> Keys {
-    let (mut texts, mut ids) = (BTreeMap::new(), BTreeMap::new());
-    let ctx = OpCtx::gateway(organization, services.clock.now());
-    for (name, label) in [
-        ("admin", Label::Admin),
-        ("agent", Label::Agent),
-        ("arbiter", Label::Arbiter),
-        ("orion", Label::Orion),
-        ("dev", Label::Admin),
-    ] {
-        let request = CreateApiKey {
-            label,
-            name: name.to_owned(),
-            principal: None,
-            expires_at: None,
-            dev_only: name == "dev",
-        };
-        let (key, text) = create_api_key(&ctx, services, request).await.unwrap();
-        texts.insert(name, text.reveal().to_string());
-        ids.insert(name, key.id);
-    }
-    (texts, ids)
 }

@@ -17,6 +17,7 @@ use crate::{
     ports::Services,
     sealed::Sealed,
     transactions::{Assessment, State, Transaction, assess},
+    verification::speaks_for,
 };
 
 /// A vote as a family hands it over.
@@ -145,13 +146,21 @@ fn voter(ctx: &OpCtx, transaction: &Transaction, cast: &CastVote) -> Result<(Pri
             if own && key.principal != transaction.owner {
                 return Err(Error::Forbidden("users may only vote on their own transactions"));
             }
-            if key.label != Label::Orion {
+            let is_orion = key.label == Label::Orion;
+            if is_orion && !speaks_for(key.verification_service, transaction.verification_service) {
+                return Err(Error::Forbidden(
+                    "an orion key votes on its own verification service's transactions",
+                ));
+            }
+            if !is_orion {
                 refuse_orion_fields(cast)?;
             }
             Ok((key.principal, role, Evidence::ApiKey { credential: key.credential }))
         }
         Actor::Session(_) => Err(Error::Forbidden("a session does not vote: sign, or use an API key")),
-        Actor::Anonymous | Actor::Gateway | Actor::LocalOperator => Err(Error::Unauthenticated),
+        Actor::Anonymous | Actor::Gateway | Actor::InternalToken | Actor::LocalOperator => {
+            Err(Error::Unauthenticated)
+        }
     }
 }
 

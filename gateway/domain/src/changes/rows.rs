@@ -23,7 +23,10 @@ impl RowWrite {
 impl Write {
     /// Whether something is signed or sent on the strength of what this writes.
     pub fn permits(&self) -> bool {
-        matches!(self, Self::InsertPermit(_) | Self::RenewPermit(_) | Self::InsertVendorCall(_))
+        matches!(
+            self,
+            Self::InsertPermit(_) | Self::RenewPermit(_) | Self::InsertVendorCall(_) | Self::InsertRelay(_)
+        )
     }
 
     /// Every sealed row that the write inserts, updates or deletes.
@@ -57,7 +60,14 @@ impl Write {
             Self::InsertVendorCall(row) | Self::UpdateVendorCall(row) => stored(row),
             Self::InsertQuorum(row) | Self::UpdateQuorum(row) => stored(row),
             Self::DeleteQuorum(row) => row.row_version().map(RowWrite::Removed).into_iter().collect(),
-            Self::InsertUsedRefreshToken(_)
+            Self::InsertRegistration(row) | Self::UpdateRegistration(row) => stored(row),
+            Self::InsertRelay(row) | Self::UpdateRelay(row) => stored(row),
+            Self::InsertVerificationService(row) | Self::UpdateVerificationService(row) => stored(row),
+            Self::InsertEncryptedPayload(row) | Self::UpdateEncryptedPayload(row) => stored(row),
+            Self::InsertOrionMetadata(row) | Self::UpdateOrionMetadata(row) => stored(row),
+            Self::ClaimSessionKey(_)
+            | Self::InsertIpfsBlock { .. }
+            | Self::InsertUsedRefreshToken(_)
             | Self::RequireNonce { .. }
             | Self::ScheduleOutbox(_)
             | Self::InsertReplayGuard(_)

@@ -24,6 +24,8 @@ pub struct CreateApiKey {
     pub principal: Option<PrincipalId>,
     pub expires_at: Option<Timestamp>,
     pub dev_only: bool,
+    /// For orion keys only.
+    pub verification_service: Option<u32>,
 }
 
 /// Makes a key and returns its record with the clear text, which exists nowhere else.
@@ -32,6 +34,13 @@ pub async fn create_api_key(
     services: &Services,
     request: CreateApiKey,
 ) -> Result<(ApiKey, ApiKeyText)> {
+    if let Some(service) = request.verification_service {
+        if request.label != Label::Orion {
+            return Err(Error::invalid("only an orion key is bound to a verification service"));
+        }
+        let found = services.store.verification_service(ctx.organization, service).await?;
+        found.ok_or(Error::NotFound("verification service"))?;
+    }
     let new_owner = request.principal.is_none().then(|| Principal {
         id: PrincipalId::generate(ctx.now, services.entropy.as_ref()),
         organization: ctx.organization,
@@ -74,6 +83,7 @@ pub(super) fn api_key_creation(
         label: request.label,
         scopes: request.label.default_scopes(),
         secret_hash: services.credentials.hash(text.public_id(), text.secret()),
+        verification_service: request.verification_service,
         dev_only: request.dev_only,
         expires_at: request.expires_at,
         revoked_at: None,
@@ -109,6 +119,7 @@ impl From<&ApiKey> for Actor {
             credential: key.id,
             label: key.label,
             scopes: key.scopes.clone(),
+            verification_service: key.verification_service,
         })
     }
 }

@@ -42,6 +42,7 @@ pub async fn create_own_api_key(
         principal: Some(user),
         expires_at: request.expires_at,
         dev_only: false,
+        verification_service: None,
     };
     // Whatever is wrong with the request shows before a key is made in the HSM.
     api_key_creation(ctx, services, user, wanted.clone())?;

@@ -56,7 +56,8 @@ impl Fate {
             | State::Submitted { .. }
             | State::Executed { .. }
             | State::HandedOver { .. }
-            | State::ExecutedByVendor { .. } => Self::Signed(transaction.updated_at),
+            | State::ExecutedByVendor { .. }
+            | State::Settled { .. } => Self::Signed(transaction.updated_at),
             State::Failed { reason } if reason.is_after_release() => Self::Signed(transaction.updated_at),
             State::Rejected { .. } | State::Aborted | State::Failed { .. } => Self::Unsigned,
         }

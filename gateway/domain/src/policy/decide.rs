@@ -17,7 +17,7 @@ use crate::{
         requirements::{Standing, Tally, applicable},
     },
     sealed::Sealed,
-    transactions::{State, Transaction},
+    transactions::{Kind, Provider, State, Transaction},
 };
 
 #[cfg(test)]
@@ -85,6 +85,10 @@ pub enum DenialReason {
     /// Fewer principals may fill the role than it demands.
     RequirementUnreachable,
     EvidenceInvalid,
+    /// An encrypted payload that could not be authenticated; why is not told.
+    PayloadUnopened,
+    /// An encrypted payload whose content breaks a rule.
+    PayloadInvalid,
     /// It was approved, and before it was signed an approval stopped counting or more was demanded.
     ApprovalLost,
 }
@@ -139,7 +143,11 @@ fn judge(input: &DecisionInput<'_>) -> Result<Decision, Denial> {
         return Err(denied(DenialReason::Expired, detail));
     }
     let bindings: Vec<&Binding> = input.policy.enforced(&transaction.intent).collect();
-    if bindings.is_empty() {
+    let is_opaque = transaction.intent.kind == Kind::Encrypted;
+    if is_opaque && transaction.provider != Provider::None {
+        return Err(denied(DenialReason::KindNotPermitted, "what cannot be read is executed by others only"));
+    }
+    if bindings.is_empty() && !is_opaque {
         let kind = transaction.intent.kind.as_str();
         return Err(denied(
             DenialReason::KindNotPermitted,
@@ -167,7 +175,13 @@ fn judge(input: &DecisionInput<'_>) -> Result<Decision, Denial> {
         let detail = "a required role rejected the transaction".to_owned();
         return Err(Denial { reason: DenialReason::Vote, detail, rejected_by, required });
     }
-    if !heard.iter().any(|(binding, outcome)| is_authority_approval(binding, outcome)) {
+    // Nobody here can read an opaque intent: its verification service is the authority, by an orion key's vote.
+    let has_authority = if is_opaque {
+        required.contains(&Role::Orion)
+    } else {
+        heard.iter().any(|(binding, outcome)| is_authority_approval(binding, outcome))
+    };
+    if !has_authority {
         return Err(denied(DenialReason::NoAuthority, "no authority approved"));
     }
     if let Some(requirement) = requirements.iter().find(|requirement| !tally.can_meet(requirement, input)) {
@@ -276,7 +290,7 @@ pub(super) fn is_authority_approval(binding: &Binding, outcome: &Outcome) -> boo
         && matches!(outcome.verdict, Verdict::Approve | Verdict::NeedApprovals(_))
 }
 
-pub(super) fn denied(reason: DenialReason, detail: impl Into<String>) -> Denial {
+pub(crate) fn denied(reason: DenialReason, detail: impl Into<String>) -> Denial {
     Denial { reason, detail: detail.into(), rejected_by: BTreeSet::new(), required: BTreeSet::new() }
 }
 
@@ -292,6 +306,8 @@ impl DenialReason {
             Self::RequirementInvalid => "requirement_invalid",
             Self::RequirementUnreachable => "requirement_unreachable",
             Self::EvidenceInvalid => "evidence_invalid",
+            Self::PayloadUnopened => "payload_unopened",
+            Self::PayloadInvalid => "payload_invalid",
             Self::ApprovalLost => "approval_lost",
         }
     }

@@ -127,7 +127,7 @@ async fn new_escrow(
         Actor::Session(session) => session.address == address,
         Actor::Wallet(wallet) => wallet.address == address,
         Actor::ApiKey(_) => ctx.has_scope(Scope::Admin),
-        Actor::Anonymous | Actor::Gateway | Actor::LocalOperator => false,
+        Actor::Anonymous | Actor::InternalToken | Actor::Gateway | Actor::LocalOperator => false,
     };
     if !proven {
         return Err(Error::invalid(
@@ -137,6 +137,21 @@ async fn new_escrow(
     Ok(Some(Escrow::Foreign { address }))
 }
 
+/// The rule that the named verification service breaks, if it does.
+async fn unusable_service(
+    services: &Services,
+    organization: OrganizationId,
+    named: Option<u64>,
+) -> Result<Option<String>> {
+    let Some(named) = named else { return Ok(None) };
+    let found = match u32::try_from(named) {
+        Ok(id) => services.store.verification_service(organization, id).await?,
+        Err(_) => None,
+    };
+    let is_active = found.is_some_and(|service| service.active);
+    Ok((!is_active).then(|| "verificationServiceId must name an active verification service".to_owned()))
+}
+
 /// Every rule that the settings as a whole break. What the update does not name was judged when it was set.
 async fn check(
     ctx: &OpCtx,
@@ -144,7 +159,8 @@ async fn check(
     (user, escrow): (&User, Option<Escrow>),
     (next, update): (&Settings, &SettingsUpdate),
 ) -> Result<()> {
-    let mut rules = Vec::new();
+    let unusable = unusable_service(services, ctx.organization, update.verification_service).await?;
+    let mut rules: Vec<String> = unusable.into_iter().collect();
     let is_served = |number| ChainId::eip155(number).is_ok_and(|chain| services.chains.contains_key(&chain));
     if update.chain_id.is_some_and(|chain| !is_served(chain)) {
         rules.push("chainId must be one that is served here".to_owned());
@@ -167,9 +183,6 @@ async fn check(
             }
             Provider::Hsm | Provider::Fireblocks | Provider::Privy | Provider::None => {}
         }
-    }
-    if update.verification_service.is_some() {
-        rules.push("verificationServiceId must name an active verification service".to_owned());
     }
     if rules.is_empty() { Ok(()) } else { Err(Error::Invalid(rules)) }
 }

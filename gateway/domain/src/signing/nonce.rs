@@ -26,13 +26,13 @@ pub struct NonceReservations {
 
 /// Holds back others who want a nonce of the same address, until the change set is on its way: nonces are then
 /// stored in the order in which they were chosen.
-pub(super) type Turn<'a> = tokio::sync::MutexGuard<'a, ()>;
+pub(crate) type Turn<'a> = tokio::sync::MutexGuard<'a, ()>;
 
 /// A nonce that nobody else in this process chooses while this lives.
-pub(super) struct Reservation<'a> {
+pub(crate) struct Reservation<'a> {
     reservations: &'a NonceReservations,
     account: Account,
-    pub(super) nonce: u64,
+    pub(crate) nonce: u64,
     /// Whether the nonce below is somebody's reservation as well.
     follows: bool,
 }
@@ -44,7 +44,7 @@ impl Default for NonceReservations {
 }
 
 impl NonceReservations {
-    pub(super) async fn turn(&self, address: Address) -> Turn<'_> {
+    pub(crate) async fn turn(&self, address: Address) -> Turn<'_> {
         self.turns[usize::from(address[19]) % TURNS].lock().await
     }
 
@@ -65,7 +65,7 @@ impl NonceReservations {
 impl Reservation<'_> {
     /// A nonce above one that is only reserved waits behind a gap if that one is not taken in the end: then ours is
     /// not taken either.
-    pub(super) fn condition(&self) -> Option<Write> {
+    pub(crate) fn condition(&self) -> Option<Write> {
         let (chain, address) = self.account;
         self.follows.then(|| Write::RequireNonce { chain, address, nonce: self.nonce - 1 })
     }
@@ -88,7 +88,7 @@ impl Drop for Reservation<'_> {
 ///
 /// The key never leaves the token, so whatever the chain has used we have signed. A node that says otherwise is
 /// lying or lagging behind a restored database, and a nonce from it would be a post-dated cheque: `None`.
-pub(super) async fn next(
+pub(crate) async fn next(
     services: &Services,
     account: Account,
     used_on_chain: u64,

@@ -28,6 +28,7 @@ pub async fn abort(ctx: &OpCtx, services: &Services, id: TransactionId) -> Resul
             }
             State::Executed { .. }
             | State::ExecutedByVendor { .. }
+            | State::Settled { .. }
             | State::Rejected { .. }
             | State::Failed { .. } => {
                 return Err(Error::Conflict("the transaction has ended already"));

@@ -4,6 +4,7 @@ use alloy_primitives::Address;
 
 use crate::{
     actor::OpCtx,
+    chain::ChainId,
     error::{Error, Result},
     fireblocks::{FireblocksAccount, IntegrationState},
     identity::{Escrow, User},
@@ -11,7 +12,8 @@ use crate::{
     keys::KeyPurpose,
     ports::Services,
     quorums::QuorumType,
-    transactions::{CreateTransaction, Provider},
+    transactions::Provider,
+    vendors::VendorRole,
 };
 
 /// Who pays, and the key of this gateway that makes it so.
@@ -21,32 +23,36 @@ pub(super) struct Account {
     pub(super) vendor: Option<FireblocksAccount>,
 }
 
-pub(super) async fn account(
-    ctx: &OpCtx,
-    services: &Services,
-    request: &CreateTransaction,
-) -> Result<Account> {
-    match request.provider {
+/// What is asked of whom: the provider, which of the user's vendors, and the chain.
+#[derive(Clone, Copy)]
+pub(super) struct Asked {
+    pub(super) provider: Provider,
+    pub(super) role: VendorRole,
+    pub(super) chain: ChainId,
+}
+
+pub(super) async fn account(ctx: &OpCtx, services: &Services, owner: &User, asked: Asked) -> Result<Account> {
+    match asked.provider {
         Provider::Hsm | Provider::None => {
-            let Some(Escrow::Hsm { key, address }) = request.owner.escrow else {
+            let Some(Escrow::Hsm { key, address }) = owner.escrow else {
                 return Err(Error::invalid("escrowAddress has no key in this gateway"));
             };
             Ok(Account { key, from: address, vendor: None })
         }
-        Provider::Fireblocks => fireblocks(ctx, services, request).await,
-        Provider::Privy => privy(ctx, services, request).await,
+        Provider::Fireblocks => fireblocks(ctx, services, owner, asked).await,
+        Provider::Privy => privy(ctx, services, owner, asked).await,
     }
 }
 
-async fn fireblocks(ctx: &OpCtx, services: &Services, request: &CreateTransaction) -> Result<Account> {
+async fn fireblocks(ctx: &OpCtx, services: &Services, owner: &User, asked: Asked) -> Result<Account> {
     let fireblocks = services.vendors.require_fireblocks()?;
-    let from = foreign_escrow(&request.owner)?;
-    let found = services.store.integration(ctx.organization, request.owner.id, request.vendor_role).await?;
+    let from = foreign_escrow(owner)?;
+    let found = services.store.integration(ctx.organization, owner.id, asked.role).await?;
     let integration = found.ok_or(Error::NotFound("active fireblocks integration"))?;
     let IntegrationState::Active(access) = &integration.state else {
         return Err(Error::NotFound("active fireblocks integration"));
     };
-    let asset = fireblocks.asset(access.environment, request.chain);
+    let asset = fireblocks.asset(access.environment, asked.chain);
     let account = FireblocksAccount {
         integration: integration.id,
         environment: access.environment,
@@ -57,14 +63,14 @@ async fn fireblocks(ctx: &OpCtx, services: &Services, request: &CreateTransactio
     Ok(Account { key: integration.key, from, vendor: Some(account) })
 }
 
-async fn privy(ctx: &OpCtx, services: &Services, request: &CreateTransaction) -> Result<Account> {
+async fn privy(ctx: &OpCtx, services: &Services, owner: &User, asked: Asked) -> Result<Account> {
     services.vendors.require_privy()?;
-    let from = foreign_escrow(&request.owner)?;
-    if request.owner.privy_user_id.is_none() {
+    let from = foreign_escrow(owner)?;
+    if owner.privy_user_id.is_none() {
         return Err(Error::invalid("the user has no privyUserId"));
     }
-    let kind = QuorumType::of(request.vendor_role);
-    if services.store.quorum(ctx.organization, request.owner.id, kind).await?.is_none() {
+    let kind = QuorumType::of(asked.role);
+    if services.store.quorum(ctx.organization, owner.id, kind).await?.is_none() {
         return Err(Error::invalid("provider privy needs a Privy quorum of that type"));
     }
     let key = services.store.purpose_key(ctx.organization, KeyPurpose::PrivyAuthorization).await?;

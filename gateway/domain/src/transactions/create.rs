@@ -14,6 +14,7 @@ use crate::{
     audit::AuditEvent,
     chain::ChainId,
     changes::{ChangeSet, CommitError, Contested, Idempotency, Write},
+    credentials::Label,
     error::{Error, Result},
     evaluations::{Evaluation, Fresh},
     identity::User,
@@ -23,10 +24,11 @@ use crate::{
     ports::{Chain, Limits, RecipientHistory, Services},
     sealed::Sealed,
     transactions::{
-        Account, Assessment, Ceilings, ExecutionType, Intent, Kind, Provider, RequirementSnapshot, State,
-        Transaction, account, assess, request_hash,
+        Account, Asked, Assessment, Ceilings, ExecutionType, Intent, Kind, Provider, RequirementSnapshot,
+        State, Transaction, account, assess, request_hash,
     },
     vendors::VendorRole,
+    verification::speaks_for,
 };
 
 /// A transaction to be created for a user's HSM-held escrow key.
@@ -74,7 +76,16 @@ pub struct Created {
 }
 
 impl Created {
-    fn earlier(transaction: Transaction) -> Self {
+    pub(super) fn new(transaction: Transaction, assessment: Assessment) -> Self {
+        let Assessment { decision, fresh, .. } = assessment;
+        let approved = match decision {
+            Decision::Approved(approved) => Some(approved),
+            Decision::Pending(_) | Decision::Unheard(_) | Decision::Denied(_) => None,
+        };
+        Self { transaction, is_new: true, approved, evaluations: fresh.into_evaluations() }
+    }
+
+    pub(super) fn earlier(transaction: Transaction) -> Self {
         Self { transaction, is_new: false, approved: None, evaluations: Vec::new() }
     }
 }
@@ -86,7 +97,8 @@ const OPERATION: &str = "transactions.create";
 pub async fn create(ctx: &OpCtx, services: &Services, request: CreateTransaction) -> Result<Created> {
     let initiator = ctx.principal().ok_or(Error::Unauthenticated)?;
     let chain = services.require_chain(request.chain)?;
-    if let Some(earlier) = by_idempotency_key(ctx, services, initiator, &request).await? {
+    let idempotency = request.idempotency.as_ref();
+    if let Some(earlier) = by_idempotency_key(ctx, services, initiator, idempotency).await? {
         return Ok(Created::earlier(earlier));
     }
     if let Some(earlier) = by_external_id(ctx, services, initiator, &request).await? {
@@ -104,16 +116,10 @@ pub async fn create(ctx: &OpCtx, services: &Services, request: CreateTransaction
     let pending = services.sealer.seal(draft);
     let (mut turn, mut carried) = (None, Fresh::default());
     for _ in 0..services.limits.contest_attempts_max {
-        // Whoever did not use state has answered and is not asked again.
-        let heard = carried.evaluations().cloned().collect();
-        let assessment = assess(services, &pending, &[], heard, Some(history), ctx.now).await?;
-        let assessment = Assessment { fresh: assessment.fresh.and(carried), ..assessment };
-        let mut transaction = (*pending).clone();
-        settle_denials(ctx, services, &transaction.intent, &assessment.decision)?;
-        transaction.state = initial_state(&assessment.decision);
-        freeze_demands(&mut transaction, &assessment);
+        let (transaction, assessment) = judge(ctx, services, &pending, carried, Some(history)).await?;
         match store(ctx, services, transaction, assessment, &request).await? {
             Ok(created) => return Ok(created),
+            // Whoever did not use state has answered and is not asked again.
             Err(StateContested(fresh)) => carried = fresh.without_state(),
         }
         if turn.is_none() {
@@ -121,6 +127,27 @@ pub async fn create(ctx: &OpCtx, services: &Services, request: CreateTransaction
         }
     }
     Err(Error::unavailable("the database", "too many writers wanted the same plugin state"))
+}
+
+/// Decides on a draft, and what that makes of it. Whoever said something in `carried` is not asked again. Without a
+/// history nothing is known of the recipient, and denials are not counted.
+pub(super) async fn judge(
+    ctx: &OpCtx,
+    services: &Services,
+    pending: &Sealed<Transaction>,
+    carried: Fresh,
+    history: Option<RecipientHistory>,
+) -> Result<(Transaction, Assessment)> {
+    let heard = carried.evaluations().cloned().collect();
+    let assessment = assess(services, pending, &[], heard, history, ctx.now).await?;
+    let assessment = Assessment { fresh: assessment.fresh.and(carried), ..assessment };
+    let mut transaction = (**pending).clone();
+    if history.is_some() {
+        settle_denials(ctx, services, &transaction.intent, &assessment.decision)?;
+    }
+    transaction.state = initial_state(&assessment.decision);
+    freeze_demands(&mut transaction, &assessment);
+    Ok((transaction, assessment))
 }
 
 /// Somebody changed the state that a plugin had read.
@@ -134,25 +161,18 @@ async fn store(
     assessment: Assessment,
     request: &CreateTransaction,
 ) -> Result<Result<Created, StateContested>> {
+    let idempotency = request.idempotency.as_ref();
     for _ in 0..services.limits.contest_attempts_max {
-        let changes = creation(ctx, services, &transaction, &assessment, request);
+        let changes = creation(ctx, services, &transaction, &assessment, idempotency);
         match services.store.commit(changes).await {
-            Ok(()) => {
-                let Assessment { decision, fresh, .. } = assessment;
-                let approved = match decision {
-                    Decision::Approved(approved) => Some(approved),
-                    Decision::Pending(_) | Decision::Unheard(_) | Decision::Denied(_) => None,
-                };
-                let evaluations = fresh.into_evaluations();
-                return Ok(Ok(Created { transaction, is_new: true, approved, evaluations }));
-            }
+            Ok(()) => return Ok(Ok(Created::new(transaction, assessment))),
             Err(CommitError::Conflict(Contested::PluginState)) => {
                 return Ok(Err(StateContested(assessment.fresh)));
             }
             Err(CommitError::Conflict(Contested::RequestHash | Contested::Idempotency)) => {}
             Err(error) => return Err(error.into()),
         }
-        if let Some(earlier) = by_idempotency_key(ctx, services, transaction.initiator, request).await? {
+        if let Some(earlier) = by_idempotency_key(ctx, services, transaction.initiator, idempotency).await? {
             return Ok(Ok(Created::earlier(earlier)));
         }
         if let Some(earlier) = by_external_id(ctx, services, transaction.initiator, request).await? {
@@ -180,7 +200,8 @@ async fn draft(
 ) -> Result<Transaction> {
     let policy = services.store.policy(ctx.organization).await?;
     let floor = policy.ok_or_else(|| Error::inconsistency("the organization has no policy"))?.floor.clone();
-    let Account { key, from, vendor } = account(ctx, services, request).await?;
+    let asked = Asked { provider: request.provider, role: request.vendor_role, chain: request.chain };
+    let Account { key, from, vendor } = account(ctx, services, &request.owner, asked).await?;
     let id = TransactionId::generate(ctx.now, services.entropy.as_ref());
     let intent = Intent {
         organization: ctx.organization,
@@ -214,13 +235,14 @@ async fn draft(
         owner_address: request.owner.ethereum_address,
         execution_type: request.execution_type,
         provider: request.provider,
+        verification_service: None,
         intent_hash: intent.hash(),
         intent,
         snapshot: RequirementSnapshot {
             // Today's floor stays with the transaction: a laxer policy of tomorrow does not reach it.
             requirements: request.requirements.iter().cloned().chain(floor.demands()).collect(),
             minimum_confidence_ppm: request.minimum_confidence_ppm.max(floor.minimum_confidence_ppm),
-            eligible: eligible(ctx, services, request.owner.id).await?,
+            eligible: eligible(ctx, services, request.owner.id, None).await?,
             expires_at: ctx.now.plus(request.approval_ttl),
         },
         note: request.note.clone(),
@@ -247,7 +269,11 @@ fn freeze_demands(transaction: &mut Transaction, assessment: &Assessment) {
 
 /// Refuses to ask again for what was just denied: otherwise a plugin that errs once in a hundred would be asked a
 /// hundred times (T16). Another amount is the same question.
-async fn recent_denials(ctx: &OpCtx, services: &Services, intent: &Intent) -> Result<RecipientHistory> {
+pub(super) async fn recent_denials(
+    ctx: &OpCtx,
+    services: &Services,
+    intent: &Intent,
+) -> Result<RecipientHistory> {
     let Limits { denied_tries_max, denied_window, .. } = services.limits;
     let history = services.store.recipient_history(intent, ctx.now.minus(denied_window)).await?;
     let denied = history.denied.max(services.denials.count(intent, ctx.now.minus(denied_window)));
@@ -273,7 +299,7 @@ fn denied_too_often(retry_after: Duration) -> Error {
 }
 
 /// The chain's configured ceilings: what a node says later can only stay below them (T5).
-fn ceilings(chain: &Chain, value: U256) -> Result<Ceilings> {
+pub(super) fn ceilings(chain: &Chain, value: U256) -> Result<Ceilings> {
     let fees = U256::from(chain.gas_max).checked_mul(U256::from(chain.fee_per_gas_max));
     let total =
         fees.and_then(|fees| fees.checked_add(value)).ok_or_else(|| Error::invalid("value is too large"))?;
@@ -281,27 +307,29 @@ fn ceilings(chain: &Chain, value: U256) -> Result<Ceilings> {
 }
 
 /// Who may fill each role, as of now. People enrolled later fill none.
-async fn eligible(
+pub(super) async fn eligible(
     ctx: &OpCtx,
     services: &Services,
     owner: PrincipalId,
+    service: Option<u32>,
 ) -> Result<BTreeMap<Role, BTreeSet<PrincipalId>>> {
     let mut eligible = BTreeMap::from([(Role::User, BTreeSet::from([owner]))]);
     for key in services.store.role_keys(ctx.organization, ctx.now).await? {
-        if let Some(role) = key.label.role() {
+        let speaks = key.label != Label::Orion || speaks_for(key.verification_service, service);
+        if let Some(role) = key.label.role().filter(|_| speaks) {
             eligible.entry(role).or_default().insert(key.principal);
         }
     }
     Ok(eligible)
 }
 
-async fn by_idempotency_key(
+pub(super) async fn by_idempotency_key(
     ctx: &OpCtx,
     services: &Services,
     principal: PrincipalId,
-    request: &CreateTransaction,
+    idempotency: Option<&IdempotencyKey>,
 ) -> Result<Option<Transaction>> {
-    let Some(idempotency) = &request.idempotency else { return Ok(None) };
+    let Some(idempotency) = idempotency else { return Ok(None) };
     let found =
         services.store.idempotency(ctx.organization, principal, OPERATION, &idempotency.key, ctx.now).await?;
     let Some(earlier) = found else { return Ok(None) };
@@ -362,12 +390,12 @@ fn initial_state(decision: &Decision) -> State {
     }
 }
 
-fn creation(
+pub(super) fn creation(
     ctx: &OpCtx,
     services: &Services,
     transaction: &Transaction,
     assessment: &Assessment,
-    request: &CreateTransaction,
+    idempotency: Option<&IdempotencyKey>,
 ) -> ChangeSet {
     let detail = json!({
         "requestHash": transaction.request_hash,
@@ -386,7 +414,7 @@ fn creation(
             due_at,
         )));
     }
-    if let Some(idempotency) = &request.idempotency {
+    if let Some(idempotency) = idempotency {
         changes = changes.write(Write::InsertIdempotency(Idempotency {
             organization: ctx.organization,
             principal: transaction.initiator,

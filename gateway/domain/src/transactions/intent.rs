@@ -20,6 +20,8 @@ pub enum Kind {
     Message,
     TypedData,
     Digest,
+    /// A payload that the gateway cannot read. Names no key; nothing is ever signed for it.
+    Encrypted,
 }
 
 /// What a transaction may do: no more, and nothing else.
@@ -127,6 +129,7 @@ impl Kind {
             Self::Message => "message",
             Self::TypedData => "typed-data",
             Self::Digest => "digest",
+            Self::Encrypted => "encrypted",
         }
     }
 }

@@ -105,6 +105,7 @@ async fn step(ctx: &OpCtx, services: &Services, transaction: &Sealed<Transaction
         State::HandedOver { .. } => hand_over::follow(ctx, services, transaction).await,
         State::Executed { .. }
         | State::ExecutedByVendor { .. }
+        | State::Settled { .. }
         | State::Rejected { .. }
         | State::Aborted
         | State::Failed { .. } => Ok(Step::Stop(Progress::Done)),

@@ -21,7 +21,9 @@ impl CoreStatus {
             State::Approved | State::Signed { .. } | State::Submitted { .. } | State::HandedOver { .. } => {
                 Self::Approved
             }
-            State::Executed { reverted: false, .. } | State::ExecutedByVendor { .. } => Self::Executed,
+            State::Executed { reverted: false, .. }
+            | State::ExecutedByVendor { .. }
+            | State::Settled { .. } => Self::Executed,
             State::Executed { reverted: true, .. } | State::Failed { .. } => Self::Failed,
             State::Rejected { .. } | State::Aborted => Self::Rejected,
         }
@@ -50,6 +52,7 @@ impl CoreStatus {
             | State::Submitted { .. }
             | State::HandedOver { .. }
             | State::ExecutedByVendor { .. }
+            | State::Settled { .. }
             | State::Executed { reverted: false, .. } => None,
         }
     }

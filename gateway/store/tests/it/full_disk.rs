@@ -32,7 +32,7 @@ async fn a_full_database_stores_no_permit_and_no_entry() {
             Ok(()) => stored.push(world.organization.id),
             Err(error) => break error,
         }
-        last = world;
+        *last = world;
         assert!(stored.len() < 10_000, "the database grows without bound");
     };
     assert!(matches!(refused, CommitError::Unavailable(_)), "{refused:?}");

@@ -29,7 +29,7 @@ async fn slow(database: &Database, number: u128) -> Store {
     Store::open(config, sealer(), instance(number), Arc::new(Notify::new())).await.unwrap()
 }
 
-async fn ready(database: &Database) -> (Store, World) {
+async fn ready(database: &Database) -> (Store, Box<World>) {
     let store = slow(database, 1).await;
     let world = World::founded(&store).await;
     world.commit(&store, [Write::InsertAttempt(world.seal(&world.attempt))]).await.unwrap();

@@ -20,7 +20,7 @@ on_both_engines!(
 
 const LEASE: Duration = Duration::from_mins(1);
 
-async fn scheduled(database: &Database) -> (Store, World, OutboxItem) {
+async fn scheduled(database: &Database) -> (Store, Box<World>, OutboxItem) {
     let store = database.store().await;
     let world = World::founded(&store).await;
     let item = OutboxItem::advance(world.organization.id, world.transaction.id, now());

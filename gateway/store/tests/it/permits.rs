@@ -30,7 +30,7 @@ on_both_engines!(
     a_permit_holds_at_the_version_its_own_change_set_makes,
 );
 
-async fn ready(database: &Database) -> (Store, World) {
+async fn ready(database: &Database) -> (Store, Box<World>) {
     let store = database.store().await;
     let world = World::founded(&store).await;
     world.commit(&store, [Write::InsertAttempt(world.seal(&world.attempt))]).await.unwrap();

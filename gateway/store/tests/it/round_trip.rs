@@ -7,10 +7,11 @@ use gateway_domain::{
     ids::TransactionId,
     keys::{KeyPurpose, WalletKeys},
     outbox::OutboxItem,
+    payloads::SessionKeyClaim,
     policy::DenialReason,
     ports::{
         CredentialReads, DecisionReads, IdentityReads, KeyReads, OutboxQueue, PolicyReads, RecipientHistory,
-        TransactionFilter, TransactionReads, VendorReads,
+        RegistrationReads, TransactionFilter, TransactionReads, VendorReads, VerificationReads,
     },
     quorums::{PrivyQuorum, QuorumType},
     transactions::{AttemptOutcome, Intent, State, Transaction},
@@ -19,11 +20,13 @@ use gateway_domain::{
 
 use crate::{
     database::{Database, instance, on_both_engines},
-    world::{World, address, contested, hash, id, now, sample_transaction},
+    world::{World, address, contested, hash, id, now, published::block_root, sample_transaction},
 };
 
 on_both_engines!(
     every_entity_reads_back_as_it_was_written,
+    what_was_published_reads_back,
+    a_session_key_packet_is_stored_once_whoever_sends_it,
     updates_read_back_with_their_version,
     transactions_are_listed_newest_first_and_filtered,
     executions_and_denials_are_counted_by_recipient,
@@ -71,6 +74,45 @@ async fn every_entity_reads_back_as_it_was_written(database: &Database) {
     assert_eq!(*store.votes(organization, transaction).await.unwrap()[0], world.vote);
     assert_eq!(*store.attempts(organization, transaction).await.unwrap()[0], world.attempt);
     assert_eq!(*store.permits(organization, transaction).await.unwrap()[0], world.permit);
+}
+
+async fn what_was_published_reads_back(database: &Database) {
+    let store = database.store().await;
+    let world = World::decided(&store).await;
+    let (organization, transaction) = (world.organization.id, world.transaction.id);
+    let registration = &world.registration;
+    let by_id = store.registration(organization, registration.id).await.unwrap().unwrap();
+    let current = store.current_registration(organization, world.user.id).await.unwrap().unwrap();
+    let by_fingerprint = store.registration_by_fingerprint(organization, registration.fingerprint).await;
+    for found in [by_id, current, by_fingerprint.unwrap().unwrap()] {
+        assert_eq!(*found, *registration);
+    }
+    assert_eq!(*store.relay(organization, world.relay.id).await.unwrap().unwrap(), world.relay);
+    let held = store.held_nonces(world.relay.chain, world.relay.address, 0).await.unwrap();
+    assert_eq!(held, [world.relay.nonce]);
+    assert_eq!(*store.verification_services(organization).await.unwrap()[0], world.service);
+    let service = store.verification_service(organization, world.service.id).await.unwrap();
+    assert_eq!(*service.unwrap(), world.service);
+    let payload = store.encrypted_payload(organization, transaction).await.unwrap();
+    assert_eq!(*payload.unwrap(), world.payload);
+    assert_eq!(store.ipfs_block(block_root()).await.unwrap().unwrap(), b"a block");
+    let metadata = store.orion_metadata(organization, transaction).await.unwrap();
+    assert_eq!(*metadata.unwrap(), world.metadata);
+    let (key, digest) = (world.claim.service_key, world.claim.session_key_digest);
+    assert_eq!(store.session_key_claim(key, digest).await.unwrap(), Some(world.claim));
+    assert_eq!(store.session_key_claim(key, hash()).await.unwrap(), None);
+}
+
+async fn a_session_key_packet_is_stored_once_whoever_sends_it(database: &Database) {
+    let store = database.store().await;
+    let (world, mut other) = (World::decided(&store).await, World::founded(&store).await);
+    other.payload.service_key = world.payload.service_key;
+    other.payload.session_key_digest = world.payload.session_key_digest;
+    let insert = Write::InsertEncryptedPayload(other.seal(&other.payload));
+    assert_eq!(contested(other.commit(&store, [insert]).await), Contested::SessionKey);
+    let claim =
+        Write::ClaimSessionKey(SessionKeyClaim { organization: other.organization.id, ..world.claim });
+    assert_eq!(contested(other.commit(&store, [claim]).await), Contested::SessionKey);
 }
 
 async fn updates_read_back_with_their_version(database: &Database) {

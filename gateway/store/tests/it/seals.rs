@@ -6,10 +6,13 @@ use std::collections::BTreeSet;
 use gateway_domain::{
     Address,
     audit::AuditEntry,
-    ids::{CredentialId, KeyId, OrganizationId, PluginRevisionId, PrincipalId, SessionId, TransactionId},
+    ids::{
+        CredentialId, KeyId, OrganizationId, PluginRevisionId, PrincipalId, RegistrationId, RelayId,
+        SessionId, TransactionId,
+    },
     ports::{
         AuditReads, CredentialReads, DecisionReads, IdentityReads, KeyReads, PluginStateReads, PolicyReads,
-        SessionReads, TransactionReads, VendorReads,
+        RegistrationReads, SessionReads, TransactionReads, VendorReads, VerificationReads,
     },
     quorums::QuorumType,
     sealed::Sealed,
@@ -31,9 +34,14 @@ on_both_engines!(
 );
 
 /// Tables whose rows carry no seal, and why that is safe.
-const UNSEALED: [(&str, &str); 12] = [
+const UNSEALED: [(&str, &str); 14] = [
     // Compared with its SHA-256, which a sealed plugin revision names, at every load.
     ("components", "held by its digest"),
+    // Compared with its SHA-256, which a sealed payload names, before it is used.
+    ("ipfs_blocks", "held by its digest"),
+    // A removed claim lets a message be opened again; its content repeats the request, and a stored payload holds the
+    // session key once more.
+    ("session_key_claims", "repeats meet unique constraints"),
     // A removed row lets a nonce be chosen twice, which the chain refuses; an added one skips a nonce.
     ("nonces", "availability only"),
     // What it stands for is sealed and read at every decision; the number only closes the moment after that.
@@ -194,10 +202,13 @@ fn sought<'w>(table: &str, world: &'w World) -> Sought<'w> {
         "sessions" => world.session.id.uuid(),
         "keys" => world.key.id.uuid(),
         "plugin_revisions" => world.revision.id.uuid(),
-        "transactions" | "votes" | "evaluations" | "attempts" | "permits" | "vendor_calls" => {
-            world.transaction.id.uuid()
+        "transactions" | "votes" | "evaluations" | "attempts" | "permits" | "vendor_calls"
+        | "encrypted_payloads" | "orion_metadata" => world.transaction.id.uuid(),
+        "registrations" => world.registration.id.uuid(),
+        "relays" => world.relay.id.uuid(),
+        "policies" | "policy_heads" | "audit_entries" | "plugin_state" | "verification_services" => {
+            uuid::Uuid::nil()
         }
-        "policies" | "policy_heads" | "audit_entries" | "plugin_state" => uuid::Uuid::nil(),
         unknown => panic!("nobody classified the sealed table `{unknown}`"),
     };
     Sought { world, organization: world.organization.id, id }
@@ -255,6 +266,20 @@ async fn opens(store: &Store, table: &str, sought: Sought<'_>) -> bool {
             let owner = PrincipalId::from_uuid(id);
             found(store.quorum(organization, owner, QuorumType::Execution).await)
         }
+        "registrations" => {
+            found(store.registration(organization, RegistrationId::from_uuid(id)).await)
+                && found(store.current_registration(organization, world.user.id).await)
+                && found(
+                    store.registration_by_fingerprint(organization, world.registration.fingerprint).await,
+                )
+        }
+        "relays" => found(store.relay(organization, RelayId::from_uuid(id)).await),
+        "verification_services" => {
+            listed(store.verification_services(organization).await)
+                && found(store.verification_service(organization, world.service.id).await)
+        }
+        "encrypted_payloads" => found(store.encrypted_payload(organization, transaction).await),
+        "orion_metadata" => found(store.orion_metadata(organization, transaction).await),
         "audit_entries" => {
             let entries: Result<Vec<Sealed<AuditEntry>>, _> = store.lane_entries(instance(1), 0, 1).await;
             entries.is_ok_and(|entries| entries.first().is_some_and(|entry| entry.sequence == 1))

@@ -4,7 +4,7 @@ use gateway_domain::{
     keys::KeyRecord,
     ports::{
         CredentialReads, DecisionReads, IdentityReads, KeyReads, PluginStateReads, PolicyReads,
-        TransactionFilter, TransactionReads, VendorReads,
+        RegistrationReads, TransactionFilter, TransactionReads, VendorReads, VerificationReads,
     },
 };
 
@@ -58,6 +58,15 @@ async fn nothing_of_one_organization_is_read_through_another(database: &Database
     assert!(store.vendor_calls(other, transaction).await.unwrap().is_empty());
     let authorization = store.purpose_key(other, ours.key.purpose).await.unwrap().unwrap();
     assert_eq!(authorization.id, theirs.key.id);
+    assert!(store.registration(other, ours.registration.id).await.unwrap().is_none());
+    assert!(store.current_registration(other, ours.user.id).await.unwrap().is_none());
+    let fingerprint = ours.registration.fingerprint;
+    assert!(store.registration_by_fingerprint(other, fingerprint).await.unwrap().is_none());
+    assert!(store.relay(other, ours.relay.id).await.unwrap().is_none());
+    assert!(store.verification_services(other).await.unwrap().is_empty());
+    assert!(store.verification_service(other, ours.service.id).await.unwrap().is_none());
+    assert!(store.encrypted_payload(other, transaction).await.unwrap().is_none());
+    assert!(store.orion_metadata(other, transaction).await.unwrap().is_none());
 }
 
 async fn an_update_through_another_organization_changes_nothing(database: &Database) {

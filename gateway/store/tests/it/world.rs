@@ -7,26 +7,26 @@ use std::{
 
 use gateway_domain::{
     Address, B256, Timestamp, U256,
-    approvals::{Ballot, Evidence, EvidenceLevel, Role, Vote},
+    approvals::{Ballot, Evidence, Role, Vote},
     audit::AuditEvent,
     chain::{ChainId, GasFee, Pricing},
     changes::{ChangeSet, CommitError, Contested, Write},
     credentials::{ApiKey, CredentialHash, Label, Scope},
-    evaluations::{Evaluation, EvaluationResult, Outcome, Purpose, Verdict},
+    evaluations::Evaluation,
     fireblocks::{Environment, FireblocksAccount, Integration, Region},
     identity::{Escrow, Organization, Principal, PrincipalKind, User},
     ids::{
-        AttemptId, BindingId, CredentialId, EvaluationId, IntegrationId, KeyId, OrganizationId, PermitId,
-        PluginRevisionId, PrincipalId, SessionId, TransactionId, VoteId,
+        AttemptId, CredentialId, IntegrationId, KeyId, OrganizationId, PermitId, PrincipalId, SessionId,
+        TransactionId, VoteId,
     },
     keys::{KeyAlgorithm, KeyPurpose, KeyRecord, KeyState, PublicKey},
-    plugin_state::{Counter, Entry, PluginState, StateChange, StateUse},
-    policy::{
-        Applies, Binding, BindingScope, Floor, Mode, PermitRecord, PluginRevision, Policy, PolicyHead, Power,
-        Requirement,
-    },
+    payloads::{EncryptedPayload, SessionKeyClaim},
+    plugin_state::{PluginState, StateChange, StateUse},
+    policy::{PermitRecord, PluginRevision, Policy, PolicyHead},
     ports::UnitOfWork,
     quorums::PrivyQuorum,
+    registrations::Registration,
+    registry::Relay,
     sealed::{Sealable, Sealed, Sealer},
     sessions::{EndReason, Session, SessionEnd},
     settings::Settings,
@@ -35,6 +35,7 @@ use gateway_domain::{
         Transaction,
     },
     vendors::VendorCall,
+    verification::{OrionMetadata, VerificationService},
 };
 use gateway_store::Store;
 use serde_json::json;
@@ -42,8 +43,15 @@ use uuid::Uuid;
 
 use crate::database::sealer;
 
+mod judged;
+pub(crate) mod published;
 mod vendors;
 
+use judged::{sample_evaluation, sample_policy, sample_revision, sample_state};
+use published::{
+    block_root, sample_claim, sample_metadata, sample_payload, sample_registration, sample_relay,
+    sample_service,
+};
 use vendors::{sample_call, sample_integration, sample_quorum};
 
 pub(crate) struct World {
@@ -66,6 +74,12 @@ pub(crate) struct World {
     pub(crate) integration: Integration,
     pub(crate) call: VendorCall,
     pub(crate) quorum: PrivyQuorum,
+    pub(crate) relay: Relay,
+    pub(crate) registration: Registration,
+    pub(crate) service: VerificationService,
+    pub(crate) payload: EncryptedPayload,
+    pub(crate) claim: SessionKeyClaim,
+    pub(crate) metadata: OrionMetadata,
 }
 
 /// Permits are judged by the database's clock, so samples live in the present.
@@ -117,6 +131,9 @@ impl World {
         let policy = sample_policy(organization, &revision, at);
         let transaction = sample_transaction(&user, &key, at);
         let attempt = sample_attempt(&transaction, 7, at);
+        let relay = sample_relay(&transaction, &key, at);
+        let service = sample_service(&user, at);
+        let payload = sample_payload(&transaction, &service, relay.id, at);
         Self {
             sealer: sealer(),
             organization: Organization {
@@ -148,6 +165,12 @@ impl World {
             integration: sample_integration(&user, &key, at),
             call: sample_call(&transaction, at),
             quorum: sample_quorum(&user, at),
+            registration: sample_registration(&user, relay.id, at),
+            claim: sample_claim(&payload, principal),
+            payload,
+            metadata: sample_metadata(&transaction, at),
+            relay,
+            service,
             user,
             key,
             revision,
@@ -217,6 +240,13 @@ impl World {
             Write::InsertIntegration(self.seal(&self.integration)),
             Write::InsertVendorCall(self.seal(&self.call)),
             Write::InsertQuorum(self.seal(&self.quorum)),
+            Write::InsertRelay(self.seal(&self.relay)),
+            Write::InsertRegistration(self.seal(&self.registration)),
+            Write::InsertVerificationService(self.seal(&self.service)),
+            Write::InsertIpfsBlock { root: block_root(), block: b"a block".to_vec() },
+            Write::ClaimSessionKey(self.claim),
+            Write::InsertEncryptedPayload(self.seal(&self.payload)),
+            Write::InsertOrionMetadata(self.seal(&self.metadata)),
         ]
     }
 
@@ -232,13 +262,14 @@ impl World {
         }
     }
 
-    pub(crate) async fn founded(store: &Store) -> Self {
-        let world = Self::new();
+    /// Boxed: a tenant is large, and so is every future that holds one.
+    pub(crate) async fn founded(store: &Store) -> Box<Self> {
+        let world = Box::new(Self::new());
         world.commit(store, world.foundation()).await.unwrap();
         world
     }
 
-    pub(crate) async fn decided(store: &Store) -> Self {
+    pub(crate) async fn decided(store: &Store) -> Box<Self> {
         let world = Self::founded(store).await;
         world.commit(store, world.decision()).await.unwrap();
         world
@@ -281,6 +312,7 @@ pub(crate) fn sample_api_key(organization: OrganizationId, principal: PrincipalI
         label: Label::Agent,
         scopes: BTreeSet::from([Scope::ApproveTransactions, Scope::ReadUsers]),
         secret_hash: serde_json::from_value(json!(format!("1:{}", "ab".repeat(32)))).unwrap(),
+        verification_service: Some(7),
         dev_only: true,
         expires_at: Some(at.plus(Duration::from_hours(1))),
         revoked_at: None,
@@ -309,48 +341,6 @@ pub(crate) fn refresh_hash() -> CredentialHash {
 
 fn hex(hash: B256) -> String {
     format!("{hash:x}")
-}
-
-fn sample_revision(organization: OrganizationId, at: Timestamp) -> PluginRevision {
-    PluginRevision {
-        id: id(PluginRevisionId::from_uuid),
-        organization,
-        plugin: "orion".into(),
-        component_digest: hash(),
-        settings: "{\"limit\":\"1\"}".into(),
-        grants: BTreeSet::from(["log".to_owned(), "state".to_owned()]),
-        created_at: at,
-    }
-}
-
-fn sample_policy(organization: OrganizationId, revision: &PluginRevision, at: Timestamp) -> Policy {
-    Policy {
-        organization,
-        revision: 1,
-        floor: Floor {
-            requirements: vec![Requirement {
-                role: Role::Named("treasurer".into()),
-                count: 2,
-                evidence: EvidenceLevel::Signed,
-                applies: Applies::AboveValue(U256::from(10).pow(U256::from(30))),
-            }],
-            ..Floor::open()
-        },
-        bindings: vec![Binding {
-            id: id(BindingId::from_uuid),
-            revision: revision.id,
-            plugin: "orion".into(),
-            subject_digest: hash(),
-            scope: BindingScope {
-                kinds: BTreeSet::from([Kind::Transaction]),
-                chains: BTreeSet::from([chain()]),
-                keys: BTreeSet::new(),
-            },
-            mode: Mode::Enforce,
-            power: Power::Authority(Role::Orion),
-        }],
-        created_at: at,
-    }
 }
 
 pub(crate) fn chain() -> ChainId {
@@ -388,6 +378,7 @@ pub(crate) fn sample_transaction(user: &User, key: &KeyRecord, at: Timestamp) ->
         owner_address: user.ethereum_address,
         execution_type: ExecutionType::AgentExecuted,
         provider: Provider::Hsm,
+        verification_service: Some(7),
         intent_hash: intent.hash(),
         intent,
         snapshot: RequirementSnapshot {
@@ -400,44 +391,6 @@ pub(crate) fn sample_transaction(user: &User, key: &KeyRecord, at: Timestamp) ->
         state: State::Pending,
         version: 1,
         created_at: at,
-        updated_at: at,
-    }
-}
-
-fn sample_evaluation(transaction: &Transaction, policy: &Policy, at: Timestamp) -> Evaluation {
-    Evaluation {
-        id: id(EvaluationId::from_uuid),
-        organization: transaction.organization,
-        transaction: transaction.id,
-        intent_hash: transaction.intent_hash,
-        binding: policy.bindings[0].id,
-        policy_revision: policy.revision,
-        subject_digest: policy.bindings[0].subject_digest,
-        subject_name: "orion".into(),
-        purpose: Purpose::DryRun,
-        result: EvaluationResult::Verdict(Outcome {
-            verdict: Verdict::NeedApprovals(vec![(Role::Arbiter, 1)]),
-            reason_code: "large".into(),
-            analysis: "a large value".into(),
-            confidence_ppm: Some(1_000_000),
-            evidence: vec![("limit".into(), "1".into())],
-        }),
-        duration_micros: 1234,
-        record: "{}".into(),
-        created_at: at,
-    }
-}
-
-fn sample_state(transaction: &Transaction, policy: &Policy, at: Timestamp) -> PluginState {
-    let mut counter = Counter::default();
-    counter.signed.insert(123, U256::MAX);
-    counter.held.insert(transaction.id, U256::from(1));
-    PluginState {
-        organization: transaction.organization,
-        lineage: policy.bindings[0].id,
-        name: "counter/3600/sent".into(),
-        entry: Entry::Counter(counter),
-        version: 1,
         updated_at: at,
     }
 }

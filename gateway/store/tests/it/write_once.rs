@@ -5,11 +5,21 @@ use crate::{
 
 on_both_engines!(what_was_judged_or_recorded_cannot_be_changed_or_removed);
 
-const APPEND_ONLY: [&str; 6] =
-    ["audit_entries", "evaluations", "votes", "policies", "plugin_revisions", "components"];
+const APPEND_ONLY: [&str; 8] = [
+    "audit_entries",
+    "evaluations",
+    "votes",
+    "policies",
+    "plugin_revisions",
+    "components",
+    "ipfs_blocks",
+    "session_key_claims",
+];
 
 /// Columns that may change, by table; all others are written once.
-const MUTABLE: [(&str, &[&str]); 5] = [
+const MUTABLE: [(&str, &[&str]); 7] = [
+    ("relays", &["outcome", "outcome_facts", "version", "seal"]),
+    ("encrypted_payloads", &["pinned", "submission", "submission_facts", "version", "updated_at", "seal"]),
     ("transactions", &["note", "state", "state_facts", "version", "updated_at", "seal"]),
     ("attempts", &["outcome", "outcome_facts", "version", "seal"]),
     ("vendor_calls", &["outcome", "outcome_facts", "version", "seal"]),

@@ -20,7 +20,7 @@ use crate::{
     core::{
         call::Call,
         presentation,
-        transactions::{make, requirements},
+        transactions::{Asked, make, requirements},
     },
     extract::{Fields, Wire, scalar},
     failure::Failure,
@@ -104,7 +104,7 @@ pub(crate) async fn create_admin_transaction(
     let body: CreateFireblocksTransactionDto = call.body()?;
     let role = body.role;
     let request = transaction(&app, &call, body).await?;
-    let id = make(&app, &call.ctx, request).await?.id;
+    let id = make(&app, &call.ctx, Asked::Trusted(Box::new(request))).await?.id;
     let stored = app.services.store.transaction(call.ctx.organization, id).await?;
     let stored = stored.ok_or_else(|| Error::inconsistency("a transaction vanished after it was stored"))?;
     Ok(created(response(&app, &stored, role).await?))
@@ -160,9 +160,9 @@ async fn response(
             VendorStatus::Queued
         }
         TransactionState::HandedOver { status, .. } => *status,
-        TransactionState::Executed { .. } | TransactionState::ExecutedByVendor { .. } => {
-            VendorStatus::Completed
-        }
+        TransactionState::Executed { .. }
+        | TransactionState::ExecutedByVendor { .. }
+        | TransactionState::Settled { .. } => VendorStatus::Completed,
         TransactionState::Failed { reason } => final_status(*reason),
     };
     let vendor_id = calls.last().and_then(|call| call.vendor_id());

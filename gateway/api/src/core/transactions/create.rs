@@ -11,12 +11,14 @@ use gateway_domain::{
     error::Internal,
     evaluations::Evaluation,
     identity::User,
-    ids::TransactionId,
+    ids::{OrganizationId, TransactionId},
+    payloads,
     policy::{Applies, Requirement},
     sealed::Sealed,
     settings::Settings,
     transactions::{
-        self, CreateTransaction, ExecutionType, IdempotencyKey, Provider, State as TransactionState,
+        self, CreateEncryptedTransaction, CreateTransaction, ExecutionType, IdempotencyKey, Provider,
+        State as TransactionState,
     },
     vendors::VendorRole,
 };
@@ -24,6 +26,7 @@ use tokio::sync::oneshot;
 use tracing::Instrument as _;
 use utoipa::ToSchema;
 
+use super::encrypted::{CreateEncryptedTransactionDto, encrypted};
 use crate::{
     answer::{Answered, created},
     core::{
@@ -35,8 +38,8 @@ use crate::{
     state::App,
 };
 
-const DATA_BYTES_MAX: usize = 128 * 1024;
-const NOTE_CHARACTERS_MAX: usize = 256;
+pub(super) const DATA_BYTES_MAX: usize = 128 * 1024;
+pub(super) const NOTE_CHARACTERS_MAX: usize = 256;
 const IDEMPOTENCY_KEY_CHARACTERS_MAX: usize = 256;
 
 /// A transaction whose content the gateway reads.
@@ -68,7 +71,7 @@ pub(crate) struct CreateTrustedTransactionDto {
     note: Option<String>,
 }
 
-const EXECUTION_TYPES: [(u64, ExecutionType); 3] =
+pub(super) const EXECUTION_TYPES: [(u64, ExecutionType); 3] =
     [(0, ExecutionType::DirectUser), (1, ExecutionType::UserExecuted), (2, ExecutionType::AgentExecuted)];
 
 impl Wire for CreateTrustedTransactionDto {
@@ -101,7 +104,15 @@ impl Wire for CreateTrustedTransactionDto {
     }
 }
 
-/// The two forms a payload may have; a body that mixes them is neither.
+/// The two forms a body may have; one that mixes them is neither.
+#[derive(Debug, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "describes the choice; each form is read where it is used")]
+pub(crate) enum CreateTransactionDto {
+    Encrypted(CreateEncryptedTransactionDto),
+    Trusted(CreateTrustedTransactionDto),
+}
+
 enum PayloadForm {
     Encrypted,
     Trusted,
@@ -127,21 +138,24 @@ impl PayloadForm {
     path = "/transactions",
     tag = "Transactions",
     params(("Idempotency-Key" = Option<String>, Header, max_length = 256, description = "Bound to body and outcome.")),
-    request_body = CreateTrustedTransactionDto,
+    request_body = CreateTransactionDto,
     responses((status = 201, body = TransactionResponse))
 )]
 pub(crate) async fn create_transaction(
     State(app): State<Arc<App>>,
     call: Call,
 ) -> Answered<TransactionResponse> {
-    if let PayloadForm::Encrypted = PayloadForm::of(&call.body.json(&app.config)?)? {
-        return Err(Failure::Unconfigured("verification service"));
+    let request = match PayloadForm::of(&call.body.json(&app.config)?)? {
+        PayloadForm::Encrypted => Asked::Encrypted(Box::new(encrypted(&app, &call).await?)),
+        PayloadForm::Trusted if !call.ctx.has_scope(Scope::Admin) => {
+            return Err(Error::Forbidden("an unencrypted payload needs an admin key").into());
+        }
+        PayloadForm::Trusted => Asked::Trusted(Box::new(trusted(&app, &call).await?)),
+    };
+    let Made { id, evaluations, publishes } = make(&app, &call.ctx, request).await?;
+    if publishes {
+        publish_now(&app, call.ctx.organization, id).await;
     }
-    if !call.ctx.has_scope(Scope::Admin) {
-        return Err(Error::Forbidden("an unencrypted payload needs an admin key").into());
-    }
-    let request = trusted(&app, &call).await?;
-    let Made { id, evaluations } = make(&app, &call.ctx, request).await?;
     let organization = call.ctx.organization;
     let stored = app.services.store.transaction(organization, id).await?;
     let stored = stored.ok_or_else(|| Error::inconsistency("a transaction vanished after it was stored"))?;
@@ -152,6 +166,11 @@ pub(crate) async fn create_transaction(
         None => Hearing::of(&app.services, &policy, stored).await?,
     };
     Ok(created(TransactionResponse::of(&hearing)))
+}
+
+/// Publishes a new encrypted payload in a task of its own and waits a bounded time for its record on chain.
+async fn publish_now(app: &App, organization: OrganizationId, id: TransactionId) {
+    app.settled(move |services| async move { payloads::publish(&services, organization, id).await }).await;
 }
 
 async fn trusted(app: &App, call: &Call) -> Result<CreateTransaction, Failure> {
@@ -202,7 +221,7 @@ pub(crate) fn requirements(execution_type: ExecutionType, settings: &Settings) -
     execution_type.requirements().chain(arbiter).collect()
 }
 
-fn idempotency_key(call: &Call) -> Result<Option<IdempotencyKey>, Failure> {
+pub(super) fn idempotency_key(call: &Call) -> Result<Option<IdempotencyKey>, Failure> {
     let mut values = call.headers.get_all("idempotency-key").iter();
     let Some(value) = values.next() else { return Ok(None) };
     let text = value.to_str().ok().filter(|text| {
@@ -213,21 +232,33 @@ fn idempotency_key(call: &Call) -> Result<Option<IdempotencyKey>, Failure> {
     Ok(Some(IdempotencyKey { key, body_hash: call.body.hash() }))
 }
 
+/// Either form, once the caller may make it.
+pub(crate) enum Asked {
+    Encrypted(Box<CreateEncryptedTransaction>),
+    Trusted(Box<CreateTransaction>),
+}
+
 /// What the client waits for before anything else.
 pub(crate) struct Made {
     pub(crate) id: TransactionId,
     /// Absent when an equal request had made the transaction before.
     evaluations: Option<Vec<Sealed<Evaluation>>>,
+    /// Whether a payload is still to be pinned and put on record.
+    publishes: bool,
 }
 
 /// Judges and stores the transaction, and signs and sends it, or hands it over, where it is approved, in a task that
 /// a leaving client cannot cancel; waits for the last part a bounded time. Whatever is left over the outbox takes up.
-pub(crate) async fn make(app: &App, ctx: &OpCtx, request: CreateTransaction) -> Result<Made, Failure> {
+pub(crate) async fn make(app: &App, ctx: &OpCtx, request: Asked) -> Result<Made, Failure> {
     let (tell, told) = oneshot::channel();
     let (finish, finished) = oneshot::channel();
     let (services, ctx) = (app.services.clone(), ctx.clone());
     let work = async move {
-        let made = match transactions::create(&ctx, &services, request).await {
+        let made = match request {
+            Asked::Encrypted(request) => transactions::create_encrypted(&ctx, &services, *request).await,
+            Asked::Trusted(request) => transactions::create(&ctx, &services, *request).await,
+        };
+        let made = match made {
             Ok(made) => made,
             Err(error) => {
                 // Nobody is told of the failure if the client has gone.
@@ -237,7 +268,10 @@ pub(crate) async fn make(app: &App, ctx: &OpCtx, request: CreateTransaction) -> 
         };
         let id = made.transaction.id;
         let evaluations = made.is_new.then(|| made.evaluations.clone());
-        let _ = tell.send(Ok(Made { id, evaluations }));
+        let publishes = made.is_new
+            && made.transaction.verification_service.is_some()
+            && !made.transaction.state.is_final();
+        let _ = tell.send(Ok(Made { id, evaluations, publishes }));
         let transaction = &made.transaction;
         let is_ours =
             transaction.state == TransactionState::Approved && transaction.provider != Provider::None;

@@ -2,22 +2,28 @@
 
 use std::collections::BTreeSet;
 
-use futures::future::try_join3;
+use futures::future::{try_join, try_join3};
 use gateway_domain::{
     Error, Result,
     approvals::{Ballot, Role, Vote},
     evaluations::{Evaluation, EvaluationResult, Outcome, Purpose, Verdict},
     ids::OrganizationId,
+    payloads::EncryptedPayload,
     policy::{DecisionInput, Policy, Power, Standing, decide, required_roles},
     ports::Services,
     sealed::Sealed,
-    transactions::{Attempt, State, Transaction},
+    transactions::{Attempt, Provider, State, Transaction},
+    verification::OrionMetadata,
 };
 
 pub(crate) struct Hearing {
     pub(crate) transaction: Sealed<Transaction>,
     pub(crate) votes: Vec<Sealed<Vote>>,
     pub(crate) attempts: Vec<Sealed<Attempt>>,
+    /// What an encrypted transaction came as.
+    pub(crate) payload: Option<Sealed<EncryptedPayload>>,
+    /// What its verification service reported.
+    pub(crate) metadata: Option<Sealed<OrionMetadata>>,
     /// The newest decision of the binding that has authority for role `orion`, if it approved or rejected.
     pub(crate) orion: Option<OrionWord>,
     evaluations: Vec<Sealed<Evaluation>>,
@@ -53,7 +59,8 @@ impl Hearing {
             })
             .await?;
         let orion = orion_word(policy, &evaluations);
-        Ok(Self { transaction, votes, attempts, orion, evaluations })
+        let (payload, metadata) = published(services, &transaction).await?;
+        Ok(Self { transaction, votes, attempts, payload, metadata, orion, evaluations })
     }
 
     /// A hearing of a transaction on which nobody has voted yet.
@@ -68,7 +75,8 @@ impl Hearing {
             None => Vec::new(),
         };
         let orion = orion_word(policy, &evaluations);
-        Ok(Self { transaction, votes: Vec::new(), attempts, orion, evaluations })
+        let (payload, metadata) = published(services, &transaction).await?;
+        Ok(Self { transaction, votes: Vec::new(), attempts, payload, metadata, orion, evaluations })
     }
 
     pub(crate) fn approved_roles(&self) -> BTreeSet<Role> {
@@ -110,6 +118,19 @@ impl Hearing {
         required.extend(decide(&input).required());
         required
     }
+}
+
+async fn published(
+    services: &Services,
+    transaction: &Transaction,
+) -> Result<(Option<Sealed<EncryptedPayload>>, Option<Sealed<OrionMetadata>>)> {
+    let (organization, id) = (transaction.organization, transaction.id);
+    // Only transactions with a verification service have either, and those that somebody else executes.
+    if transaction.verification_service.is_none() && transaction.provider != Provider::None {
+        return Ok((None, None));
+    }
+    let store = &services.store;
+    try_join(store.encrypted_payload(organization, id), store.orion_metadata(organization, id)).await
 }
 
 fn orion_word(policy: &Policy, evaluations: &[Sealed<Evaluation>]) -> Option<OrionWord> {

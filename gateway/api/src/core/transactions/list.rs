@@ -216,7 +216,7 @@ fn states(status: Option<CoreStatus>) -> Vec<&'static str> {
         Some(CoreStatus::Pending) => vec!["pending"],
         Some(CoreStatus::Approved) => vec!["approved", "signed", "submitted", "handed_over"],
         Some(CoreStatus::Rejected) => vec!["rejected", "aborted"],
-        Some(CoreStatus::Executed) => vec!["executed", "executed_by_vendor"],
+        Some(CoreStatus::Executed) => vec!["executed", "executed_by_vendor", "settled"],
         Some(CoreStatus::Failed) => vec!["failed", "executed"],
     }
 }

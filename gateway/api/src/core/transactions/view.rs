@@ -4,12 +4,15 @@ use std::collections::BTreeSet;
 
 use gateway_domain::{
     approvals::{Ballot, Evidence, Role, Vote},
+    payloads::Submission,
     transactions::{AttemptOutcome, CoreStatus, ExecutionType, State, Transaction},
+    verification::OrionMetadata,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::core::{
+    internal::{SettlementResponse, TeeProofResponse},
     presentation,
     transactions::hearing::{Hearing, OrionWord},
 };
@@ -32,9 +35,17 @@ pub(crate) struct TransactionResponse {
     payload_type: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     to: Option<String>,
+    /// The payload's name in IPFS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ipfs_cid: Option<String>,
     /// Wei in decimal digits.
-    value: String,
-    data: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<String>,
+    /// The record of an encrypted payload in the registry contract.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    submission_tx_hash: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     execution_tx_hash: Option<String>,
     /// The name under which a vendor has the transaction.
@@ -103,6 +114,10 @@ pub(crate) struct OrionMetadataResponse {
     confidence: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     analysis: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tee_proof: Option<TeeProofResponse>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    settlement: Option<SettlementResponse>,
     #[schema(format = "date-time")]
     created_at: String,
     #[schema(format = "date-time")]
@@ -134,6 +149,7 @@ pub(crate) fn role_words(roles: &BTreeSet<Role>) -> Vec<String> {
 impl TransactionResponse {
     pub(crate) fn of(hearing: &Hearing) -> Self {
         let transaction = &hearing.transaction;
+        let is_trusted = transaction.verification_service.is_none();
         let mut approvals = Vec::new();
         let mut api_key_approvals: Vec<ApiKeyApproval> =
             hearing.orion.iter().map(|word| ApiKeyApproval::of_plugin(word, transaction)).collect();
@@ -151,10 +167,13 @@ impl TransactionResponse {
             chain_id: transaction.intent.chain.number(),
             execution_type: execution_number(transaction.execution_type),
             status: status_word(&transaction.state),
-            payload_type: "trusted",
-            to: transaction.intent.to.map(presentation::address),
-            value: transaction.intent.value.to_string(),
-            data: presentation::bytes(&transaction.intent.data),
+            payload_type: if is_trusted { "trusted" } else { "encrypted" },
+            ipfs_cid: hearing.payload.as_ref().map(|payload| payload.cid.clone()),
+            // What was sent encrypted is never given back in clear (T23).
+            to: transaction.intent.to.filter(|_| is_trusted).map(presentation::address),
+            value: is_trusted.then(|| transaction.intent.value.to_string()),
+            data: is_trusted.then(|| presentation::bytes(&transaction.intent.data)),
+            submission_tx_hash: submission_hash(hearing),
             execution_tx_hash: execution_hash(hearing),
             external_tx_id: transaction
                 .intent
@@ -171,11 +190,18 @@ impl TransactionResponse {
     }
 }
 
+fn submission_hash(hearing: &Hearing) -> Option<String> {
+    match hearing.payload.as_ref()?.submission {
+        Submission::Submitted { hash, .. } => Some(presentation::hash(hash)),
+        Submission::Pending | Submission::Failed { .. } | Submission::Withheld => None,
+    }
+}
+
 /// The hash under which the transaction was sent. A signature that was never sent is nobody's business.
 fn execution_hash(hearing: &Hearing) -> Option<String> {
     match &hearing.transaction.state {
-        State::Executed { hash, .. } => Some(presentation::hash(*hash)),
         State::ExecutedByVendor { hash, .. } => hash.map(presentation::hash),
+        State::Executed { hash, .. } | State::Settled { hash, .. } => Some(presentation::hash(*hash)),
         State::Submitted { attempt, .. } => {
             hearing.attempts.iter().find(|candidate| candidate.id == *attempt).and_then(|sent| {
                 match &sent.outcome {
@@ -243,8 +269,30 @@ impl ApiKeyApproval {
 }
 
 impl OrionMetadataResponse {
-    /// The plugin's word, else that of an orion key.
+    /// What was reported, with what was said before.
+    pub(crate) fn reported(hearing: &Hearing, metadata: &OrionMetadata) -> Self {
+        let said = Self::said(hearing);
+        let (confidence, analysis) = said.map_or((None, None), |said| (said.confidence, said.analysis));
+        Self {
+            request_hash: presentation::hash(hearing.transaction.request_hash),
+            confidence,
+            analysis,
+            tee_proof: metadata.tee_proof.as_ref().map(TeeProofResponse::of),
+            settlement: metadata.settlement.as_ref().map(SettlementResponse::of),
+            created_at: presentation::time(metadata.created_at),
+            updated_at: presentation::time(metadata.updated_at),
+        }
+    }
+
     fn of(hearing: &Hearing) -> Option<Self> {
+        match &hearing.metadata {
+            Some(metadata) => Some(Self::reported(hearing, metadata)),
+            None => Self::said(hearing),
+        }
+    }
+
+    /// The plugin's word, else that of an orion key.
+    fn said(hearing: &Hearing) -> Option<Self> {
         let by_plugin = hearing.orion.as_ref().map(|word| {
             (word.outcome.confidence_ppm, Some(word.outcome.analysis.as_str()), word.evaluation.created_at)
         });
@@ -257,6 +305,8 @@ impl OrionMetadataResponse {
             request_hash: presentation::hash(hearing.transaction.request_hash),
             confidence: confidence.map(presentation::share),
             analysis: analysis.map(presentation::prose),
+            tee_proof: None,
+            settlement: None,
             created_at: presentation::time(at),
             updated_at: presentation::time(at),
         })

@@ -1,15 +1,21 @@
 //! What a world is made of.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
+use gateway_api::Spawner;
 use gateway_domain::{
-    ids::InstanceId,
-    ports::{Limits, StateLimits},
+    B256, OpCtx,
+    credentials::{CreateApiKey, Label, create_api_key},
+    ids::{CredentialId, InstanceId, OrganizationId},
+    ports::{Limits, Services, StateLimits},
     sealed::Sealer,
 };
 use gateway_store::{DatabaseUrl, Store, StoreConfig};
 use tokio::sync::Notify;
+use tokio_util::task::TaskTracker;
 use uuid::Uuid;
+
+use super::INTERNAL_TOKEN;
 
 pub(super) async fn open_store(
     directory: &Path,
@@ -20,6 +26,13 @@ pub(super) async fn open_store(
     let config = StoreConfig { migrate: true, ..StoreConfig::new(url) };
     let instance = InstanceId::from_uuid(Uuid::new_v4());
     Store::open(config, sealer.clone(), instance, outbox_written.clone()).await.unwrap()
+}
+
+pub(super) fn spawner(tasks: &TaskTracker) -> Spawner {
+    let tasks = tasks.clone();
+    Arc::new(move |task| {
+        tasks.spawn(task);
+    })
 }
 
 pub(crate) fn limits() -> Limits {
@@ -36,4 +49,37 @@ pub(crate) fn limits() -> Limits {
         evidence_pause: Duration::from_mins(1),
         state: StateLimits { rows_max: 1_024, reservations_max: 256 },
     }
+}
+
+pub(super) fn internal_token_hash() -> B256 {
+    use sha2::{Digest, Sha256};
+    B256::new(Sha256::digest(INTERNAL_TOKEN).into())
+}
+
+pub(super) type Keys = (BTreeMap<&'static str, String>, BTreeMap<&'static str, CredentialId>);
+
+/// A key of each server label, and `dev`, an admin key for loopback peers.
+pub(super) async fn make_keys(services: &Services, organization: OrganizationId) -> Keys {
+    let (mut texts, mut ids) = (BTreeMap::new(), BTreeMap::new());
+    let ctx = OpCtx::gateway(organization, services.clock.now());
+    for (name, label) in [
+        ("admin", Label::Admin),
+        ("agent", Label::Agent),
+        ("arbiter", Label::Arbiter),
+        ("orion", Label::Orion),
+        ("dev", Label::Admin),
+    ] {
+        let request = CreateApiKey {
+            label,
+            name: name.to_owned(),
+            principal: None,
+            expires_at: None,
+            dev_only: name == "dev",
+            verification_service: None,
+        };
+        let (key, text) = create_api_key(&ctx, services, request).await.unwrap();
+        texts.insert(name, text.reveal().to_string());
+        ids.insert(name, key.id);
+    }
+    (texts, ids)
 }

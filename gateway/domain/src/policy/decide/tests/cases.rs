@@ -8,7 +8,7 @@ use crate::{
     clock::Timestamp,
     evaluations::{EvaluationResult, Purpose, Verdict},
     policy::{Applies, Decision, DenialReason, Mode, Power, Requirement},
-    transactions::{Kind, State},
+    transactions::{Kind, Provider, State},
 };
 
 fn denial(situation: &Situation) -> DenialReason {
@@ -51,6 +51,37 @@ fn a_kind_that_no_binding_names_is_denied() {
     case.transaction.intent.kind = Kind::Digest;
     case.transaction.intent_hash = case.transaction.intent.hash();
     assert_eq!(denial(&case), DenialReason::KindNotPermitted);
+}
+
+/// An opaque intent, as encrypted payloads for outside services have it.
+fn opaque() -> Situation {
+    let mut case = situation().floor(vec![requirement(Role::Orion, 1)]);
+    case.transaction.intent.kind = Kind::Encrypted;
+    case.transaction.provider = Provider::None;
+    case.transaction.intent_hash = case.transaction.intent.hash();
+    case.evaluations.clear();
+    case
+}
+
+#[test]
+fn what_nobody_here_can_read_is_approved_by_its_services_key_only() {
+    assert_eq!(unmet(&opaque()), [Role::Orion]);
+    assert!(opaque().vote(40, Role::Orion, Ballot::Approve).is_approved());
+    assert_eq!(unmet(&opaque().vote(41, Role::Orion, Ballot::Approve)), [Role::Orion], "not eligible");
+    assert_eq!(denial(&opaque().vote(40, Role::Orion, Ballot::Reject)), DenialReason::Vote);
+    assert_eq!(denial(&opaque().floor(Vec::new())), DenialReason::NoAuthority);
+    let mut by_plugin = opaque();
+    by_plugin.evaluations = vec![evaluation(&by_plugin.transaction, 1, verdict(Verdict::Approve))];
+    assert_eq!(unmet(&by_plugin), [Role::Orion], "no binding covers the kind");
+}
+
+#[test]
+fn what_nobody_here_can_read_is_never_executed_here() {
+    for provider in [Provider::Hsm, Provider::Fireblocks, Provider::Privy] {
+        let mut case = opaque().vote(40, Role::Orion, Ballot::Approve);
+        case.transaction.provider = provider;
+        assert_eq!(denial(&case), DenialReason::KindNotPermitted);
+    }
 }
 
 #[test]

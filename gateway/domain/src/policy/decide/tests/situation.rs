@@ -87,6 +87,7 @@ fn transaction(organization: OrganizationId) -> Transaction {
         owner_address: Address::repeat_byte(3),
         execution_type: ExecutionType::DirectUser,
         provider: Provider::Hsm,
+        verification_service: None,
         intent_hash: intent.hash(),
         intent,
         snapshot: RequirementSnapshot {

@@ -1,0 +1,165 @@
+//! A user's OpenPGP key, and what the user is made of.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use gateway_chains::evm::signature::{Signature, recover_personal};
+use gateway_domain::{
+    Error,
+    credentials::own_api_keys,
+    openpgp::PUBLIC_KEY_BYTES_MAX,
+    registrations::{
+        RegisterKey, Registration, RegistrationState, carry_registration, register_key as register,
+    },
+    registry::require_registry,
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::{
+    answer::{Answered, created, ok},
+    core::{call::Call, presentation, user_api_keys::UserApiKeyResponse},
+    extract::{Fields, Wire, scalar},
+    failure::Failure,
+    state::App,
+};
+
+/// An OpenPGP public key and its owner's signature over it.
+#[derive(Debug, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct RegisterKeysDto {
+    /// `personal_sign` of exactly `pgpPublicKey` by the user's wallet.
+    #[schema(value_type = String, pattern = "^0x[0-9a-fA-F]{130}$")]
+    signature: Vec<u8>,
+    /// Armored, at most 16 KiB.
+    #[schema(max_length = 16_384)]
+    pgp_public_key: String,
+}
+
+impl Wire for RegisterKeysDto {
+    fn read(fields: &mut Fields) -> Option<Self> {
+        let signature = fields.required("signature", scalar::bytes(65));
+        let pgp_public_key = fields.required("pgpPublicKey", scalar::text_within(1, PUBLIC_KEY_BYTES_MAX));
+        Some(Self { signature: signature?, pgp_public_key: pgp_public_key? })
+    }
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RegisterKeysResponse {
+    #[schema(pattern = "^[0-9A-F]{40}$")]
+    pgp_fingerprint: String,
+    ethereum_address: String,
+    /// Absent until the record is on chain.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    registration_tx_hash: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = "date-time")]
+    registered_at: Option<String>,
+}
+
+impl RegisterKeysResponse {
+    fn of(registration: &Registration) -> Self {
+        let (hash, at) = match registration.state {
+            RegistrationState::Registered { hash, at, .. } => (Some(hash), Some(at)),
+            RegistrationState::Pending | RegistrationState::Failed { .. } => (None, None),
+        };
+        Self {
+            pgp_fingerprint: registration.fingerprint.to_string(),
+            ethereum_address: presentation::address(registration.account),
+            registration_tx_hash: hash.map(presentation::hash),
+            registered_at: at.map(presentation::time),
+        }
+    }
+}
+
+/// Who the caller is, the OpenPGP key they use now, and their keys.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct UserProfileResponse {
+    #[schema(format = "uuid")]
+    user_id: String,
+    ethereum_address: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    escrow_address: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pgp_public_key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = "^[0-9A-F]{40}$")]
+    pgp_fingerprint: Option<String>,
+    /// Whether that key is on record on chain.
+    registered: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    registration_tx_hash: Option<String>,
+    /// Newest first.
+    api_keys: Vec<UserApiKeyResponse>,
+}
+
+/// Registers the user's OpenPGP key and puts its fingerprint on record on chain. The same key again answers with the
+/// stored record; another one takes its place.
+#[utoipa::path(
+    post,
+    path = "/user-api-keys/register",
+    tag = "User API Keys",
+    request_body = RegisterKeysDto,
+    responses((status = 201, body = RegisterKeysResponse))
+)]
+pub(crate) async fn register_encryption_keys(
+    State(app): State<Arc<App>>,
+    call: Call,
+) -> Answered<RegisterKeysResponse> {
+    let body: RegisterKeysDto = call.body()?;
+    if require_registry(&app.services).is_err() {
+        return Err(Failure::Unconfigured("onchain_registry.address"));
+    }
+    let (organization, principal) = (call.ctx.organization, call.session()?.principal);
+    let user = app.services.store.user(organization, principal).await?.ok_or(Error::Unauthenticated)?;
+    let signer = <&[u8; 65]>::try_from(body.signature.as_slice())
+        .ok()
+        .and_then(|bytes| Signature::from_bytes(bytes).ok())
+        .and_then(|signature| recover_personal(body.pgp_public_key.as_bytes(), &signature).ok());
+    if signer != Some(user.ethereum_address) {
+        return Err(Failure::invalid("signature must be the user's personal_sign of pgpPublicKey"));
+    }
+    let request = RegisterKey { user, public_key: body.pgp_public_key, signature: body.signature };
+    let registration = register(&call.ctx, &app.services, &request).await?;
+    if registration.state == RegistrationState::Pending {
+        let id = registration.id;
+        app.settled(move |services| async move { carry_registration(&services, organization, id).await })
+            .await;
+    }
+    let stored = app.services.store.registration(organization, registration.id).await?;
+    let stored = stored.ok_or_else(|| Error::inconsistency("a registration vanished after it was stored"))?;
+    Ok(created(RegisterKeysResponse::of(&stored)))
+}
+
+/// The caller's address, OpenPGP key and API keys.
+#[utoipa::path(
+    get,
+    path = "/user-api-keys/profile",
+    tag = "User API Keys",
+    responses((status = 200, body = UserProfileResponse))
+)]
+pub(crate) async fn get_user_profile(
+    State(app): State<Arc<App>>,
+    call: Call,
+) -> Answered<UserProfileResponse> {
+    let (organization, principal) = (call.ctx.organization, call.session()?.principal);
+    let store = &app.services.store;
+    let user = store.user(organization, principal).await?.ok_or(Error::NotFound("user"))?;
+    let registration = store.current_registration(organization, principal).await?;
+    let registration = registration.as_deref();
+    let record = registration.map(RegisterKeysResponse::of);
+    let keys = own_api_keys(&call.ctx, &app.services, principal).await?;
+    Ok(ok(UserProfileResponse {
+        user_id: user.id.to_string(),
+        ethereum_address: presentation::address(user.ethereum_address),
+        escrow_address: user.escrow.map(|escrow| presentation::address(escrow.address())),
+        pgp_public_key: registration.map(|registration| registration.public_key.clone()),
+        pgp_fingerprint: registration.map(|registration| registration.fingerprint.to_string()),
+        registered: registration
+            .is_some_and(|registration| matches!(registration.state, RegistrationState::Registered { .. })),
+        registration_tx_hash: record.and_then(|record| record.registration_tx_hash),
+        api_keys: keys.iter().map(|key| UserApiKeyResponse::of(key, call.ctx.now)).collect(),
+    }))
+}

@@ -1,0 +1,201 @@
+//! Encrypted payloads: the message a transaction came as, pinned to IPFS and put on record on chain.
+
+use alloy_primitives::B256;
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::{
+    actor::OpCtx,
+    audit::AuditEvent,
+    changes::{ChangeSet, CommitError, Contested, Write},
+    clock::Timestamp,
+    error::{Error, Result},
+    ids::{OrganizationId, PrincipalId, RelayId, TransactionId},
+    openpgp::Fingerprint,
+    ports::Services,
+    registry::{RegistryCall, RelayFailure, RelayProgress, carry_relay},
+    sealed::{RowVersion, Sealable, Sealed},
+    transactions::{Progress, Transaction},
+};
+
+/// The message a transaction came as. Its bytes are the content of an IPFS block, held by its CID.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EncryptedPayload {
+    pub transaction: TransactionId,
+    pub organization: OrganizationId,
+    pub verification_service: u32,
+    /// The service's certificate at that time.
+    pub service_key: Fingerprint,
+    /// Of the armored message as it was sent.
+    pub message_digest: B256,
+    /// See [`crate::openpgp::InspectedMessage`]; unique for the service's key.
+    pub session_key_digest: B256,
+    /// CIDv1 of the message as one UnixFS file, or the form the client pinned it under.
+    pub cid: String,
+    /// The SHA-256 digest of the root block.
+    pub root: B256,
+    /// `personal_sign` of the request hash by the owner, where the client sent one: kept as evidence.
+    #[serde(with = "hex::serde")]
+    pub user_signature: Vec<u8>,
+    pub pinned: bool,
+    /// The call that puts the payload on record.
+    pub relay: RelayId,
+    pub submission: Submission,
+    pub version: u64,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+
+/// Who may have a message opened: whoever sent it first, for one request. Stored before the token is asked, and for
+/// good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionKeyClaim {
+    /// The service's certificate.
+    pub service_key: Fingerprint,
+    /// See [`crate::openpgp::InspectedMessage`].
+    pub session_key_digest: B256,
+    pub organization: OrganizationId,
+    pub initiator: PrincipalId,
+    pub request_hash: B256,
+    /// Of the armored message as it was sent.
+    pub message_digest: B256,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "name")]
+pub enum Submission {
+    Pending,
+    Submitted {
+        hash: B256,
+        block: u64,
+    },
+    Failed {
+        reason: RelayFailure,
+    },
+    /// The transaction was refused at once; nothing of it is published.
+    Withheld,
+}
+
+/// A piece of content and how IPFS names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Addressed {
+    pub cid: String,
+    /// The SHA-256 digest of the root block.
+    pub root: B256,
+    /// The root block, which holds the whole content.
+    pub block: Vec<u8>,
+}
+
+/// Names content as IPFS does, and pins it.
+#[async_trait]
+pub trait Ipfs: Send + Sync {
+    /// The content as one UnixFS file, as Kubo adds it by default.
+    fn address(&self, content: &[u8]) -> Result<Addressed>;
+
+    /// Whether `cid` names this content, in one of the forms that Kubo gives it.
+    fn names(&self, cid: &str, content: &[u8]) -> bool;
+
+    /// The content of a block that [`Ipfs::address`] made, after its digest was compared with `root`.
+    fn content(&self, block: &[u8], root: B256) -> Result<Vec<u8>>;
+
+    /// Whether pinning reaches a node. Without one the store's own blocks are all there is.
+    fn has_node(&self) -> bool;
+
+    /// Has the node keep the content, and checks the name it gives it.
+    async fn pin(&self, content: &[u8], cid: &str) -> Result<()>;
+}
+
+impl Sealable for EncryptedPayload {
+    const TABLE: &'static str = "encrypted_payloads";
+
+    fn row_version(&self) -> Option<RowVersion> {
+        Some(RowVersion::new::<Self>(self.transaction, self.version))
+    }
+}
+
+impl Submission {
+    /// The stable word stored beside the facts.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Submitted { .. } => "submitted",
+            Self::Failed { .. } => "failed",
+            Self::Withheld => "withheld",
+        }
+    }
+}
+
+/// Pins the payload and puts it on record, one repeatable step after another.
+pub async fn publish(
+    services: &Services,
+    organization: OrganizationId,
+    id: TransactionId,
+) -> Result<Progress> {
+    let ctx = OpCtx::gateway(organization, services.clock.now());
+    let found = services.store.encrypted_payload(organization, id).await?;
+    let payload = found.ok_or(Error::NotFound("encrypted payload"))?;
+    let transaction = services.store.transaction(organization, id).await?;
+    let transaction = transaction.ok_or(Error::NotFound("transaction"))?;
+    let payload = if payload.pinned { payload } else { pin(&ctx, services, payload).await? };
+    if payload.submission != Submission::Pending {
+        return Ok(Progress::Done);
+    }
+    let submission =
+        match carry_relay(&ctx, services, payload.relay, &submit_call(&transaction, &payload)).await? {
+            RelayProgress::Again(after) => return Ok(Progress::Again(after)),
+            RelayProgress::Recorded { hash, block } => Submission::Submitted { hash, block },
+            RelayProgress::Failed { reason } => Submission::Failed { reason },
+        };
+    let next = EncryptedPayload { submission, ..next_version(&ctx, &payload) };
+    match update(&ctx, services, next, "payload.submitted").await? {
+        Some(_) => Ok(Progress::Done),
+        None => Ok(Progress::Again(services.limits.poll_interval)),
+    }
+}
+
+fn submit_call(transaction: &Transaction, payload: &EncryptedPayload) -> RegistryCall {
+    RegistryCall::Submit {
+        request_hash: transaction.request_hash,
+        cid_digest: payload.root,
+        verification_service: payload.verification_service,
+    }
+}
+
+async fn pin(
+    ctx: &OpCtx,
+    services: &Services,
+    payload: Sealed<EncryptedPayload>,
+) -> Result<Sealed<EncryptedPayload>> {
+    let block = services.store.ipfs_block(payload.root).await?;
+    let block = block.ok_or_else(|| Error::inconsistency("a payload without its block"))?;
+    let content = services.publication.ipfs.content(&block, payload.root)?;
+    services.publication.ipfs.pin(&content, &payload.cid).await?;
+    let next = EncryptedPayload { pinned: true, ..next_version(ctx, &payload) };
+    match update(ctx, services, next, "payload.pinned").await? {
+        Some(next) => Ok(next),
+        None => Err(Error::Conflict("the payload was changed by another worker")),
+    }
+}
+
+fn next_version(ctx: &OpCtx, payload: &EncryptedPayload) -> EncryptedPayload {
+    EncryptedPayload { version: payload.version + 1, updated_at: ctx.now, ..payload.clone() }
+}
+
+/// `None` when another worker came first.
+async fn update(
+    ctx: &OpCtx,
+    services: &Services,
+    next: EncryptedPayload,
+    action: &'static str,
+) -> Result<Option<Sealed<EncryptedPayload>>> {
+    let detail = json!({"cid": next.cid, "submission": &next.submission});
+    let event = AuditEvent::new(ctx, action, format!("transaction {}", next.transaction), detail);
+    let sealed = services.sealer.seal(next);
+    let changes = ChangeSet::new(event).write(Write::UpdateEncryptedPayload(sealed.clone()));
+    match services.store.commit(changes).await {
+        Ok(()) => Ok(Some(sealed)),
+        Err(CommitError::Conflict(Contested::Version)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,182 @@
+//! Certificates of others: what may be encrypted to.
+
+use gateway_domain::{
+    Timestamp,
+    openpgp::{Fingerprint, InspectedKey, OpenPgpFault, PUBLIC_KEY_BYTES_MAX},
+};
+use pgp::{
+    armor::BlockType,
+    composed::{Deserializable, SignedPublicKey, SignedPublicSubKey},
+    crypto::{hash::HashAlgorithm, public_key::PublicKeyAlgorithm},
+    packet::{Packet, PacketParser, Signature, SignatureType},
+    types::{KeyDetails, KeyId, KeyVersion, PublicParams, Tag},
+};
+use rsa::traits::PublicKeyParts;
+
+use crate::{armor::dearmor, fault::Fault};
+
+const RSA_BITS_MIN: usize = 2048;
+
+/// An armored certificate that holds everything [`inspect_key`] demands.
+#[derive(Clone, Debug)]
+pub struct Certificate {
+    /// Of the primary key.
+    pub fingerprint: Fingerprint,
+    /// Keys that may be encrypted to, newest first.
+    pub(crate) encryption_keys: Vec<EncryptionKey>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct EncryptionKey {
+    pub(crate) fingerprint: Fingerprint,
+    pub(crate) key_id: KeyId,
+    created: u32,
+}
+
+/// See [`gateway_domain::openpgp::OpenPgp::inspect_key`].
+pub fn inspect_key(armored: &str, now: Timestamp) -> Result<InspectedKey, OpenPgpFault> {
+    let certificate = Certificate::read(armored, now)?;
+    Ok(InspectedKey { fingerprint: certificate.fingerprint })
+}
+
+impl Certificate {
+    pub fn read(armored: &str, now: Timestamp) -> Result<Self, Fault> {
+        let block = (BlockType::PublicKey, "PGP PUBLIC KEY BLOCK");
+        if armored.contains("PRIVATE KEY BLOCK") {
+            return Err(Fault::SecretMaterial);
+        }
+        let bytes = dearmor(armored, block, PUBLIC_KEY_BYTES_MAX)?;
+        let packets: Vec<Packet> =
+            PacketParser::new(&bytes[..]).collect::<Result<_, _>>().map_err(|_| Fault::Packets)?;
+        let is_secret = |packet: &Packet| matches!(packet, Packet::SecretKey(_) | Packet::SecretSubkey(_));
+        if packets.iter().any(is_secret) {
+            return Err(Fault::SecretMaterial);
+        }
+        if packets.iter().filter(|packet| matches!(packet, Packet::PublicKey(_))).count() != 1 {
+            return Err(Fault::OneCertificate);
+        }
+        let mut keys = SignedPublicKey::from_packets(packets.into_iter().map(Ok).peekable());
+        let key = keys.next().and_then(Result::ok).ok_or(Fault::Packets)?;
+        if keys.next().is_some() {
+            return Err(Fault::OneCertificate);
+        }
+        Self::of(&key, u32::try_from(now.unix_seconds()).unwrap_or(u32::MAX))
+    }
+
+    fn of(key: &SignedPublicKey, now: u32) -> Result<Self, Fault> {
+        if key.primary_key.version() != KeyVersion::V4 {
+            return Err(Fault::KeyVersion);
+        }
+        let primary = &key.primary_key;
+        if key.details.revocation_signatures.iter().any(|signature| signature.verify_key(primary).is_ok()) {
+            return Err(Fault::Revoked);
+        }
+        let standing = self_signature(key, now).ok_or(Fault::SelfSignature)?;
+        if is_over(standing, primary.created_at().as_secs(), now) {
+            return Err(Fault::Expired);
+        }
+        let mut encryption_keys: Vec<EncryptionKey> =
+            key.public_subkeys.iter().filter_map(|subkey| encryption_subkey(key, subkey, now)).collect();
+        if may_encrypt(standing) && is_capable(primary) {
+            encryption_keys.push(EncryptionKey::of(primary).ok_or(Fault::KeyVersion)?);
+        }
+        if encryption_keys.is_empty() {
+            return Err(Fault::NoEncryptionKey);
+        }
+        encryption_keys.sort_by_key(|key| std::cmp::Reverse(key.created));
+        Ok(Self { fingerprint: fingerprint(primary).ok_or(Fault::KeyVersion)?, encryption_keys })
+    }
+}
+
+impl EncryptionKey {
+    fn of(key: &impl KeyDetails) -> Option<Self> {
+        let created = key.created_at().as_secs();
+        Some(Self { fingerprint: fingerprint(key)?, key_id: key.legacy_key_id(), created })
+    }
+}
+
+/// The newest self-signature that speaks for the whole key: over a user id that was not revoked, or over the key.
+fn self_signature(key: &SignedPublicKey, now: u32) -> Option<&Signature> {
+    let primary = &key.primary_key;
+    let direct = key.details.direct_signatures.iter().filter(|signature| {
+        signature.typ() == Some(SignatureType::Key) && signature.verify_key(primary).is_ok()
+    });
+    let users = key.details.users.iter().flat_map(|user| {
+        let valid = move |signature: &&Signature| {
+            signature.verify_certification(primary, Tag::UserId, &user.id).is_ok()
+        };
+        let revoked =
+            user.signatures.iter().filter(valid).any(|one| one.typ() == Some(SignatureType::CertRevocation));
+        let certified = |signature: &&Signature| signature.is_certification();
+        user.signatures.iter().filter(move |_| !revoked).filter(certified).filter(valid)
+    });
+    direct.chain(users).filter(|signature| is_acceptable(signature, now)).max_by_key(|one| created(one))
+}
+
+fn encryption_subkey(key: &SignedPublicKey, subkey: &SignedPublicSubKey, now: u32) -> Option<EncryptionKey> {
+    let (primary, public) = (&key.primary_key, &subkey.key);
+    let mine = |kind: SignatureType| {
+        subkey
+            .signatures
+            .iter()
+            .filter(move |signature| signature.typ() == Some(kind))
+            .filter(move |signature| signature.verify_subkey_binding(primary, public).is_ok())
+    };
+    if mine(SignatureType::SubkeyRevocation).next().is_some() || public.version() != KeyVersion::V4 {
+        return None;
+    }
+    let binding = mine(SignatureType::SubkeyBinding)
+        .filter(|signature| is_acceptable(signature, now))
+        .max_by_key(|one| created(one))?;
+    let usable =
+        may_encrypt(binding) && !is_over(binding, public.created_at().as_secs(), now) && is_capable(public);
+    if usable { EncryptionKey::of(public) } else { None }
+}
+
+/// Made with a hash that still means something, not in the future, and not expired itself.
+fn is_acceptable(signature: &Signature, now: u32) -> bool {
+    let broken = matches!(
+        signature.hash_alg(),
+        None | Some(HashAlgorithm::Md5 | HashAlgorithm::Sha1 | HashAlgorithm::Ripemd160)
+    );
+    let made = created(signature);
+    let lasts = signature
+        .signature_expiration_time()
+        .is_none_or(|length| length.as_secs() == 0 || made.saturating_add(length.as_secs()) > now);
+    // Clocks differ by a little.
+    !broken && made <= now.saturating_add(300) && lasts
+}
+
+fn created(signature: &Signature) -> u32 {
+    signature.created().map_or(0, pgp::types::Timestamp::as_secs)
+}
+
+fn is_over(signature: &Signature, key_created: u32, now: u32) -> bool {
+    signature
+        .key_expiration_time()
+        .is_some_and(|length| length.as_secs() != 0 && key_created.saturating_add(length.as_secs()) <= now)
+}
+
+fn may_encrypt(signature: &Signature) -> bool {
+    let flags = signature.key_flags();
+    flags.encrypt_comms() || flags.encrypt_storage()
+}
+
+/// Whether the algorithm encrypts, and RSA keys are of a size that still protects.
+fn is_capable(key: &impl KeyDetails) -> bool {
+    match key.public_params() {
+        PublicParams::RSA(rsa) => {
+            let kind = key.algorithm();
+            kind != PublicKeyAlgorithm::RSASign && rsa.key.n().bits() >= RSA_BITS_MIN
+        }
+        PublicParams::ECDH(_) | PublicParams::X25519(_) | PublicParams::X448(_) => true,
+        _ => false,
+    }
+}
+
+fn fingerprint(key: &impl KeyDetails) -> Option<Fingerprint> {
+    match key.fingerprint() {
+        pgp::types::Fingerprint::V4(bytes) => Some(Fingerprint(bytes)),
+        _ => None,
+    }
+}

@@ -1,0 +1,220 @@
+//! OpenPGP keys of users, and calls of the registry contract with the nonces they hold.
+
+use async_trait::async_trait;
+use gateway_domain::{
+    Result,
+    changes::Contested,
+    ids::{OrganizationId, PrincipalId, RegistrationId, RelayId},
+    openpgp::Fingerprint,
+    ports::RegistrationReads,
+    registrations::{Registration, RegistrationState},
+    registry::{Relay, RelayOutcome},
+    sealed::Sealed,
+};
+
+use crate::{
+    error::{Malformed, TooLarge},
+    fields::Fields,
+    reader::Stored,
+    statement::{Expect, Statement},
+    store::Store,
+};
+
+macro_rules! registration_columns {
+    () => {
+        "id, organization, user_id, account, fingerprint, public_key, signature, is_current, relay_id, state, \
+         state_facts, version, created_at, updated_at, seal"
+    };
+}
+
+macro_rules! relay_columns {
+    () => {
+        "id, organization, key_id, chain, address, registry, call_facts, nonce, pricing, payload, digest, outcome, \
+         outcome_facts, outbid, bid_at, version, created_at, seal"
+    };
+}
+
+const BY_ID: &str =
+    concat!("SELECT ", registration_columns!(), " FROM registrations WHERE organization = $1 AND id = $2");
+const CURRENT: &str = concat!(
+    "SELECT ",
+    registration_columns!(),
+    " FROM registrations WHERE organization = $1 AND user_id = $2 AND is_current = 1"
+);
+const BY_FINGERPRINT: &str = concat!(
+    "SELECT ",
+    registration_columns!(),
+    " FROM registrations WHERE organization = $1 AND fingerprint = $2"
+);
+const RELAY: &str = concat!("SELECT ", relay_columns!(), " FROM relays WHERE organization = $1 AND id = $2");
+
+/// No other call or transaction may hold the nonce.
+const TAKE_NONCE: &str = "INSERT INTO nonces (chain, address, nonce, transaction_id) VALUES ($1, $2, $3, $4) \
+     ON CONFLICT (chain, address, nonce) DO NOTHING";
+
+pub(crate) fn insert(registration: &Sealed<Registration>) -> Result<Statement, TooLarge> {
+    let sql = concat!(
+        "INSERT INTO registrations (",
+        registration_columns!(),
+        ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
+    );
+    values(Statement::new(sql), registration)
+}
+
+pub(crate) fn update(registration: &Sealed<Registration>) -> Result<Statement, TooLarge> {
+    let sql = "UPDATE registrations SET user_id = $3, account = $4, fingerprint = $5, public_key = $6, \
+         signature = $7, is_current = $8, relay_id = $9, state = $10, state_facts = $11, version = $12, \
+         created_at = $13, updated_at = $14, seal = $15 WHERE id = $1 AND organization = $2 AND version = $12 - 1";
+    Ok(values(Statement::new(sql), registration)?.expecting(Expect::Change(Contested::Version)))
+}
+
+fn values(statement: Statement, registration: &Sealed<Registration>) -> Result<Statement, TooLarge> {
+    Ok(statement
+        .shown(registration.id)
+        .shown(registration.organization)
+        .shown(registration.user)
+        .hex(registration.account)
+        .shown(registration.fingerprint)
+        .bind(registration.public_key.as_str())
+        .bind(hex::encode(&registration.signature))
+        .bind(registration.current)
+        .shown(registration.relay)
+        .bind(registration.state.name())
+        .json(&registration.state)
+        .unsigned("version", registration.version)?
+        .bind(registration.created_at)
+        .bind(registration.updated_at)
+        .shown(registration.seal()))
+}
+
+pub(crate) fn insert_relay(relay: &Sealed<Relay>) -> Result<[Statement; 2], TooLarge> {
+    let take = Statement::new(TAKE_NONCE)
+        .shown(relay.chain)
+        .hex(relay.address)
+        .unsigned("nonce", relay.nonce)?
+        .shown(relay.id)
+        .expecting(Expect::Change(Contested::Nonce));
+    let sql = concat!(
+        "INSERT INTO relays (",
+        relay_columns!(),
+        ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)"
+    );
+    let row = Statement::new(sql)
+        .shown(relay.id)
+        .shown(relay.organization)
+        .shown(relay.key)
+        .shown(relay.chain)
+        .hex(relay.address)
+        .hex(relay.registry)
+        .json(&relay.call)
+        .unsigned("nonce", relay.nonce)?
+        .json(&relay.pricing)
+        .bind(relay.payload.as_slice())
+        .bind(relay.digest)
+        .bind(relay.outcome.name())
+        .json(&relay.outcome)
+        .json(&relay.outbid)
+        .bind(relay.bid_at)
+        .unsigned("version", relay.version)?
+        .bind(relay.created_at)
+        .shown(relay.seal());
+    Ok([take, row])
+}
+
+pub(crate) fn update_relay(relay: &Sealed<Relay>) -> Result<Statement, TooLarge> {
+    Ok(Statement::new(
+        "UPDATE relays SET pricing = $3, payload = $4, digest = $5, outcome = $6, outcome_facts = $7, outbid = $8, \
+         bid_at = $9, version = $10, seal = $11 WHERE id = $1 AND organization = $2 AND version = $10 - 1",
+    )
+    .shown(relay.id)
+    .shown(relay.organization)
+    .json(&relay.pricing)
+    .bind(relay.payload.as_slice())
+    .bind(relay.digest)
+    .bind(relay.outcome.name())
+    .json(&relay.outcome)
+    .json(&relay.outbid)
+    .bind(relay.bid_at)
+    .unsigned("version", relay.version)?
+    .shown(relay.seal())
+    .expecting(Expect::Change(Contested::Version)))
+}
+
+impl Stored for Registration {
+    fn read(row: &Fields<'_>) -> Result<Self, Malformed> {
+        let state: RegistrationState = row.json("state_facts")?;
+        row.agree("state", row.text("state")? == state.name())?;
+        let signature = hex::decode(row.text("signature")?);
+        Ok(Self {
+            id: row.parsed("id")?,
+            organization: row.parsed("organization")?,
+            user: row.parsed("user_id")?,
+            account: row.parsed("account")?,
+            fingerprint: row.parsed("fingerprint")?,
+            public_key: row.text("public_key")?,
+            signature: signature.map_err(|cause| row.malformed("signature", cause))?,
+            current: row.flag("is_current")?,
+            relay: row.parsed("relay_id")?,
+            state,
+            version: row.unsigned("version")?,
+            created_at: row.time("created_at")?,
+            updated_at: row.time("updated_at")?,
+        })
+    }
+}
+
+impl Stored for Relay {
+    fn read(row: &Fields<'_>) -> Result<Self, Malformed> {
+        let outcome: RelayOutcome = row.json("outcome_facts")?;
+        row.agree("outcome", row.text("outcome")? == outcome.name())?;
+        Ok(Self {
+            id: row.parsed("id")?,
+            organization: row.parsed("organization")?,
+            key: row.parsed("key_id")?,
+            chain: row.parsed("chain")?,
+            address: row.parsed("address")?,
+            registry: row.parsed("registry")?,
+            call: row.json("call_facts")?,
+            nonce: row.unsigned("nonce")?,
+            pricing: row.json("pricing")?,
+            payload: row.bytes("payload")?,
+            digest: row.parsed("digest")?,
+            outcome,
+            outbid: row.json("outbid")?,
+            bid_at: row.time("bid_at")?,
+            version: row.unsigned("version")?,
+            created_at: row.time("created_at")?,
+        })
+    }
+}
+
+#[async_trait]
+impl RegistrationReads for Store {
+    async fn registration(
+        &self,
+        organization: OrganizationId,
+        id: RegistrationId,
+    ) -> Result<Option<Sealed<Registration>>> {
+        self.reads.optional(Statement::new(BY_ID).shown(organization).shown(id)).await
+    }
+
+    async fn current_registration(
+        &self,
+        organization: OrganizationId,
+        user: PrincipalId,
+    ) -> Result<Option<Sealed<Registration>>> {
+        self.reads.optional(Statement::new(CURRENT).shown(organization).shown(user)).await
+    }
+
+    async fn registration_by_fingerprint(
+        &self,
+        organization: OrganizationId,
+        fingerprint: Fingerprint,
+    ) -> Result<Option<Sealed<Registration>>> {
+        self.reads.optional(Statement::new(BY_FINGERPRINT).shown(organization).shown(fingerprint)).await
+    }
+
+    async fn relay(&self, organization: OrganizationId, id: RelayId) -> Result<Option<Sealed<Relay>>> {
+        self.reads.optional(Statement::new(RELAY).shown(organization).shown(id)).await
+    }
+}

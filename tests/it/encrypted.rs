@@ -1,0 +1,185 @@
+//! Encrypted transactions as clients send them: messages by GnuPG, keys in the token, records on the chain.
+
+use std::time::Duration;
+
+use alloy_primitives::{Address, B256, U256, keccak256};
+use anyhow::{Context, Result, ensure};
+use countersign_tests::client::Credential;
+use countersign_tests::gateway::{Gateway, Installation};
+use countersign_tests::gpg::Gpg;
+use countersign_tests::lying_node::Lie;
+use countersign_tests::main_job::text;
+use countersign_tests::registry;
+use countersign_tests::wait;
+use countersign_tests::wallet::Wallet;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::stand::{CHAIN_ID, ETHER, Stand};
+
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// A stand with the registry deployed, a funded relayer, and a verification service whose keys are in the token.
+struct Sealed {
+    stand: Stand,
+    gateway: Gateway,
+    gpg: Gpg,
+    service: Value,
+    escrow: Address,
+}
+
+fn order(installation: &Installation, arguments: &[&str]) -> Result<Value> {
+    let data_dir = installation.data_dir();
+    let data_dir = data_dir.to_str().context("the data directory's path is not UTF-8")?;
+    let output = installation.command(&[arguments, &["--data-dir", data_dir, "--json"]].concat())?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(serde_json::from_slice(&output.stdout)?)
+}
+
+impl Sealed {
+    async fn new() -> Result<Sealed> {
+        let stand = Stand::with_configuration(&registry::configuration(CHAIN_ID)).await?;
+        registry::deploy(stand.anvil.node()).await?;
+        let gateway = stand.installation.start().await?;
+        let relayer: Address = gateway.bootstrap.relayer_address.parse()?;
+        stand.anvil.node().set_balance(relayer, U256::from(ETHER)).await?;
+        let inbox = Wallet::random().address().to_string();
+        let add =
+            ["verification-service", "add", "--name", "Orion", "--inbox", &inbox, "--built-in", "rsa2048"];
+        let service = order(&stand.installation, &add)?;
+        let gpg = Gpg::new()?;
+        gpg.import(text(&service, "publicKey")?)?;
+        let escrow = stand.user(&gateway).await?;
+        Ok(Sealed { stand, gateway, gpg, service, escrow })
+    }
+
+    fn relayer(&self) -> Result<Address> {
+        Ok(self.gateway.bootstrap.relayer_address.parse()?)
+    }
+
+    fn plaintext(&self, request_hash: B256, to: Address, value: u128) -> String {
+        json!({
+            "requestHash": request_hash, "escrowAddress": self.escrow, "chainId": CHAIN_ID, "to": to,
+            "value": value.to_string(), "data": "0x",
+        })
+        .to_string()
+    }
+
+    fn body(&self, request_hash: B256, message: &str) -> Value {
+        json!({
+            "encryptedPayload": message, "requestHash": request_hash, "escrowAddress": self.escrow,
+            "chainId": CHAIN_ID, "executionType": 0, "ethereumAddress": self.stand.wallet.address(),
+            "verificationServiceId": self.service["id"],
+        })
+    }
+
+    async fn send(&self, body: &Value) -> Result<Value> {
+        let admin = Credential::ApiKey(&self.gateway.bootstrap.admin_api_key);
+        self.gateway.client().post("/transactions", admin, body).await?.expect(201)
+    }
+}
+
+fn random_hash() -> B256 {
+    keccak256(Wallet::random().address())
+}
+
+/// Written from the IPFS specifications, without the gateway's code.
+fn cid_of(content: &[u8]) -> String {
+    let varint = |mut number: usize| {
+        let mut bytes = Vec::new();
+        while number > 127 {
+            bytes.push(u8::try_from(number % 128).unwrap() + 128);
+            number /= 128;
+        }
+        bytes.push(u8::try_from(number).unwrap());
+        bytes
+    };
+    let length = varint(content.len());
+    let file = [&[8, 2, 18][..], &length, content, &[24], &length].concat();
+    let node = [&[10][..], &varint(file.len()), &file].concat();
+    let cid = [&[1, 0x70, 0x12, 32][..], &Sha256::digest(node)].concat();
+    let bits: Vec<u8> =
+        cid.iter().flat_map(|byte| (0..8).rev().map(move |place| (byte >> place) & 1)).collect();
+    let letters = b"abcdefghijklmnopqrstuvwxyz234567";
+    let letter = |group: &[u8]| {
+        let number = (0..5).fold(0, |number, place| number * 2 + group.get(place).copied().unwrap_or(0));
+        char::from(letters[usize::from(number)])
+    };
+    format!("b{}", bits.chunks(5).map(letter).collect::<String>())
+}
+
+#[tokio::test]
+async fn a_message_by_gnupg_is_opened_in_the_token_recorded_and_executed() -> Result<()> {
+    let sealed = Sealed::new().await?;
+    let (request_hash, to) = (random_hash(), Wallet::random().address());
+    let recipient = text(&sealed.service, "fingerprint")?;
+    let plaintext = sealed.plaintext(request_hash, to, ETHER / 2);
+    let message = sealed.gpg.encrypt(&plaintext, recipient, &[])?;
+    let made = sealed.send(&sealed.body(request_hash, &message)).await?;
+    assert_eq!(made["payloadType"], "encrypted", "{made}\n{}", sealed.gateway.output());
+    assert!(made.get("to").is_none() && made.get("value").is_none(), "{made}");
+    assert_eq!(text(&made, "ipfsCid")?, cid_of(message.as_bytes()));
+    assert!(made["submissionTxHash"].is_string(), "{made}\n{}", sealed.gateway.output());
+
+    let job = sealed.stand.job(&sealed.gateway);
+    let executed = job.final_transaction(text(&made, "requestHash")?).await?;
+    assert_eq!(executed["status"], "EXECUTED", "{executed}\n{}", sealed.gateway.output());
+    assert_eq!(sealed.stand.anvil.node().balance(to).await?, U256::from(ETHER / 2));
+    let record = registry::cid_digest(sealed.stand.anvil.node(), sealed.relayer()?, request_hash).await?;
+    assert_ne!(record, B256::ZERO);
+
+    // What was in the message is in no answer and in no log.
+    assert!(!sealed.gateway.output().contains(&to.to_string()[2..]), "{}", sealed.gateway.output());
+    let Sealed { stand, gateway, .. } = sealed;
+    assert!(gateway.stop().await?.success());
+    assert_eq!(stand.installation.verify_audit()?["verified"], true);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_record_that_could_not_be_sent_is_made_after_a_crash() -> Result<()> {
+    let mut sealed = Sealed::new().await?;
+    let request_hash = random_hash();
+    let recipient = text(&sealed.service, "fingerprint")?;
+    let plaintext = sealed.plaintext(request_hash, Wallet::random().address(), 2 * ETHER);
+    let message = sealed.gpg.encrypt(&plaintext, recipient, &["--compress-algo", "zlib"])?;
+    sealed.stand.node.lie("eth_sendRawTransaction", Lie::Unavailable);
+    let made = sealed.send(&sealed.body(request_hash, &message)).await?;
+    assert_eq!(made["status"], "PENDING", "{made}");
+    assert!(made.get("submissionTxHash").is_none(), "{made}");
+
+    let relayer = sealed.relayer()?;
+    sealed.gateway.kill()?;
+    sealed.stand.node.tell_the_truth("eth_sendRawTransaction");
+    sealed.gateway = sealed.stand.installation.start().await?;
+    let node = sealed.stand.anvil.node();
+    wait::until("the record to be on chain", DEADLINE, async || {
+        let digest = registry::cid_digest(node, relayer, request_hash).await?;
+        Ok((digest != B256::ZERO).then_some(()))
+    })
+    .await?;
+    let again = sealed.send(&sealed.body(request_hash, &message)).await?;
+    assert_eq!(again["id"], made["id"]);
+    assert_eq!(node.transaction_count(relayer).await?, U256::from(1), "one record, whatever happened");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_bomb_and_a_stolen_message_end_rejected_and_unpublished() -> Result<()> {
+    let sealed = Sealed::new().await?;
+    let recipient = text(&sealed.service, "fingerprint")?;
+    let bomb =
+        sealed.gpg.encrypt(&" ".repeat(20_000_000), recipient, &["--compress-algo", "zlib", "-z", "9"])?;
+    let request_hash = random_hash();
+    let made = sealed.send(&sealed.body(request_hash, &bomb)).await?;
+    assert_eq!(made["failureReason"], "payload_invalid: it is too long");
+    assert!(made.get("submissionTxHash").is_none());
+
+    let (named, used) = (random_hash(), random_hash());
+    let message = sealed.gpg.encrypt(&sealed.plaintext(named, sealed.escrow, 1), recipient, &[])?;
+    let stolen = sealed.send(&sealed.body(used, &message)).await?;
+    assert_eq!(stolen["failureReason"], "payload_invalid: its requestHash is not the request's");
+    let relayer = sealed.relayer()?;
+    assert_eq!(sealed.stand.anvil.node().transaction_count(relayer).await?, U256::ZERO);
+    Ok(())
+}

@@ -1,0 +1,76 @@
+//! OpenPGP keys of people who have never heard of Countersign are put on record on the chain.
+
+use std::path::Path;
+
+use alloy_primitives::{Address, U256};
+use anyhow::{Context, Result};
+use countersign_tests::gateway::Gateway;
+use countersign_tests::gpg::Gpg;
+use countersign_tests::login_clients::register_key;
+use countersign_tests::main_job::text;
+use countersign_tests::registry;
+use serde_json::Value;
+
+use crate::stand::{CHAIN_ID, ETHER, Stand};
+
+/// The registry is deployed and the relayer can pay for records.
+async fn with_registry() -> Result<(Stand, Gateway)> {
+    let stand = Stand::with_configuration(&registry::configuration(CHAIN_ID)).await?;
+    registry::deploy(stand.anvil.node()).await?;
+    let gateway = stand.installation.start().await?;
+    stand.anvil.node().set_balance(relayer(&gateway)?, U256::from(ETHER)).await?;
+    Ok((stand, gateway))
+}
+
+fn relayer(gateway: &Gateway) -> Result<Address> {
+    Ok(gateway.bootstrap.relayer_address.parse()?)
+}
+
+/// A page registers the key, and the record is where everybody can read it.
+async fn registers(stand: &Stand, gateway: &Gateway, key: Option<&Path>) -> Result<Value> {
+    let (origin, key) = (gateway.client().origin().to_owned(), key.map(Path::to_owned));
+    let told = tokio::task::spawn_blocking(move || register_key(&origin, CHAIN_ID, key.as_deref())).await??;
+    let (registration, profile) = (&told["registration"], &told["profile"]);
+    let (fingerprint, hash) = (text(&told, "fingerprint")?, text(registration, "registrationTxHash")?);
+    assert_eq!(registration["pgpFingerprint"], fingerprint, "{told}");
+    assert!(registration["registeredAt"].is_string(), "{told}");
+    assert_eq!(profile["pgpFingerprint"], fingerprint, "{told}");
+    assert_eq!(profile["pgpPublicKey"], told["pgpPublicKey"], "{told}");
+    assert_eq!(profile["registered"], true, "{told}");
+    assert_eq!(profile["registrationTxHash"], hash, "{told}");
+    assert_eq!(profile["apiKeys"], serde_json::json!([]), "{told}");
+    let account: Address = text(registration, "ethereumAddress")?.parse()?;
+    let node = stand.anvil.node();
+    let record = registry::fingerprint(node, relayer(gateway)?, account).await?;
+    assert_eq!(hex::encode_upper(&record[..20]), fingerprint);
+    let receipt = node.call("eth_getTransactionReceipt", serde_json::json!([hash])).await?;
+    assert_eq!(receipt["status"], "0x1", "{receipt}");
+    Ok(told)
+}
+
+#[tokio::test]
+async fn a_key_by_openpgp_js_is_put_on_record() -> Result<()> {
+    let (stand, gateway) = with_registry().await?;
+    registers(&stand, &gateway, None).await?;
+    assert!(gateway.stop().await?.success());
+    assert_eq!(stand.installation.verify_audit()?["verified"], true);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_key_by_gnupg_is_put_on_record_and_belongs_to_one_user() -> Result<()> {
+    let (stand, gateway) = with_registry().await?;
+    let gpg = Gpg::new()?;
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("key.asc");
+    std::fs::write(&file, gpg.generate("somebody@example.org")?)?;
+    let told = registers(&stand, &gateway, Some(&file)).await?;
+    assert_eq!(text(&told, "fingerprint")?, gpg.fingerprint("somebody@example.org")?);
+
+    // Another wallet signs the same key.
+    let origin = gateway.client().origin().to_owned();
+    let again = tokio::task::spawn_blocking(move || register_key(&origin, CHAIN_ID, Some(&file))).await?;
+    let refusal = again.err().context("the key was registered twice")?.to_string();
+    assert!(refusal.contains("/user-api-keys/register: 409"), "{refusal}");
+    Ok(())
+}
