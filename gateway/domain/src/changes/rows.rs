@@ -1,7 +1,10 @@
 //! Which sealed rows a write touches, for the tallies of the audit log.
 
 use super::Write;
-use crate::sealed::{RowVersion, Sealable, Sealed};
+use crate::{
+    registry::RelayOutcome,
+    sealed::{RowVersion, Sealable, Sealed},
+};
 
 /// What a write does to a sealed row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,10 +26,15 @@ impl RowWrite {
 impl Write {
     /// Whether something is signed or sent on the strength of what this writes.
     pub fn permits(&self) -> bool {
-        matches!(
-            self,
-            Self::InsertPermit(_) | Self::RenewPermit(_) | Self::InsertVendorCall(_) | Self::InsertRelay(_)
-        )
+        match self {
+            Self::InsertPermit(_)
+            | Self::RenewPermit(_)
+            | Self::InsertVendorCall(_)
+            | Self::InsertRelay(_) => true,
+            // A higher bid is signed anew.
+            Self::UpdateRelay(relay) => relay.outcome == RelayOutcome::Prepared,
+            _ => false,
+        }
     }
 
     /// Every sealed row that the write inserts, updates or deletes.
