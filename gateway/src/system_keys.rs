@@ -2,7 +2,7 @@
 //! audit checkpoints. They are found on the token by identifiers computed from their purpose, so that no
 //! database row can name another key.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::RangeInclusive};
 
 use anyhow::{Context as _, Result, bail};
 use gateway_domain::{
@@ -18,7 +18,7 @@ use sha2::{Digest as _, Sha256};
 
 /// The only epoch of masters and of the checkpoint key until they can be rotated; the epoch is part of every identifier and derivation.
 const EPOCH: u32 = 1;
-pub(crate) const FIRST_TOKEN_EPOCH: u32 = 1;
+const FIRST_TOKEN_EPOCH: u32 = 1;
 const ORGANIZATION: &str = "gateway";
 
 /// What start-up takes from the token.
@@ -49,28 +49,52 @@ pub(crate) enum Absent {
     Refuse,
 }
 
-/// `token_epoch` counts the rotations of the access token key; a higher one than before makes a new key.
-pub(crate) async fn load(hsm: &Hsm, absent: Absent, token_epoch: u32) -> Result<SystemKeys> {
+/// How often keys were rotated.
+#[derive(Clone, Debug)]
+pub(crate) struct Epochs {
+    /// Of the access token key; a higher one than before makes a new key.
+    pub(crate) token: u32,
+    /// Under which hashes of credentials are still taken; the last is the one for new hashes.
+    pub(crate) credentials: RangeInclusive<u32>,
+}
+
+impl Default for Epochs {
+    fn default() -> Self {
+        Self { token: FIRST_TOKEN_EPOCH, credentials: EPOCH..=EPOCH }
+    }
+}
+
+pub(crate) async fn load(hsm: &Hsm, absent: Absent, epochs: &Epochs) -> Result<SystemKeys> {
     let hmac = SecretAlgorithm::HmacSha256;
     let seal_master = secret(hsm, KeyPurpose::SealMaster, hmac, absent).await?;
     let credential_master = secret(hsm, KeyPurpose::CredentialMaster, hmac, absent).await?;
     Ok(SystemKeys {
-        sealing: keys(derive(hsm, &seal_master, "rows").await?),
-        credentials: keys(derive(hsm, &credential_master, "api-keys").await?),
-        nonces: NonceKeys::new(keys(derive(hsm, &credential_master, "login-nonces").await?)),
-        plugin_cache: derive(hsm, &seal_master, "plugin-cache").await?,
+        sealing: keys(hsm, &seal_master, "rows", EPOCH..=EPOCH).await?,
+        credentials: keys(hsm, &credential_master, "api-keys", epochs.credentials.clone()).await?,
+        nonces: NonceKeys::new(keys(hsm, &credential_master, "login-nonces", EPOCH..=EPOCH).await?),
+        plugin_cache: derive(hsm, &seal_master, "plugin-cache", EPOCH).await?,
         checkpoint: checkpoint(hsm, absent).await?,
-        tokens: token_keys(hsm, absent, token_epoch).await?,
+        tokens: token_keys(hsm, absent, epochs.token).await?,
         secrets: secret(hsm, KeyPurpose::SecretSealing, SecretAlgorithm::Aes256, absent).await?,
     })
 }
 
-fn keys(active: [u8; 32]) -> MacKeys {
-    MacKeys::new(BTreeMap::from([(EPOCH, MacKey::new(active))]), EPOCH)
+async fn keys(
+    hsm: &Hsm,
+    master: &SecretKeyReference,
+    label: &str,
+    epochs: RangeInclusive<u32>,
+) -> Result<MacKeys> {
+    let active = *epochs.end();
+    let mut keys = BTreeMap::new();
+    for epoch in epochs {
+        keys.insert(epoch, MacKey::new(derive(hsm, master, label, epoch).await?));
+    }
+    Ok(MacKeys::new(keys, active))
 }
 
-async fn derive(hsm: &Hsm, master: &SecretKeyReference, label: &str) -> Result<[u8; 32]> {
-    let message = format!("countersign-derive-1|{label}|{EPOCH}");
+async fn derive(hsm: &Hsm, master: &SecretKeyReference, label: &str, epoch: u32) -> Result<[u8; 32]> {
+    let message = format!("countersign-derive-1|{label}|{epoch}");
     hsm.hmac_sha256(master, message.as_bytes())
         .await
         .with_context(|| format!("deriving the key for `{label}`"))

@@ -65,7 +65,7 @@ pub(crate) async fn build(config: Config, data_dir: DataDir, absent: Absent) -> 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
     let hsm = start_hsm(&config, &data_dir, absent).await?;
-    let keys = system_keys::load(&hsm, absent, config.core.sessions.token_key_epoch)
+    let keys = system_keys::load(&hsm, absent, &config.core.key_epochs())
         .await
         .context("loading the gateway's own keys from the token")?;
     let SystemKeys { sealing, credentials, nonces, plugin_cache, checkpoint, tokens, secrets } = keys;

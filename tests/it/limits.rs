@@ -8,6 +8,8 @@ use countersign_tests::environment::root;
 /// Numbers that bound nothing: pauses, paces and how much of something there is.
 const NOT_BOUNDS: &[&str] = &[
     "core.sessions.token_key_epoch",
+    "core.credentials.key_epoch",
+    "core.credentials.oldest_key_epoch",
     "database.sweep_interval_seconds",
     "fireblocks.poll_interval_ms",
     "privy.static_quorum_threshold",

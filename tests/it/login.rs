@@ -131,6 +131,53 @@ async fn the_signing_key_rotates_and_tokens_of_the_key_before_stay_good() -> Res
     Ok(())
 }
 
+/// A known key finds nothing under this hash; an unknown one is not let in.
+async fn key_is_known(client: &Client, key: &str) -> Result<bool> {
+    let path = format!("/transactions/0x{:064}/approval-status", 7);
+    let status = client.get(&path, Credential::ApiKey(key)).await?.status;
+    anyhow::ensure!(status == 404 || status == 401, "answered {status}");
+    Ok(status == 404)
+}
+
+/// A session, and an API key made in it.
+async fn session_and_key(client: &Client, wallet: &Wallet) -> Result<(Value, String)> {
+    let session = log_in(client, wallet).await?;
+    let credential = Credential::Token(token(&session, "accessToken")?);
+    let made = client.post("/user-api-keys", credential, &json!({"name": "bot"})).await?.expect(201)?;
+    let key = token(&made, "key")?.to_owned();
+    Ok((session, key))
+}
+
+#[tokio::test]
+async fn the_key_that_hashes_credentials_rotates_and_old_hashes_go_when_told() -> Result<()> {
+    let stand = Stand::on_sqlite().await?;
+    let gateway = stand.installation.start().await?;
+    let (kept, old_key) = session_and_key(gateway.client(), &stand.wallet).await?;
+    let left_alone = log_in(gateway.client(), &stand.wallet).await?;
+    assert!(gateway.stop().await?.success());
+
+    stand.installation.configure("[core.credentials]\nkey_epoch = 2\n")?;
+    let gateway = stand.installation.start().await?;
+    assert!(key_is_known(gateway.client(), &old_key).await?);
+    let kept = refresh(gateway.client(), &kept).await?.expect(200)?;
+    let (_, new_key) = session_and_key(gateway.client(), &stand.wallet).await?;
+    assert!(gateway.stop().await?.success());
+
+    stand.installation.configure("[core.credentials]\nkey_epoch = 2\noldest_key_epoch = 2\n")?;
+    let gateway = stand.installation.start().await?;
+    assert!(!key_is_known(gateway.client(), &old_key).await?);
+    assert!(key_is_known(gateway.client(), &new_key).await?);
+    assert_eq!(refresh(gateway.client(), &left_alone).await?.status, 401);
+    refresh(gateway.client(), &kept).await?.expect(200)?;
+    assert!(gateway.stop().await?.success());
+
+    // Keys are derived, not stored: a step back loses nothing.
+    stand.installation.configure("[core.credentials]\nkey_epoch = 2\n")?;
+    let gateway = stand.installation.start().await?;
+    assert!(key_is_known(gateway.client(), &old_key).await?);
+    stand.finish(gateway).await
+}
+
 #[tokio::test]
 async fn a_spent_login_stays_spent_after_a_kill() -> Result<()> {
     let stand = Stand::on_sqlite().await?;

@@ -1,6 +1,7 @@
 //! The registry contract on a test's own chain.
 
 use std::fs;
+use std::time::Duration;
 
 use alloy_primitives::{Address, B256, keccak256};
 use anyhow::{Context, Result, ensure};
@@ -8,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::environment;
 use crate::node::Node;
+use crate::wait::until;
 
 /// Where the first contract of anvil's first account lies.
 pub const ADDRESS: &str = "0x5FbDB2315678afecb367f032d93F642f64180aa3";
@@ -24,7 +26,11 @@ pub async fn deploy(node: &Node) -> Result<()> {
     let compiled: Value = serde_json::from_slice(&compiled)?;
     let transaction = json!([{"from": DEPLOYER, "data": compiled["bytecode"], "gas": "0x100000"}]);
     let hash = node.call("eth_sendTransaction", transaction).await?;
-    let receipt = node.call("eth_getTransactionReceipt", json!([hash])).await?;
+    let receipt = until("the registry's receipt", Duration::from_secs(30), async || {
+        let receipt = node.call("eth_getTransactionReceipt", json!([hash])).await?;
+        Ok((!receipt.is_null()).then_some(receipt))
+    })
+    .await?;
     let address: Address = serde_json::from_value(receipt["contractAddress"].clone())?;
     ensure!(address == ADDRESS.parse::<Address>()?, "deployed at {address}");
     Ok(())

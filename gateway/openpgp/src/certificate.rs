@@ -16,6 +16,8 @@ use rsa::traits::PublicKeyParts;
 use crate::{armor::dearmor, fault::Fault};
 
 const RSA_BITS_MIN: usize = 2048;
+/// Each costs the check of a signature, and strangers may ask.
+const SIGNATURES_MAX: usize = 32;
 
 /// An armored certificate that holds everything [`inspect_key`] demands.
 #[derive(Clone, Debug)]
@@ -52,6 +54,9 @@ impl Certificate {
         if packets.iter().any(is_secret) {
             return Err(Fault::SecretMaterial);
         }
+        if packets.iter().filter(|packet| matches!(packet, Packet::Signature(_))).count() > SIGNATURES_MAX {
+            return Err(Fault::TooManySignatures(SIGNATURES_MAX));
+        }
         if packets.iter().filter(|packet| matches!(packet, Packet::PublicKey(_))).count() != 1 {
             return Err(Fault::OneCertificate);
         }
@@ -68,6 +73,10 @@ impl Certificate {
             return Err(Fault::KeyVersion);
         }
         let primary = &key.primary_key;
+        // Long gone from new keys, and the dearest to check.
+        if matches!(primary.algorithm(), PublicKeyAlgorithm::DSA | PublicKeyAlgorithm::Elgamal) {
+            return Err(Fault::Algorithm);
+        }
         if key.details.revocation_signatures.iter().any(|signature| signature.verify_key(primary).is_ok()) {
             return Err(Fault::Revoked);
         }

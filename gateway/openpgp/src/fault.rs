@@ -17,6 +17,10 @@ pub enum Fault {
     OneCertificate,
     #[error("must be a version 4 key")]
     KeyVersion,
+    #[error("has a primary key of type DSA or ElGamal, which are not taken")]
+    Algorithm,
+    #[error("holds more than {0} signatures; export it without those of others")]
+    TooManySignatures(usize),
     #[error("has no valid self-signature")]
     SelfSignature,
     #[error("is revoked")]

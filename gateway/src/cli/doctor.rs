@@ -15,7 +15,7 @@ use crate::{
     config::Config,
     data_dir::DataDir,
     nodes,
-    system_keys::{self, Absent, FIRST_TOKEN_EPOCH},
+    system_keys::{self, Absent, Epochs},
     wiring,
 };
 
@@ -163,7 +163,7 @@ async fn token(hsm: &Hsm) -> Finding {
 
 /// The gateway's own keys, and with them every sealed row.
 async fn keys_and_rows(hsm: &Hsm, config: &Config) -> Vec<Finding> {
-    match system_keys::load(hsm, Absent::Refuse, FIRST_TOKEN_EPOCH).await {
+    match system_keys::load(hsm, Absent::Refuse, &Epochs::default()).await {
         Ok(keys) => {
             let fingerprint = system_keys::fingerprint(&keys.checkpoint);
             let sound = Finding::sound("keys", vec![format!("audit key fingerprint {fingerprint}")]);

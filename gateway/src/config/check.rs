@@ -124,6 +124,10 @@ impl Config {
     }
 
     fn check_others(&self, faults: &mut Vec<String>) {
+        let credentials = &self.core.credentials;
+        if credentials.oldest_key_epoch > credentials.key_epoch {
+            faults.push("`core.credentials.oldest_key_epoch` exceeds `core.credentials.key_epoch`".into());
+        }
         let organization = self.core.organization.as_ref().map(|_| self.core.default_organization());
         if let Some(Err(fault)) = organization {
             faults.push(fault.to_string());

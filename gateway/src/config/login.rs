@@ -1,4 +1,5 @@
-//! `[core.siwe]` and `[core.sessions]`: who may log in with a wallet, and for how long.
+//! `[core.siwe]`, `[core.sessions]` and `[core.credentials]`: who may log in with a wallet, for how long, and how the
+//! secrets of clients are kept.
 
 use std::time::Duration;
 
@@ -6,6 +7,7 @@ use gateway_api::SiweConfig;
 use gateway_domain::sessions::SessionLimits;
 
 use super::{ConfigError, general::Core, section::section, value::List};
+use crate::system_keys::Epochs;
 
 section! {
     /// Logins with a wallet (ERC-4361).
@@ -41,7 +43,22 @@ section! {
     }
 }
 
+section! {
+    /// How secrets of clients are kept: as hashes under a key derived from the token's master.
+    pub(crate) struct Credentials = "core.credentials" {
+        /// Rotation of that key: one more hashes what is made from the next start on under a new key.
+        key_epoch: u32 = 1, within 1..=100;
+        /// The oldest rotation whose API keys and refresh tokens are still taken.
+        oldest_key_epoch: u32 = 1, within 1..=100;
+    }
+}
+
 impl Core {
+    pub(crate) fn key_epochs(&self) -> Epochs {
+        let Credentials { key_epoch, oldest_key_epoch } = self.credentials;
+        Epochs { token: self.sessions.token_key_epoch, credentials: oldest_key_epoch..=key_epoch }
+    }
+
     pub(crate) fn session_limits(&self) -> SessionLimits {
         SessionLimits {
             access_token_ttl: Duration::from_secs(self.sessions.access_token_seconds),

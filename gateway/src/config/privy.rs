@@ -24,7 +24,9 @@ section! {
         /// How many of that quorum's members must authorize.
         static_quorum_threshold: u32 = 1, within 1..=1000;
         /// Member of arbiter quorums besides the user: a P-256 public key as SPKI in PEM.
-        arbiter_public_key: Option<String> = None, like "\"-----BEGIN PUBLIC KEY-----...\"";
+        arbiter_public_key: Option<String> = None, like "\"-----BEGIN PUBLIC KEY-----\\n\
+            MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEPgT//eeRVhWxBOPl6mYLmrzbjuW8\\n\
+            KltMO811o7BBmsgG4GuzMefSV14NHiw71bZN1R3jwEq9e4RS7+NKNynXfQ==\\n-----END PUBLIC KEY-----\"";
     }
 }
 

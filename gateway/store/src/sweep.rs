@@ -7,11 +7,12 @@ use futures::TryStreamExt;
 use gateway_domain::{
     Error, U256,
     approvals::Vote,
-    audit::{Tallies, explains},
+    audit::{LaneHead, Tallies, explains},
     credentials::ApiKey,
     evaluations::Evaluation,
     fireblocks::Integration,
     identity::{Organization, Principal, User},
+    ids::InstanceId,
     keys::KeyRecord,
     payloads::EncryptedPayload,
     plugin_state::PluginState,
@@ -41,6 +42,12 @@ use crate::{
 const FINDINGS_MAX: usize = 20;
 /// How far back a single row is looked for when a sum differs.
 const VERSIONS_BACK: u64 = 64;
+const BEYOND_HEAD: &str = "SELECT l.lane AS lane FROM audit_lanes l WHERE EXISTS \
+     (SELECT 1 FROM audit_entries e WHERE e.lane = l.lane AND e.sequence > l.sequence) \
+     UNION ALL SELECT f.lane AS lane FROM (WITH RECURSIVE found (lane) AS (SELECT MIN(lane) FROM audit_entries \
+     UNION ALL SELECT (SELECT MIN(e.lane) FROM audit_entries e WHERE e.lane > found.lane) FROM found \
+     WHERE found.lane IS NOT NULL) SELECT lane FROM found WHERE lane IS NOT NULL) f \
+     WHERE NOT EXISTS (SELECT 1 FROM audit_lanes l WHERE l.lane = f.lane)";
 
 /// What a look at every sealed row found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,6 +55,8 @@ pub struct Sweep {
     pub rows: u64,
     /// Each names a table, and the row where it can be told; empty if all is as it was written.
     pub findings: Vec<String>,
+    /// Where each audit lane ended.
+    pub heads: BTreeMap<InstanceId, LaneHead>,
 }
 
 /// Reads everything in one snapshot, within `deadline`.
@@ -56,6 +65,7 @@ pub(crate) async fn sweep(
     begin: &'static [&'static str],
     sealer: &Sealer,
     deadline: Duration,
+    broken: &(dyn Fn(&Sweep) + Sync),
 ) -> Result<Sweep, StoreError> {
     let swept = tokio::time::timeout(deadline, async {
         let mut connection = opening.open().await.map_err(StoreError::Connect)?;
@@ -64,7 +74,7 @@ pub(crate) async fn sweep(
         }
         let mut sweeping =
             Sweeping { connection, sealer, look: Look::Count(Tallies::default()), sweep: Sweep::default() };
-        sweeping.whole().await?;
+        sweeping.whole(broken).await?;
         let Sweeping { connection, sweep, .. } = sweeping;
         connection.close().await.map_err(StoreError::Query)?;
         Ok(sweep)
@@ -129,24 +139,43 @@ enum Look {
 }
 
 impl Sweeping<'_> {
-    async fn whole(&mut self) -> Result<(), StoreError> {
+    /// Compares, and tells `broken` at once what differs; which row it is, is looked for afterwards.
+    async fn whole(&mut self, broken: &(dyn Fn(&Sweep) + Sync)) -> Result<(), StoreError> {
         let written = self.written().await?;
+        self.heads().await?;
         self.every_table().await?;
         let Look::Count(found) = &self.look else { return Ok(()) };
-        let differences = found.missing_from(&written);
+        let mut differences = found.missing_from(&written);
+        // A newer version of the gateway may write tables that this one does not know.
+        differences.retain(|table, _| TABLES.contains(&table.as_str()));
         if differences.is_empty() || !self.sweep.findings.is_empty() {
             return Ok(());
         }
         let rows = self.sweep.rows;
+        let unexplained = |differences: &BTreeMap<String, U256>| -> Vec<String> {
+            let told = |table: &String| {
+                format!("`{table}`: rows are missing, are older than the newest written, or are foreign")
+            };
+            differences.keys().map(told).collect()
+        };
+        broken(&Sweep { rows, findings: unexplained(&differences), ..Sweep::default() });
         self.look = Look::Explain(differences);
         self.every_table().await?;
         self.removed_rows().await?;
         self.sweep.rows = rows;
-        if let Look::Explain(unexplained) = &self.look {
-            let rest = unexplained.keys().map(|table| {
-                format!("`{table}`: rows are missing, are older than the newest written, or are foreign")
-            });
-            self.sweep.findings.extend(rest);
+        if let Look::Explain(differences) = &self.look {
+            self.sweep.findings.extend(unexplained(differences));
+        }
+        Ok(())
+    }
+
+    /// A lane ends where its head says, and has a head.
+    async fn heads(&mut self) -> Result<(), StoreError> {
+        let beyond = Statement::new(BEYOND_HEAD);
+        let mut rows = self.connection.fetch(beyond.query());
+        while let Some(row) = rows.try_next().await.map_err(StoreError::Query)? {
+            let lane = Fields::new("audit_lanes", &row).text("lane")?;
+            note(&mut self.sweep, format!("audit lane {lane} has entries beyond its head"));
         }
         Ok(())
     }
@@ -158,7 +187,10 @@ impl Sweeping<'_> {
         let mut rows = self.connection.fetch(statement.query());
         while let Some(row) = rows.try_next().await.map_err(StoreError::Query)? {
             match Place::read(&row, self.sealer) {
-                Ok(place) => written = written.plus(&place.tallies),
+                Ok(place) => {
+                    written = written.plus(&place.tallies);
+                    self.sweep.heads.insert(place.lane, place.head);
+                }
                 Err(error) => note(&mut self.sweep, told(&error)),
             }
         }
@@ -171,7 +203,21 @@ impl Sweeping<'_> {
         }
         let sql = shared_text(format!("SELECT * FROM {}", T::TABLE));
         let mut rows = self.connection.fetch(query(sql, []));
-        while let Some(row) = rows.try_next().await.map_err(StoreError::Query)? {
+        loop {
+            let row = match rows.try_next().await {
+                Ok(Some(row)) => row,
+                Ok(None) => break,
+                // A column of a type that none of ours has: somebody changed the table.
+                Err(
+                    error @ (sqlx::Error::ColumnDecode { .. }
+                    | sqlx::Error::Decode(_)
+                    | sqlx::Error::AnyDriverError(_)),
+                ) => {
+                    note(&mut self.sweep, format!("`{}`: {error}", T::TABLE));
+                    break;
+                }
+                Err(error) => return Err(StoreError::Query(error)),
+            };
             self.sweep.rows += 1;
             match open::<T>(&row, self.sealer) {
                 Ok(value) => {

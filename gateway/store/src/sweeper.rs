@@ -1,11 +1,12 @@
 //! Sweeps at the start and from time to time, and holds back permits until the rows are proven.
 
 use std::{
-    sync::Arc,
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-use gateway_domain::{changes::CommitError, sealed::Sealer};
+use gateway_domain::{audit::LaneHead, changes::CommitError, ids::InstanceId, sealed::Sealer};
 use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
@@ -15,6 +16,9 @@ use crate::{
     error::StoreError,
     sweep::{Sweep, sweep},
 };
+
+/// The pause after a sweep that failed.
+const RETRY: Duration = Duration::from_secs(5);
 
 /// What is known of the rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +53,8 @@ pub(crate) struct Sweeper {
     is_required: bool,
     wait: Duration,
     integrity: watch::Sender<Integrity>,
+    /// As the last sweep found them.
+    heads: Mutex<BTreeMap<InstanceId, LaneHead>>,
 }
 
 /// Sweeps until dropped.
@@ -64,6 +70,7 @@ impl Sweeper {
             is_required: config.sweep_before_permits,
             wait: config.commit_wait_max,
             integrity: watch::Sender::new(Integrity::Unproven),
+            heads: Mutex::default(),
         }
     }
 
@@ -87,16 +94,35 @@ impl Sweeper {
                         "the rows could not be compared with the audit log"
                     ),
                 }
-                tokio::time::sleep(interval).await;
+                // Nothing is permitted before the first comparison, nor after one that failed.
+                let proven = self.integrity() != Integrity::Unproven;
+                tokio::time::sleep(if proven { interval } else { interval.min(RETRY) }).await;
             }
         }))
     }
 
-    /// Looks at every row, and remembers what it found. A sweep that fails says nothing about the rows.
+    /// Looks at every row, and remembers what it found. Rows that cannot be looked at are not proven any more.
     pub(crate) async fn sweep(&self) -> Result<Sweep, StoreError> {
         let started = Instant::now();
-        let sweep = sweep(&self.opening, self.begin, &self.sealer, self.deadline).await?;
-        let integrity = match sweep.findings.as_slice() {
+        let broken = |sweep: &Sweep| self.publish(&sweep.findings);
+        let swept = sweep(&self.opening, self.begin, &self.sealer, self.deadline, &broken).await;
+        let mut sweep = swept.inspect_err(|_| {
+            self.integrity.send_if_modified(|integrity| {
+                let was_proven = *integrity == Integrity::Proven;
+                if was_proven {
+                    *integrity = Integrity::Unproven;
+                }
+                was_proven
+            });
+        })?;
+        sweep.findings.extend(self.heads_that_went_back(&sweep));
+        metrics::histogram!("countersign_store_sweep_seconds").record(started.elapsed().as_secs_f64());
+        self.publish(&sweep.findings);
+        Ok(sweep)
+    }
+
+    fn publish(&self, findings: &[String]) {
+        let integrity = match findings {
             [] => Integrity::Proven,
             findings => Integrity::Broken(findings.join("\n").into()),
         };
@@ -105,9 +131,24 @@ impl Sweeper {
         } else {
             0.0
         });
-        metrics::histogram!("countersign_store_sweep_seconds").record(started.elapsed().as_secs_f64());
         self.integrity.send_replace(integrity);
-        Ok(sweep)
+    }
+
+    /// Lanes only grow. One that was longer before has been put back together with its rows.
+    fn heads_that_went_back(&self, sweep: &Sweep) -> Vec<String> {
+        let mut known = self.heads.lock().unwrap_or_else(PoisonError::into_inner);
+        let back = |(lane, head): (&InstanceId, &LaneHead)| match sweep.heads.get(lane) {
+            Some(now) if now.sequence >= head.sequence => None,
+            Some(now) => {
+                Some(format!("audit lane {lane} went back from entry {} to {}", head.sequence, now.sequence))
+            }
+            None => Some(format!("audit lane {lane} is gone")),
+        };
+        let findings: Vec<String> = known.iter().filter_map(back).collect();
+        if findings.is_empty() {
+            known.clone_from(&sweep.heads);
+        }
+        findings
     }
 
     pub(crate) fn integrity(&self) -> Integrity {

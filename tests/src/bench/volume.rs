@@ -8,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 use countersign_tests::client::Credential;
 use countersign_tests::gateway::{Gateway, Installation};
 use countersign_tests::main_job::MainJob;
+use countersign_tests::wait::until;
 use countersign_tests::wallet::Wallet;
 use serde_json::Value;
 
@@ -172,13 +173,10 @@ async fn latencies(
 
 /// Waits for the comparison that every start begins with, so that it does not run beside what is measured.
 async fn seconds_of_sweep(gateway: &Gateway) -> Result<f64> {
-    let deadline = Instant::now() + Duration::from_mins(15);
-    loop {
+    until("the rows are compared with the audit log", Duration::from_mins(15), async || {
         let metrics = gateway.operator().get("/metrics", Credential::Nobody).await?.body;
-        if let Some(line) = metrics.lines().find_map(|line| line.strip_prefix(SWEPT)) {
-            return Ok(line.trim().parse()?);
-        }
-        ensure!(Instant::now() < deadline, "the rows are still being compared");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+        let line = metrics.lines().find_map(|line| line.strip_prefix(SWEPT));
+        Ok(line.map(|seconds| seconds.trim().parse()).transpose()?)
+    })
+    .await
 }

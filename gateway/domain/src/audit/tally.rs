@@ -1,8 +1,8 @@
 //! How often the rows of each table were written: what tells an older row, or a missing one, from the newest.
 //!
-//! A seal says that a row is ours, not that it is the newest of its kind. So every lane keeps, for each table, the sum
-//! modulo 2^256 of a secret number for every version of every row that its gateway wrote. Over all lanes the sums
-//! must be those of the rows that are there: an incremental multiset hash (`MSet-Add-Hash` of Clarke, Devadas, van
+//! A seal says that a row is ours, not that it is the newest of its kind. So every lane keeps, for each table, a sum
+//! modulo 2^256: a secret number for each row version that its gateway wrote, less that of the version it replaced or
+//! removed. Over all lanes the sums must be those of the rows that are there: an incremental multiset hash (`MSet-Add-Hash` of Clarke, Devadas, van
 //! Dijk, Gassend and Suh, "Incremental Multiset Hash Functions and Their Application to Memory Integrity Checking",
 //! 2003). The lane's last entry holds the hash of its sums, and so the chain and the checkpoints hold them too.
 //!
@@ -37,17 +37,20 @@ impl Tallies {
     /// What a write adds to, or takes from, its lane.
     pub fn count(&mut self, sealer: &Sealer, write: &RowWrite) {
         match write {
-            RowWrite::Stored(row) => self.add(row.table, number(sealer, row, row.version)),
+            RowWrite::Stored(row) => {
+                let before = row.version.saturating_sub(1);
+                self.add(row.table, number(sealer, row, row.version));
+                self.add(row.table, U256::ZERO.wrapping_sub(number(sealer, row, before)));
+            }
             RowWrite::Removed(row) => {
-                let sum = numbers(sealer, row);
-                self.add(row.table, U256::ZERO.wrapping_sub(sum));
+                self.add(row.table, U256::ZERO.wrapping_sub(number(sealer, row, row.version)));
             }
         }
     }
 
-    /// Counts every version that a row which is there must have gone through.
+    /// Counts a row that is there.
     pub fn find(&mut self, sealer: &Sealer, row: &RowVersion) {
-        self.add(row.table, numbers(sealer, row));
+        self.add(row.table, number(sealer, row, row.version));
     }
 
     #[must_use]
@@ -101,20 +104,21 @@ impl MaskedTallies {
     }
 }
 
-/// Whether `difference` is that of `row` having been written once more, up to `further` times, or having gone.
+/// By how many versions, at most `further`, the newest of a row is ahead of `row`, if that alone makes `difference`.
+/// A row that is gone is sought at version 0.
 pub fn explains(sealer: &Sealer, row: &RowVersion, further: u64, difference: U256) -> Option<u64> {
-    let mut sum = U256::ZERO;
+    let here = number(sealer, row, row.version);
     (1..=further).find(|more| {
-        sum = sum.wrapping_add(number(sealer, row, row.version.saturating_add(*more)));
-        sum == difference
+        let newest = number(sealer, row, row.version.saturating_add(*more));
+        newest.wrapping_sub(here) == difference
     })
 }
 
-fn numbers(sealer: &Sealer, row: &RowVersion) -> U256 {
-    (1..=row.version).fold(U256::ZERO, |sum, version| sum.wrapping_add(number(sealer, row, version)))
-}
-
+/// What one version of a row adds to its table's sum; nothing where there is no row yet.
 fn number(sealer: &Sealer, row: &RowVersion, version: u64) -> U256 {
+    if version == 0 {
+        return U256::ZERO;
+    }
     let name = format!("{}\0{}\0{version}", row.table, row.key);
     sealer.secret_number("countersign row version", name.as_bytes())
 }

@@ -29,6 +29,14 @@ fn what_cannot_be_encrypted_to_is_refused() {
         (include_str!("fixtures/gpg-short.asc"), "has no key that may be encrypted to"),
         (include_str!("fixtures/js-v6.asc"), "must be a version 4 key"),
         (include_str!("fixtures/gpg-two.asc"), "must hold exactly one certificate"),
+        (
+            include_str!("fixtures/gpg-signatures.asc"),
+            "holds more than 32 signatures; export it without those of others",
+        ),
+        (
+            include_str!("fixtures/gpg-dsa.asc"),
+            "has a primary key of type DSA or ElGamal, which are not taken",
+        ),
     ] {
         assert_eq!(refusal(armored), rule);
     }

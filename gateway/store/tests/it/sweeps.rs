@@ -34,6 +34,8 @@ on_both_engines!(
     nothing_is_permitted_before_the_rows_are_proven,
     tallies_that_do_not_fit_their_entry_are_noticed,
     several_gateways_count_together,
+    a_lane_that_went_back_with_its_rows_is_noticed,
+    rows_that_cannot_be_compared_are_not_proven,
 );
 
 async fn findings(store: &Store) -> Vec<String> {
@@ -278,6 +280,41 @@ async fn versioned_tables(intruder: &mut Intruder) -> Vec<String> {
         has(columns, "seal") && (has(columns, "version") || table == "policy_heads")
     });
     versioned.map(|(table, _)| table).collect()
+}
+
+async fn a_lane_that_went_back_with_its_rows_is_noticed(database: &Database) {
+    let (one, watcher) = (database.store().await, database.store_as(instance(2)).await);
+    let world = World::founded(&one).await;
+    let mut intruder = database.intruder().await;
+    intruder.disarm().await;
+    keep(&mut intruder, "settings").await;
+    intruder.execute("CREATE TEMPORARY TABLE heads AS SELECT * FROM audit_lanes").await.unwrap();
+    let settings = Settings { version: 2, ..world.settings.clone() };
+    world.commit(&one, [Write::UpdateSettings(world.seal(&settings))]).await.unwrap();
+    one.close().await;
+    assert_eq!(findings(&watcher).await, Vec::<String>::new());
+
+    put_back(&mut intruder, "settings").await;
+    intruder.execute("DELETE FROM audit_lanes").await.unwrap();
+    intruder.execute("INSERT INTO audit_lanes SELECT * FROM heads").await.unwrap();
+    let beyond = findings(&watcher).await;
+    assert!(beyond[0].contains("has entries beyond its head"), "{beyond:?}");
+    let entry = format!("DELETE FROM audit_entries WHERE lane = '{}' AND sequence > 1", instance(1));
+    intruder.execute(entry).await.unwrap();
+    let back = findings(&watcher).await;
+    assert!(back[0].contains("went back from entry 2 to 1"), "{back:?}");
+}
+
+async fn rows_that_cannot_be_compared_are_not_proven(database: &Database) {
+    let store = database.store().await;
+    World::decided(&store).await;
+    assert_eq!(findings(&store).await, Vec::<String>::new());
+    let mut intruder = database.intruder().await;
+    let odd = if database.is_postgres { "ALTER TABLE votes ADD COLUMN odd uuid" } else { "DROP TABLE votes" };
+    intruder.disarm().await;
+    intruder.execute(odd).await.unwrap();
+    let _ = store.sweep().await;
+    assert_ne!(store.integrity(), Integrity::Proven);
 }
 
 async fn keep(intruder: &mut Intruder, table: &str) {
