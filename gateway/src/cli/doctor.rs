@@ -182,26 +182,26 @@ async fn keys_and_rows(hsm: &Hsm, config: &Config) -> Vec<Finding> {
 }
 
 async fn rows(config: &Config, sealing: MacKeys) -> Finding {
+    let failed = |cause, advice| Finding::with_fault("rows", Fault { cause, advice, status: Status::Failed });
     let swept = match config.database.store_config() {
         Ok(store) => sweep_database(&store, Arc::new(Sealer::new(sealing))).await,
-        Err(error) => return Finding::with_fault("rows", Fault::of_rows(error.to_string())),
+        Err(error) => return failed(error.to_string(), "put the database right first"),
     };
     match swept {
         Ok(sweep) if sweep.findings.is_empty() => {
             Finding::sound("rows", vec![format!("{} rows are as the audit log says", sweep.rows)])
         }
-        Ok(sweep) => Finding::with_fault("rows", Fault::of_rows(sweep.findings.join("\n      "))),
+        Ok(sweep) => failed(
+            sweep.findings.join("\n      "),
+            "somebody wrote the database without the gateway, or it was restored in part: nothing is signed until it \
+             is restored whole, together with its audit log",
+        ),
         Err(error) => {
-            Finding::with_fault("rows", Fault::of_rows(format!("{:#}", anyhow::Error::from(error))))
+            let advice = advice::of_store(&error).unwrap_or(
+                "the rows were not compared: put the database right first, or raise `database.sweep_timeout_seconds`",
+            );
+            failed(format!("{:#}", anyhow::Error::from(error)), advice)
         }
-    }
-}
-
-impl Fault {
-    fn of_rows(cause: String) -> Self {
-        let advice = "somebody wrote the database without the gateway, or it was restored in part: nothing is \
-                      signed until it is restored whole, together with its audit log";
-        Self { cause, advice, status: Status::Failed }
     }
 }
 

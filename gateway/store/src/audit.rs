@@ -37,9 +37,15 @@ pub(crate) const ENTRIES: &str = concat!(
     " FROM audit_entries WHERE lane = $1 AND sequence > $2 ORDER BY sequence LIMIT $3"
 );
 /// Every lane that has an entry, whatever the head rows say, by one look-up a lane.
-pub(crate) const LANES_WITH_ENTRIES: &str = "WITH RECURSIVE found (lane) AS (SELECT MIN(lane) FROM audit_entries \
+macro_rules! lanes_with_entries {
+    () => {
+        "WITH RECURSIVE found (lane) AS (SELECT MIN(lane) FROM audit_entries \
      UNION ALL SELECT (SELECT MIN(e.lane) FROM audit_entries e WHERE e.lane > found.lane) FROM found \
-     WHERE found.lane IS NOT NULL) SELECT lane FROM found WHERE lane IS NOT NULL";
+     WHERE found.lane IS NOT NULL) SELECT lane FROM found WHERE lane IS NOT NULL"
+    };
+}
+pub(crate) use lanes_with_entries;
+pub(crate) const LANES_WITH_ENTRIES: &str = lanes_with_entries!();
 pub(crate) const ENTRY_COUNT: &str = "SELECT COUNT(*) AS entries FROM audit_entries WHERE lane = $1";
 pub(crate) const CHECKPOINTS: &str = "SELECT number, previous, at, heads, public_key, signature \
      FROM audit_checkpoints WHERE number > $1 ORDER BY number LIMIT $2";

@@ -30,7 +30,7 @@ use gateway_domain::{
 use sqlx::{AnyConnection, Connection, Executor};
 
 use crate::{
-    audit::{PLACES, Place},
+    audit::{PLACES, Place, lanes_with_entries},
     connections::Opening,
     error::StoreError,
     fields::Fields,
@@ -42,12 +42,9 @@ use crate::{
 const FINDINGS_MAX: usize = 20;
 /// How far back a single row is looked for when a sum differs.
 const VERSIONS_BACK: u64 = 64;
-const BEYOND_HEAD: &str = "SELECT l.lane AS lane FROM audit_lanes l WHERE EXISTS \
-     (SELECT 1 FROM audit_entries e WHERE e.lane = l.lane AND e.sequence > l.sequence) \
-     UNION ALL SELECT f.lane AS lane FROM (WITH RECURSIVE found (lane) AS (SELECT MIN(lane) FROM audit_entries \
-     UNION ALL SELECT (SELECT MIN(e.lane) FROM audit_entries e WHERE e.lane > found.lane) FROM found \
-     WHERE found.lane IS NOT NULL) SELECT lane FROM found WHERE lane IS NOT NULL) f \
-     WHERE NOT EXISTS (SELECT 1 FROM audit_lanes l WHERE l.lane = f.lane)";
+const BEYOND_HEAD: &str = "SELECT l.lane FROM audit_lanes l WHERE EXISTS \
+     (SELECT 1 FROM audit_entries e WHERE e.lane = l.lane AND e.sequence > l.sequence)";
+const WITHOUT_HEAD: &str = concat!(lanes_with_entries!(), " AND lane NOT IN (SELECT lane FROM audit_lanes)");
 
 /// What a look at every sealed row found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -65,7 +62,7 @@ pub(crate) async fn sweep(
     begin: &'static [&'static str],
     sealer: &Sealer,
     deadline: Duration,
-    broken: &(dyn Fn(&Sweep) + Sync),
+    broken: &(dyn Fn(&[String]) + Sync),
 ) -> Result<Sweep, StoreError> {
     let swept = tokio::time::timeout(deadline, async {
         let mut connection = opening.open().await.map_err(StoreError::Connect)?;
@@ -140,7 +137,7 @@ enum Look {
 
 impl Sweeping<'_> {
     /// Compares, and tells `broken` at once what differs; which row it is, is looked for afterwards.
-    async fn whole(&mut self, broken: &(dyn Fn(&Sweep) + Sync)) -> Result<(), StoreError> {
+    async fn whole(&mut self, broken: &(dyn Fn(&[String]) + Sync)) -> Result<(), StoreError> {
         let written = self.written().await?;
         self.heads().await?;
         self.every_table().await?;
@@ -158,7 +155,7 @@ impl Sweeping<'_> {
             };
             differences.keys().map(told).collect()
         };
-        broken(&Sweep { rows, findings: unexplained(&differences), ..Sweep::default() });
+        broken(&unexplained(&differences));
         self.look = Look::Explain(differences);
         self.every_table().await?;
         self.removed_rows().await?;
@@ -171,11 +168,13 @@ impl Sweeping<'_> {
 
     /// A lane ends where its head says, and has a head.
     async fn heads(&mut self) -> Result<(), StoreError> {
-        let beyond = Statement::new(BEYOND_HEAD);
-        let mut rows = self.connection.fetch(beyond.query());
-        while let Some(row) = rows.try_next().await.map_err(StoreError::Query)? {
-            let lane = Fields::new("audit_lanes", &row).text("lane")?;
-            note(&mut self.sweep, format!("audit lane {lane} has entries beyond its head"));
+        for (sql, fault) in [(BEYOND_HEAD, "has entries beyond its head"), (WITHOUT_HEAD, "has no head")] {
+            let statement = Statement::new(sql);
+            let mut rows = self.connection.fetch(statement.query());
+            while let Some(row) = rows.try_next().await.map_err(StoreError::Query)? {
+                let lane = Fields::new("audit_lanes", &row).text("lane")?;
+                note(&mut self.sweep, format!("audit lane {lane} {fault}"));
+            }
         }
         Ok(())
     }

@@ -31,6 +31,15 @@ pub enum Integrity {
     Broken(Arc<str>),
 }
 
+impl Integrity {
+    fn of(findings: &[String]) -> Self {
+        match findings {
+            [] => Self::Proven,
+            findings => Self::Broken(findings.join("\n").into()),
+        }
+    }
+}
+
 /// Why a permit was not stored.
 #[derive(Debug, thiserror::Error)]
 enum Withheld {
@@ -104,28 +113,20 @@ impl Sweeper {
     /// Looks at every row, and remembers what it found. Rows that cannot be looked at are not proven any more.
     pub(crate) async fn sweep(&self) -> Result<Sweep, StoreError> {
         let started = Instant::now();
-        let broken = |sweep: &Sweep| self.publish(&sweep.findings);
+        let broken = |findings: &[String]| self.publish(Integrity::of(findings));
         let swept = sweep(&self.opening, self.begin, &self.sealer, self.deadline, &broken).await;
         let mut sweep = swept.inspect_err(|_| {
-            self.integrity.send_if_modified(|integrity| {
-                let was_proven = *integrity == Integrity::Proven;
-                if was_proven {
-                    *integrity = Integrity::Unproven;
-                }
-                was_proven
-            });
+            if self.integrity() == Integrity::Proven {
+                self.publish(Integrity::Unproven);
+            }
         })?;
         sweep.findings.extend(self.heads_that_went_back(&sweep));
         metrics::histogram!("countersign_store_sweep_seconds").record(started.elapsed().as_secs_f64());
-        self.publish(&sweep.findings);
+        self.publish(Integrity::of(&sweep.findings));
         Ok(sweep)
     }
 
-    fn publish(&self, findings: &[String]) {
-        let integrity = match findings {
-            [] => Integrity::Proven,
-            findings => Integrity::Broken(findings.join("\n").into()),
-        };
+    fn publish(&self, integrity: Integrity) {
         metrics::gauge!("countersign_store_rows_proven").set(if integrity == Integrity::Proven {
             1.0
         } else {

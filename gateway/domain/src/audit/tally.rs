@@ -2,9 +2,10 @@
 //!
 //! A seal says that a row is ours, not that it is the newest of its kind. So every lane keeps, for each table, a sum
 //! modulo 2^256: a secret number for each row version that its gateway wrote, less that of the version it replaced or
-//! removed. Over all lanes the sums must be those of the rows that are there: an incremental multiset hash (`MSet-Add-Hash` of Clarke, Devadas, van
-//! Dijk, Gassend and Suh, "Incremental Multiset Hash Functions and Their Application to Memory Integrity Checking",
-//! 2003). The lane's last entry holds the hash of its sums, and so the chain and the checkpoints hold them too.
+//! removed. Over all lanes the sums must be those of the rows that are there: an incremental multiset hash
+//! (`MSet-Add-Hash` of Clarke, Devadas, van Dijk, Gassend and Suh, "Incremental Multiset Hash Functions and Their
+//! Application to Memory Integrity Checking", 2003). The lane's last entry holds the hash of its sums, and so the
+//! chain and the checkpoints hold them too.
 //!
 //! Sums are stored masked. Who sees bare sums learns single summands, and among many summands finds some that add
 //! up to nothing (Wagner, "A Generalized Birthday Problem", 2002): rows that could be put back together.

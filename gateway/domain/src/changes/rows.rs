@@ -46,7 +46,7 @@ impl Write {
             Self::InsertSettings(row) | Self::UpdateSettings(row) => stored(row),
             Self::InsertApiKey(row) | Self::UpdateApiKey(row) => stored(row),
             Self::InsertSession(row) | Self::UpdateSession(row) => stored(row),
-            Self::RemoveSession(row) => row.row_version().map(RowWrite::Removed).into_iter().collect(),
+            Self::RemoveSession(row) => removed(row),
             Self::InsertKey(row) | Self::InsertWalletKey(row, _) | Self::UpdateKey(row) => stored(row),
             Self::InsertPluginRevision(row, _) => stored(row),
             Self::InsertPolicy(row) => stored(row),
@@ -56,7 +56,7 @@ impl Write {
             Self::UseState(state) => {
                 let rows = state.changed.iter().map(|change| match (&change.before, &change.after) {
                     (_, Some(after)) => stored(after),
-                    (Some(before), None) => before.row_version().map(RowWrite::Removed).into_iter().collect(),
+                    (Some(before), None) => removed(before),
                     (None, None) => Vec::new(),
                 });
                 rows.flatten().collect()
@@ -67,7 +67,7 @@ impl Write {
             Self::InsertIntegration(row) | Self::UpdateIntegration(row) => stored(row),
             Self::InsertVendorCall(row) | Self::UpdateVendorCall(row) => stored(row),
             Self::InsertQuorum(row) | Self::UpdateQuorum(row) => stored(row),
-            Self::DeleteQuorum(row) => row.row_version().map(RowWrite::Removed).into_iter().collect(),
+            Self::DeleteQuorum(row) => removed(row),
             Self::InsertRegistration(row) | Self::UpdateRegistration(row) => stored(row),
             Self::InsertRelay(row) | Self::UpdateRelay(row) => stored(row),
             Self::InsertVerificationService(row) | Self::UpdateVerificationService(row) => stored(row),
@@ -86,4 +86,8 @@ impl Write {
 
 fn stored<T: Sealable>(row: &Sealed<T>) -> Vec<RowWrite> {
     row.row_version().map(RowWrite::Stored).into_iter().collect()
+}
+
+fn removed<T: Sealable>(row: &Sealed<T>) -> Vec<RowWrite> {
+    row.row_version().map(RowWrite::Removed).into_iter().collect()
 }
