@@ -13,6 +13,7 @@ mod quorums;
 mod registration;
 mod sessions;
 mod settings;
+mod shapes;
 mod system;
 mod transactions;
 mod user_api_keys;

@@ -75,7 +75,8 @@ fn causes(error: &Error) -> String {
     texts.join(": ")
 }
 
-fn wording(failure: &Failure) -> Wording {
+/// Without the log.
+pub(crate) fn wording(failure: &Failure) -> Wording {
     match failure {
         Failure::Domain(error) => domain_wording(error),
         Failure::Malformed(fault) => says(StatusCode::BAD_REQUEST, fault.clone()),

@@ -18,7 +18,7 @@ use crate::{
     answer::{Answered, created, ok},
     core::{
         call::Call,
-        presentation,
+        presentation, shapes,
         transactions::{
             ApiKeyApproval, Hearing, TransactionApproval, VoteView, execution_number, role_words, status_word,
         },
@@ -36,10 +36,10 @@ pub(crate) struct CreateApprovalDto {
     /// Absent counts as below every threshold.
     #[schema(value_type = Option<f64>, minimum = 0, maximum = 1)]
     confidence: Option<u32>,
-    #[schema(max_length = 20000)]
+    #[schema(max_length = 20_000, pattern = r"^[^\u0000-\u0008\u000B\u000C\u000E-\u001F\u007F-\u009F]*$")]
     analysis: Option<String>,
     /// Equal to the path's.
-    #[schema(value_type = Option<String>, pattern = "^0x[0-9a-fA-F]{64}$")]
+    #[schema(value_type = Option<shapes::Hash>)]
     request_hash: Option<B256>,
 }
 
@@ -81,6 +81,7 @@ pub(crate) enum ApprovalResponse {
 pub(crate) struct WalletApprovalResponse {
     #[serde(flatten)]
     approval: TransactionApproval,
+    #[schema(value_type = shapes::TransactionStatus)]
     transaction_status: &'static str,
 }
 
@@ -89,6 +90,7 @@ pub(crate) struct WalletApprovalResponse {
 pub(crate) struct ApiKeyApprovalResponse {
     #[serde(flatten)]
     approval: ApiKeyApproval,
+    #[schema(value_type = shapes::TransactionStatus)]
     transaction_status: &'static str,
 }
 
@@ -97,7 +99,7 @@ pub(crate) struct ApiKeyApprovalResponse {
     post,
     path = "/transactions/{requestHash}/approvals",
     tag = "Approvals",
-    params(("requestHash" = String, Path, pattern = "^0x[0-9a-fA-F]{64}$")),
+    params(("requestHash" = inline(shapes::Hash), Path)),
     request_body = CreateApprovalDto,
     responses((status = 201, body = ApprovalResponse))
 )]
@@ -148,10 +150,12 @@ pub(crate) struct ApprovalStatusResponse {
     transaction_id: String,
     #[schema(format = "uuid")]
     organization: String,
+    #[schema(value_type = shapes::Hash)]
     request_hash: String,
     /// What votes are about: form 3 signs it.
+    #[schema(value_type = shapes::Hash)]
     intent_hash: String,
-    #[schema(value_type = String)]
+    #[schema(value_type = shapes::TransactionStatus)]
     status: &'static str,
     #[schema(minimum = 0, maximum = 2)]
     execution_type: u8,
@@ -169,7 +173,7 @@ pub(crate) struct ApprovalStatusResponse {
     get,
     path = "/transactions/{requestHash}/approval-status",
     tag = "Approvals",
-    params(("requestHash" = String, Path, pattern = "^0x[0-9a-fA-F]{64}$")),
+    params(("requestHash" = inline(shapes::Hash), Path)),
     responses((status = 200, body = ApprovalStatusResponse))
 )]
 pub(crate) async fn get_approval_status(

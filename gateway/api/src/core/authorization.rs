@@ -17,7 +17,7 @@ pub(crate) struct Rule {
     /// `operation_id` of the contract.
     pub(crate) operation: &'static str,
     pub(crate) callers: Callers,
-    /// Error statuses beside those that every operation has.
+    /// Error statuses beside [`COMMON_ERRORS`] and [`RECEIVING_ERRORS`].
     pub(crate) errors: &'static [u16],
 }
 
@@ -93,7 +93,10 @@ const SESSIONS: Callers =
 const KEY_REQUIRED: Error = Error::Forbidden("an API key is required");
 
 /// Statuses that every operation may answer with, whatever its row says.
-pub(crate) const COMMON_ERRORS: [u16; 7] = [405, 408, 413, 415, 429, 500, 503];
+pub(crate) const COMMON_ERRORS: [u16; 5] = [414, 429, 431, 500, 503];
+
+/// The same of operations that receive a body, be it to throw it away.
+pub(crate) const RECEIVING_ERRORS: [u16; 3] = [400, 408, 413];
 
 /// Every row.
 pub(crate) fn rules() -> impl Iterator<Item = &'static Rule> {

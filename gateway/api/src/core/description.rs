@@ -1,19 +1,18 @@
 //! The family's OpenAPI document: what the handlers' annotations say, with what the authorization table adds.
 
-use axum::http::StatusCode;
+mod errors;
+mod examples;
+mod optional;
+mod security;
+
 use utoipa::{
-    OpenApi as _, ToSchema,
-    openapi::{
-        Content, OpenApi, Ref, RefOr,
-        path::Operation,
-        response::{Response, ResponseBuilder},
-        security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityRequirement, SecurityScheme},
-    },
+    OpenApi as _,
+    openapi::{OpenApi, path::Operation},
 };
 
 use crate::{
     core::{
-        authorization::{COMMON_ERRORS, Callers, Rule, SignatureRule, TokenRule, rules},
+        authorization::{Rule, rules},
         dialect::ErrorResponse,
         internal_routes, routes,
     },
@@ -26,7 +25,8 @@ use crate::{
         title = "Countersign core API",
         version = "1.0",
         description = "Users, transactions and approvals. Amounts are decimal strings in wei, times RFC 3339 in UTC, \
-                       addresses in any letter case."
+                       addresses in any letter case. A field that is not required may be left out and is never null. \
+                       The operations under /internal are served on the operator's listener only."
     ),
     components(schemas(ErrorResponse, Message))
 )]
@@ -40,28 +40,14 @@ pub(crate) fn document() -> OpenApi {
     document.info.license = None;
     for rule in rules() {
         if let Some(operation) = operation_of(&mut document, rule) {
-            add_errors(operation, rule);
+            errors::describe(operation, rule);
             operation.operation_id = Some(rule.operation.to_owned());
-            operation.security = Some(security(rule));
+            operation.security = Some(security::of(rule));
         }
     }
-    let components = document.components.get_or_insert_default();
-    let headers = [
-        ("apiKey", "x-api-key"),
-        ("internalToken", "x-internal-token"),
-        ("ethereumAddress", "x-ethereum-address"),
-    ];
-    for (name, header) in headers.into_iter().chain([
-        ("ethereumSignature", "x-ethereum-signature"),
-        ("ethereumTimestamp", "x-ethereum-timestamp"),
-        ("ethereumExpires", "x-ethereum-expires"),
-    ]) {
-        components
-            .add_security_scheme(name, SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new(header))));
-    }
-    let bearer =
-        SecurityScheme::Http(Http::builder().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build());
-    components.add_security_scheme("accessToken", bearer);
+    security::add_schemes(document.components.get_or_insert_default());
+    optional::never_null(&mut document);
+    examples::attach(&mut document);
     document
 }
 
@@ -77,55 +63,11 @@ fn operation_of<'a>(document: &'a mut OpenApi, rule: &Rule) -> Option<&'a mut Op
     }
 }
 
-fn add_errors(operation: &mut Operation, rule: &Rule) {
-    let responses = &mut operation.responses.responses;
-    for status in rule.errors.iter().chain(&COMMON_ERRORS) {
-        responses.entry(status.to_string()).or_insert_with(|| RefOr::T(error(*status)));
-    }
-    for (status, response) in responses {
-        if let RefOr::T(response) = response
-            && response.description.is_empty()
-        {
-            phrase(status).clone_into(&mut response.description);
-        }
-    }
-}
-
-fn phrase(status: &str) -> &'static str {
-    let status = StatusCode::from_bytes(status.as_bytes()).ok();
-    status.and_then(|status| status.canonical_reason()).unwrap_or("Error")
-}
-
-fn error(status: u16) -> Response {
-    let schema = Ref::from_schema_name(ErrorResponse::name());
-    ResponseBuilder::new()
-        .description(phrase(&status.to_string()))
-        .content("application/json", Content::new(Some(RefOr::Ref(schema))))
-        .build()
-}
-
-/// Each element is one way to authenticate.
-fn security(rule: &Rule) -> Vec<SecurityRequirement> {
-    let none: [&str; 0] = [];
-    if rule.callers == Callers::Internal {
-        return ["apiKey", "internalToken"].map(|way| SecurityRequirement::new(way, none)).into();
-    }
-    let Callers::Credentials { keys, signatures, tokens } = rule.callers else { return Vec::new() };
-    let mut ways = Vec::new();
-    if keys.is_some() {
-        ways.push(SecurityRequirement::new("apiKey", none));
-    }
-    let signed = || SecurityRequirement::new("ethereumAddress", none).add("ethereumSignature", none);
-    match signatures {
-        SignatureRule::Unused | SignatureRule::Refused => {}
-        SignatureRule::Request => ways.push(signed().add("ethereumTimestamp", none)),
-        SignatureRule::RequestOrApproval => {
-            ways.push(signed().add("ethereumTimestamp", none));
-            ways.push(signed().add("ethereumExpires", none));
-        }
-    }
-    if tokens == TokenRule::Own {
-        ways.push(SecurityRequirement::new("accessToken", none));
-    }
-    ways
+/// Every operation, whatever its method.
+fn operations(document: &mut OpenApi) -> impl Iterator<Item = &mut Operation> {
+    document.paths.paths.values_mut().flat_map(|item| {
+        [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete]
+            .into_iter()
+            .filter_map(Option::as_mut)
+    })
 }

@@ -16,13 +16,14 @@ use crate::{
     answer,
     failure::Failure,
     layers::RequestId,
-    wording::{Message, Wording},
+    wording::{Message, Wording, wording},
 };
 
 /// Every error body of the family.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ErrorResponse {
+    #[schema(minimum = 400, maximum = 599)]
     status_code: u16,
     /// The status' reason phrase.
     error: &'static str,
@@ -31,6 +32,18 @@ pub(crate) struct ErrorResponse {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     details: Option<Value>,
+}
+
+impl ErrorResponse {
+    fn new(Wording { status, message, details, .. }: Wording, request_id: String) -> Self {
+        let error = status.canonical_reason().unwrap_or("Error");
+        Self { status_code: status.as_u16(), error, message, request_id, details }
+    }
+
+    /// What is said of `failure`, without anybody having failed.
+    pub(crate) fn example(failure: &Failure, request_id: &str) -> Self {
+        Self::new(wording(failure), request_id.to_owned())
+    }
 }
 
 /// Puts the family's words into answers that carry a failure.
@@ -48,9 +61,9 @@ pub(crate) async fn render(request: Request, next: Next) -> Response {
 }
 
 fn rendered(failure: &Failure, request_id: String) -> Response {
-    let Wording { status, message, retry_after, details } = Wording::of(failure);
-    let error = status.canonical_reason().unwrap_or("Error");
-    let body = ErrorResponse { status_code: status.as_u16(), error, message, request_id, details };
+    let mut wording = Wording::of(failure);
+    let (status, retry_after) = (wording.status, wording.retry_after.take());
+    let body = ErrorResponse::new(wording, request_id);
     let bytes = serde_json::to_vec(&body).expect("wire types have string keys only");
     let mut response = answer::json(status, bytes);
     if let Some(pause) = retry_after {

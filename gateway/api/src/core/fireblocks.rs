@@ -18,7 +18,7 @@ use gateway_domain::{
 
 use crate::{
     answer::{Answered, created, ok},
-    core::call::Call,
+    core::{call::Call, shapes},
     extract::scalar,
     failure::Failure,
     state::App,
@@ -44,7 +44,7 @@ const PEM: &str = "application/x-pem-file";
     post,
     path = "/fireblocks/generate-csr/{type}",
     tag = "Fireblocks Integration",
-    params(("type" = String, Path, description = "execution or agent")),
+    params(("type" = inline(shapes::VendorRole), Path)),
     request_body = GenerateCsrDto,
     responses((status = 201, body = FireblocksCsrResponse))
 )]
@@ -70,7 +70,7 @@ pub(crate) async fn generate_csr(State(app): State<Arc<App>>, call: Call) -> Ans
     get,
     path = "/fireblocks/integration/{type}",
     tag = "Fireblocks Integration",
-    params(("type" = String, Path, description = "execution or agent")),
+    params(("type" = inline(shapes::VendorRole), Path)),
     responses((status = 200, body = FireblocksIntegrationResponse))
 )]
 pub(crate) async fn get_integration_status(
@@ -101,7 +101,7 @@ pub(crate) async fn get_all_integrations(
     get,
     path = "/fireblocks/csr/{type}",
     tag = "Fireblocks Integration",
-    params(("type" = String, Path, description = "execution or agent")),
+    params(("type" = inline(shapes::VendorRole), Path)),
     responses((status = 200, content(
         (FireblocksCsrResponse = "application/json"),
         (String = "application/x-pem-file")
@@ -122,7 +122,7 @@ pub(crate) async fn get_csr(State(app): State<Arc<App>>, call: Call) -> Result<R
     post,
     path = "/fireblocks/complete/{type}",
     tag = "Fireblocks Integration",
-    params(("type" = String, Path, description = "execution or agent")),
+    params(("type" = inline(shapes::VendorRole), Path)),
     request_body = CompleteIntegrationDto,
     responses((status = 200, body = FireblocksIntegrationResponse))
 )]
@@ -149,7 +149,7 @@ pub(crate) async fn complete_integration(
     post,
     path = "/fireblocks/validate/{type}",
     tag = "Fireblocks Integration",
-    params(("type" = String, Path, description = "execution or agent")),
+    params(("type" = inline(shapes::VendorRole), Path)),
     responses((status = 200, body = FireblocksValidationResponse))
 )]
 pub(crate) async fn validate_integration(
@@ -168,8 +168,8 @@ pub(crate) async fn validate_integration(
     path = "/fireblocks/config/{type}/{ethereumAddress}",
     tag = "Fireblocks Integration",
     params(
-        ("type" = String, Path, description = "execution or agent"),
-        ("ethereumAddress" = String, Path, pattern = "^0x[0-9a-fA-F]{40}$")
+        ("type" = inline(shapes::VendorRole), Path),
+        ("ethereumAddress" = inline(shapes::Address), Path)
     ),
     responses((status = 200, body = FireblocksConfigResponse))
 )]

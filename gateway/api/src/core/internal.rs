@@ -17,7 +17,7 @@ use crate::{
     answer::{Answered, ok},
     core::{
         call::Call,
-        presentation,
+        presentation, shapes,
         transactions::{Hearing, OrionMetadataResponse},
     },
     extract::{Fields, Json, Wire, scalar},
@@ -33,20 +33,24 @@ const HEX_BYTES_MAX: usize = 1024;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct UpdateTeeProofDto {
     /// Base64, or hex digits.
-    #[schema(max_length = 65_536)]
+    #[schema(
+        min_length = 1,
+        max_length = 65_536,
+        pattern = "^((0x)?([0-9a-fA-F]{2})*|([0-9A-Za-z+/]{4})*([0-9A-Za-z+/][AQgw]==|[0-9A-Za-z+/]{2}[048AEIMQUYcgkosw]=)?)$"
+    )]
     tee_proof: String,
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<shapes::TeeType>)]
     tee_type: Option<TeeKind>,
-    #[schema(value_type = Option<String>, pattern = "^0x([0-9a-fA-F]{2})*$")]
+    #[schema(value_type = Option<shapes::ShortBytes>)]
     measurement: Option<Vec<u8>>,
     /// Must contain the requestHash.
-    #[schema(value_type = Option<String>, pattern = "^0x([0-9a-fA-F]{2})*$")]
+    #[schema(value_type = Option<shapes::ShortBytes>)]
     report_data: Option<Vec<u8>>,
     #[schema(value_type = Option<String>, format = "date-time")]
     signed_at: Option<Timestamp>,
 }
 
-const TEE_TYPES: [(&str, TeeKind); 4] =
+pub(super) const TEE_TYPES: [(&str, TeeKind); 4] =
     [("tdx", TeeKind::Tdx), ("sev-snp", TeeKind::SevSnp), ("sgx", TeeKind::Sgx), ("nitro", TeeKind::Nitro)];
 
 impl Wire for UpdateTeeProofDto {
@@ -74,23 +78,23 @@ fn base64_or_hex(json: &Json) -> Result<String, String> {
 #[derive(Debug, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct UpdateSettlementDto {
-    /// pending, settled or failed.
-    #[schema(value_type = String)]
+    #[schema(value_type = shapes::SettlementStatus)]
     status: SettlementStatus,
     /// Required when settled.
-    #[schema(value_type = Option<String>, pattern = "^0x[0-9a-fA-F]{64}$")]
+    #[schema(value_type = Option<shapes::Hash>)]
     settlement_tx_hash: Option<B256>,
+    #[schema(minimum = 1)]
     chain_id: Option<u64>,
     block_number: Option<u64>,
-    #[schema(pattern = "^(0|[1-9][0-9]*)$")]
+    #[schema(value_type = Option<shapes::Count>)]
     gas_used: Option<String>,
-    #[schema(max_length = 1000)]
+    #[schema(max_length = 1000, pattern = r"^[^\u0000-\u001F\u007F-\u009F]*$")]
     failure_reason: Option<String>,
     #[schema(value_type = Option<String>, format = "date-time")]
     settled_at: Option<Timestamp>,
 }
 
-const SETTLEMENT_STATUSES: [(&str, SettlementStatus); 3] = [
+pub(super) const SETTLEMENT_STATUSES: [(&str, SettlementStatus); 3] = [
     ("pending", SettlementStatus::Pending),
     ("settled", SettlementStatus::Settled),
     ("failed", SettlementStatus::Failed),
@@ -122,11 +126,13 @@ impl Wire for UpdateSettlementDto {
 pub(crate) struct TeeProofResponse {
     tee_proof: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<shapes::TeeType>)]
     tee_type: Option<TeeKind>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<shapes::ShortBytes>)]
     measurement: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<shapes::ShortBytes>)]
     report_data: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(format = "date-time")]
@@ -138,16 +144,18 @@ pub(crate) struct TeeProofResponse {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct SettlementResponse {
-    /// pending, settled or failed.
-    #[schema(value_type = String)]
+    #[schema(value_type = shapes::SettlementStatus)]
     status: SettlementStatus,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<shapes::Hash>)]
     settlement_tx_hash: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1)]
     chain_id: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     block_number: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<shapes::Count>)]
     gas_used: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     failure_reason: Option<String>,
@@ -188,7 +196,7 @@ impl SettlementResponse {
     patch,
     path = "/internal/orion-metadata/{requestHash}/tee-proof",
     tag = "Internal",
-    params(("requestHash" = String, Path, pattern = "^0x[0-9a-fA-F]{64}$")),
+    params(("requestHash" = inline(shapes::Hash), Path)),
     request_body = UpdateTeeProofDto,
     responses((status = 200, body = OrionMetadataResponse))
 )]
@@ -215,7 +223,7 @@ pub(crate) async fn update_tee_proof(
     patch,
     path = "/internal/orion-metadata/{requestHash}/settlement",
     tag = "Internal",
-    params(("requestHash" = String, Path, pattern = "^0x[0-9a-fA-F]{64}$")),
+    params(("requestHash" = inline(shapes::Hash), Path)),
     request_body = UpdateSettlementDto,
     responses((status = 200, body = OrionMetadataResponse))
 )]

@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 
 use crate::{
     answer::{Answered, created, ok},
-    core::{call::Call, presentation},
+    core::{call::Call, presentation, shapes},
     extract::{Fields, Json, Wire, scalar},
     failure::Failure,
     state::App,
@@ -24,18 +24,18 @@ use crate::{
 
 const QUORUM_ID_CHARACTERS_MAX: usize = 128;
 const PEM_CHARACTERS_MAX: usize = 1024;
-const TYPES: [(&str, QuorumType); 2] = [("execution", QuorumType::Execution), ("agent", QuorumType::Agent)];
+pub(super) const TYPES: [(&str, QuorumType); 2] =
+    [("execution", QuorumType::Execution), ("agent", QuorumType::Agent)];
 
 /// A quorum that exists at Privy.
 #[derive(Debug, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct UpdatePrivyQuorumDto {
-    #[schema(min_length = 1, max_length = 128)]
+    #[schema(min_length = 1, max_length = 128, pattern = r"^[^\u0000-\u001F\u007F-\u009F]*$")]
     quorum_id: String,
-    #[schema(min_length = 1, max_length = 50)]
+    #[schema(min_length = 1, max_length = 50, pattern = r"^[^\u0000-\u001F\u007F-\u009F]*$")]
     display_name: Option<String>,
-    /// SPKI of a P-256 key in PEM.
-    #[schema(value_type = Option<String>, max_length = 1024)]
+    #[schema(value_type = Option<shapes::MemberKey>)]
     p256_public_key: Option<MemberKey>,
 }
 
@@ -52,19 +52,17 @@ impl Wire for UpdatePrivyQuorumDto {
 #[derive(Debug, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct RegisterPrivyQuorumDto {
-    /// execution or agent.
     #[serde(rename = "type")]
-    #[schema(value_type = String)]
+    #[schema(value_type = shapes::VendorRole)]
     kind: QuorumType,
     /// Whether the configured quorum is meant; then the next two are ignored. Default false.
     #[schema(value_type = Option<bool>)]
     nava_agent: bool,
-    #[schema(min_length = 1, max_length = 50)]
+    #[schema(min_length = 1, max_length = 50, pattern = r"^[^\u0000-\u001F\u007F-\u009F]*$")]
     display_name: Option<String>,
-    /// SPKI of a P-256 key in PEM.
-    #[schema(value_type = Option<String>, max_length = 1024)]
+    #[schema(value_type = Option<shapes::MemberKey>)]
     p256_public_key: Option<MemberKey>,
-    #[schema(max_length = 500)]
+    #[schema(max_length = 500, pattern = r"^[^\u0000-\u0008\u000B\u000C\u000E-\u001F\u007F-\u009F]*$")]
     message: Option<String>,
 }
 
@@ -78,14 +76,13 @@ impl Wire for RegisterPrivyQuorumDto {
                 fields.fault(format!("{name} is required unless navaAgent is true"));
             }
         }
-        let (display_name, p256_public_key) = if nava_agent {
-            for ignored in ["displayName", "p256PublicKey"] {
-                fields.optional(ignored, |_| Ok(()));
-            }
-            (None, None)
+        let display_name = fields.optional("displayName", scalar::plain_text(1, 50));
+        let p256_public_key = if nava_agent {
+            // Ignored, whatever key it is; its form is still the described one.
+            fields.optional("p256PublicKey", scalar::prose(PEM_CHARACTERS_MAX));
+            None
         } else {
-            let display_name = fields.optional("displayName", scalar::plain_text(1, 50));
-            (display_name, fields.optional("p256PublicKey", member_key))
+            fields.optional("p256PublicKey", member_key)
         };
         let message = fields.optional("message", scalar::prose(500));
         Some(Self { kind: kind?, nava_agent, display_name, p256_public_key, message })
@@ -96,11 +93,11 @@ impl Wire for RegisterPrivyQuorumDto {
 #[derive(Debug, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct CreateQuorumDto {
-    #[schema(min_length = 1, max_length = 50)]
+    #[schema(min_length = 1, max_length = 50, pattern = r"^[^\u0000-\u001F\u007F-\u009F]*$")]
     display_name: String,
-    #[schema(value_type = String, pattern = "^0x[0-9a-fA-F]{40}$")]
+    #[schema(value_type = shapes::Address)]
     ethereum_address: Address,
-    #[schema(min_length = 1, max_length = 128)]
+    #[schema(min_length = 1, max_length = 128, pattern = r"^[^\u0000-\u001F\u007F-\u009F]*$")]
     privy_user_id: String,
 }
 
@@ -127,15 +124,16 @@ fn member_key(json: &Json) -> Result<MemberKey, String> {
 pub(crate) struct PrivyQuorumResponse {
     #[schema(format = "uuid")]
     id: String,
-    /// execution, agent or arbiter.
     #[serde(rename = "type")]
-    #[schema(value_type = String)]
+    #[schema(value_type = shapes::QuorumType)]
     kind: &'static str,
     /// Privy's id.
     quorum_id: String,
     display_name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<shapes::MemberKey>)]
     p256_public_key: Option<String>,
+    #[schema(minimum = 1)]
     authorization_threshold: u32,
     is_static: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -167,7 +165,7 @@ impl PrivyQuorumResponse {
 pub(crate) struct DeletedResponse {
     deleted: bool,
     #[serde(rename = "type")]
-    #[schema(value_type = String)]
+    #[schema(value_type = shapes::VendorRole)]
     kind: &'static str,
 }
 
@@ -176,7 +174,7 @@ pub(crate) struct DeletedResponse {
     put,
     path = "/settings/privy-quorum/{type}",
     tag = "Privy Quorum Management",
-    params(("type" = String, Path, description = "execution or agent")),
+    params(("type" = inline(shapes::VendorRole), Path)),
     request_body = UpdatePrivyQuorumDto,
     responses((status = 200, body = PrivyQuorumResponse))
 )]
@@ -197,7 +195,7 @@ pub(crate) async fn update_privy_quorum(
     get,
     path = "/settings/privy-quorum/{type}",
     tag = "Privy Quorum Management",
-    params(("type" = String, Path, description = "execution or agent")),
+    params(("type" = inline(shapes::VendorRole), Path)),
     responses((status = 200, body = PrivyQuorumResponse))
 )]
 pub(crate) async fn get_privy_quorum(
@@ -214,7 +212,7 @@ pub(crate) async fn get_privy_quorum(
     delete,
     path = "/settings/privy-quorum/{type}",
     tag = "Privy Quorum Management",
-    params(("type" = String, Path, description = "execution or agent")),
+    params(("type" = inline(shapes::VendorRole), Path)),
     responses((status = 200, body = DeletedResponse))
 )]
 pub(crate) async fn delete_privy_quorum(

@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 
 use crate::{
     answer::{Answered, created, ok},
-    core::{call::Call, presentation, user_api_keys::UserApiKeyResponse},
+    core::{call::Call, presentation, shapes, user_api_keys::UserApiKeyResponse},
     extract::{Fields, Wire, scalar},
     failure::Failure,
     state::App,
@@ -29,10 +29,10 @@ use crate::{
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct RegisterKeysDto {
     /// `personal_sign` of exactly `pgpPublicKey` by the user's wallet.
-    #[schema(value_type = String, pattern = "^0x[0-9a-fA-F]{130}$")]
+    #[schema(value_type = shapes::Signature)]
     signature: Vec<u8>,
     /// Armored, at most 16 KiB.
-    #[schema(max_length = 16_384)]
+    #[schema(min_length = 1, max_length = 16_384)]
     pgp_public_key: String,
 }
 
@@ -47,11 +47,13 @@ impl Wire for RegisterKeysDto {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RegisterKeysResponse {
-    #[schema(pattern = "^[0-9A-F]{40}$")]
+    #[schema(value_type = shapes::Fingerprint)]
     pgp_fingerprint: String,
+    #[schema(value_type = shapes::Address)]
     ethereum_address: String,
     /// Absent until the record is on chain.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<shapes::Hash>)]
     registration_tx_hash: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(format = "date-time")]
@@ -79,17 +81,20 @@ impl RegisterKeysResponse {
 pub(crate) struct UserProfileResponse {
     #[schema(format = "uuid")]
     user_id: String,
+    #[schema(value_type = shapes::Address)]
     ethereum_address: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<shapes::Address>)]
     escrow_address: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pgp_public_key: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(pattern = "^[0-9A-F]{40}$")]
+    #[schema(value_type = Option<shapes::Fingerprint>)]
     pgp_fingerprint: Option<String>,
     /// Whether that key is on record on chain.
     registered: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<shapes::Hash>)]
     registration_tx_hash: Option<String>,
     /// Newest first.
     api_keys: Vec<UserApiKeyResponse>,

@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 use crate::{
     answer::{Answered, ok},
     auth::{authenticate_sign_in, takes_chain},
-    core::{call::Call, presentation, users::UserResponse},
+    core::{call::Call, presentation, shapes, users::UserResponse},
     extract::{Fields, Wire, scalar},
     failure::Failure,
     state::App,
@@ -33,7 +33,7 @@ const REFRESH_TOKEN_CHARACTERS_MAX: usize = 4096;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct GenerateNonceDto {
     /// The wallet that will log in; the nonce is then good for no other.
-    #[schema(value_type = Option<String>, pattern = "^0x[0-9a-fA-F]{40}$")]
+    #[schema(value_type = Option<shapes::Address>)]
     ethereum_address: Option<Address>,
     /// The `Chain ID` of the message; refused early if logins on it are not taken.
     #[schema(minimum = 1)]
@@ -63,10 +63,10 @@ pub(crate) struct NonceResponse {
 #[derive(ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct VerifySiweDto {
-    #[schema(max_length = 4096)]
+    #[schema(max_length = 4096, pattern = r"^[^\u0000-\u0008\u000B\u000C\u000E-\u001F\u007F-\u009F]*$")]
     message: String,
     /// `personal_sign` (ERC-191) over the message.
-    #[schema(value_type = String, pattern = "^0x[0-9a-fA-F]{130}$")]
+    #[schema(value_type = shapes::Signature)]
     signature: Vec<u8>,
 }
 
@@ -114,6 +114,7 @@ impl RefreshTokenDto {
 pub(crate) struct TokenResponse {
     access_token: String,
     refresh_token: String,
+    #[schema(value_type = shapes::TokenType)]
     token_type: &'static str,
     /// Seconds.
     expires_in: u64,
@@ -142,6 +143,7 @@ pub(crate) struct ValidateTokenResponse {
     valid: bool,
     #[schema(format = "uuid")]
     user_id: String,
+    #[schema(value_type = shapes::Address)]
     ethereum_address: String,
     #[schema(format = "uuid")]
     session_id: String,

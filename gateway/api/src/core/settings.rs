@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 use crate::{
     answer::{Answered, ok},
     core::{
-        authorization::Reach, call::Call, presentation, quorums::PrivyQuorumResponse,
+        authorization::Reach, call::Call, presentation, quorums::PrivyQuorumResponse, shapes,
         transactions::execution_number,
     },
     extract::{Fields, Wire, scalar},
@@ -27,7 +27,7 @@ use crate::{
 
 const EXECUTION_TYPES: [(u64, ExecutionType); 3] =
     [(0, ExecutionType::DirectUser), (1, ExecutionType::UserExecuted), (2, ExecutionType::AgentExecuted)];
-const PROVIDERS: [(&str, Provider); 4] = [
+pub(super) const PROVIDERS: [(&str, Provider); 4] = [
     ("hsm", Provider::Hsm),
     ("privy", Provider::Privy),
     ("fireblocks", Provider::Fireblocks),
@@ -43,15 +43,15 @@ pub(crate) struct UpdateSettingsDto {
     #[schema(minimum = 1)]
     chain_id: Option<u64>,
     /// The wallet that logged in, if its owner keeps the funds there. Excludes provider `hsm`.
-    #[schema(value_type = Option<String>, pattern = "^0x[0-9a-fA-F]{40}$")]
+    #[schema(value_type = Option<shapes::Address>)]
     escrow_address: Option<Address>,
-    /// `hsm`, `privy`, `fireblocks` or `none`.
-    #[schema(value_type = Option<String>, pattern = "^(hsm|privy|fireblocks|none)$")]
+    /// For execution types 0 and 1.
+    #[schema(value_type = Option<shapes::ExecutionProvider>)]
     execution_provider: Option<Provider>,
-    /// As `executionProvider`.
-    #[schema(value_type = Option<String>, pattern = "^(hsm|privy|fireblocks|none)$")]
+    /// For execution type 2.
+    #[schema(value_type = Option<shapes::ExecutionProvider>)]
     agent_provider: Option<Provider>,
-    #[schema(minimum = 1)]
+    #[schema(minimum = 1, maximum = 4_294_967_295_u32)]
     verification_service_id: Option<u64>,
     require_arbiter: Option<bool>,
     #[schema(value_type = Option<f64>, minimum = 0, maximum = 1)]
@@ -73,7 +73,7 @@ impl Wire for UpdateSettingsDto {
             execution_provider: fields.optional("executionProvider", scalar::choice(&PROVIDERS)),
             agent_provider: fields.optional("agentProvider", scalar::choice(&PROVIDERS)),
             verification_service_id: fields
-                .optional("verificationServiceId", scalar::whole(1, i64::MAX.unsigned_abs())),
+                .optional("verificationServiceId", scalar::whole(1, u64::from(u32::MAX))),
             require_arbiter: fields.optional("requireArbiter", scalar::boolean),
             orion_confidence_threshold: fields.optional("orionConfidenceThreshold", scalar::confidence),
             approval_ttl_seconds: fields.optional("approvalTtlSeconds", ttl),
@@ -100,18 +100,25 @@ impl From<UpdateSettingsDto> for SettingsUpdate {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct SettingsResponse {
+    #[schema(value_type = shapes::Address)]
     ethereum_address: String,
     #[schema(minimum = 0, maximum = 2)]
     execution_type: u8,
+    #[schema(minimum = 1)]
     chain_id: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<shapes::Address>)]
     escrow_address: Option<String>,
+    #[schema(value_type = shapes::ExecutionProvider)]
     execution_provider: &'static str,
+    #[schema(value_type = shapes::ExecutionProvider)]
     agent_provider: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     verification_service_id: Option<u64>,
     require_arbiter: bool,
+    #[schema(minimum = 0, maximum = 1)]
     orion_confidence_threshold: f64,
+    #[schema(minimum = 60, maximum = 604_800)]
     approval_ttl_seconds: u32,
     privy_quorums: PrivyQuorums,
     #[schema(format = "date-time")]
@@ -198,7 +205,7 @@ pub(crate) async fn update_settings(State(app): State<Arc<App>>, call: Call) -> 
     get,
     path = "/settings/by-ethereum/{ethereumAddress}",
     tag = "Settings",
-    params(("ethereumAddress" = String, Path, pattern = "^0x[0-9a-fA-F]{40}$")),
+    params(("ethereumAddress" = inline(shapes::Address), Path)),
     responses((status = 200, body = SettingsResponse))
 )]
 pub(crate) async fn get_settings_by_ethereum_address(

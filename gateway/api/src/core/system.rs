@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 use crate::{
     answer::{Answer, ok},
+    core::dialect::ErrorResponse,
     state::App,
 };
 
@@ -28,6 +29,15 @@ pub(crate) struct HealthResponse {
     uptime_seconds: u64,
     /// Parts by name.
     checks: BTreeMap<&'static str, PartStatus>,
+}
+
+/// A part is down, or nobody looked because too many requests are under way.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "describes the choice; each form is made where it is answered")]
+pub(crate) enum Unhealthy {
+    Down(HealthResponse),
+    Overloaded(ErrorResponse),
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -55,7 +65,7 @@ pub(crate) async fn get_hello() -> Answer<HelloResponse> {
     get,
     path = "/health",
     tag = "App",
-    responses((status = 200, body = HealthResponse), (status = 503, body = HealthResponse))
+    responses((status = 200, body = HealthResponse), (status = 503, body = Unhealthy))
 )]
 pub(crate) async fn health_check(State(app): State<Arc<App>>) -> Answer<HealthResponse> {
     let checks = app.health.checks().await;

@@ -1,14 +1,17 @@
 use std::collections::BTreeSet;
 
+use serde_json::Value;
+
 use super::{
     approvals::CreateApprovalDto,
-    authorization::rules,
+    authorization::{Callers, SignatureRule, TokenRule, rules},
     document,
     fireblocks::{CompleteIntegrationDto, CreateFireblocksTransactionDto, GenerateCsrDto},
     internal::{UpdateSettlementDto, UpdateTeeProofDto},
     quorums::{CreateQuorumDto, RegisterPrivyQuorumDto, UpdatePrivyQuorumDto},
     registration::RegisterKeysDto,
-    sessions::{RefreshTokenDto, VerifySiweDto},
+    sessions::{GenerateNonceDto, RefreshTokenDto, VerifySiweDto},
+    settings::UpdateSettingsDto,
     transactions::{CreateEncryptedTransactionDto, CreateTrustedTransactionDto},
     user_api_keys::CreateUserApiKeyDto,
     users::CreateUserDto,
@@ -30,6 +33,92 @@ fn every_mounted_route_is_in_the_authorization_table_and_the_other_way_round() {
     assert_eq!(listed.len(), mounted.len(), "a route has two rows");
 }
 
+/// The contract's list of operations.
+const ENDPOINTS: &str = include_str!("../../tests/endpoints.tsv");
+
+#[test]
+fn the_authorization_table_is_the_contracts() {
+    let mut contract = BTreeSet::new();
+    for line in ENDPOINTS.lines().skip(1) {
+        let columns: Vec<&str> = line.split('\t').collect();
+        let [_, method, path, operation, auth, ..] = columns[..] else { panic!("too few columns: {line}") };
+        let ways: BTreeSet<&str> = auth.split(" | ").filter(|way| !way.starts_with("none")).collect();
+        contract.insert((method.to_owned(), path.to_owned(), operation.to_owned(), ways));
+    }
+    let table = rules().map(|rule| {
+        let ways = match rule.callers {
+            Callers::Everybody | Callers::Strangers => BTreeSet::new(),
+            // Or the internal token, which the contract's column for permissions names.
+            Callers::Internal => BTreeSet::from(["api-key"]),
+            Callers::Credentials { keys, signatures, tokens } => {
+                let keys = keys.map(|_| "api-key");
+                let signs = matches!(signatures, SignatureRule::Request | SignatureRule::RequestOrApproval);
+                let tokens = (tokens == TokenRule::Own).then_some("jwt");
+                keys.into_iter().chain(signs.then_some("eth-signature")).chain(tokens).collect()
+            }
+        };
+        (rule.method.to_string(), rule.path.to_owned(), rule.operation.to_owned(), ways)
+    });
+    assert_eq!(table.collect::<BTreeSet<_>>(), contract);
+}
+
+/// Every body that the document describes: where it stands, and what it says about it.
+fn bodies(document: &Value) -> Vec<(String, &Value)> {
+    let mut bodies = Vec::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let request = operation["requestBody"]["content"].as_object().into_iter().flatten();
+            bodies.extend(request.map(|(_, content)| (format!("{method} {path}"), content)));
+            for (status, response) in operation["responses"].as_object().unwrap() {
+                let contents = response["content"].as_object().into_iter().flatten();
+                bodies.extend(contents.map(|(_, content)| (format!("{method} {path} {status}"), content)));
+            }
+        }
+    }
+    bodies
+}
+
+#[test]
+fn every_body_has_an_example() {
+    let document = serde_json::to_value(document()).unwrap();
+    for (place, content) in bodies(&document) {
+        let several = content["examples"].as_object().is_some_and(|examples| !examples.is_empty());
+        assert!(content.get("example").is_some() || several, "{place} has no example");
+    }
+}
+
+#[test]
+fn nothing_is_described_as_nullable() {
+    let document = serde_json::to_string(&document()).unwrap();
+    assert!(!document.contains("\"null\""));
+}
+
+/// The examples of a request are acceptable to its reader.
+#[track_caller]
+fn check_examples<T: Wire>(name: &str) {
+    let document = serde_json::to_value(document()).unwrap();
+    let mut read = 0;
+    for (place, content) in bodies(&document) {
+        let schema = content["schema"]["$ref"].as_str().unwrap_or_default();
+        let named = match (schema.rsplit('/').next().unwrap(), name) {
+            ("CreateTransactionDto", "CreateEncryptedTransactionDto") => {
+                &content["examples"]["encrypted"]["value"]
+            }
+            ("CreateTransactionDto", "CreateTrustedTransactionDto") => {
+                &content["examples"]["trusted"]["value"]
+            }
+            (schema, name) if schema == name => &content["example"],
+            _ => continue,
+        };
+        let json = Json::read(named.to_string().as_bytes(), 8).unwrap();
+        let mut fields = Fields::of(json).unwrap();
+        let value = T::read(&mut fields);
+        assert!(fields.finish(value).is_ok(), "{place}: {named}");
+        read += 1;
+    }
+    assert!(read > 0, "{name} has no example");
+}
+
 /// The fields that are read are those that are described, with the same ones required.
 #[track_caller]
 fn check_described<T: Wire>(name: &str) {
@@ -43,6 +132,7 @@ fn check_described<T: Wire>(name: &str) {
     let required: BTreeSet<String> =
         required.map(|name| format!("{} is required", name.as_str().unwrap())).collect();
     assert_eq!(fields.faults().iter().cloned().collect::<BTreeSet<_>>(), required);
+    check_examples::<T>(name);
 }
 
 #[test]
@@ -63,4 +153,7 @@ fn wire_types_read_what_the_document_describes() {
     check_described::<UpdatePrivyQuorumDto>("UpdatePrivyQuorumDto");
     check_described::<RegisterPrivyQuorumDto>("RegisterPrivyQuorumDto");
     check_described::<CreateQuorumDto>("CreateQuorumDto");
+    // Nothing is required of these, so reading nothing succeeds.
+    check_examples::<GenerateNonceDto>("GenerateNonceDto");
+    check_examples::<UpdateSettingsDto>("UpdateSettingsDto");
 }

@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 
 use crate::{
     answer::{Answered, created, ok},
-    core::{call::Call, presentation},
+    core::{call::Call, presentation, shapes},
     extract::{Fields, Wire, scalar},
     state::App,
 };
@@ -24,7 +24,7 @@ use crate::{
 #[derive(Debug, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct CreateUserApiKeyDto {
-    #[schema(min_length = 1, max_length = 100)]
+    #[schema(min_length = 1, max_length = 100, pattern = r"^[^\u0000-\u001F\u007F-\u009F]*$")]
     name: String,
     /// In the future; absent means never.
     #[schema(value_type = Option<String>, format = "date-time")]
@@ -47,7 +47,9 @@ pub(crate) struct UserApiKeyResponse {
     name: String,
     /// What of the key may be shown.
     key_prefix: String,
+    #[schema(value_type = shapes::UserApiKeyLabel)]
     label: &'static str,
+    #[schema(value_type = Vec<shapes::UserApiKeyScope>)]
     scopes: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(format = "date-time")]

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use crate::{
     answer::{Answered, created, ok},
-    core::{authorization::Reach, call::Call, presentation},
+    core::{authorization::Reach, call::Call, presentation, shapes},
     extract::{Fields, Wire, scalar},
     failure::Failure,
     layers::Source,
@@ -24,16 +24,16 @@ use crate::{
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct CreateUserDto {
     /// The wallet the user signs with.
-    #[schema(value_type = String, pattern = "^0x[0-9a-fA-F]{40}$")]
+    #[schema(value_type = shapes::Address)]
     ethereum_address: Address,
     /// An address whose key is elsewhere; absent makes an HSM key.
-    #[schema(value_type = Option<String>, pattern = "^0x[0-9a-fA-F]{40}$")]
+    #[schema(value_type = Option<shapes::Address>)]
     escrow_address: Option<Address>,
-    #[schema(max_length = 128)]
+    #[schema(max_length = 128, pattern = r"^[^\u0000-\u001F\u007F-\u009F]*$")]
     privy_user_id: Option<String>,
-    #[schema(max_length = 100)]
+    #[schema(max_length = 100, pattern = r"^[^\u0000-\u001F\u007F-\u009F]*$")]
     display_name: Option<String>,
-    #[schema(format = "email", max_length = 254)]
+    #[schema(format = "email", max_length = 254, pattern = r"^[^\s@]+@[^\s@.]+(\.[^\s@.]+)+$")]
     email: Option<String>,
 }
 
@@ -53,8 +53,10 @@ impl Wire for CreateUserDto {
 pub(crate) struct UserResponse {
     #[schema(format = "uuid")]
     id: String,
+    #[schema(value_type = shapes::Address)]
     ethereum_address: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<shapes::Address>)]
     escrow_address: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     privy_user_id: Option<String>,
@@ -111,7 +113,7 @@ pub(crate) async fn create_user(State(app): State<Arc<App>>, call: Call) -> Answ
     get,
     path = "/users/{ethereumAddress}",
     tag = "User Management",
-    params(("ethereumAddress" = String, Path, pattern = "^0x[0-9a-fA-F]{40}$")),
+    params(("ethereumAddress" = inline(shapes::Address), Path)),
     responses((status = 200, body = UserResponse))
 )]
 pub(crate) async fn get_user_by_ethereum_address(

@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 
 use crate::{
     answer::{Answered, ok},
-    core::{call::Call, presentation},
+    core::{call::Call, presentation, shapes},
     extract::scalar,
     failure::Failure,
     state::App,
@@ -27,10 +27,11 @@ pub(crate) struct VerificationServiceResponse {
     id: u32,
     name: String,
     /// The service's address on chain.
+    #[schema(value_type = shapes::Address)]
     inbox: String,
     /// What payloads for the service are encrypted to.
     pgp_public_key: String,
-    #[schema(pattern = "^[0-9A-F]{40}$")]
+    #[schema(value_type = shapes::Fingerprint)]
     pgp_fingerprint: String,
     /// Whether new payloads may be sent to it.
     active: bool,
@@ -91,7 +92,7 @@ pub(crate) async fn get_active_verification_services(
     get,
     path = "/verification-services/{id}",
     tag = "Verification Services",
-    params(("id" = u32, Path, minimum = 1)),
+    params(("id" = u32, Path, minimum = 1, maximum = 4_294_967_295_u32)),
     responses((status = 200, body = VerificationServiceResponse))
 )]
 pub(crate) async fn get_verification_service_by_id(
@@ -107,7 +108,7 @@ pub(crate) async fn get_verification_service_by_id(
     get,
     path = "/verification-services/inbox/{inbox}",
     tag = "Verification Services",
-    params(("inbox" = String, Path, pattern = "^0x[0-9a-fA-F]{40}$")),
+    params(("inbox" = inline(shapes::Address), Path)),
     responses((status = 200, body = VerificationServiceResponse))
 )]
 pub(crate) async fn get_verification_service_by_inbox(
@@ -123,7 +124,7 @@ pub(crate) async fn get_verification_service_by_inbox(
     get,
     path = "/verification-services/pgp-public-key/{key}",
     tag = "Verification Services",
-    params(("key" = String, Path)),
+    params(("key" = String, Path, min_length = 1)),
     responses((status = 200, body = VerificationServiceResponse))
 )]
 pub(crate) async fn get_verification_service_by_pgp_public_key(

@@ -7,153 +7,145 @@ use serde_json::Value;
 
 use crate::world::World;
 
-/// Rows of the contract's list of operations that this build serves: method, path, operation id, success status,
-/// error statuses. In the contract's own order.
-const ROWS: &[(&str, &str, &str, u16, &[u16])] = &[
-    ("GET", "/", "get_hello", 200, &[500]),
-    ("GET", "/health", "health_check", 200, &[500, 503]),
-    ("POST", "/auth/siwe/nonce", "generate_nonce", 200, &[400, 429, 500]),
-    ("POST", "/auth/siwe/verify", "verify_siwe", 200, &[400, 401, 500]),
-    ("POST", "/auth/refresh", "refresh_token", 200, &[400, 401, 500]),
-    ("POST", "/auth/logout", "logout", 204, &[400, 401, 500]),
-    ("POST", "/auth/logout-all", "logout_all", 204, &[401, 500]),
-    ("GET", "/auth/validate", "validate_token", 200, &[401, 500]),
-    ("GET", "/auth/me", "get_current_user", 200, &[401, 404, 500]),
-    ("POST", "/users", "create_user", 201, &[400, 401, 409, 500]),
-    ("GET", "/users/{ethereumAddress}", "get_user_by_ethereum_address", 200, &[400, 401, 404, 500]),
-    ("POST", "/user-api-keys", "create_user_api_key", 201, &[400, 401, 500]),
-    ("GET", "/user-api-keys", "list_user_api_keys", 200, &[401, 500]),
-    ("DELETE", "/user-api-keys/{apiKeyId}", "revoke_user_api_key", 200, &[401, 404, 500]),
-    ("GET", "/settings", "get_settings", 200, &[401, 500]),
-    ("PUT", "/settings", "update_settings", 200, &[400, 401, 500]),
-    (
-        "GET",
-        "/settings/by-ethereum/{ethereumAddress}",
-        "get_settings_by_ethereum_address",
-        200,
-        &[400, 401, 403, 404, 500],
-    ),
-    (
-        "GET",
-        "/transactions/users/{ethereumAddress}",
-        "get_user_transactions",
-        200,
-        &[400, 401, 403, 404, 500],
-    ),
-    ("POST", "/transactions", "create_transaction", 201, &[400, 401, 403, 409, 500, 502]),
-    (
-        "POST",
-        "/transactions/{requestHash}/approvals",
-        "create_approval",
-        201,
-        &[400, 401, 403, 404, 409, 500],
-    ),
-    ("GET", "/transactions/{requestHash}/approval-status", "get_approval_status", 200, &[401, 404, 500]),
-    ("PUT", "/settings/privy-quorum/{type}", "update_privy_quorum", 200, &[400, 401, 404, 500]),
-    ("GET", "/settings/privy-quorum/{type}", "get_privy_quorum", 200, &[400, 401, 404, 500]),
-    ("DELETE", "/settings/privy-quorum/{type}", "delete_privy_quorum", 200, &[400, 401, 404, 500]),
-    ("POST", "/settings/register-privy-quorum", "register_privy_quorum", 201, &[400, 401, 409, 500, 502]),
-    ("POST", "/fireblocks/generate-csr/{type}", "generate_csr", 201, &[400, 401, 409, 500]),
-    ("GET", "/fireblocks/integration/{type}", "get_integration_status", 200, &[400, 401, 404, 500]),
-    ("GET", "/fireblocks/integrations", "get_all_integrations", 200, &[401, 500]),
-    ("GET", "/fireblocks/csr/{type}", "get_csr", 200, &[400, 401, 404, 500]),
-    ("POST", "/fireblocks/complete/{type}", "complete_integration", 200, &[400, 401, 404, 500]),
-    ("POST", "/fireblocks/validate/{type}", "validate_integration", 200, &[400, 401, 404, 500]),
-    (
-        "GET",
-        "/fireblocks/config/{type}/{ethereumAddress}",
-        "get_fireblocks_config",
-        200,
-        &[400, 401, 403, 404, 500],
-    ),
-    (
-        "POST",
-        "/fireblocks/admin/transactions",
-        "create_admin_transaction",
-        201,
-        &[400, 401, 404, 409, 500, 502],
-    ),
-    ("POST", "/privy-quorum", "create_quorum", 201, &[400, 401, 403, 409, 500, 502]),
-    ("GET", "/user-api-keys/profile", "get_user_profile", 200, &[401, 404, 500]),
-    ("POST", "/user-api-keys/register", "register_encryption_keys", 201, &[400, 401, 409, 500]),
-    ("GET", "/verification-services", "get_all_verification_services", 200, &[500]),
-    ("GET", "/verification-services/active", "get_active_verification_services", 200, &[500]),
-    ("GET", "/verification-services/{id}", "get_verification_service_by_id", 200, &[400, 404, 500]),
-    (
-        "GET",
-        "/verification-services/inbox/{inbox}",
-        "get_verification_service_by_inbox",
-        200,
-        &[400, 404, 500],
-    ),
-    (
-        "GET",
-        "/verification-services/pgp-public-key/{key}",
-        "get_verification_service_by_pgp_public_key",
-        200,
-        &[400, 404, 500],
-    ),
-    (
-        "PATCH",
-        "/internal/orion-metadata/{requestHash}/tee-proof",
-        "update_tee_proof",
-        200,
-        &[400, 401, 403, 404, 500],
-    ),
-    (
-        "PATCH",
-        "/internal/orion-metadata/{requestHash}/settlement",
-        "update_settlement",
-        200,
-        &[400, 401, 403, 404, 409, 500],
-    ),
-];
+/// The contract's list of operations, its own words: one row each, after a row of names.
+const ENDPOINTS: &str = include_str!("../endpoints.tsv");
 
 /// Apply to every operation, whatever its row says.
-const EVERYWHERE: [u16; 6] = [405, 408, 413, 415, 429, 503];
-/// Said by the text of the contract and not by the row: a bad path parameter, and a key without the scope.
-const BY_TEXT: [u16; 2] = [400, 403];
-/// Said by the text about one operation.
+const EVERYWHERE: [u16; 6] = [400, 414, 429, 431, 500, 503];
+/// Of operations that receive a body.
+const RECEIVING: [u16; 3] = [408, 413, 415];
+/// A key without the scope, where the row takes keys.
+const WITHOUT_SCOPE: u16 = 403;
+/// Said by the contract's text and not by the row.
 const BY_TEXT_OF: &[(&str, u16)] = &[("update_settings", 409)];
+
+struct Row {
+    method: &'static str,
+    path: &'static str,
+    operation: &'static str,
+    /// How callers authenticate.
+    auth: BTreeSet<&'static str>,
+    permission: &'static str,
+    request: &'static str,
+    success: u16,
+    answer: &'static str,
+    errors: BTreeSet<u16>,
+}
+
+fn rows() -> Vec<Row> {
+    ENDPOINTS.lines().skip(1).map(Row::read).collect()
+}
+
+impl Row {
+    fn read(line: &'static str) -> Self {
+        let columns: Vec<&str> = line.split('\t').collect();
+        let [_, method, path, operation, auth, permission, request, success, answer, errors, ..] =
+            columns[..]
+        else {
+            panic!("a row has too few columns: {line}")
+        };
+        let words = auth.split(" | ").filter(|way| !way.starts_with("none"));
+        let numbers = errors.split(|character: char| !character.is_ascii_digit());
+        let errors = numbers.filter_map(|number| number.parse().ok()).collect();
+        let (auth, success) = (words.collect(), success.parse().unwrap());
+        Self { method, path, operation, auth, permission, request, success, answer, errors }
+    }
+}
 
 fn document() -> Value {
     serde_json::from_str(&openapi(Family::Core)).unwrap()
 }
 
-#[test]
-fn operations_are_those_of_the_contract() {
-    let document = document();
+/// Operations by method and path.
+fn described() -> BTreeMap<(String, String), Value> {
     let mut described = BTreeMap::new();
-    for (path, item) in document["paths"].as_object().unwrap() {
+    for (path, item) in document()["paths"].as_object().unwrap() {
         for (method, operation) in item.as_object().unwrap() {
             described.insert((method.to_uppercase(), path.clone()), operation.clone());
         }
     }
-    let rows: BTreeSet<_> =
-        ROWS.iter().map(|(method, path, ..)| ((*method).to_owned(), (*path).to_owned())).collect();
-    assert_eq!(described.keys().cloned().collect::<BTreeSet<_>>(), rows);
-    for (method, path, id, success, errors) in ROWS {
-        let operation = &described[&((*method).to_owned(), (*path).to_owned())];
-        assert_eq!(operation["operationId"], *id);
-        let statuses: BTreeSet<u16> = operation["responses"]
-            .as_object()
-            .unwrap()
-            .keys()
-            .map(|status| status.parse().unwrap())
-            .collect();
-        let mut least: BTreeSet<u16> = errors.iter().copied().chain(EVERYWHERE).collect();
-        least.insert(*success);
-        let missing: Vec<_> = least.difference(&statuses).collect();
-        assert!(missing.is_empty(), "{method} {path} does not describe {missing:?}");
-        let surplus: Vec<_> = statuses
-            .difference(&least)
-            .filter(|status| !BY_TEXT.contains(status) && !BY_TEXT_OF.contains(&(*id, **status)))
-            .collect();
-        assert!(
-            surplus.is_empty(),
-            "{method} {path} describes {surplus:?}, which the contract does not have"
-        );
+    described
+}
+
+/// Checks something of every operation that the contract lists.
+#[track_caller]
+fn check_each(check: impl Fn(&Row, &Value)) {
+    let described = described();
+    for row in rows() {
+        check(&row, &described[&(row.method.to_owned(), row.path.to_owned())]);
     }
+}
+
+#[test]
+fn operations_are_those_of_the_contract() {
+    let listed = rows().into_iter().map(|row| (row.method.to_owned(), row.path.to_owned()));
+    assert_eq!(listed.collect::<BTreeSet<_>>(), described().into_keys().collect());
+    check_each(|row, operation| assert_eq!(operation["operationId"], row.operation));
+}
+
+#[test]
+fn statuses_are_those_of_the_contract() {
+    check_each(|row, operation| {
+        let keys = operation["responses"].as_object().unwrap().keys();
+        let statuses: BTreeSet<u16> = keys.map(|status| status.parse().unwrap()).collect();
+        let least: BTreeSet<u16> = row.errors.iter().copied().chain([row.success]).collect();
+        let name = row.operation;
+        assert!(least.is_subset(&statuses), "{name} does not describe all of {least:?}");
+        let surplus = statuses.difference(&least).copied().filter(|status| {
+            let by_scope = *status == WITHOUT_SCOPE && row.auth.contains("api-key");
+            let everywhere = EVERYWHERE.iter().chain(&RECEIVING).any(|one| one == status);
+            !everywhere && !by_scope && !BY_TEXT_OF.contains(&(name, *status))
+        });
+        assert_eq!(
+            surplus.collect::<Vec<_>>(),
+            Vec::<u16>::new(),
+            "{name} has statuses that the contract does not have"
+        );
+    });
+}
+
+#[test]
+fn callers_authenticate_as_the_contract_says() {
+    check_each(|row, operation| {
+        let schemes =
+            operation["security"].as_array().unwrap().iter().flat_map(|way| way.as_object().unwrap());
+        let schemes: BTreeSet<&str> = schemes.map(|(scheme, _)| scheme.as_str()).collect();
+        let methods = schemes.iter().filter_map(|scheme| match *scheme {
+            "apiKey" => Some("api-key"),
+            "accessToken" => Some("jwt"),
+            "internalToken" => None,
+            header if header.starts_with("ethereum") => Some("eth-signature"),
+            other => panic!("{other} is not in the contract"),
+        });
+        assert_eq!(methods.collect::<BTreeSet<_>>(), row.auth, "{}", row.operation);
+        let takes_token = schemes.contains("internalToken");
+        assert_eq!(takes_token, row.permission.contains("internal token"), "{}", row.operation);
+    });
+}
+
+/// A schema as the contract writes it.
+fn named(schema: &Value) -> String {
+    match schema["items"].as_object() {
+        Some(_) => format!("{}[]", named(&schema["items"])),
+        None => schema["$ref"].as_str().unwrap_or("-").replace("#/components/schemas/", ""),
+    }
+}
+
+#[test]
+fn bodies_are_those_of_the_contract() {
+    check_each(|row, operation| {
+        let request = named(&operation["requestBody"]["content"]["application/json"]["schema"]);
+        // The contract names both forms; the document has a name for the choice.
+        let expected = if request == "CreateTransactionDto" {
+            "CreateEncryptedTransactionDto | CreateTrustedTransactionDto"
+        } else {
+            &request
+        };
+        assert_eq!(row.request, expected, "{}", row.operation);
+        let answer =
+            &operation["responses"][row.success.to_string()]["content"]["application/json"]["schema"];
+        assert_eq!(row.answer, named(answer), "{}", row.operation);
+    });
 }
 
 #[test]
@@ -170,7 +162,7 @@ async fn the_document_and_its_page_are_open_and_self_contained() {
     let page = world.get("/docs").send().await;
     assert_eq!(page.status, 200);
     assert!(page.headers["content-type"].to_str().unwrap().starts_with("text/html"));
-    for (method, path, ..) in ROWS {
+    for Row { method, path, .. } in rows() {
         assert!(page.text.contains(&format!("{method} {path}")), "{method} {path} is not on the page");
     }
     assert!(!page.text.contains("http:") && !page.text.contains("https:") && !page.text.contains("<script"));

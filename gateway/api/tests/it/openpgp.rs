@@ -38,7 +38,7 @@ use crate::world::{CHAIN, World};
 /// The built-in service's certificate.
 pub(crate) const BUILT_IN: &str = include_str!("../../../openpgp/tests/it/fixtures/service.asc");
 /// A certificate of somebody outside.
-const OUTSIDE: &str = include_str!("../../../openpgp/tests/it/fixtures/gpg-rsa.asc");
+pub(crate) const OUTSIDE: &str = include_str!("../../../openpgp/tests/it/fixtures/gpg-rsa.asc");
 
 struct Software;
 

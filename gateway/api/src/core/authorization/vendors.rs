@@ -8,17 +8,13 @@ use super::{Callers, KeyRule, Rule, SESSIONS, SignatureRule, TokenRule};
 const fn server(scope: Scope) -> Callers {
     Callers::Credentials {
         keys: Some(KeyRule { server: scope, own: None }),
-        signatures: SignatureRule::Refused,
-        tokens: TokenRule::Refused,
+        signatures: SignatureRule::Unused,
+        tokens: TokenRule::Unused,
     }
 }
 
 /// Whatever is no admin key counts as no key (contract/core.md section 1.4).
-const ADMINS: Callers = Callers::Credentials {
-    keys: Some(KeyRule { server: Scope::Admin, own: None }),
-    signatures: SignatureRule::Unused,
-    tokens: TokenRule::Unused,
-};
+const ADMINS: Callers = server(Scope::Admin);
 
 const fn own(method: Method, path: &'static str, operation: &'static str, errors: &'static [u16]) -> Rule {
     Rule { method, path, operation, callers: SESSIONS, errors }

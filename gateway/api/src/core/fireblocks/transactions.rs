@@ -19,7 +19,7 @@ use crate::{
     answer::{Answered, created},
     core::{
         call::Call,
-        presentation,
+        presentation, shapes,
         transactions::{Asked, make, requirements},
     },
     extract::{Fields, Wire, scalar},
@@ -34,22 +34,22 @@ const ROLES: [(&str, VendorRole); 2] = [("execution", VendorRole::Execution), ("
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct CreateFireblocksTransactionDto {
     /// Whose funds move: the escrow address of a user.
-    #[schema(value_type = String, pattern = "^0x[0-9a-fA-F]{40}$")]
+    #[schema(value_type = shapes::Address)]
     escrow_address: Address,
-    #[schema(value_type = String, pattern = "^0x[0-9a-fA-F]{40}$")]
+    #[schema(value_type = shapes::Address)]
     to: Address,
     /// Wei in decimal digits, below 2^256.
-    #[schema(value_type = String, pattern = "^(0|[1-9][0-9]*)$")]
+    #[schema(value_type = shapes::Wei)]
     value: U256,
     /// Call data, at most 128 KiB; absent means none.
-    #[schema(value_type = Option<String>, pattern = "^0x([0-9a-fA-F]{2})*$")]
+    #[schema(value_type = Option<shapes::CallData>)]
     data: Vec<u8>,
     /// The client's name for the transaction; Fireblocks' `externalTxId`.
-    #[schema(value_type = String, pattern = "^0x[0-9a-fA-F]{64}$")]
+    #[schema(value_type = shapes::Hash)]
     request_hash: B256,
     /// Which of the user's integrations: execution or agent. Default execution.
     #[serde(rename = "type")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<shapes::VendorRole>)]
     role: VendorRole,
 }
 
@@ -79,12 +79,14 @@ pub(crate) struct FireblocksTransactionResponse {
     id: String,
     /// Fireblocks' status. `PENDING_AUTHORIZATION` while approvals are outstanding here, `QUEUED` while it is not known
     /// to have arrived.
-    #[schema(value_type = String)]
+    #[schema(value_type = shapes::FireblocksStatus)]
     status: &'static str,
+    #[schema(value_type = shapes::Hash)]
     external_tx_id: String,
+    #[schema(value_type = shapes::Hash)]
     request_hash: String,
     #[serde(rename = "type")]
-    #[schema(value_type = String)]
+    #[schema(value_type = shapes::VendorRole)]
     role: &'static str,
 }
 

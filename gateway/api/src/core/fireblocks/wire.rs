@@ -10,7 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    core::presentation,
+    core::{presentation, shapes},
     extract::{Fields, Json, Wire, scalar},
 };
 
@@ -21,21 +21,21 @@ const VAULT_ACCOUNT_DIGITS_MAX: usize = 20;
 #[derive(Debug, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct GenerateCsrDto {
-    #[schema(min_length = 1, max_length = 64)]
+    #[schema(min_length = 1, max_length = 64, pattern = r"^[^\u0000-\u001F\u007F-\u009F]*$")]
     common_name: String,
-    #[schema(min_length = 1, max_length = 64)]
+    #[schema(min_length = 1, max_length = 64, pattern = r"^[^\u0000-\u001F\u007F-\u009F]*$")]
     organization: String,
     #[schema(pattern = "^[A-Za-z]{2}$")]
     country: String,
-    #[schema(min_length = 1, max_length = 64)]
+    #[schema(min_length = 1, max_length = 64, pattern = r"^[^\u0000-\u001F\u007F-\u009F]*$")]
     organizational_unit: Option<String>,
-    #[schema(min_length = 1, max_length = 128)]
+    #[schema(min_length = 1, max_length = 128, pattern = r"^[^\u0000-\u001F\u007F-\u009F]*$")]
     state: Option<String>,
-    #[schema(min_length = 1, max_length = 128)]
+    #[schema(min_length = 1, max_length = 128, pattern = r"^[^\u0000-\u001F\u007F-\u009F]*$")]
     locality: Option<String>,
-    #[schema(format = "email", max_length = 254)]
+    #[schema(format = "email", max_length = 254, pattern = r"^[!-?A-~]+@[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)+$")]
     email: Option<String>,
-    /// Whether an existing integration gets a new key and loses its API key.
+    /// Default false. Whether an existing integration gets a new key and loses its API key.
     #[schema(value_type = Option<bool>)]
     pub(super) recreate: bool,
 }
@@ -99,11 +99,10 @@ pub(crate) struct CompleteIntegrationDto {
     pub(super) api_key: SecretText,
     #[schema(pattern = "^[0-9]{1,20}$")]
     pub(super) vault_account_id: String,
-    /// sandbox, testnet or mainnet.
-    #[schema(value_type = String)]
+    #[schema(value_type = shapes::Environment)]
     pub(super) environment: Environment,
-    /// US, EU or EU2; US for sandbox.
-    #[schema(value_type = String)]
+    /// US for sandbox.
+    #[schema(value_type = shapes::Region)]
     pub(super) region: Region,
 }
 
@@ -143,15 +142,16 @@ fn vault_account(json: &Json) -> Result<String, String> {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct FireblocksCsrResponse {
     #[serde(rename = "type")]
-    #[schema(value_type = String)]
+    #[schema(value_type = shapes::VendorRole)]
     role: &'static str,
     /// PKCS #10 in PEM.
     csr: String,
     #[schema(format = "uuid")]
     key_id: String,
     /// Hex SHA-256 of the `SubjectPublicKeyInfo`.
+    #[schema(pattern = "^[0-9a-f]{64}$")]
     public_key_fingerprint: String,
-    #[schema(value_type = String)]
+    #[schema(value_type = shapes::IntegrationStatus)]
     status: &'static str,
     #[schema(format = "date-time")]
     created_at: String,
@@ -176,10 +176,9 @@ impl FireblocksCsrResponse {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct FireblocksIntegrationResponse {
     #[serde(rename = "type")]
-    #[schema(value_type = String)]
+    #[schema(value_type = shapes::VendorRole)]
     role: &'static str,
-    /// `csr_generated`, `active` or `invalid`.
-    #[schema(value_type = String)]
+    #[schema(value_type = shapes::IntegrationStatus)]
     status: &'static str,
     csr: String,
     #[schema(format = "uuid")]
@@ -187,10 +186,10 @@ pub(crate) struct FireblocksIntegrationResponse {
     #[serde(skip_serializing_if = "Option::is_none")]
     vault_account_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<shapes::Environment>)]
     environment: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<shapes::Region>)]
     region: Option<&'static str>,
     /// The end of the API key, which is never shown whole here.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -234,6 +233,7 @@ pub(crate) struct FireblocksValidationResponse {
     checked_at: String,
     /// What Fireblocks answered; absent when it did not.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 100, maximum = 599)]
     http_status: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
@@ -251,20 +251,21 @@ impl FireblocksValidationResponse {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct FireblocksConfigResponse {
     #[serde(rename = "type")]
-    #[schema(value_type = String)]
+    #[schema(value_type = shapes::VendorRole)]
     role: &'static str,
+    #[schema(value_type = shapes::Address)]
     ethereum_address: String,
     api_key: String,
     vault_account_id: String,
-    #[schema(value_type = String)]
+    #[schema(value_type = shapes::Environment)]
     environment: &'static str,
-    #[schema(value_type = String)]
+    #[schema(value_type = shapes::Region)]
     region: &'static str,
     #[schema(format = "uri")]
     base_url: String,
     #[schema(format = "uuid")]
     key_id: String,
-    #[schema(value_type = String)]
+    #[schema(value_type = shapes::IntegrationStatus)]
     status: &'static str,
 }
 

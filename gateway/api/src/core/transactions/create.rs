@@ -31,6 +31,7 @@ use crate::{
     answer::{Answered, created},
     core::{
         call::Call,
+        shapes,
         transactions::{Hearing, TransactionResponse},
     },
     extract::{Fields, Json, Wire, scalar},
@@ -47,15 +48,15 @@ const IDEMPOTENCY_KEY_CHARACTERS_MAX: usize = 256;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct CreateTrustedTransactionDto {
     /// Whose funds move: the escrow address of a user.
-    #[schema(value_type = String, pattern = "^0x[0-9a-fA-F]{40}$")]
+    #[schema(value_type = shapes::Address)]
     escrow_address: Address,
-    #[schema(value_type = String, pattern = "^0x[0-9a-fA-F]{40}$")]
+    #[schema(value_type = shapes::Address)]
     to: Address,
     /// Wei in decimal digits, below 2^256.
-    #[schema(value_type = String, pattern = "^(0|[1-9][0-9]*)$")]
+    #[schema(value_type = shapes::Wei)]
     value: U256,
     /// Call data, at most 128 KiB; absent means none.
-    #[schema(value_type = Option<String>, pattern = "^0x([0-9a-fA-F]{2})*$")]
+    #[schema(value_type = Option<shapes::CallData>)]
     data: Vec<u8>,
     #[schema(value_type = u64, minimum = 1)]
     chain_id: ChainId,
@@ -63,11 +64,11 @@ pub(crate) struct CreateTrustedTransactionDto {
     #[schema(value_type = Option<u8>, minimum = 0, maximum = 2)]
     execution_type: ExecutionType,
     /// The client's own; needs `requestNonce` and must equal the formula over the other fields.
-    #[schema(value_type = Option<String>, pattern = "^0x[0-9a-fA-F]{64}$")]
+    #[schema(value_type = Option<shapes::Hash>)]
     request_hash: Option<B256>,
-    #[schema(value_type = Option<String>, pattern = "^(0|[1-9][0-9]*)$")]
+    #[schema(value_type = Option<shapes::Count>)]
     request_nonce: Option<u64>,
-    #[schema(max_length = 256)]
+    #[schema(max_length = 256, pattern = r"^[^\u0000-\u001F\u007F-\u009F]*$")]
     note: Option<String>,
 }
 
@@ -137,7 +138,14 @@ impl PayloadForm {
     post,
     path = "/transactions",
     tag = "Transactions",
-    params(("Idempotency-Key" = Option<String>, Header, max_length = 256, description = "Bound to body and outcome.")),
+    params((
+        "Idempotency-Key" = Option<String>,
+        Header,
+        min_length = 1,
+        max_length = 256,
+        pattern = "^[!-~]([ -~]*[!-~])?$",
+        description = "Bound to body and outcome."
+    )),
     request_body = CreateTransactionDto,
     responses((status = 201, body = TransactionResponse))
 )]

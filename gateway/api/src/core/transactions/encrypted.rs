@@ -21,7 +21,7 @@ use utoipa::ToSchema;
 
 use super::create::{DATA_BYTES_MAX, EXECUTION_TYPES, NOTE_CHARACTERS_MAX, idempotency_key, requirements};
 use crate::{
-    core::call::Call,
+    core::{call::Call, shapes},
     extract::{Fields, Json, Wire, scalar},
     failure::Failure,
     state::App,
@@ -35,12 +35,12 @@ const PLAINTEXT_DEPTH_MAX: usize = 4;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct CreateEncryptedTransactionDto {
     /// An armored OpenPGP message for the service's key, at most 256 KiB.
-    #[schema(max_length = 262_144)]
+    #[schema(min_length = 1, max_length = 262_144)]
     encrypted_payload: String,
-    #[schema(value_type = String, pattern = "^0x[0-9a-fA-F]{64}$")]
+    #[schema(value_type = shapes::Hash)]
     request_hash: B256,
     /// Whose funds move: the escrow address of the user.
-    #[schema(value_type = String, pattern = "^0x[0-9a-fA-F]{40}$")]
+    #[schema(value_type = shapes::Address)]
     escrow_address: Address,
     #[schema(value_type = u64, minimum = 1)]
     chain_id: ChainId,
@@ -48,16 +48,16 @@ pub(crate) struct CreateEncryptedTransactionDto {
     #[schema(value_type = Option<u8>, minimum = 0, maximum = 2)]
     execution_type: Option<ExecutionType>,
     /// Server keys only: on whose behalf.
-    #[schema(value_type = Option<String>, pattern = "^0x[0-9a-fA-F]{40}$")]
+    #[schema(value_type = Option<shapes::Address>)]
     ethereum_address: Option<Address>,
     /// Absent means the one of the user's settings.
-    #[schema(value_type = Option<u64>, minimum = 1)]
+    #[schema(value_type = Option<u64>, minimum = 1, maximum = 4_294_967_295_u32)]
     verification_service_id: Option<u32>,
     /// Under which the client pinned the payload already.
-    #[schema(max_length = 128)]
+    #[schema(min_length = 1, max_length = 128)]
     ipfs_cid: Option<String>,
     /// `personal_sign` of the request hash's 32 bytes by the user's wallet.
-    #[schema(value_type = Option<String>, pattern = "^0x[0-9a-fA-F]{130}$")]
+    #[schema(value_type = Option<shapes::Signature>)]
     user_signature: Option<Vec<u8>>,
 }
 

@@ -22,7 +22,7 @@ use crate::{
     core::{
         authorization::Reach,
         call::Call,
-        presentation,
+        presentation, shapes,
         transactions::{Hearing, TransactionResponse},
     },
     extract::{Fields, Wire, scalar},
@@ -61,8 +61,8 @@ impl Wire for ListQuery {
     path = "/transactions/users/{ethereumAddress}",
     tag = "Transactions",
     params(
-        ("ethereumAddress" = String, Path, pattern = "^0x[0-9a-fA-F]{40}$"),
-        ("status" = Option<String>, Query, description = "PENDING, APPROVED, REJECTED, EXECUTED or FAILED."),
+        ("ethereumAddress" = inline(shapes::Address), Path),
+        ("status" = inline(Option<shapes::TransactionStatus>), Query),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "Default 100. Large transactions make \
             a page shorter."),
         ("before" = Option<String>, Query, format = "date-time", description = "Only transactions created before.")
@@ -70,7 +70,7 @@ impl Wire for ListQuery {
     responses((
         status = 200,
         body = Vec<TransactionResponse>,
-        headers(("link" = Option<String>, description = "The next page, `rel=\"next\"`, where there may be one."))
+        headers(("link" = String, description = "The next page, `rel=\"next\"`, where there may be one."))
     ))
 )]
 pub(crate) async fn get_user_transactions(

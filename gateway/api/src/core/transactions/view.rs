@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use crate::core::{
     internal::{SettlementResponse, TeeProofResponse},
-    presentation,
+    presentation, shapes,
     transactions::hearing::{Hearing, OrionWord},
 };
 
@@ -22,31 +22,39 @@ use crate::core::{
 pub(crate) struct TransactionResponse {
     #[schema(format = "uuid")]
     id: String,
+    #[schema(value_type = shapes::Hash)]
     request_hash: String,
+    #[schema(value_type = shapes::Address)]
     ethereum_address: String,
+    #[schema(value_type = shapes::Address)]
     escrow_address: String,
+    #[schema(minimum = 1)]
     chain_id: u64,
     #[schema(minimum = 0, maximum = 2)]
     execution_type: u8,
-    /// PENDING, APPROVED, REJECTED, EXECUTED or FAILED.
-    #[schema(value_type = String)]
+    #[schema(value_type = shapes::TransactionStatus)]
     status: &'static str,
-    #[schema(value_type = String)]
+    #[schema(value_type = shapes::PayloadType)]
     payload_type: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<shapes::Address>)]
     to: Option<String>,
     /// The payload's name in IPFS.
     #[serde(skip_serializing_if = "Option::is_none")]
     ipfs_cid: Option<String>,
     /// Wei in decimal digits.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<shapes::Wei>)]
     value: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<shapes::CallData>)]
     data: Option<String>,
     /// The record of an encrypted payload in the registry contract.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<shapes::Hash>)]
     submission_tx_hash: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<shapes::Hash>)]
     execution_tx_hash: Option<String>,
     /// The name under which a vendor has the transaction.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -71,9 +79,11 @@ pub(crate) struct TransactionApproval {
     id: String,
     approved: bool,
     #[serde(rename = "type")]
-    #[schema(value_type = String)]
+    #[schema(value_type = shapes::WalletApprovalType)]
     kind: &'static str,
+    #[schema(value_type = shapes::Address)]
     ethereum_address: String,
+    #[schema(value_type = shapes::Signature)]
     signature: String,
     #[schema(format = "date-time")]
     created_at: String,
@@ -86,20 +96,21 @@ pub(crate) struct ApiKeyApproval {
     #[schema(format = "uuid")]
     id: String,
     approved: bool,
-    /// user, admin or orion.
     #[serde(rename = "type")]
-    #[schema(value_type = String)]
+    #[schema(value_type = shapes::ApprovalType)]
     kind: &'static str,
     /// The key; for the Orion plugin its binding.
     #[schema(format = "uuid")]
     api_key_id: String,
     label: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 1)]
     confidence: Option<f64>,
     /// Text by the voter, without control and direction characters.
     #[serde(skip_serializing_if = "Option::is_none")]
     analysis: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<shapes::Hash>)]
     request_hash: Option<String>,
     #[schema(format = "date-time")]
     created_at: String,
@@ -109,8 +120,10 @@ pub(crate) struct ApiKeyApproval {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct OrionMetadataResponse {
+    #[schema(value_type = shapes::Hash)]
     request_hash: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 1)]
     confidence: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     analysis: Option<String>,
