@@ -202,6 +202,7 @@ fn api_state(gateway: &Gateway, organization: OrganizationId, tasks: &TaskTracke
             .map(|token| B256::new(Sha256::digest(token.expose().as_bytes()).into())),
         accepts_dev_keys: bootstrap::is_dev_directory(gateway.data_dir.path()),
         health: Arc::new(StoreHealth { store, organization }),
+        rate_places: gateway.rate_places.clone(),
         spawner: Arc::new(move |task: OwnedTask| {
             tasks.spawn(task);
         }),
@@ -270,8 +271,11 @@ impl Probe {
 /// Removes expired replay guards, idempotency keys and sessions, so that each stay as large as their windows.
 async fn purge(store: Arc<gateway_store::Store>, services: Services, stop: CancellationToken) {
     while !stop.is_cancelled() {
-        if let Err(error) = store.purge(services.clock.now(), PURGE_ROWS).await {
-            tracing::warn!(%error, "expired rows could not be removed");
+        match store.purge(services.clock.now(), PURGE_ROWS).await {
+            // As much as may be taken at once: there is more.
+            Ok(purged) if purged.rows >= u64::from(PURGE_ROWS) => continue,
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "expired rows could not be removed"),
         }
         if let Err(error) = remove_expired_sessions(&services, PURGE_SESSIONS).await {
             tracing::warn!(%error, "expired sessions could not be removed");

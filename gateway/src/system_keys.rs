@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, bail};
 use gateway_domain::{
     keys::KeyPurpose,
     mac::{MacKey, MacKeys},
+    rates::RatePlaces,
     sessions::{NonceKeys, TokenKey},
 };
 use hsm::{
@@ -26,6 +27,7 @@ pub(crate) struct SystemKeys {
     pub(crate) sealing: MacKeys,
     pub(crate) credentials: MacKeys,
     pub(crate) nonces: NonceKeys,
+    pub(crate) rate_places: RatePlaces,
     /// Authenticates the cache of compiled plugins.
     pub(crate) plugin_cache: [u8; 32],
     pub(crate) checkpoint: KeyReference,
@@ -34,7 +36,8 @@ pub(crate) struct SystemKeys {
     pub(crate) tokens: TokenKeys,
 }
 
-/// The keys of access tokens: the active one, and the one before it, whose tokens are still taken.
+/// The keys of access tokens: the active one, the one before it, whose tokens are still taken, and the next one, with
+/// which another gateway may sign already while rotation goes from one to the next.
 pub(crate) struct TokenKeys {
     pub(crate) active: KeyReference,
     /// The active one first.
@@ -70,8 +73,9 @@ pub(crate) async fn load(hsm: &Hsm, absent: Absent, epochs: &Epochs) -> Result<S
     let credential_master = secret(hsm, KeyPurpose::CredentialMaster, hmac, absent).await?;
     Ok(SystemKeys {
         sealing: keys(hsm, &seal_master, "rows", EPOCH..=EPOCH).await?,
-        credentials: keys(hsm, &credential_master, "api-keys", epochs.credentials.clone()).await?,
+        credentials: credential_keys(hsm, &credential_master, &epochs.credentials).await?,
         nonces: NonceKeys::new(keys(hsm, &credential_master, "login-nonces", EPOCH..=EPOCH).await?),
+        rate_places: RatePlaces::new(keys(hsm, &credential_master, "rate-places", EPOCH..=EPOCH).await?),
         plugin_cache: derive(hsm, &seal_master, "plugin-cache", EPOCH).await?,
         checkpoint: checkpoint(hsm, absent).await?,
         tokens: token_keys(hsm, absent, epochs.token).await?,
@@ -91,6 +95,19 @@ async fn keys(
         keys.insert(epoch, MacKey::new(derive(hsm, master, label, epoch).await?));
     }
     Ok(MacKeys::new(keys, active))
+}
+
+/// The next epoch's key too: another gateway may hash with it already while rotation goes from one to the next.
+async fn credential_keys(
+    hsm: &Hsm,
+    master: &SecretKeyReference,
+    taken: &RangeInclusive<u32>,
+) -> Result<MacKeys> {
+    let mut keys = BTreeMap::new();
+    for epoch in *taken.start()..=taken.end() + 1 {
+        keys.insert(epoch, MacKey::new(derive(hsm, master, "api-keys", epoch).await?));
+    }
+    Ok(MacKeys::new(keys, *taken.end()))
 }
 
 async fn derive(hsm: &Hsm, master: &SecretKeyReference, label: &str, epoch: u32) -> Result<[u8; 32]> {
@@ -120,29 +137,26 @@ async fn secret(
 
 async fn checkpoint(hsm: &Hsm, absent: Absent) -> Result<KeyReference> {
     let purpose = KeyPurpose::AuditCheckpoint;
-    if let Some(key) = pair(hsm, purpose, EPOCH, KeyAlgorithm::P256).await? {
-        return Ok(key);
+    if pair(hsm, purpose, EPOCH, KeyAlgorithm::P256).await?.is_none() {
+        refuse_absent(purpose, absent)?;
     }
-    refuse_absent(purpose, absent)?;
-    generate(hsm, purpose, EPOCH, KeyAlgorithm::P256).await
+    pair_or_new(hsm, purpose, EPOCH, KeyAlgorithm::P256).await
 }
 
-/// The first key comes with the masters; a later one is a rotation that the configuration asks for.
+/// The first key comes with the masters; each later one is made one rotation ahead of its use, so that every gateway
+/// knows it before any of them signs with it.
 async fn token_keys(hsm: &Hsm, absent: Absent, epoch: u32) -> Result<TokenKeys> {
     let (purpose, algorithm) = (KeyPurpose::AccessToken, KeyAlgorithm::Ed25519);
-    let active = if let Some(key) = pair(hsm, purpose, epoch, algorithm).await? {
-        key
-    } else {
-        if epoch == FIRST_TOKEN_EPOCH {
-            refuse_absent(purpose, absent)?;
-        }
-        generate(hsm, purpose, epoch, algorithm).await?
-    };
+    if epoch == FIRST_TOKEN_EPOCH && pair(hsm, purpose, epoch, algorithm).await?.is_none() {
+        refuse_absent(purpose, absent)?;
+    }
+    let active = pair_or_new(hsm, purpose, epoch, algorithm).await?;
+    let next = pair_or_new(hsm, purpose, epoch.saturating_add(1), algorithm).await?;
     let before = match epoch.checked_sub(1).filter(|before| *before >= FIRST_TOKEN_EPOCH) {
         Some(before) => pair(hsm, purpose, before, algorithm).await?,
         None => None,
     };
-    let accepted = [Some(&active), before.as_ref()].into_iter().flatten().map(token_key);
+    let accepted = [Some(&active), before.as_ref(), Some(&next)].into_iter().flatten().map(token_key);
     let accepted = accepted.collect::<Result<_>>()?;
     Ok(TokenKeys { active, accepted })
 }
@@ -168,6 +182,18 @@ async fn pair(
         }
         Some(_) => bail!("the token holds another object in place of the `{}` key", purpose.as_str()),
         None => Ok(None),
+    }
+}
+
+async fn pair_or_new(
+    hsm: &Hsm,
+    purpose: KeyPurpose,
+    epoch: u32,
+    algorithm: KeyAlgorithm,
+) -> Result<KeyReference> {
+    match pair(hsm, purpose, epoch, algorithm).await? {
+        Some(key) => Ok(key),
+        None => generate(hsm, purpose, epoch, algorithm).await,
     }
 }
 

@@ -14,6 +14,7 @@ use gateway_domain::{
     entropy::Entropy,
     ids::InstanceId,
     ports::{Chain, Publication, Services},
+    rates::RatePlaces,
     sealed::Sealer,
     sessions::Sessions,
 };
@@ -54,6 +55,8 @@ pub(crate) struct Gateway {
     /// Signs audit checkpoints; its fingerprint is what auditors pin.
     pub(crate) checkpoint_key: KeyReference,
     pub(crate) data_dir: DataDir,
+    /// Where sources are counted under the rates that gateways share.
+    pub(crate) rate_places: Arc<RatePlaces>,
 }
 
 /// Name of the hidden command that compiles a plugin in a process of its own.
@@ -68,7 +71,8 @@ pub(crate) async fn build(config: Config, data_dir: DataDir, absent: Absent) -> 
     let keys = system_keys::load(&hsm, absent, &config.core.key_epochs())
         .await
         .context("loading the gateway's own keys from the token")?;
-    let SystemKeys { sealing, credentials, nonces, plugin_cache, checkpoint, tokens, secrets } = keys;
+    let SystemKeys { sealing, credentials, nonces, rate_places, plugin_cache, checkpoint, tokens, secrets } =
+        keys;
 
     let sealer = Arc::new(Sealer::new(sealing));
     let instance = InstanceId::generate(clock.now(), entropy.as_ref());
@@ -108,7 +112,17 @@ pub(crate) async fn build(config: Config, data_dir: DataDir, absent: Absent) -> 
         denials: Arc::default(),
         outbox_written,
     };
-    Ok(Gateway { config, services, hsm, store, plugins, instance, checkpoint_key: checkpoint, data_dir })
+    Ok(Gateway {
+        config,
+        services,
+        hsm,
+        store,
+        plugins,
+        instance,
+        checkpoint_key: checkpoint,
+        data_dir,
+        rate_places: Arc::new(rate_places),
+    })
 }
 
 fn publication(config: &Config, hsm: &Hsm) -> Result<Publication> {

@@ -54,6 +54,8 @@ server.credential_burst gateway/api/tests/it/bounds.rs rates_of_credentials_and_
 server.credential_period_ms gateway/api/src/layers/rates/tests.rs a_burst_passes_and_the_next_waits
 server.source_burst gateway/api/tests/it/bounds.rs rates_of_credentials_and_sources
 server.source_period_ms gateway/api/src/layers/rates/tests.rs a_burst_passes_and_the_next_waits
+server.wallet_burst gateway/api/tests/it/signatures.rs a_wallet_reads_at_a_rate_of_its_own
+server.wallet_period_ms gateway/api/src/layers/rates/tests.rs a_burst_passes_and_the_next_waits
 server.login_burst gateway/api/tests/it/sign_in.rs strangers_are_slowed_down_by_operation_and_source
 server.login_period_ms gateway/api/src/layers/rates/tests.rs a_burst_passes_and_the_next_waits
 server.registration_burst gateway/api/tests/it/strangers.rs self_registration_has_a_rate_of_its_own_for_each_source

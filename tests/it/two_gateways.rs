@@ -1,92 +1,14 @@
 //! Two gateways over one PostgreSQL database and one token (T19, T22).
 
-use alloy_primitives::{Address, U256};
+use alloy_primitives::U256;
 use anyhow::{Context, Result};
-use countersign_tests::anvil::Anvil;
 use countersign_tests::client::{Client, Credential, Reply, hex};
-use countersign_tests::cluster::{Cluster, Node, ORIGIN};
-use countersign_tests::configuration::{Chain, PEOPLE_FROM_WEI};
+use countersign_tests::cluster::ORIGIN;
 use countersign_tests::environment::unix_seconds;
-use countersign_tests::lying_node::{Gate, Lie, LyingNode};
-use countersign_tests::main_job::{FINAL_DEADLINE, Transfer, text};
-use countersign_tests::postgres::Postgres;
-use countersign_tests::wait;
 use countersign_tests::wallet::{SignedRequest, Wallet};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::stand::{CHAIN_ID, ETHER, transfer};
-
-struct Pair {
-    anvil: Anvil,
-    node: LyingNode,
-    cluster: Cluster,
-    wallet: Wallet,
-    _database: Postgres,
-}
-
-impl Pair {
-    async fn new() -> Result<Pair> {
-        let anvil = Anvil::start(CHAIN_ID).await?;
-        let node = LyingNode::start(anvil.node().url()).await?;
-        let database = Postgres::create().await?;
-        let chain = Chain { id: CHAIN_ID, rpc_url: node.url(), confirmations: 1 };
-        let cluster = Cluster::initialize(2, database.url(), &chain)?;
-        Ok(Pair { anvil, node, cluster, wallet: Wallet::random(), _database: database })
-    }
-
-    fn admin(&self) -> Credential<'_> {
-        Credential::ApiKey(&self.cluster.admin_api_key)
-    }
-
-    /// A funded user, made through `gateway`.
-    async fn user(&self, gateway: &Node) -> Result<Address> {
-        let body = json!({"ethereumAddress": self.wallet.address()});
-        let user = gateway.client().post("/users", self.admin(), &body).await?.expect(201)?;
-        let escrow = text(&user, "escrowAddress")?.parse()?;
-        self.anvil.node().set_balance(escrow, U256::from(5 * ETHER)).await?;
-        Ok(escrow)
-    }
-
-    async fn transaction(&self, gateway: &Node, hash: &str) -> Result<Value> {
-        let path = format!("/transactions/users/{}", self.wallet.address());
-        let list = gateway.client().get(&path, self.admin()).await?.expect(200)?;
-        let mut list = list.as_array().context("no list")?.iter();
-        list.find(|found| found["requestHash"] == hash).cloned().context("the transaction is gone")
-    }
-
-    async fn ended(&self, gateway: &Node, hash: &str) -> Result<Value> {
-        wait::until("the transaction to end", FINAL_DEADLINE, async || {
-            let found = self.transaction(gateway, hash).await?;
-            Ok(matches!(text(&found, "status")?, "EXECUTED" | "REJECTED" | "FAILED").then_some(found))
-        })
-        .await
-    }
-
-    /// Asks `gateway` to pay, and returns once its permit waits for the node's answer.
-    async fn halted(&self, gateway: &Node, transfer: &Transfer) -> Result<(String, std::sync::Arc<Gate>)> {
-        let gate = Gate::new();
-        self.node.lie("eth_estimateGas", Lie::HoldBefore(gate.clone()));
-        let body = transfer.body(CHAIN_ID);
-        let request = gateway.client().post("/transactions", self.admin(), &body);
-        let hash = transfer.request_hash(CHAIN_ID, transfer.request_nonce.context("a nonce")?);
-        tokio::select! {
-            answer = request => anyhow::bail!("answered before the node: {}", answer?.body),
-            () = gate.reached() => {}
-        }
-        Ok((hash.to_string(), gate))
-    }
-}
-
-/// The other gateway may have taken the transaction up meanwhile, and halt at the same place.
-fn release(gate: &Gate) {
-    gate.release();
-    gate.release();
-}
-
-fn small(escrow: Address) -> Transfer {
-    let value = U256::from(PEOPLE_FROM_WEI / 100);
-    Transfer { value, request_nonce: Some(1), ..transfer(escrow) }
-}
+use crate::pair::{Pair, release, small};
 
 /// T19: what a gateway decided before it stood still is worth nothing once the policy has moved.
 #[tokio::test]

@@ -27,6 +27,7 @@ pub enum Credential<'a> {
 pub struct Client {
     http: reqwest::Client,
     origin: String,
+    signed_origin: String,
 }
 
 pub struct Reply {
@@ -60,7 +61,14 @@ impl Reply {
 impl Client {
     /// `origin` is the gateway's base URL, which is also what signatures are bound to.
     pub fn new(origin: &str) -> Client {
-        Client { http: reqwest::Client::new(), origin: origin.trim_end_matches('/').to_owned() }
+        let origin = origin.trim_end_matches('/').to_owned();
+        Client { http: reqwest::Client::new(), signed_origin: origin.clone(), origin }
+    }
+
+    /// The same for a gateway that is known by another origin than its address: that is what is signed.
+    #[must_use]
+    pub fn known_as(&self, signed_origin: &str) -> Client {
+        Client { signed_origin: signed_origin.to_owned(), ..self.clone() }
     }
 
     pub fn origin(&self) -> &str {
@@ -107,8 +115,9 @@ impl Client {
         credential: Credential<'_>,
         body: &[u8],
     ) -> Result<Vec<(&'static str, String)>> {
-        let timestamp = environment::unix_seconds();
-        let signed = SignedRequest { origin: &self.origin, method: method.as_str(), path, body, timestamp };
+        let timestamp = environment::signing_time();
+        let signed =
+            SignedRequest { origin: &self.signed_origin, method: method.as_str(), path, body, timestamp };
         Ok(match credential {
             Credential::Nobody => Vec::new(),
             Credential::ApiKey(key) => vec![("x-api-key", key.to_owned())],

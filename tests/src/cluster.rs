@@ -3,9 +3,11 @@
 //! gateway at a time.
 
 use std::ffi::OsString;
+use std::fmt::Display;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -33,6 +35,8 @@ pub struct Cluster {
 
 struct Member {
     config: PathBuf,
+    /// Settings besides the file's, as `NAME=value`.
+    settings: Mutex<Vec<String>>,
 }
 
 /// A running gateway of the deployment.
@@ -53,7 +57,10 @@ impl Cluster {
         let rendered = configuration::render(std::slice::from_ref(chain), Some(database_url));
         let mut cluster = Cluster {
             members: (0..members)
-                .map(|index| Member { config: folder.path().join(format!("gateway-{index}.toml")) })
+                .map(|index| Member {
+                    config: folder.path().join(format!("gateway-{index}.toml")),
+                    settings: Mutex::default(),
+                })
                 .collect(),
             folder,
             admin_api_key: String::new(),
@@ -105,6 +112,19 @@ impl Cluster {
         self.order(index, &[&arguments[..], &[paths[1]], &grants].concat())
     }
 
+    /// Configures a gateway for its next start; `key` as in `server.login_burst`.
+    pub fn set(&self, index: usize, key: &str, value: impl Display) {
+        let name = key.to_uppercase().replace('.', "__");
+        let mut settings = self.members[index].settings.lock().unwrap_or_else(PoisonError::into_inner);
+        settings.push(format!("COUNTERSIGN__{name}={value}"));
+    }
+
+    /// A new API key.
+    pub fn api_key(&self, index: usize, label: &str) -> Result<String> {
+        let made = self.order(index, &["apikey", "create", "--label", label, "--name", label])?;
+        made["apiKey"].as_str().map(str::to_owned).context("no key was made")
+    }
+
     /// Runs a command with the configuration of one gateway and returns what it answers.
     pub fn order(&self, index: usize, arguments: &[&str]) -> Result<Value> {
         let config = self.members[index].config.to_str().context("the configuration's path is not UTF-8")?;
@@ -124,15 +144,17 @@ impl Cluster {
 
     /// Serves, and waits until the gateway has signed its canary.
     pub async fn start(&self, index: usize) -> Result<Node> {
-        let mut environment_of = OsString::from("SOFTHSM2_CONF=");
-        environment_of.push(self.folder.path().join("softhsm2.conf"));
-        let arguments: [OsString; 5] = [
-            environment_of,
+        let member = &self.members[index];
+        let mut token = OsString::from("SOFTHSM2_CONF=");
+        token.push(self.folder.path().join("softhsm2.conf"));
+        let settings = member.settings.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let command: [OsString; 4] = [
             environment::gateway_binary()?.into(),
             "serve".into(),
             "--config".into(),
-            self.members[index].config.clone().into(),
+            member.config.clone().into(),
         ];
+        let arguments = [token].into_iter().chain(settings.into_iter().map(OsString::from)).chain(command);
         let mut service = Service::start("/usr/bin/env".as_ref(), arguments)?;
         let base_url = service.line_after("ready ", READY_DEADLINE).await?;
         Ok(Node { service, client: Client::new(&base_url) })

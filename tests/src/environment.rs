@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use anyhow::{Context, Result, ensure};
@@ -61,6 +62,16 @@ fn variable(name: &str) -> Option<String> {
 #[expect(clippy::disallowed_methods, reason = "a client of the real server lives in real time")]
 pub fn unix_seconds() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
+}
+
+/// [`unix_seconds`] for a request that is signed: a second that no request of this process was signed at before, for the
+/// gateway takes each signed text once. Lies a little back, so that many may be signed at once.
+pub fn signing_time() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    let earliest = unix_seconds() - 200;
+    let next = |last: u64| Some(earliest.max(last + 1));
+    let last = LAST.fetch_update(Ordering::SeqCst, Ordering::SeqCst, next).unwrap_or_default();
+    earliest.max(last + 1)
 }
 
 /// Now, as wallets write it.

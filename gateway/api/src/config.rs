@@ -80,15 +80,18 @@ pub struct RateConfig {
     pub credential: Rate,
     /// Requests from one source address. Default 10,000 a second.
     pub source: Rate,
+    /// Requests to read that one wallet signs; each leaves a row until it cannot be replayed. Default 50 a second.
+    pub wallet: Rate,
     /// Requests for a login nonce, logins and refreshes, each for itself, from one source address. Default 20 a
-    /// minute.
+    /// minute. This rate and those below are kept together by all gateways of a database.
     pub login: Rate,
     /// Wallets that enrol themselves from one source address. Default 20 an hour.
     pub registrations: Rate,
     /// Failed authentications from one source address; above it the source waits before anything is looked up.
     /// Default 120 a minute.
     pub failures: Rate,
-    /// Sources and credentials that are told apart at once; further ones share one bucket. Default 65,536.
+    /// Sources and credentials that are told apart at once; further ones share one bucket, and under the rates of the
+    /// database those that chance puts into one place. Default 65,536.
     pub keys_max: usize,
 }
 
@@ -167,6 +170,7 @@ impl Default for RateConfig {
         Self {
             credential: Rate { burst: 5_000, period_ms: 1_000 },
             source: Rate { burst: 10_000, period_ms: 1_000 },
+            wallet: Rate { burst: 50, period_ms: 1_000 },
             login: Rate { burst: 20, period_ms: 60_000 },
             registrations: Rate { burst: 20, period_ms: 3_600_000 },
             failures: Rate { burst: 120, period_ms: 60_000 },

@@ -7,13 +7,14 @@ use gateway_domain::{
     B256,
     ids::OrganizationId,
     ports::{Services, Store},
+    rates::RatePlaces,
     transactions::Progress,
 };
 
 use crate::{
     auth::{KeyUses, TokenVerifier},
     config::ApiConfig,
-    layers::{Gate, Rates, Shares},
+    layers::{Counting, Gate, Rates, Shares},
 };
 
 /// Work that goes on when the client that caused it is gone.
@@ -32,6 +33,8 @@ pub struct ApiState {
     /// Organizations by host name, in lower case and without port. API keys carry their own.
     pub hosts: BTreeMap<String, OrganizationId>,
     pub health: Arc<dyn HealthProbe>,
+    /// Where sources are counted under the rates that gateways share.
+    pub rate_places: Arc<RatePlaces>,
     pub spawner: Spawner,
     /// SHA-256 of the default organization's internal token, if it has one.
     pub internal_token: Option<B256>,
@@ -86,14 +89,20 @@ impl App {
             default_organization,
             hosts,
             health,
+            rate_places,
             spawner,
             internal_token,
             accepts_dev_keys,
         } = state;
+        let counting = Counting {
+            counts: services.store.clone(),
+            places: rate_places,
+            places_max: config.rates.keys_max,
+        };
         Arc::new(Self {
             key_uses: KeyUses::new(&config),
             tokens: TokenVerifier::new(&services.sessions),
-            rates: Rates::new(&config.rates),
+            rates: Rates::new(&config.rates, &counting),
             gate: Gate::new(services.clock.clone(), services.entropy.clone(), config.clone()),
             shares: Shares::new(config.requests_in_flight_per_source_max),
             started_at: Instant::now(),

@@ -6,6 +6,7 @@ use alloy_primitives::{Address, B256};
 
 use crate::{
     approvals::EvidenceLevel,
+    changes::ReplayGuard,
     clock::Timestamp,
     credentials::{Label, Scope},
     ids::{CredentialId, OrganizationId, PrincipalId, SessionId},
@@ -79,6 +80,18 @@ pub struct WalletEvidence {
     pub signed_hash: B256,
     /// Until when a repeat of this request must be recognised.
     pub replay_until: Timestamp,
+}
+
+impl WalletActor {
+    /// What makes the signed request effective once.
+    pub fn replay_guard(&self, organization: OrganizationId) -> ReplayGuard {
+        ReplayGuard {
+            organization,
+            signer: self.address.to_string(),
+            signed_hash: self.evidence.signed_hash,
+            expires_at: self.evidence.replay_until.plus(ReplayGuard::CLOCKS_DIFFER_BY),
+        }
+    }
 }
 
 impl OpCtx {

@@ -3,7 +3,7 @@
 //! A change set is plain data, so no HSM, plugin or network call can happen while a database transaction is
 //! open, and applying it again after a lost race needs no closure. It cannot be made without an audit event.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use crate::{
     approvals::Vote,
@@ -128,7 +128,13 @@ pub struct ReplayGuard {
     pub signer: String,
     /// Hash of the canonical signed text.
     pub signed_hash: B256,
+    /// When the row may go.
     pub expires_at: Timestamp,
+}
+
+impl ReplayGuard {
+    /// How much longer than what it guards a row is kept: clocks of gateways that share the database differ by less.
+    pub const CLOCKS_DIFFER_BY: Duration = Duration::from_mins(1);
 }
 
 /// An `Idempotency-Key` and what it was first used for.

@@ -26,6 +26,7 @@ pub mod plugin_state;
 pub mod policy;
 pub mod ports;
 pub mod quorums;
+pub mod rates;
 pub mod registrations;
 pub mod registry;
 pub mod sealed;

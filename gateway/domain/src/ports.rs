@@ -10,13 +10,13 @@ use crate::{
     chain::{ChainId, ChainNode, PayloadCodec},
     changes::{ChangeSet, CommitError, Idempotency, ReplayGuard},
     clock::{Clock, Timestamp},
-    credentials::{ApiKey, CredentialHash, CredentialHasher},
+    credentials::{ApiKey, CredentialHasher},
     entropy::Entropy,
     error::Result,
     evaluations::{Evaluation, EvaluationResult},
     identity::{Organization, Principal, User},
     ids::{
-        CredentialId, InstanceId, KeyId, OrganizationId, OutboxId, PluginRevisionId, PrincipalId, SessionId,
+        CredentialId, InstanceId, KeyId, OrganizationId, OutboxId, PluginRevisionId, PrincipalId,
         TransactionId,
     },
     keys::{KeyAlgorithm, KeyPurpose, KeyRecord, PublicKey, WalletKeys},
@@ -24,7 +24,7 @@ use crate::{
     plugin_state::{StateChanges, StateTurns, StateView},
     policy::{PermitRecord, PluginRevision, Policy, SigningPermit},
     sealed::{Sealed, Sealer},
-    sessions::{AccessClaims, Session, Sessions, TokenKey},
+    sessions::{AccessClaims, Sessions, TokenKey},
     settings::Settings,
     signing::NonceReservations,
     transactions::{Attempt, Intent, RecentDenials, Transaction},
@@ -34,11 +34,15 @@ use crate::{
 mod audit;
 mod plugin_state;
 mod publication;
+mod rates;
+mod sessions;
 mod vendors;
 
 pub use audit::AuditReads;
 pub use plugin_state::PluginStateReads;
 pub use publication::{Publication, RegistrationReads, VerificationReads};
+pub use rates::RateCounts;
+pub use sessions::SessionReads;
 pub use vendors::VendorReads;
 
 /// Applies change sets.
@@ -116,36 +120,6 @@ pub trait CredentialReads: Send + Sync {
     ) -> Result<BTreeMap<CredentialId, Timestamp>>;
     /// Active keys labelled agent, arbiter or orion, for freezing who may fill a role.
     async fn role_keys(&self, organization: OrganizationId, now: Timestamp) -> Result<Vec<Sealed<ApiKey>>>;
-}
-
-#[async_trait]
-pub trait SessionReads: Send + Sync {
-    async fn session(&self, organization: OrganizationId, id: SessionId) -> Result<Option<Sealed<Session>>>;
-    /// The session whose newest refresh token has one of these hashes, ended or not.
-    async fn session_by_refresh_token(
-        &self,
-        organization: OrganizationId,
-        hashes: &[CredentialHash],
-    ) -> Result<Option<Sealed<Session>>>;
-    /// The session that an older refresh token belonged to.
-    async fn session_of_used_refresh_token(
-        &self,
-        organization: OrganizationId,
-        hashes: &[CredentialHash],
-    ) -> Result<Option<SessionId>>;
-    /// The user's sessions that have not ended at `now`, oldest first, at most `limit`.
-    async fn live_sessions(
-        &self,
-        organization: OrganizationId,
-        user: PrincipalId,
-        now: Timestamp,
-        limit: u32,
-    ) -> Result<Vec<Sealed<Session>>>;
-    /// Sessions of all organizations that expired by `now`, at most `limit`.
-    async fn expired_sessions(&self, now: Timestamp, limit: u32) -> Result<Vec<Sealed<Session>>>;
-    /// Marks what `guard` names as used; false when it was already. Changes no domain object, so that strangers
-    /// write nothing into the audit log (T38).
-    async fn use_once(&self, guard: ReplayGuard) -> Result<bool>;
 }
 
 #[async_trait]
@@ -293,6 +267,7 @@ pub trait Store:
     + IdentityReads
     + CredentialReads
     + SessionReads
+    + RateCounts
     + KeyReads
     + PolicyReads
     + TransactionReads
@@ -311,6 +286,7 @@ impl<T> Store for T where
         + IdentityReads
         + CredentialReads
         + SessionReads
+        + RateCounts
         + KeyReads
         + PolicyReads
         + TransactionReads
@@ -356,7 +332,7 @@ pub trait CheckpointSigner: Send + Sync {
 /// Signs access tokens, and nothing else.
 #[async_trait]
 pub trait TokenSigner: Send + Sync {
-    /// Keys whose tokens are taken. The first one signs; the others belong to earlier rotations.
+    /// Keys whose tokens are taken. The first one signs; the others belong to the rotations before and after.
     fn keys(&self) -> &[TokenKey];
     /// Pure Ed25519 over [`AccessClaims::signing_input`] under the first key.
     async fn sign_access_token(&self, claims: &AccessClaims) -> Result<[u8; 64]>;

@@ -37,8 +37,9 @@ section! {
         refresh_token_seconds: u64 = 2_592_000, within 60..=31_536_000;
         /// Sessions of one user; a further login ends the oldest.
         per_user_max: u32 = 50, within 1..=1000;
-        /// Rotation of the key that signs access tokens: one more makes a new key in the token at the next start, and
-        /// tokens of the key before stay good until they end.
+        /// Rotation of the key that signs access tokens: after one more, the next key signs, and tokens of the key before
+        /// stay good until they end. The next key is made one rotation ahead and its tokens are taken already, so
+        /// gateways can be rotated one after another; by one at a time.
         token_key_epoch: u32 = 1, within 1..=1_000_000;
     }
 }
@@ -46,7 +47,8 @@ section! {
 section! {
     /// How secrets of clients are kept: as hashes under a key derived from the token's master.
     pub(crate) struct Credentials = "core.credentials" {
-        /// Rotation of that key: one more hashes what is made from the next start on under a new key.
+        /// Rotation of that key: one more hashes what is made from the next start on under a new key. Gateways take hashes
+        /// under the next key already, so they can be rotated one after another; by one at a time.
         key_epoch: u32 = 1, within 1..=100;
         /// The oldest rotation whose API keys and refresh tokens are still taken.
         oldest_key_epoch: u32 = 1, within 1..=100;

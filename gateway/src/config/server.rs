@@ -66,8 +66,15 @@ section! {
         source_burst: u32 = 10_000, within 1..=10_000_000;
         /// Milliseconds in which a source's burst comes back.
         source_period_ms: u64 = 1000, within 1..=3_600_000;
+        /// Requests to read that one wallet signs in `wallet_period_ms`, at once if need be; more are answered 429. Each
+        /// leaves a row until it cannot be replayed.
+        wallet_burst: u32 = 50, within 1..=10_000_000;
+        /// Milliseconds in which a wallet's burst comes back.
+        wallet_period_ms: u64 = 1000, within 1..=3_600_000;
         /// Requests for a login nonce, logins and refreshes, each for itself, from one source address in
-        /// `login_period_ms`; more are answered 429.
+        /// `login_period_ms`; more are answered 429. This rate, that of registrations and that of failures are counted in
+        /// the database: by all gateways that share it together, and beyond their restarts. Those above are each
+        /// gateway's own.
         login_burst: u32 = 20, within 1..=10_000_000;
         /// Milliseconds in which a source's logins come back.
         login_period_ms: u64 = 60_000, within 1..=3_600_000;
@@ -80,7 +87,8 @@ section! {
         failure_burst: u32 = 120, within 1..=10_000_000;
         /// Milliseconds in which a source's failures are forgotten.
         failure_period_ms: u64 = 60_000, within 1..=3_600_000;
-        /// Sources and credentials that the rates tell apart at once; further ones share one.
+        /// Sources and credentials that the rates tell apart at once; further ones share one. Also the places that the
+        /// database has for sources under each rate that gateways share; the same on each of them.
         rate_keys_max: usize = 65_536, within 1..=10_000_000;
         /// Milliseconds for open requests to end after SIGTERM.
         drain_timeout_ms: u64 = 20_000, within 1..=600_000;
@@ -133,6 +141,7 @@ impl Server {
             rates: RateConfig {
                 credential: rate(self.credential_burst, self.credential_period_ms),
                 source: rate(self.source_burst, self.source_period_ms),
+                wallet: rate(self.wallet_burst, self.wallet_period_ms),
                 login: rate(self.login_burst, self.login_period_ms),
                 registrations: rate(self.registration_burst, self.registration_period_ms),
                 failures: rate(self.failure_burst, self.failure_period_ms),

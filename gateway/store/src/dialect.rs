@@ -26,6 +26,8 @@ pub(crate) enum Engine {
 pub(crate) enum Access {
     Write,
     Read,
+    /// Counting what may be forgotten when the server crashes.
+    Count,
 }
 
 /// Statements whose text depends on the engine.
@@ -103,20 +105,21 @@ impl Engine {
                         setup
                             .extend(["PRAGMA journal_mode = WAL".into(), "PRAGMA synchronous = FULL".into()]);
                     }
-                    Access::Read => setup.push("PRAGMA query_only = ON".into()),
+                    Access::Read | Access::Count => setup.push("PRAGMA query_only = ON".into()),
                 }
                 setup
             }
             Self::Postgres => {
-                let (timeout, read_only) = match access {
-                    Access::Write => (config.commit_timeout, "off"),
-                    Access::Read => (config.read_timeout, "on"),
+                let (timeout, read_only, synchronous) = match access {
+                    Access::Write => (config.commit_timeout, "off", "on"),
+                    Access::Read => (config.read_timeout, "on", "on"),
+                    Access::Count => (config.read_timeout, "off", "off"),
                 };
                 vec![
                     format!("SET statement_timeout = {}", timeout.as_millis()),
                     format!("SET default_transaction_read_only = {read_only}"),
                     "SET default_transaction_isolation = 'read committed'".into(),
-                    "SET synchronous_commit = on".into(),
+                    format!("SET synchronous_commit = {synchronous}"),
                 ]
             }
         };
@@ -152,8 +155,16 @@ impl Engine {
         }
     }
 
+    /// What to add to a subquery so that it passes over rows which others are changing.
+    pub(crate) fn skip_locked(self) -> &'static str {
+        match self {
+            Self::Sqlite => "",
+            Self::Postgres => "FOR UPDATE SKIP LOCKED",
+        }
+    }
+
     /// Microseconds since 1970 by the database's clock; SQLite's counts whole milliseconds.
-    fn now(self) -> &'static str {
+    pub(crate) fn now(self) -> &'static str {
         match self {
             Self::Sqlite => "CAST(unixepoch('subsec') * 1000000 AS INTEGER)",
             Self::Postgres => "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)",
@@ -185,9 +196,10 @@ impl EngineSql {
         };
         // PostgreSQL judges a statement by the snapshot it began with. Locking the rows that the conditions rest
         // on makes a concurrent move of the policy head, or a freeze, wait for us or us for it.
-        let (begin, share, skip) = match engine {
-            Engine::Sqlite => ("BEGIN IMMEDIATE", "", ""),
-            Engine::Postgres => ("BEGIN", "FOR SHARE", "FOR UPDATE SKIP LOCKED"),
+        let skip = engine.skip_locked();
+        let (begin, share) = match engine {
+            Engine::Sqlite => ("BEGIN IMMEDIATE", ""),
+            Engine::Postgres => ("BEGIN", "FOR SHARE"),
         };
         let holds = match &lease {
             Some(_) => format!("FROM instances i, {PERMIT_HOLDS} AND {LEASE_HOLDS} AND i.live_until > {now}"),

@@ -16,6 +16,8 @@ use crate::{
 
 const INSERT_REPLAY_GUARD: &str =
     "INSERT INTO replay_guards (organization, signer, signed_hash, expires_at) VALUES ($1, $2, $3, $4)";
+const USE_ONCE: &str = "INSERT INTO replay_guards (organization, signer, signed_hash, expires_at) \
+     VALUES ($1, $2, $3, $4) ON CONFLICT (signer, signed_hash) DO NOTHING";
 const REPLAYED: &str = "SELECT 1 AS found FROM replay_guards WHERE signer = $1 AND signed_hash = $2";
 const IDEMPOTENCY: &str = "SELECT organization, principal, operation, idempotency_key, body_hash, outcome, expires_at \
      FROM idempotency_keys WHERE organization = $1 AND principal = $2 AND operation = $3 AND idempotency_key = $4 \
@@ -30,6 +32,15 @@ const PURGE_IDEMPOTENCY: &str = "DELETE FROM idempotency_keys \
 
 pub(crate) fn insert_replay_guard(guard: &ReplayGuard) -> Statement {
     Statement::new(INSERT_REPLAY_GUARD)
+        .shown(guard.organization)
+        .bind(guard.signer.as_str())
+        .bind(guard.signed_hash)
+        .bind(guard.expires_at)
+}
+
+/// Changes nothing where the guard is there already, so that a stranger who repeats himself disturbs no group.
+pub(crate) fn use_once(guard: &ReplayGuard) -> Statement {
+    Statement::new(USE_ONCE)
         .shown(guard.organization)
         .bind(guard.signer.as_str())
         .bind(guard.signed_hash)

@@ -34,6 +34,7 @@ mod permits;
 mod plugin_state;
 mod policy;
 mod quorums;
+mod rates;
 mod reader;
 mod registrations;
 mod room;

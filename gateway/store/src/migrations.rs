@@ -44,6 +44,7 @@ const TWINS: &[Twin] = twins! {
     7 "0007_verification",
     8 "0008_plugin_state",
     9 "0009_instances",
+    12 "0012_rates",
 };
 
 const TABLE: &str = "_sqlx_migrations";

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use gateway_domain::{
     Error, Result, Timestamp,
-    changes::{CommitError, Contested, ReplayGuard},
+    changes::{Contested, ReplayGuard},
     credentials::CredentialHash,
     ids::{OrganizationId, PrincipalId, SessionId},
     ports::SessionReads,
@@ -175,11 +175,7 @@ impl SessionReads for Store {
     }
 
     async fn use_once(&self, guard: ReplayGuard) -> Result<bool> {
-        let unit = Unit::housekeeping(vec![guards::insert_replay_guard(&guard)]);
-        match self.writer.submit(unit).await {
-            Ok(_) => Ok(true),
-            Err(CommitError::Conflict(Contested::Replay)) => Ok(false),
-            Err(error) => Err(Error::from(error)),
-        }
+        let unit = Unit::housekeeping(vec![guards::use_once(&guard)]);
+        Ok(self.writer.submit(unit).await.map_err(Error::from)?.affected == 1)
     }
 }

@@ -23,6 +23,7 @@ use crate::{
     lease::{Heartbeat, Lease},
     migrations,
     ownership::Ownership,
+    rates::Rates,
     reader::Reader,
     room::Room,
     seen::Seen,
@@ -39,6 +40,7 @@ pub struct Store {
     pub(crate) reads: Reader,
     pub(crate) writer: Arc<WriterHandle>,
     pub(crate) sql: Arc<EngineSql>,
+    pub(crate) rates: Rates,
     room: Room,
     ownership: Option<Ownership>,
     sweeper: Arc<Sweeper>,
@@ -93,11 +95,13 @@ impl Store {
         let connections = Connections::connect(opening, config.read_connections_max);
         let connections = connections.await.map_err(StoreError::Connect)?;
         let reads = Reader { connections, timeout: config.read_timeout, sealer, seen, known };
+        let rates = Rates::open(engine, &config).await?;
         let writer = Arc::new(writer.start());
         let heartbeat = lease.map(|lease| Heartbeat::start(lease, writer.clone(), sql.clone()));
         let room = Room::of(engine.file(&config.url), config.free_bytes_min);
         let sweeping = sweeper.clone().start(config.sweep_interval);
-        let store = Self { reads, writer, sql, room, ownership, sweeper, sweeping, _heartbeat: heartbeat };
+        let store =
+            Self { reads, writer, sql, rates, room, ownership, sweeper, sweeping, _heartbeat: heartbeat };
         if store.ownership.is_some() {
             store.release_abandoned_claims().await?;
         }
@@ -128,12 +132,14 @@ impl Store {
         self.sweeper.sweep().await
     }
 
-    /// Removes replay guards, idempotency keys and used refresh tokens that expired at `now`, at most `limit` of each.
+    /// Removes replay guards, idempotency keys and used refresh tokens that expired at `now`, and rates that nobody uses,
+    /// at most `limit` of each.
     pub async fn purge(&self, now: Timestamp, limit: u32) -> Result<Purged, CommitError> {
         let statements = vec![
             guards::purge_replay_guards(now, limit),
             guards::purge_idempotency(now, limit),
             sessions::purge_used(now, limit),
+            self.rates.purge(limit),
         ];
         let outcome = self.writer.submit(Unit::housekeeping(statements)).await?;
         Ok(Purged { rows: outcome.affected })
@@ -152,6 +158,7 @@ impl Store {
     pub async fn close(&self) {
         self.sweeping.stop();
         self.writer.stop().await;
+        self.rates.close().await;
         self.reads.connections.close().await;
     }
 }

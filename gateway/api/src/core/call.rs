@@ -22,7 +22,7 @@ use crate::{
     },
     extract::{RawBody, Wire, read_query, scalar},
     failure::Failure,
-    layers::{CallerNote, RequestId, Source},
+    layers::{CallerNote, FAILURES, RequestId, Source},
     state::App,
 };
 
@@ -54,8 +54,8 @@ impl Call {
     }
 
     /// Charges a failed proof that the body carries to the request's source.
-    pub(crate) fn charged<T>(&self, proven: Result<T, Failure>) -> Result<T, Failure> {
-        charge_failure(&self.app, self.source, proven)
+    pub(crate) async fn charged<T>(&self, proven: Result<T, Failure>) -> Result<T, Failure> {
+        charge_failure(&self.app, self.source, proven).await
     }
 
     /// A path parameter, by the rule for its kind.
@@ -90,7 +90,7 @@ impl FromRequest<Arc<App>> for Call {
         let mut caller = Caller { app, rule, parts: &parts, path: &path, signed_until: None };
         let (actor, organization, body) = match caller.method()? {
             CredentialKind::InternalToken => {
-                let organization = caller.internal_token()?;
+                let organization = caller.internal_token().await?;
                 let body = RawBody::read(&parts.headers, body, &app.config).await?;
                 (Actor::InternalToken, organization, body)
             }
@@ -111,7 +111,7 @@ impl FromRequest<Arc<App>> for Call {
                 (Actor::Session(session), organization, body)
             }
             CredentialKind::None => {
-                caller.slow_strangers()?;
+                caller.slow_strangers().await?;
                 let body = RawBody::read(&parts.headers, body, &app.config).await?;
                 (Actor::Anonymous, caller.host_organization(), body)
             }
@@ -184,12 +184,11 @@ impl Caller<'_> {
     }
 
     /// Takes one request from the source's rate for this very operation.
-    fn slow_strangers(&self) -> Result<(), Failure> {
+    async fn slow_strangers(&self) -> Result<(), Failure> {
         if self.rule.callers != Callers::Strangers {
             return Ok(());
         }
-        let checked = self.app.rates.login.check(&(self.rule.operation, self.source().bucket()));
-        checked.map_err(|retry_after| Failure::RateLimited { retry_after })?;
+        self.app.rates.login.take(self.rule.operation, self.source().bucket()).await?;
         self.refuse_guessers()
     }
 
@@ -199,7 +198,7 @@ impl Caller<'_> {
             Ok(token) => self.app.tokens.authenticate(&self.app.services, organization, token).await,
             Err(failure) => Err(failure),
         };
-        self.charged(proven)
+        self.charged(proven).await
     }
 
     fn internal_method(&self) -> Result<CredentialKind, Failure> {
@@ -215,7 +214,7 @@ impl Caller<'_> {
     }
 
     /// The token is the default organization's; only its hash is known here.
-    fn internal_token(&self) -> Result<OrganizationId, Failure> {
+    async fn internal_token(&self) -> Result<OrganizationId, Failure> {
         self.refuse_guessers()?;
         let given = Presented::of(&self.parts.headers).internal_token();
         let proven = given.and_then(|given| {
@@ -225,7 +224,7 @@ impl Caller<'_> {
                 Some(_) | None => Err(Error::Unauthenticated.into()),
             }
         });
-        self.charged(proven)
+        self.charged(proven).await
     }
 
     async fn api_key(&self) -> Result<(Actor, OrganizationId), Failure> {
@@ -236,7 +235,7 @@ impl Caller<'_> {
             Ok(text) => auth::authenticate_key(self.app, text, self.source(), services.clock.now()).await,
             Err(failure) => Err(failure),
         };
-        let key = self.charged(found)?;
+        let key = self.charged(found).await?;
         self.app.key_uses.note(self.app, &key);
         Ok((Actor::from(&*key), key.organization))
     }
@@ -244,7 +243,7 @@ impl Caller<'_> {
     async fn wallet(&mut self, organization: OrganizationId, body: &RawBody) -> Result<WalletActor, Failure> {
         self.refuse_guessers()?;
         let proven = self.prove(organization, body).await;
-        self.charged(proven)
+        self.charged(proven).await
     }
 
     async fn prove(&mut self, organization: OrganizationId, body: &RawBody) -> Result<WalletActor, Failure> {
@@ -267,10 +266,26 @@ impl Caller<'_> {
                 let facts = RequestFacts { method: self.parts.method.as_str(), path, body_hash: body.hash() };
                 let services = &self.app.services;
                 let place = (organization, services.clock.now());
-                auth::authenticate_request(services, &self.app.config.eth_signature, place, &headers, &facts)
-                    .await
+                let config = &self.app.config.eth_signature;
+                let wallet = auth::authenticate_request(services, config, place, &headers, &facts).await?;
+                if self.parts.method.is_safe() && headers.signed_at != SignedAt::Untimed {
+                    self.read_once(organization, &wallet).await?;
+                }
+                Ok(wallet)
             }
         }
+    }
+
+    /// A signed request to read is answered once (T22); those to change something are guarded together with their
+    /// effect. Only for people who are enrolled: others are shown nothing, and could fill the table (T38).
+    async fn read_once(&self, organization: OrganizationId, wallet: &WalletActor) -> Result<(), Failure> {
+        if wallet.principal.is_none() {
+            return Ok(());
+        }
+        let checked = self.app.rates.wallet.check(&wallet.address);
+        checked.map_err(|retry_after| Failure::RateLimited { retry_after })?;
+        let unused = self.app.services.store.use_once(wallet.replay_guard(organization)).await?;
+        if unused { Ok(()) } else { Err(Error::Unauthenticated.into()) }
     }
 
     /// A transaction that does not exist here cannot have been signed for, so strangers learn nothing.
@@ -291,15 +306,15 @@ impl Caller<'_> {
     }
 
     fn refuse_guessers(&self) -> Result<(), Failure> {
-        match self.app.rates.failures.wait(self.source().bucket()) {
+        match self.app.rates.failures.wait(FAILURES, self.source().bucket()) {
             Some(retry_after) => Err(Failure::RateLimited { retry_after }),
             None => Ok(()),
         }
     }
 
     /// Charges a failed proof to the source, never to the key or wallet that was named (T25).
-    fn charged<T>(&self, proven: Result<T, Failure>) -> Result<T, Failure> {
-        charge_failure(self.app, self.source(), proven)
+    async fn charged<T>(&self, proven: Result<T, Failure>) -> Result<T, Failure> {
+        charge_failure(self.app, self.source(), proven).await
     }
 
     fn source(&self) -> Source {
@@ -330,9 +345,17 @@ fn context(app: &App, parts: &Parts, organization: OrganizationId, actor: Actor)
     }
 }
 
-fn charge_failure<T>(app: &App, source: Source, proven: Result<T, Failure>) -> Result<T, Failure> {
+/// A failure beyond the source's allowance is answered as such. While the database cannot count, this gateway's own
+/// bucket does: what fails needs no allowance to fail.
+async fn charge_failure<T>(app: &App, source: Source, proven: Result<T, Failure>) -> Result<T, Failure> {
     if proven.as_ref().is_err_and(Failure::is_unauthenticated) {
-        app.rates.failures.charge(source.bucket());
+        match app.rates.failures.take(FAILURES, source.bucket()).await {
+            Err(limited @ Failure::RateLimited { .. }) => return Err(limited),
+            Err(Failure::Domain(error)) => {
+                tracing::warn!(%error, "a failed authentication is counted here only");
+            }
+            Ok(()) | Err(_) => {}
+        }
     }
     proven
 }

@@ -183,7 +183,7 @@ pub(crate) async fn generate_nonce(State(app): State<Arc<App>>, call: Call) -> A
 )]
 pub(crate) async fn verify_siwe(State(app): State<Arc<App>>, call: Call) -> Answered<TokenResponse> {
     let body: VerifySiweDto = call.body()?;
-    let pair = call.charged(log_in(&app, &call.ctx, &body).await)?;
+    let pair = call.charged(log_in(&app, &call.ctx, &body).await).await?;
     Ok(ok(TokenResponse::of(&app, &pair)))
 }
 
@@ -205,7 +205,7 @@ async fn log_in(app: &App, ctx: &OpCtx, body: &VerifySiweDto) -> Result<TokenPai
 pub(crate) async fn refresh_token(State(app): State<Arc<App>>, call: Call) -> Answered<TokenResponse> {
     let body: RefreshTokenDto = call.body()?;
     let refreshed = async { Ok(refresh_session(&call.ctx, &app.services, &body.token()?).await?) };
-    let pair = call.charged(refreshed.await)?;
+    let pair = call.charged(refreshed.await).await?;
     Ok(ok(TokenResponse::of(&app, &pair)))
 }
 
@@ -220,7 +220,7 @@ pub(crate) async fn refresh_token(State(app): State<Arc<App>>, call: Call) -> An
 pub(crate) async fn logout(State(app): State<Arc<App>>, call: Call) -> Result<StatusCode, Failure> {
     let body: RefreshTokenDto = call.body()?;
     let ended = async { Ok(end_session(&call.ctx, &app.services, &body.token()?).await?) };
-    call.charged(ended.await)?;
+    call.charged(ended.await).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

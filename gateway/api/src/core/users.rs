@@ -15,7 +15,7 @@ use crate::{
     core::{authorization::Reach, call::Call, presentation, shapes},
     extract::{Fields, Wire, scalar},
     failure::Failure,
-    layers::Source,
+    layers::{REGISTRATIONS, Source},
     state::App,
 };
 
@@ -100,8 +100,7 @@ pub(crate) async fn create_user(State(app): State<Arc<App>>, call: Call) -> Answ
         if address != ethereum_address {
             return Err(Failure::invalid("ethereumAddress must be the address that signed the request"));
         }
-        let allowed = app.rates.registrations.check(&Source(call.ctx.source).bucket());
-        allowed.map_err(|retry_after| Failure::RateLimited { retry_after })?;
+        app.rates.registrations.take(REGISTRATIONS, Source(call.ctx.source).bucket()).await?;
     }
     let request = CreateUser { ethereum_address, escrow_address, privy_user_id, display_name, email };
     let user = create(&call.ctx, &app.services, request).await?;

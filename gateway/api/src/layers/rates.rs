@@ -1,7 +1,7 @@
-//! Token buckets for sources and credentials, bounded in number.
+//! Token buckets for sources and credentials, bounded in number. What matters beyond one process, and past its end, is
+//! counted in the database too.
 
 use std::{
-    collections::HashMap,
     hash::Hash,
     net::IpAddr,
     num::NonZeroU32,
@@ -14,7 +14,13 @@ use governor::{
     clock::{Clock, DefaultClock},
 };
 
+use gateway_domain::Address;
+
 use crate::config::{Rate, RateConfig};
+
+mod shared;
+
+pub(crate) use shared::{Counting, SharedRate};
 
 /// How often a full map is swept for buckets that have filled up again.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
@@ -22,12 +28,20 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 pub(crate) struct Rates {
     pub(crate) source: KeyedRate<IpAddr>,
     pub(crate) credential: KeyedRate<String>,
+    /// Requests to read that a wallet signs, each of which is remembered for a while.
+    pub(crate) wallet: KeyedRate<Address>,
     /// By operation and source.
-    pub(crate) login: KeyedRate<(&'static str, IpAddr)>,
+    pub(crate) login: SharedRate,
     /// Wallets that enrol themselves.
-    pub(crate) registrations: KeyedRate<IpAddr>,
-    pub(crate) failures: FailureRate,
+    pub(crate) registrations: SharedRate,
+    /// Failed authentications. A source that used its allowance up waits before its next request is looked at, so that
+    /// guessing costs the guesser and not the database (T25).
+    pub(crate) failures: SharedRate,
 }
+
+/// The names of rates that are no operation's.
+pub(crate) const REGISTRATIONS: &str = "registrations";
+pub(crate) const FAILURES: &str = "failures";
 
 /// One bucket per key; while the map is full, callers share one more.
 pub(crate) struct KeyedRate<K: Hash + Eq + Clone> {
@@ -37,27 +51,15 @@ pub(crate) struct KeyedRate<K: Hash + Eq + Clone> {
     swept_at: Mutex<Instant>,
 }
 
-/// Failed authentications. A source that used its allowance up waits before its next request is looked at, so
-/// that guessing costs the guesser and not the database (T25).
-pub(crate) struct FailureRate {
-    rate: KeyedRate<IpAddr>,
-    waiting: Mutex<HashMap<IpAddr, Instant>>,
-    keys_max: usize,
-}
-
 impl Rates {
-    pub(crate) fn new(config: &RateConfig) -> Self {
-        let failures = KeyedRate::new(config.failures, config.keys_max);
+    pub(crate) fn new(config: &RateConfig, counting: &Counting) -> Self {
         Self {
             source: KeyedRate::new(config.source, config.keys_max),
             credential: KeyedRate::new(config.credential, config.keys_max),
-            login: KeyedRate::new(config.login, config.keys_max),
-            registrations: KeyedRate::new(config.registrations, config.keys_max),
-            failures: FailureRate {
-                rate: failures,
-                waiting: Mutex::new(HashMap::new()),
-                keys_max: config.keys_max.max(1),
-            },
+            wallet: KeyedRate::new(config.wallet, config.keys_max),
+            login: SharedRate::new(config.login, counting),
+            registrations: SharedRate::new(config.registrations, counting),
+            failures: SharedRate::new(config.failures, counting),
         }
     }
 }
@@ -89,32 +91,6 @@ impl<K: Hash + Eq + Clone> KeyedRate<K> {
             self.buckets.retain_recent();
         }
         self.buckets.len() < self.keys_max
-    }
-}
-
-impl FailureRate {
-    /// How long the source still has to wait, if it has to.
-    pub(crate) fn wait(&self, source: IpAddr) -> Option<Duration> {
-        let until = *locked(&self.waiting).get(&source)?;
-        let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            locked(&self.waiting).remove(&source);
-            return None;
-        }
-        Some(left)
-    }
-
-    /// Counts one failure.
-    pub(crate) fn charge(&self, source: IpAddr) {
-        let Err(wait) = self.rate.check(&source) else { return };
-        let now = Instant::now();
-        let mut waiting = locked(&self.waiting);
-        if waiting.len() >= self.keys_max {
-            waiting.retain(|_, until| *until > now);
-        }
-        if waiting.len() < self.keys_max {
-            waiting.insert(source, now + wait);
-        }
     }
 }
 

@@ -66,7 +66,7 @@ async fn guessing_is_charged_to_the_source_and_not_to_the_key() {
     let rates = RateConfig { failures: Rate { burst: 2, period_ms: HOUR_MS }, ..RateConfig::default() };
     let world = World::with(ApiConfig { rates, ..ApiConfig::default() }).await;
     let guess = world.keys["agent"].clone() + "x";
-    for status in [401, 401, 401, 429] {
+    for status in [401, 401, 429, 429] {
         world.get(NOWHERE).header("x-api-key", &guess).peer([192, 0, 2, 1]).send().await.expect(status);
     }
     world.get(NOWHERE).key(&world, "agent").peer([192, 0, 2, 1]).send().await.expect(429);

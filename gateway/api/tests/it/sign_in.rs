@@ -312,7 +312,7 @@ async fn failed_logins_are_charged_to_the_source() {
     let world = World::with(config).await;
     let wallet = Wallet::new(1);
     let message = world.sign_in(&wallet, "12345678");
-    for _ in 0..4 {
+    for _ in 0..3 {
         world.verify(&wallet, &message).await.expect(401);
     }
     world.verify(&wallet, &message).await.expect(429);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::http::Method;
-use gateway_api::{ApiConfig, EthSignatureConfig};
+use gateway_api::{ApiConfig, EthSignatureConfig, Rate, RateConfig};
 use gateway_chains::evm::eip712::{Approval, Request, approval_signing_hash, request_signing_hash};
 use gateway_domain::B256;
 use serde_json::{Value, json};
@@ -93,6 +93,72 @@ async fn a_replayed_or_malleated_signature_has_no_second_effect() {
         let status = post(replayed).await.status.as_u16();
         assert!(status == 401 || status == 409, "{status}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signed_request_to_read_is_answered_once() {
+    let world = World::new().await;
+    let wallet = Wallet::new(1);
+    let escrow = world.user(&wallet).await;
+    let proposed = world.propose(escrow, 5_000).await;
+    let timestamp = world.seconds();
+    for path in [
+        format!("/users/{}", wallet.address()),
+        format!("/transactions/users/{}", wallet.address()),
+        format!("/transactions/{}/approval-status", proposed["requestHash"].as_str().unwrap()),
+    ] {
+        let read =
+            |signature: [u8; 65], timestamp| timed(world.get(&path), &wallet, &signature, timestamp).send();
+        let signature = wallet.sign_request([ORIGIN, "GET", &path], b"", Some(timestamp));
+        read(signature, timestamp).await.expect(200);
+        let mut low_v = signature;
+        low_v[64] -= 27;
+        for replayed in [signature, low_v] {
+            read(replayed, timestamp).await.expect(401);
+        }
+        let later = wallet.sign_request([ORIGIN, "GET", &path], b"", Some(timestamp + 1));
+        read(later, timestamp + 1).await.expect(200);
+    }
+    // What the window no longer lets in need not be remembered, whichever gateway's clock is asked.
+    let path = format!("/users/{}", wallet.address());
+    let signature = wallet.sign_request([ORIGIN, "GET", &path], b"", Some(timestamp + 5));
+    timed(world.get(&path), &wallet, &signature, timestamp + 5).send().await.expect(200);
+    world.clock.advance(Duration::from_secs(305));
+    world.purge().await;
+    timed(world.get(&path), &wallet, &signature, timestamp + 5).send().await.expect(401);
+    world.clock.advance(Duration::from_secs(61));
+    assert!(world.purge().await > 0);
+    timed(world.get(&path), &wallet, &signature, timestamp + 5).send().await.expect(401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_who_sign_are_shown_nothing_and_leave_nothing() {
+    let world = World::new().await;
+    let stranger = Wallet::new(9);
+    let path = format!("/users/{}", stranger.address());
+    for _ in 0..3 {
+        world.get(&path).signed(&stranger).send().await.expect(404);
+    }
+    world.clock.advance(Duration::from_hours(1));
+    assert_eq!(world.purge().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wallet_reads_at_a_rate_of_its_own() {
+    let rates = RateConfig { wallet: Rate { burst: 2, period_ms: 3_600_000 }, ..RateConfig::default() };
+    let world = World::with(ApiConfig { rates, ..ApiConfig::default() }).await;
+    let (wallet, other) = (Wallet::new(1), Wallet::new(2));
+    let read =
+        async |wallet: &Wallet| world.get(format!("/users/{}", wallet.address())).signed(wallet).send().await;
+    for wallet in [&wallet, &other] {
+        world.user(wallet).await;
+    }
+    for status in [200, 200, 429] {
+        let reply = read(&wallet).await;
+        reply.expect(status);
+        assert_eq!(reply.headers.contains_key("retry-after"), status == 429);
+    }
+    read(&other).await.expect(200);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -14,26 +14,25 @@ use axum::{
     http::{HeaderMap, Method, Request, StatusCode},
 };
 use gateway_api::{ApiConfig, ApiState, StoreHealth, internal_router, public_router};
-use gateway_chains::evm::codec::EvmCodec;
 use gateway_domain::{
     Address, B256, OpCtx, Timestamp, U256,
     actor::Actor,
     approvals::{EvidenceLevel, Role},
     audit::AuditEvent,
-    chain::ChainId,
     changes::{ChangeSet, Write},
     credentials::CredentialHasher,
     identity::Organization,
     ids::{BindingId, CredentialId, InstanceId, OrganizationId, PluginRevisionId, TransactionId},
-    mac::{MacKey, MacKeys},
     policy::{
         Applies, Binding, BindingScope, Floor, Mode, PluginRevision, Policy, PolicyHead, Power, Requirement,
     },
-    ports::{Chain, Limits, Publication, Services, UnitOfWork},
+    ports::{Limits, Publication, Services, UnitOfWork},
+    rates::RatePlaces,
     sealed::Sealer,
     sessions::{NonceKeys, SessionLimits, Sessions},
     transactions::{Kind, Progress, Transaction},
 };
+use gateway_store::Store;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::Notify;
@@ -51,7 +50,7 @@ use crate::{
 mod parts;
 
 pub(crate) use parts::limits;
-use parts::{internal_token_hash, make_keys, open_store, spawner};
+use parts::{chains, internal_token_hash, mac_keys, make_keys, open_store, spawner};
 
 pub(crate) const INTERNAL_TOKEN: &str = "an internal token of some length";
 pub(crate) const ORIGIN: &str = "https://gateway.example";
@@ -75,6 +74,9 @@ pub(crate) struct World {
     pub(crate) vendors: TestVendors,
     pub(crate) keys: BTreeMap<&'static str, String>,
     pub(crate) key_ids: BTreeMap<&'static str, CredentialId>,
+    /// When the last request was signed: each has a second of its own.
+    signed_at: AtomicU64,
+    store: Arc<Store>,
     tasks: TaskTracker,
     _directory: TempDir,
 }
@@ -123,21 +125,20 @@ impl World {
         publication: impl FnOnce(Publication) -> Publication,
     ) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let keys = |byte| MacKeys::new(BTreeMap::from([(1, MacKey::new([byte; 32]))]), 1);
-        let sealer = Arc::new(Sealer::new(keys(1)));
+        let sealer = Arc::new(Sealer::new(mac_keys(1)));
         let outbox_written = Arc::new(Notify::new());
-        let store = open_store(directory.path(), &sealer, &outbox_written).await;
+        let store = Arc::new(open_store(directory.path(), &sealer, &outbox_written).await);
         let (clock, token) = (Arc::new(TestClock::new()), Arc::new(TestToken::new()));
         let (plugin, node) = (Arc::new(TestPlugin::approving()), Arc::new(TestNode::new()));
         let token_signer = Arc::new(TestTokenSigner::new());
         let tenant = OrganizationId::from_uuid(Uuid::new_v4());
         let vendors = TestVendors::new();
         let services = Services {
-            store: Arc::new(store),
+            store: store.clone(),
             sealer,
             clock: clock.clone(),
             entropy: Arc::new(TestEntropy),
-            credentials: Arc::new(CredentialHasher::new(keys(2))),
+            credentials: Arc::new(CredentialHasher::new(mac_keys(2))),
             sessions: Arc::new(sessions(token_signer.clone())),
             signer: token.clone(),
             vault: token.clone(),
@@ -161,6 +162,7 @@ impl World {
         let (keys, key_ids) = make_keys(&services, organization).await;
         let tasks = TaskTracker::new();
         let state = ApiState {
+            rate_places: Arc::new(RatePlaces::new(mac_keys(4))),
             health: Arc::new(StoreHealth { store: services.store.clone(), organization }),
             services: services.clone(),
             config,
@@ -184,6 +186,8 @@ impl World {
             plugin,
             keys,
             key_ids,
+            signed_at: AtomicU64::new(0),
+            store,
             tasks,
             vendors,
             _directory: directory,
@@ -335,7 +339,7 @@ impl Call<'_> {
 
     /// The same by a client that knows the gateway by another origin.
     pub(crate) fn signed_for(self, origin: &str, wallet: &Wallet) -> Self {
-        let timestamp = self.world.seconds();
+        let timestamp = self.world.signing_time();
         let lines = [origin, self.method.as_str(), &self.path];
         let signature = wallet.sign_request(lines, &self.body, Some(timestamp));
         self.signature(wallet, &signature).header("x-ethereum-timestamp", &timestamp.to_string())
@@ -389,26 +393,12 @@ impl Reply {
     }
 }
 
-fn chains(node: Arc<TestNode>) -> BTreeMap<ChainId, Chain> {
-    let id = ChainId::eip155(CHAIN).unwrap();
-    let chain = Chain {
-        id,
-        codec: Arc::new(EvmCodec),
-        node,
-        confirmations: 1,
-        gas_max: 3_000_000,
-        fee_per_gas_max: 500_000_000_000,
-        stuck_after: Duration::from_mins(5),
-    };
-    BTreeMap::from([(id, chain)])
-}
-
 pub(crate) const SESSIONS_PER_USER_MAX: u32 = 3;
 
 pub(crate) fn sessions(signer: Arc<TestTokenSigner>) -> Sessions {
     Sessions {
         signer,
-        nonces: NonceKeys::new(MacKeys::new(BTreeMap::from([(1, MacKey::new([3; 32]))]), 1)),
+        nonces: NonceKeys::new(mac_keys(3)),
         issuer: ORIGIN.to_owned(),
         limits: SessionLimits {
             access_token_ttl: Duration::from_mins(15),

@@ -116,12 +116,7 @@ pub(super) fn enrolment(ctx: &OpCtx, services: &Services, user: &User) -> Change
 /// The guard that makes a wallet-signed request effective once.
 pub(crate) fn replay_guard(ctx: &OpCtx) -> Option<ReplayGuard> {
     let Actor::Wallet(wallet) = &ctx.actor else { return None };
-    Some(ReplayGuard {
-        organization: ctx.organization,
-        signer: wallet.address.to_string(),
-        signed_hash: wallet.evidence.signed_hash,
-        expires_at: wallet.evidence.replay_until,
-    })
+    Some(wallet.replay_guard(ctx.organization))
 }
 
 /// An address of any HSM key can be neither a user nor somebody's foreign escrow: naming an address must never

@@ -93,7 +93,7 @@ pub async fn use_nonce(ctx: &OpCtx, services: &Services, text: &str, address: Ad
         organization: ctx.organization,
         signer: GUARD.to_owned(),
         signed_hash: B256::new(Sha256::digest(text).into()),
-        expires_at,
+        expires_at: expires_at.plus(ReplayGuard::CLOCKS_DIFFER_BY),
     };
     if services.store.use_once(guard).await? { Ok(()) } else { Err(Error::Unauthenticated) }
 }

@@ -18,6 +18,7 @@ mod outbox;
 mod permits;
 mod plugin_state;
 mod quotas;
+mod rates;
 mod round_trip;
 mod seals;
 mod sessions;

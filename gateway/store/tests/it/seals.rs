@@ -34,7 +34,7 @@ on_both_engines!(
 );
 
 /// Tables whose rows carry no seal, and why that is safe.
-const UNSEALED: [(&str, &str); 14] = [
+const UNSEALED: [(&str, &str); 15] = [
     // Compared with its SHA-256, which a sealed plugin revision names, at every load.
     ("components", "held by its digest"),
     // Compared with its SHA-256, which a sealed payload names, before it is used.
@@ -55,6 +55,8 @@ const UNSEALED: [(&str, &str); 14] = [
     // A removed row hides that a token was used twice, which is refused all the same; an added one ends a session.
     ("used_refresh_tokens", "ends sessions only"),
     ("api_key_uses", "shown to people, bears on nothing"),
+    // A removed row gives a source its allowance anew; an added one makes it wait.
+    ("rate_places", "bounds load only"),
     // Points at the object that the first use made, which is read sealed and compared by its hash.
     ("idempotency_keys", "repeats only"),
     // A lock; its number is never read.

@@ -1,13 +1,21 @@
 //! What a world is made of.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use gateway_api::Spawner;
+use gateway_chains::evm::codec::EvmCodec;
 use gateway_domain::{
     B256, OpCtx,
+    chain::ChainId,
     credentials::{CreateApiKey, Label, create_api_key},
     ids::{CredentialId, InstanceId, OrganizationId},
-    ports::{Limits, Services, StateLimits},
+    mac::{MacKey, MacKeys},
+    ports::{Chain, Limits, Services, StateLimits},
     sealed::Sealer,
 };
 use gateway_store::{DatabaseUrl, Store, StoreConfig};
@@ -15,7 +23,8 @@ use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use super::INTERNAL_TOKEN;
+use super::{CHAIN, INTERNAL_TOKEN, World};
+use crate::doubles::TestNode;
 
 pub(super) async fn open_store(
     directory: &Path,
@@ -26,6 +35,10 @@ pub(super) async fn open_store(
     let config = StoreConfig { migrate: true, ..StoreConfig::new(url) };
     let instance = InstanceId::from_uuid(Uuid::new_v4());
     Store::open(config, sealer.clone(), instance, outbox_written.clone()).await.unwrap()
+}
+
+pub(super) fn mac_keys(byte: u8) -> MacKeys {
+    MacKeys::new(BTreeMap::from([(1, MacKey::new([byte; 32]))]), 1)
 }
 
 pub(super) fn spawner(tasks: &TaskTracker) -> Spawner {
@@ -82,4 +95,33 @@ pub(super) async fn make_keys(services: &Services, organization: OrganizationId)
         ids.insert(name, key.id);
     }
     (texts, ids)
+}
+
+pub(super) fn chains(node: Arc<TestNode>) -> BTreeMap<ChainId, Chain> {
+    let id = ChainId::eip155(CHAIN).unwrap();
+    let chain = Chain {
+        id,
+        codec: Arc::new(EvmCodec),
+        node,
+        confirmations: 1,
+        gas_max: 3_000_000,
+        fee_per_gas_max: 500_000_000_000,
+        stuck_after: Duration::from_mins(5),
+    };
+    BTreeMap::from([(id, chain)])
+}
+
+impl World {
+    /// Seconds that no request was signed at before, within the window that signatures have.
+    pub(super) fn signing_time(&self) -> u64 {
+        let earliest = self.seconds() - 250;
+        let next = |last: u64| Some(if last < earliest + 500 { earliest.max(last + 1) } else { earliest });
+        let last = self.signed_at.fetch_update(Ordering::SeqCst, Ordering::SeqCst, next);
+        next(last.unwrap_or_default()).unwrap_or(earliest)
+    }
+
+    /// Removes what has expired, and tells how many rows that were.
+    pub(crate) async fn purge(&self) -> u64 {
+        self.store.purge(self.services.clock.now(), 1_000).await.unwrap().rows
+    }
 }
