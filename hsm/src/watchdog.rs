@@ -30,6 +30,7 @@ pub(crate) fn spawn(shared: Arc<Shared>) -> std::io::Result<()> {
         shared,
         seats,
         pending: None,
+        busy_until: Instant::now(),
     };
     thread::Builder::new().name("hsm-watchdog".to_owned()).spawn(move || watchdog.run())?;
     Ok(())
@@ -40,6 +41,9 @@ struct Watchdog {
     seats: Vec<Arc<Seat>>,
     next_canary_at: Instant,
     pending: Option<Pending>,
+    /// A token may do nothing else while it makes a key, which takes seconds for RSA: what waits behind it until then, and
+    /// for a moment after, is not stuck.
+    busy_until: Instant,
 }
 
 struct Pending {
@@ -51,7 +55,12 @@ impl Watchdog {
     fn run(&mut self) {
         while self.shared.wait(false, Some(TICK)) != Signal::Shutdown {
             let now = Instant::now();
-            self.write_off_stuck_threads(now);
+            if self.seats.iter().any(|seat| seat.is_generating(now)) {
+                self.busy_until = now + self.shared.config.timeouts.canary;
+            }
+            if now >= self.busy_until {
+                self.write_off_stuck_threads(now);
+            }
             self.collect_canary(now);
             self.ask_for_canary(now);
             telemetry::queue_depths(self.shared.lanes.depths());
@@ -106,9 +115,13 @@ impl Watchdog {
     fn collect_canary(&mut self, now: Instant) {
         let Some(mut pending) = self.pending.take() else { return };
         match pending.reply.try_recv() {
+            // Asked while a key was made, and dropped before its turn came.
+            Ok(Err(HsmError::DeadlineExceeded { .. })) if pending.asked_at < self.busy_until => {}
             Ok(outcome) => self.note(pending.asked_at, now, outcome.as_ref().err()),
             Err(TryRecvError::Closed) => self.note(pending.asked_at, now, Some(&HsmError::ShutDown)),
-            Err(TryRecvError::Empty) if now - pending.asked_at >= self.shared.config.timeouts.canary => {
+            Err(TryRecvError::Empty)
+                if now >= self.busy_until && now - pending.asked_at >= self.shared.config.timeouts.canary =>
+            {
                 self.note(pending.asked_at, now, Some(&HsmError::DeadlineExceeded { operation: "canary" }));
             }
             Err(TryRecvError::Empty) => self.pending = Some(pending),

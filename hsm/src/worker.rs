@@ -128,6 +128,12 @@ impl Seat {
         Some((operation, replaced))
     }
 
+    /// Whether the thread makes a key and may still take its time.
+    pub(crate) fn is_generating(&self, now: Instant) -> bool {
+        let activity = self.activity();
+        activity.job.as_ref().is_some_and(|job| job.lane == Lane::Generate && now < job.give_up_at)
+    }
+
     fn activity(&self) -> std::sync::MutexGuard<'_, Activity> {
         self.activity.lock().expect("no thread panics while it holds its seat")
     }

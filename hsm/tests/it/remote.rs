@@ -115,6 +115,41 @@ fn a_stopped_server_costs_threads_but_no_late_signature() {
     });
 }
 
+/// RSA-4096 takes SoftHSM seconds, on a busy machine more, and it does nothing else meanwhile.
+#[test]
+fn a_token_that_takes_its_time_for_a_key_is_not_given_up() {
+    isolated("remote::a_token_that_takes_its_time_for_a_key_is_not_given_up", async |bench| {
+        bench.provision();
+        let server = Server::start(&bench).await;
+        let mut config = remote(&bench);
+        config.stuck_threads_max = 0;
+        let hsm = Hsm::start(config).await.unwrap();
+        let key = generate(&hsm, 1, KeyAlgorithm::Secp256k1).await;
+        server.signal("STOP");
+        // Asked once it is submitted: a thread takes it, and hangs in the look-up before the generation.
+        let mut made = std::pin::pin!(generate(&hsm, 2, KeyAlgorithm::P256));
+        tokio::select! {
+            biased;
+            _ = &mut made => panic!("a stopped server makes no key"),
+            () = std::future::ready(()) => {}
+        }
+        // Each of these waits for as long as a canary may; three canaries in a row would open the breaker.
+        for _ in 0..6 {
+            let result = sign(&hsm, &key).await;
+            assert!(matches!(result, Err(HsmError::DeadlineExceeded { .. })), "{result:?}");
+        }
+        let status = hsm.status();
+        assert_eq!((status.state, status.stuck_threads), (State::Ready, 0), "{status:?}");
+        server.signal("CONT");
+        let made = made.await;
+        sign(&hsm, &key).await.unwrap();
+        sign(&hsm, &made).await.unwrap();
+        assert_eq!(hsm.status().state, State::Ready);
+        hsm.shutdown().await;
+        server.kill();
+    });
+}
+
 #[test]
 fn a_signature_that_the_token_holds_back_past_not_after_is_dropped() {
     isolated("remote::a_signature_that_the_token_holds_back_past_not_after_is_dropped", async |bench| {
