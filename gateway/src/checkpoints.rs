@@ -136,12 +136,22 @@ impl Checkpoints {
     /// Brings witness and anchor up to `last`, the last stored checkpoint: also what was stored before a crash, a full
     /// disk or another gateway's turn kept it from them, so that the witness has no gap.
     async fn hand_on(&self, last: Option<&SignedCheckpoint>, handed_on: &mut Option<Position>) -> Result<()> {
-        let Some(last) = last else { return Ok(()) };
         let mut reached = match *handed_on {
             Some(reached) => reached,
             None => self.found_handed_on()?,
         };
-        while reached.number < last.checkpoint.number {
+        let end = last.map_or(Position::START, Position::of);
+        if end.number < reached.number || (end.number == reached.number && end.hash != reached.hash) {
+            metrics::counter!("countersign_audit_forged_checkpoints_total").increment(1);
+            bail!(
+                "the audit log was rolled back: the database ends at checkpoint {} ({}), handed on was {} ({})",
+                end.number,
+                end.hash,
+                reached.number,
+                reached.hash
+            );
+        }
+        while reached.number < end.number {
             let batch = self.store.checkpoints(reached.number, HAND_ON_BATCH).await?;
             if batch.is_empty() {
                 bail!("the database lacks checkpoint {}", reached.number + 1);
@@ -168,7 +178,7 @@ impl Checkpoints {
             Some(witnessed) => Some(witnessed),
             None => read_anchor(&self.anchor)?,
         };
-        Ok(found.as_ref().map_or(Position { number: 0, hash: B256::ZERO }, Position::of))
+        Ok(found.as_ref().map_or(Position::START, Position::of))
     }
 
     /// Nothing is handed on that this gateway's key did not sign, or that does not continue what was handed on before.
@@ -192,6 +202,9 @@ struct Position {
 }
 
 impl Position {
+    /// Before the first checkpoint.
+    const START: Self = Self { number: 0, hash: B256::ZERO };
+
     fn of(signed: &SignedCheckpoint) -> Self {
         Self { number: signed.checkpoint.number, hash: signed.checkpoint.hash() }
     }

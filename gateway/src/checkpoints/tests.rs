@@ -216,3 +216,23 @@ async fn a_witness_of_another_log_is_not_continued() {
     let error = log.sign().await.expect_err("refused");
     assert!(format!("{error:#}").contains("does not continue checkpoint 2"), "{error:#}");
 }
+
+#[tokio::test]
+async fn a_database_that_went_back_under_a_running_gateway_is_not_signed_on() {
+    let (log, older) = (Log::new().await, Log::new().await);
+    let mut handed_on = None;
+    for _ in 0..2 {
+        log.append().await;
+        log.checkpoints.sign_if(true, &mut handed_on).await.expect("signs");
+    }
+    older.append().await;
+    for ends_at in ["checkpoint 0", "checkpoint 1", "checkpoint 2"] {
+        let error = older.checkpoints.sign_if(true, &mut handed_on).await.expect_err("refused");
+        let text = format!("{error:#}");
+        assert!(text.contains("was rolled back") && text.contains(ends_at), "{text}");
+        // Others of the same number are no better.
+        older.append().await;
+        older.sign_and_die().await;
+    }
+    assert!(!older.witness().exists());
+}
