@@ -60,6 +60,9 @@ pub trait OpenPgp: Send + Sync {
     /// neither expired nor revoked at `now`, and holds no secret material.
     fn inspect_key(&self, armored: &str, now: Timestamp) -> Result<InspectedKey, OpenPgpFault>;
 
+    /// Names the one armored certificate, usable or not, without a look at its signatures.
+    fn fingerprint(&self, armored: &str) -> Result<Fingerprint, OpenPgpFault>;
+
     /// Accepts one armored message of at most [`MESSAGE_BYTES_MAX`], integrity-protected, encrypted to `recipient`
     /// (an armored certificate) by exactly one session-key packet, with nothing in clear text.
     fn inspect_message(

@@ -41,31 +41,40 @@ pub fn inspect_key(armored: &str, now: Timestamp) -> Result<InspectedKey, OpenPg
     Ok(InspectedKey { fingerprint: certificate.fingerprint })
 }
 
+/// See [`gateway_domain::openpgp::OpenPgp::fingerprint`].
+pub fn read_fingerprint(armored: &str) -> Result<Fingerprint, OpenPgpFault> {
+    Ok(fingerprint(&parse(armored)?.primary_key).ok_or(Fault::KeyVersion)?)
+}
+
+fn parse(armored: &str) -> Result<SignedPublicKey, Fault> {
+    let block = (BlockType::PublicKey, "PGP PUBLIC KEY BLOCK");
+    if armored.contains("PRIVATE KEY BLOCK") {
+        return Err(Fault::SecretMaterial);
+    }
+    let bytes = dearmor(armored, block, PUBLIC_KEY_BYTES_MAX)?;
+    let packets: Vec<Packet> =
+        PacketParser::new(&bytes[..]).collect::<Result<_, _>>().map_err(|_| Fault::Packets)?;
+    let is_secret = |packet: &Packet| matches!(packet, Packet::SecretKey(_) | Packet::SecretSubkey(_));
+    if packets.iter().any(is_secret) {
+        return Err(Fault::SecretMaterial);
+    }
+    if packets.iter().filter(|packet| matches!(packet, Packet::Signature(_))).count() > SIGNATURES_MAX {
+        return Err(Fault::TooManySignatures(SIGNATURES_MAX));
+    }
+    if packets.iter().filter(|packet| matches!(packet, Packet::PublicKey(_))).count() != 1 {
+        return Err(Fault::OneCertificate);
+    }
+    let mut keys = SignedPublicKey::from_packets(packets.into_iter().map(Ok).peekable());
+    let key = keys.next().and_then(Result::ok).ok_or(Fault::Packets)?;
+    if keys.next().is_some() {
+        return Err(Fault::OneCertificate);
+    }
+    Ok(key)
+}
+
 impl Certificate {
     pub fn read(armored: &str, now: Timestamp) -> Result<Self, Fault> {
-        let block = (BlockType::PublicKey, "PGP PUBLIC KEY BLOCK");
-        if armored.contains("PRIVATE KEY BLOCK") {
-            return Err(Fault::SecretMaterial);
-        }
-        let bytes = dearmor(armored, block, PUBLIC_KEY_BYTES_MAX)?;
-        let packets: Vec<Packet> =
-            PacketParser::new(&bytes[..]).collect::<Result<_, _>>().map_err(|_| Fault::Packets)?;
-        let is_secret = |packet: &Packet| matches!(packet, Packet::SecretKey(_) | Packet::SecretSubkey(_));
-        if packets.iter().any(is_secret) {
-            return Err(Fault::SecretMaterial);
-        }
-        if packets.iter().filter(|packet| matches!(packet, Packet::Signature(_))).count() > SIGNATURES_MAX {
-            return Err(Fault::TooManySignatures(SIGNATURES_MAX));
-        }
-        if packets.iter().filter(|packet| matches!(packet, Packet::PublicKey(_))).count() != 1 {
-            return Err(Fault::OneCertificate);
-        }
-        let mut keys = SignedPublicKey::from_packets(packets.into_iter().map(Ok).peekable());
-        let key = keys.next().and_then(Result::ok).ok_or(Fault::Packets)?;
-        if keys.next().is_some() {
-            return Err(Fault::OneCertificate);
-        }
-        Self::of(&key, u32::try_from(now.unix_seconds()).unwrap_or(u32::MAX))
+        Self::of(&parse(armored)?, u32::try_from(now.unix_seconds()).unwrap_or(u32::MAX))
     }
 
     fn of(key: &SignedPublicKey, now: u32) -> Result<Self, Fault> {

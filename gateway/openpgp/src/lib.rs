@@ -10,7 +10,7 @@ mod fault;
 mod message;
 mod open;
 
-pub use certificate::{Certificate, inspect_key};
+pub use certificate::{Certificate, inspect_key, read_fingerprint};
 pub use compose::{CertificateSigner, ComposeError, RsaPublic, compose_certificate, rsa_key_id};
 pub use fault::Fault;
 pub use message::{Message, inspect_message};

@@ -8,12 +8,12 @@ use gateway_domain::{
     entropy::Entropy,
     error::{Error, Result},
     keys::{KeyPurpose, KeyRecord},
-    openpgp::{InspectedKey, InspectedMessage, OpenPgp, OpenPgpFault, Opened},
+    openpgp::{Fingerprint, InspectedKey, InspectedMessage, OpenPgp, OpenPgpFault, Opened},
     sealed::Sealed,
 };
 use gateway_openpgp::{
     CertificateSigner, ComposeError, Content, Message, RsaPublic, SessionKeyDecryptor, compose_certificate,
-    inspect_key, inspect_message, open_message, rsa_key_id,
+    inspect_key, inspect_message, open_message, read_fingerprint, rsa_key_id,
 };
 use hsm::{Hsm, HsmError, KeyReference, Lane, RsaDecryption, SignatureScheme};
 use zeroize::Zeroizing;
@@ -32,6 +32,10 @@ pub(crate) struct HsmOpenPgp {
 impl OpenPgp for HsmOpenPgp {
     fn inspect_key(&self, armored: &str, now: Timestamp) -> Result<InspectedKey, OpenPgpFault> {
         inspect_key(armored, now)
+    }
+
+    fn fingerprint(&self, armored: &str) -> Result<Fingerprint, OpenPgpFault> {
+        read_fingerprint(armored)
     }
 
     fn inspect_message(

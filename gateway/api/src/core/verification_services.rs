@@ -135,8 +135,8 @@ pub(crate) async fn get_verification_service_by_pgp_public_key(
     let fingerprint = if let Ok(fingerprint) = text.parse::<Fingerprint>() {
         fingerprint
     } else {
-        let inspected = app.services.publication.openpgp.inspect_key(&armored(text)?, call.ctx.now);
-        inspected.map_err(|fault| Failure::invalid(format!("key {fault}")))?.fingerprint
+        let named = app.services.publication.openpgp.fingerprint(&armored(text)?);
+        named.map_err(|fault| Failure::invalid(format!("key {fault}")))?
     };
     only(&app, &call, |service| service.fingerprint == fingerprint).await
 }

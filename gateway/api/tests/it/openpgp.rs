@@ -10,7 +10,7 @@ use gateway_domain::{
     changes::{ChangeSet, Write},
     ids::{KeyId, OrganizationId},
     keys::{KeyAlgorithm, KeyPurpose, KeyRecord, KeyState, PublicKey},
-    openpgp::{InspectedKey, InspectedMessage, OpenPgp, OpenPgpFault, Opened},
+    openpgp::{Fingerprint, InspectedKey, InspectedMessage, OpenPgp, OpenPgpFault, Opened},
     ports::{Publication, Services, UnitOfWork},
     registry::{RegistryTarget, RelayerSigner},
     sealed::Sealed,
@@ -18,7 +18,8 @@ use gateway_domain::{
 };
 use gateway_ipfs::Blocks;
 use gateway_openpgp::{
-    Content, Message, RsaPublic, SessionKeyDecryptor, inspect_key, inspect_message, open_message, rsa_key_id,
+    Content, Message, RsaPublic, SessionKeyDecryptor, inspect_key, inspect_message, open_message,
+    read_fingerprint, rsa_key_id,
 };
 use pgp::{
     composed::{ArmorOptions, Deserializable, MessageBuilder, SignedPublicKey},
@@ -152,6 +153,10 @@ impl DecryptKey {
 impl OpenPgp for Software {
     fn inspect_key(&self, armored: &str, now: Timestamp) -> Result<InspectedKey, OpenPgpFault> {
         inspect_key(armored, now)
+    }
+
+    fn fingerprint(&self, armored: &str) -> Result<Fingerprint, OpenPgpFault> {
+        read_fingerprint(armored)
     }
 
     fn inspect_message(

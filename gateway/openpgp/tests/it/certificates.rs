@@ -1,5 +1,5 @@
 use gateway_domain::openpgp::PUBLIC_KEY_BYTES_MAX;
-use gateway_openpgp::inspect_key;
+use gateway_openpgp::{inspect_key, read_fingerprint};
 
 use crate::software::{at, now};
 
@@ -17,6 +17,7 @@ fn keys_of_other_implementations_are_read_with_their_own_fingerprints() {
     ] {
         let inspected = inspect_key(armored, now()).unwrap();
         assert_eq!(inspected.fingerprint.to_string(), fingerprint.trim().to_uppercase());
+        assert_eq!(read_fingerprint(armored).unwrap(), inspected.fingerprint);
     }
 }
 
@@ -39,6 +40,18 @@ fn what_cannot_be_encrypted_to_is_refused() {
         ),
     ] {
         assert_eq!(refusal(armored), rule);
+    }
+}
+
+#[test]
+fn a_key_is_named_whatever_its_signatures_say() {
+    let expired = include_str!("fixtures/gpg-expired.asc");
+    assert_ne!(
+        read_fingerprint(expired).unwrap(),
+        read_fingerprint(include_str!("fixtures/gpg-revoked.asc")).unwrap()
+    );
+    for unnamed in [include_str!("fixtures/js-v6.asc"), include_str!("fixtures/gpg-two.asc"), "nonsense"] {
+        assert!(read_fingerprint(unnamed).is_err());
     }
 }
 

@@ -88,6 +88,10 @@ impl OpenPgp for SimulatedOpenPgp {
         self.software.inspect_key(armored, now)
     }
 
+    fn fingerprint(&self, armored: &str) -> Result<Fingerprint, OpenPgpFault> {
+        self.software.fingerprint(armored)
+    }
+
     fn inspect_message(
         &self,
         armored: &str,
