@@ -90,6 +90,8 @@ pub(crate) async fn run(
     let api = gateway_api::public_router(api_state(&gateway, organization, &tasks)?);
     let internal = gateway_api::internal_router(api_state(&gateway, organization, &tasks)?);
     let operations = gateway_api::operator_router(operator_state(&gateway, metrics)?).merge(internal);
+    let operators = gateway_api::operator_api_router(gateway.services.clone(), gateway.config.api_config()?);
+    let operations = operations.merge(operators);
     let public = tasks.spawn(listener::serve(public, api, bounds.clone(), stop.clone()));
     let operator = tasks.spawn(listener::serve(operator, operations, bounds.clone(), workers.clone()));
     tasks.spawn(commands(gateway.clone(), control, workers.clone()));

@@ -143,6 +143,7 @@ chains.stuck_after_ms tests/it/replacement.rs a_stuck_transaction_is_outbid_unde
 limits.wallet_keys_max gateway/api/tests/it/bounds.rs wallet_keys_have_a_quota
 limits.self_registered_share_percent gateway/api/tests/it/strangers.rs ten_thousand_registrations_stop_at_their_share_and_server_keys_still_enrol
 limits.unfinished_key_seconds gateway/api/tests/it/interrupted.rs interrupted_keys_are_adopted_or_retired
+limits.open_proposals_max gateway/api/tests/it/operators/changes.rs open_proposals_are_bounded
 limits.user_api_keys_max gateway/api/tests/it/user_api_keys.rs a_user_has_so_many_active_keys_and_no_more
 limits.idempotency_window_seconds gateway/store/tests/it/conflicts.rs an_expired_idempotency_key_may_be_used_again
 limits.denied_tries_max gateway/api/tests/it/bounds.rs a_denied_transaction_can_be_asked_for_again_so_often_and_no_more

@@ -8,7 +8,7 @@ mod dialect;
 mod documents;
 mod fireblocks;
 mod internal;
-mod presentation;
+pub(crate) mod presentation;
 mod quorums;
 mod registration;
 mod sessions;

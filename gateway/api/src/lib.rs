@@ -20,5 +20,5 @@ mod wording;
 pub use config::{ApiConfig, EthSignatureConfig, Rate, RateConfig, SiweConfig};
 pub use core::{internal_router, public_router};
 pub use layers::{Place, Shares, subscriber};
-pub use operator::{OperatorState, Readiness, ReadinessProbe, operator_router};
+pub use operator::{OperatorState, Readiness, ReadinessProbe, operator_api_router, operator_router};
 pub use state::{ApiState, HealthProbe, OwnedTask, Spawner, StoreHealth};

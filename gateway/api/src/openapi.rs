@@ -10,15 +10,18 @@ pub(crate) use page::page;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
     Core,
+    /// `/operator/v1` of the operator listener.
+    Operator,
 }
 
 impl Family {
-    pub const ALL: [Self; 1] = [Self::Core];
+    pub const ALL: [Self; 2] = [Self::Core, Self::Operator];
 
     /// As in `/openapi/{family}.json`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Core => "core",
+            Self::Operator => "operator",
         }
     }
 
@@ -29,6 +32,7 @@ impl Family {
     fn document(self) -> OpenApi {
         match self {
             Self::Core => crate::core::document(),
+            Self::Operator => crate::operator::document(),
         }
     }
 }

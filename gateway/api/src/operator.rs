@@ -1,4 +1,5 @@
-//! The operator listener: liveness, readiness and metrics. It belongs on an address that the public cannot reach.
+//! The operator listener: liveness, readiness, metrics, and `/operator/v1`, what operators do. It belongs on an address
+//! that the public cannot reach.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -11,9 +12,10 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use gateway_domain::{Clock, entropy::Entropy};
+use gateway_domain::{Clock, entropy::Entropy, ports::Services};
 use serde::Serialize;
 use tower::ServiceBuilder;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     answer::Answer,
@@ -22,7 +24,15 @@ use crate::{
     layers::{self, Gate, access, admission, catch_panics, guard_headers, request_id, size},
 };
 
+mod call;
+mod controls;
+mod description;
 mod dialect;
+mod proof;
+mod proposals;
+mod view;
+
+pub(crate) use description::document;
 
 /// What the operator listener works with.
 #[derive(Clone)]
@@ -65,6 +75,47 @@ struct ReadinessResponse {
 /// `/livez`, `/readyz` and `/metrics`.
 pub fn operator_router(state: OperatorState) -> Router {
     let gate = Gate::new(state.clock.clone(), state.entropy.clone(), state.config.clone());
+    let routes = Router::new()
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .fallback(async || Failure::NoRoute)
+        .method_not_allowed_fallback(async || Failure::MethodNotAllowed)
+        .with_state(state);
+    layered(routes, gate)
+}
+
+/// `/operator/v1`, without a fallback: it shares the listener.
+pub fn operator_api_router(services: Services, config: ApiConfig) -> Router {
+    let gate = Gate::new(services.clock.clone(), services.entropy.clone(), config.clone());
+    let (routes, _) = routes().split_for_parts();
+    let routes = routes.method_not_allowed_fallback(async || Failure::MethodNotAllowed);
+    layered(routes.with_state(Arc::new(Desk { services, config })), gate)
+}
+
+/// What the operators' requests work with.
+pub(crate) struct Desk {
+    pub(crate) services: Services,
+    pub(crate) config: ApiConfig,
+}
+
+/// Every operation of `/operator/v1`, with its description.
+pub(crate) fn routes() -> OpenApiRouter<Arc<Desk>> {
+    OpenApiRouter::new()
+        .routes(routes!(controls::get_charter))
+        .routes(routes!(controls::revoke_operator))
+        .routes(routes!(controls::freeze))
+        .routes(routes!(controls::revoke_api_key))
+        .routes(routes!(controls::get_policy))
+        .routes(routes!(proposals::create_proposal, proposals::list_proposals))
+        .routes(routes!(proposals::get_proposal))
+        .routes(routes!(proposals::approve_proposal))
+        .routes(routes!(proposals::refuse_proposal))
+        .routes(routes!(proposals::withdraw_proposal))
+        .routes(routes!(proposals::claim_api_key))
+}
+
+fn layered(routes: Router, gate: Arc<Gate>) -> Router {
     // As on the public listener, but for what concerns browsers and sources: this one is for a known few.
     let layers = ServiceBuilder::new()
         .layer(from_fn_with_state(Arc::clone(&gate), request_id))
@@ -75,14 +126,7 @@ pub fn operator_router(state: OperatorState) -> Router {
         .layer(from_fn_with_state(Arc::clone(&gate), admission))
         .layer(from_fn_with_state(Arc::clone(&gate), layers::timeout))
         .layer(from_fn_with_state(gate, size));
-    Router::new()
-        .route("/livez", get(livez))
-        .route("/readyz", get(readyz))
-        .route("/metrics", get(metrics))
-        .fallback(async || Failure::NoRoute)
-        .method_not_allowed_fallback(async || Failure::MethodNotAllowed)
-        .with_state(state)
-        .layer(layers)
+    routes.layer(layers)
 }
 
 /// Answers as long as the process can answer at all.

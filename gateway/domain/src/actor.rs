@@ -10,6 +10,7 @@ use crate::{
     clock::Timestamp,
     credentials::{Label, Scope},
     ids::{CredentialId, OrganizationId, PrincipalId, SessionId},
+    operators::OperatorActor,
 };
 
 /// One operation's caller, tenant, origin and time.
@@ -36,6 +37,8 @@ pub enum Actor {
     Gateway,
     /// A verification service that holds the deployment's internal token.
     InternalToken,
+    /// A person of the charter, who signed the request.
+    Operator(OperatorActor),
     /// A command run beside the database by somebody with the operating system's permission to do so.
     LocalOperator,
 }
@@ -101,7 +104,11 @@ impl OpCtx {
             Actor::ApiKey(key) => Some(key.principal),
             Actor::Wallet(wallet) => wallet.principal,
             Actor::Session(session) => Some(session.principal),
-            Actor::Anonymous | Actor::Gateway | Actor::InternalToken | Actor::LocalOperator => None,
+            Actor::Anonymous
+            | Actor::Gateway
+            | Actor::InternalToken
+            | Actor::Operator(_)
+            | Actor::LocalOperator => None,
         }
     }
 
@@ -121,6 +128,7 @@ impl OpCtx {
             | Actor::Session(_)
             | Actor::Gateway
             | Actor::InternalToken
+            | Actor::Operator(_)
             | Actor::LocalOperator => false,
         }
     }

@@ -160,6 +160,7 @@ fn actor_text(actor: &Actor) -> String {
         Actor::Session(session) => format!("principal {} by session {}", session.principal, session.session),
         Actor::Gateway => "gateway".to_owned(),
         Actor::InternalToken => "internal token".to_owned(),
+        Actor::Operator(operator) => format!("operator {}", operator.operator),
         Actor::LocalOperator => "local operator".to_owned(),
     }
 }

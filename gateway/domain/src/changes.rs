@@ -16,6 +16,7 @@ use crate::{
     identity::{Organization, Principal, User},
     ids::{OrganizationId, PrincipalId},
     keys::{KeyQuota, KeyRecord, KeyState},
+    operators::{Charter, Proposal},
     outbox::OutboxItem,
     payloads::{EncryptedPayload, SessionKeyClaim},
     plugin_state::StateUse,
@@ -47,6 +48,12 @@ pub struct ChangeSet {
 /// One row's change. Updates name the version they replace and change nothing if it is gone.
 #[derive(Clone, Debug)]
 pub enum Write {
+    InsertCharter(Sealed<Charter>),
+    UpdateCharter(Sealed<Charter>),
+    /// Writes nothing; the set is lost unless the charter is still at this revision.
+    RequireCharter(u64),
+    InsertProposal(Sealed<Proposal>),
+    UpdateProposal(Sealed<Proposal>),
     InsertOrganization(Sealed<Organization>),
     UpdateOrganization(Sealed<Organization>),
     InsertPrincipal(Sealed<Principal>),
@@ -231,7 +238,12 @@ impl Write {
             // Its access may be another's now.
             Self::UpdateIntegration(integration) => Some(integration.organization),
             Self::UpdateKey(key) if key.frozen || key.state == KeyState::Retired => Some(key.organization),
-            Self::InsertOrganization(_)
+            Self::InsertCharter(_)
+            | Self::UpdateCharter(_)
+            | Self::RequireCharter(_)
+            | Self::InsertProposal(_)
+            | Self::UpdateProposal(_)
+            | Self::InsertOrganization(_)
             | Self::InsertPrincipal(_)
             | Self::InsertUser(_)
             | Self::InsertSettings(_)

@@ -17,6 +17,7 @@ mod own;
 
 pub use hash::{CredentialHash, CredentialHasher};
 pub use key_text::{ApiKeySecret, ApiKeyText, KeyTextMalformed};
+pub(crate) use manage::api_key_with_owner;
 pub use manage::{CreateApiKey, authenticate_api_key, create_api_key, revoke_api_key};
 pub use own::{CreateOwnApiKey, UsedApiKey, create_own_api_key, own_api_keys, revoke_own_api_key};
 

@@ -92,6 +92,10 @@ identifiers! {
     QuorumId = "pq";
     /// One value-moving request to a vendor.
     VendorCallId = "vc";
+    /// A person who may change what can be signed.
+    OperatorId = "opr";
+    /// A change that waits for operators to approve it.
+    ProposalId = "pp";
     /// A running gateway process; also the name of its audit lane.
     InstanceId = "gw";
 }

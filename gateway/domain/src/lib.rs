@@ -20,6 +20,7 @@ pub mod ids;
 pub mod keys;
 pub mod mac;
 pub mod openpgp;
+pub mod operators;
 pub mod outbox;
 pub mod payloads;
 pub mod plugin_state;

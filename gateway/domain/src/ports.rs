@@ -32,6 +32,7 @@ use crate::{
 };
 
 mod audit;
+mod operators;
 mod plugin_state;
 mod publication;
 mod rates;
@@ -39,6 +40,7 @@ mod sessions;
 mod vendors;
 
 pub use audit::AuditReads;
+pub use operators::OperatorReads;
 pub use plugin_state::PluginStateReads;
 pub use publication::{Publication, RegistrationReads, VerificationReads};
 pub use rates::RateCounts;
@@ -276,6 +278,7 @@ pub trait Store:
     + VendorReads
     + RegistrationReads
     + VerificationReads
+    + OperatorReads
     + OutboxQueue
     + AuditReads
 {
@@ -295,6 +298,7 @@ impl<T> Store for T where
         + VendorReads
         + RegistrationReads
         + VerificationReads
+        + OperatorReads
         + OutboxQueue
         + AuditReads
 {
@@ -429,6 +433,8 @@ pub struct Limits {
     pub self_registered_keys_max: u32,
     /// API keys that a user may have at a time. Default 20.
     pub user_api_keys_max: u32,
+    /// Proposals of operators that may be open at a time. Default 100.
+    pub open_proposals_max: u32,
     /// How long an `Idempotency-Key` is remembered. Default 24 h.
     pub idempotency_window: Duration,
     /// How often one recipient and function may be asked for after a denial, within the window. Default 5.

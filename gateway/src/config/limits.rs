@@ -18,6 +18,8 @@ section! {
         unfinished_key_seconds: u64 = 900, within 1..=86_400;
         /// API keys that a user may have at a time.
         user_api_keys_max: u32 = 20, within 0..=1000;
+        /// Proposals of operators that may be open at a time.
+        open_proposals_max: u32 = 100, within 1..=10_000;
         /// Seconds for which an `Idempotency-Key` is remembered.
         idempotency_window_seconds: u64 = 86_400, within 1..=31_536_000;
         /// How often a key's transactions to one recipient and function may be asked for after denials, within the window.
@@ -49,6 +51,7 @@ impl Limits {
         ports::Limits {
             wallet_keys_max: self.wallet_keys_max,
             user_api_keys_max: self.user_api_keys_max,
+            open_proposals_max: self.open_proposals_max,
             self_registered_keys_max: self.self_registered_keys_max(),
             idempotency_window: Duration::from_secs(self.idempotency_window_seconds),
             denied_tries_max: self.denied_tries_max,

@@ -28,6 +28,7 @@ mod keys;
 mod known;
 mod lease;
 mod migrations;
+mod operators;
 mod outbox;
 mod ownership;
 mod permits;

@@ -45,6 +45,7 @@ const TWINS: &[Twin] = twins! {
     8 "0008_plugin_state",
     9 "0009_instances",
     12 "0012_rates",
+    14 "0014_operators",
 };
 
 const TABLE: &str = "_sqlx_migrations";

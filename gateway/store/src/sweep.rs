@@ -14,6 +14,7 @@ use gateway_domain::{
     identity::{Organization, Principal, User},
     ids::InstanceId,
     keys::KeyRecord,
+    operators::{Charter, Proposal},
     payloads::EncryptedPayload,
     plugin_state::PluginState,
     policy::{PermitRecord, PluginRevision, Policy, PolicyHead},
@@ -94,6 +95,8 @@ macro_rules! every_table {
 }
 
 every_table![
+    Charter,
+    Proposal,
     Organization,
     Principal,
     User,

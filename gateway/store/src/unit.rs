@@ -9,8 +9,8 @@ use gateway_domain::{
 };
 
 use crate::{
-    attempts, credentials, decisions, dialect::EngineSql, guards, identity, integrations, keys, outbox,
-    permits, plugin_state, policy, quorums, registrations, sessions, standings, statement::Statement,
+    attempts, credentials, decisions, dialect::EngineSql, guards, identity, integrations, keys, operators,
+    outbox, permits, plugin_state, policy, quorums, registrations, sessions, standings, statement::Statement,
     transactions, vendors, verification,
 };
 
@@ -68,7 +68,9 @@ impl Unit {
 
 fn changes_known(write: &Write) -> bool {
     match write {
-        Write::InsertOrganization(_)
+        Write::InsertCharter(_)
+        | Write::UpdateCharter(_)
+        | Write::InsertOrganization(_)
         | Write::UpdateOrganization(_)
         | Write::InsertPrincipal(_)
         | Write::UpdatePrincipal(_)
@@ -86,7 +88,10 @@ fn changes_known(write: &Write) -> bool {
         | Write::MovePolicyHead(_)
         | Write::InsertVerificationService(_)
         | Write::UpdateVerificationService(_) => true,
-        Write::InsertTransaction(_)
+        Write::RequireCharter(_)
+        | Write::InsertProposal(_)
+        | Write::UpdateProposal(_)
+        | Write::InsertTransaction(_)
         | Write::UpdateTransaction(_)
         | Write::InsertEvaluation(_)
         | Write::UseState(_)
@@ -125,6 +130,11 @@ fn changes_known(write: &Write) -> bool {
 
 fn compile(write: &Write, sql: &EngineSql, out: &mut Vec<Statement>) -> Result<(), CommitError> {
     match write {
+        Write::InsertCharter(charter) => out.push(operators::insert_charter(charter)?),
+        Write::UpdateCharter(charter) => out.push(operators::update_charter(charter)?),
+        Write::RequireCharter(revision) => out.push(operators::require_charter(*revision)?),
+        Write::InsertProposal(proposal) => out.push(operators::insert(proposal)?),
+        Write::UpdateProposal(proposal) => out.push(operators::update(proposal)?),
         Write::InsertOrganization(organization) => {
             out.extend([identity::insert_organization(organization)?, standings::advance(organization.id)]);
         }

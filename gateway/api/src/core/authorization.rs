@@ -379,9 +379,11 @@ impl Rule {
                 TokenRule::Refused => Err(KEY_REQUIRED.into()),
                 TokenRule::Own => Ok(Reach::Principal(session.principal)),
             },
-            Actor::Anonymous | Actor::Gateway | Actor::InternalToken | Actor::LocalOperator => {
-                Err(Error::Unauthenticated.into())
-            }
+            Actor::Anonymous
+            | Actor::Gateway
+            | Actor::InternalToken
+            | Actor::Operator(_)
+            | Actor::LocalOperator => Err(Error::Unauthenticated.into()),
         }
     }
 }

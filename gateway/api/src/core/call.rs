@@ -49,6 +49,7 @@ impl Call {
             | Actor::Wallet(_)
             | Actor::Gateway
             | Actor::InternalToken
+            | Actor::Operator(_)
             | Actor::LocalOperator => Err(Error::Unauthenticated.into()),
         }
     }
@@ -366,7 +367,11 @@ fn charge(app: &App, ctx: &OpCtx) -> Result<(), Failure> {
         Actor::ApiKey(key) => key.credential.to_string(),
         Actor::Wallet(wallet) => wallet.address.to_string(),
         Actor::Session(session) => session.session.to_string(),
-        Actor::Anonymous | Actor::Gateway | Actor::InternalToken | Actor::LocalOperator => return Ok(()),
+        Actor::Anonymous
+        | Actor::Gateway
+        | Actor::InternalToken
+        | Actor::Operator(_)
+        | Actor::LocalOperator => return Ok(()),
     };
     app.rates.credential.check(&name).map_err(|retry_after| Failure::RateLimited { retry_after })
 }

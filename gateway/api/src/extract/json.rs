@@ -46,6 +46,21 @@ impl Json {
     }
 }
 
+impl From<&Json> for serde_json::Value {
+    fn from(json: &Json) -> Self {
+        match json {
+            Json::Null => Self::Null,
+            Json::Bool(value) => Self::Bool(*value),
+            Json::Number(number) => Self::Number(number.clone()),
+            Json::Text(text) => Self::String(text.clone()),
+            Json::List(list) => Self::Array(list.iter().map(Self::from).collect()),
+            Json::Object(members) => {
+                Self::Object(members.iter().map(|(name, value)| (name.clone(), Self::from(value))).collect())
+            }
+        }
+    }
+}
+
 /// Reads one value with this many levels left below it.
 #[derive(Clone, Copy)]
 struct Nested {

@@ -14,6 +14,7 @@ mod interrupted;
 mod main_job;
 mod openpgp;
 mod operator;
+mod operators;
 mod pages;
 mod people;
 mod plugin_state;

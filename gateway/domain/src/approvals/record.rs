@@ -158,9 +158,11 @@ fn voter(ctx: &OpCtx, transaction: &Transaction, cast: &CastVote) -> Result<(Pri
             Ok((key.principal, role, Evidence::ApiKey { credential: key.credential }))
         }
         Actor::Session(_) => Err(Error::Forbidden("a session does not vote: sign, or use an API key")),
-        Actor::Anonymous | Actor::Gateway | Actor::InternalToken | Actor::LocalOperator => {
-            Err(Error::Unauthenticated)
-        }
+        Actor::Anonymous
+        | Actor::Gateway
+        | Actor::InternalToken
+        | Actor::Operator(_)
+        | Actor::LocalOperator => Err(Error::Unauthenticated),
     }
 }
 

@@ -40,6 +40,8 @@ impl Write {
     /// Every sealed row that the write inserts, updates or deletes.
     pub fn rows(&self) -> Vec<RowWrite> {
         match self {
+            Self::InsertCharter(row) | Self::UpdateCharter(row) => stored(row),
+            Self::InsertProposal(row) | Self::UpdateProposal(row) => stored(row),
             Self::InsertOrganization(row) | Self::UpdateOrganization(row) => stored(row),
             Self::InsertPrincipal(row) | Self::UpdatePrincipal(row) => stored(row),
             Self::InsertUser(row) | Self::UpdateUser(row) => stored(row),
@@ -77,6 +79,7 @@ impl Write {
             | Self::InsertIpfsBlock { .. }
             | Self::InsertUsedRefreshToken(_)
             | Self::RequireNonce { .. }
+            | Self::RequireCharter(_)
             | Self::ScheduleOutbox(_)
             | Self::InsertReplayGuard(_)
             | Self::InsertIdempotency(_) => Vec::new(),

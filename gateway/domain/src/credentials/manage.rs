@@ -34,6 +34,17 @@ pub async fn create_api_key(
     services: &Services,
     request: CreateApiKey,
 ) -> Result<(ApiKey, ApiKeyText)> {
+    let (changes, key, text) = api_key_with_owner(ctx, services, request).await?;
+    services.store.commit(changes).await.map_err(Error::from)?;
+    Ok((key, text))
+}
+
+/// The key, its owner if that is new, and everything that makes them.
+pub(crate) async fn api_key_with_owner(
+    ctx: &OpCtx,
+    services: &Services,
+    request: CreateApiKey,
+) -> Result<(ChangeSet, ApiKey, ApiKeyText)> {
     if let Some(service) = request.verification_service {
         if request.label != Label::Orion {
             return Err(Error::invalid("only an orion key is bound to a verification service"));
@@ -55,8 +66,7 @@ pub async fn create_api_key(
     let (changes, key, text) = api_key_creation(ctx, services, owner, request)?;
     let owner = new_owner.map(|owner| Write::InsertPrincipal(services.sealer.seal(owner)));
     let write = Write::InsertApiKey(services.sealer.seal(key.clone()));
-    services.store.commit(changes.writes_of(owner).write(write)).await.map_err(Error::from)?;
-    Ok((key, text))
+    Ok((changes.writes_of(owner).write(write), key, text))
 }
 
 /// The key and the beginning of the change set that makes it; the caller adds the key's own row last.

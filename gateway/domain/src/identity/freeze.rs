@@ -9,6 +9,7 @@ use crate::{
     error::{Error, Result},
     identity::Organization,
     ports::Services,
+    sealed::Sealed,
 };
 
 /// Sets whether the caller's organization is frozen: from the commit on, nothing of a frozen one gets a permit to be
@@ -19,11 +20,21 @@ pub async fn set_organization_frozen(ctx: &OpCtx, services: &Services, frozen: b
     if stored.frozen == frozen {
         return Ok(stored.into_value());
     }
-    let version = stored.version + 1;
-    let organization = Organization { frozen, version, ..stored.into_value() };
-    let action = if frozen { "organization.frozen" } else { "organization.thawed" };
-    let event = AuditEvent::new(ctx, action, format!("organization {}", ctx.organization), json!({}));
+    let (event, organization) = organization_frozen(ctx, stored, frozen);
     let sealed = services.sealer.seal(organization.clone());
     services.store.commit(ChangeSet::new(event).write(Write::UpdateOrganization(sealed))).await?;
     Ok(organization)
+}
+
+/// The organization's next version, and what is put on record of it.
+pub(crate) fn organization_frozen(
+    ctx: &OpCtx,
+    stored: Sealed<Organization>,
+    frozen: bool,
+) -> (AuditEvent, Organization) {
+    let version = stored.version + 1;
+    let organization = Organization { frozen, version, ..stored.into_value() };
+    let action = if frozen { "organization.frozen" } else { "organization.thawed" };
+    let subject = format!("organization {}", organization.id);
+    (AuditEvent::new(ctx, action, subject, json!({})), organization)
 }

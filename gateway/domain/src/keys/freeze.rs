@@ -10,6 +10,7 @@ use crate::{
     ids::KeyId,
     keys::KeyRecord,
     ports::Services,
+    sealed::Sealed,
 };
 
 /// Sets whether a key of the caller's organization is frozen: from the commit on, nothing gets a permit to be signed
@@ -19,11 +20,16 @@ pub async fn set_key_frozen(ctx: &OpCtx, services: &Services, id: KeyId, frozen:
     if stored.frozen == frozen {
         return Ok(stored.into_value());
     }
-    let version = stored.version + 1;
-    let key = KeyRecord { frozen, version, ..stored.into_value() };
-    let action = if frozen { "key.frozen" } else { "key.thawed" };
-    let event = AuditEvent::new(ctx, action, format!("key {id}"), json!({}));
+    let (event, key) = key_frozen(ctx, stored, frozen);
     let sealed = services.sealer.seal(key.clone());
     services.store.commit(ChangeSet::new(event).write(Write::UpdateKey(sealed))).await?;
     Ok(key)
+}
+
+/// The key's next version, and what is put on record of it.
+pub(crate) fn key_frozen(ctx: &OpCtx, stored: Sealed<KeyRecord>, frozen: bool) -> (AuditEvent, KeyRecord) {
+    let version = stored.version + 1;
+    let key = KeyRecord { frozen, version, ..stored.into_value() };
+    let action = if frozen { "key.frozen" } else { "key.thawed" };
+    (AuditEvent::new(ctx, action, format!("key {}", key.id), json!({})), key)
 }

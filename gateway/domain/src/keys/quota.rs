@@ -67,6 +67,10 @@ fn used_up(what: &'static str) -> Error {
 pub(super) fn registers_itself(actor: &Actor) -> bool {
     match actor {
         Actor::Wallet(_) | Actor::Session(_) | Actor::Anonymous => true,
-        Actor::ApiKey(_) | Actor::InternalToken | Actor::Gateway | Actor::LocalOperator => false,
+        Actor::ApiKey(_)
+        | Actor::InternalToken
+        | Actor::Gateway
+        | Actor::Operator(_)
+        | Actor::LocalOperator => false,
     }
 }

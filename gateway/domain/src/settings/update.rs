@@ -127,7 +127,11 @@ async fn new_escrow(
         Actor::Session(session) => session.address == address,
         Actor::Wallet(wallet) => wallet.address == address,
         Actor::ApiKey(_) => ctx.has_scope(Scope::Admin),
-        Actor::Anonymous | Actor::InternalToken | Actor::Gateway | Actor::LocalOperator => false,
+        Actor::Anonymous
+        | Actor::InternalToken
+        | Actor::Gateway
+        | Actor::Operator(_)
+        | Actor::LocalOperator => false,
     };
     if !proven {
         return Err(Error::invalid(

@@ -7,12 +7,12 @@ use gateway_domain::{
     Address,
     audit::AuditEntry,
     ids::{
-        CredentialId, KeyId, OrganizationId, PluginRevisionId, PrincipalId, RegistrationId, RelayId,
-        SessionId, TransactionId,
+        CredentialId, KeyId, OrganizationId, PluginRevisionId, PrincipalId, ProposalId, RegistrationId,
+        RelayId, SessionId, TransactionId,
     },
     ports::{
-        AuditReads, CredentialReads, DecisionReads, IdentityReads, KeyReads, PluginStateReads, PolicyReads,
-        RegistrationReads, SessionReads, TransactionReads, VendorReads, VerificationReads,
+        AuditReads, CredentialReads, DecisionReads, IdentityReads, KeyReads, OperatorReads, PluginStateReads,
+        PolicyReads, RegistrationReads, SessionReads, TransactionReads, VendorReads, VerificationReads,
     },
     quorums::QuorumType,
     sealed::Sealed,
@@ -68,7 +68,11 @@ const UNSEALED: [(&str, &str); 15] = [
 ];
 
 /// Other words of the same column, more dangerous than a broken one.
-const WORSE: [(&str, &str, &str); 21] = [
+const WORSE: [(&str, &str, &str); 25] = [
+    ("charters", "approvals_required", "0"),
+    ("charters", "self_approval", "0"),
+    ("proposals", "change", "replace(change, 'null', '\"00000000-0000-0000-0000-000000000001\"')"),
+    ("proposals", "approvals", "'[]'"),
     ("principals", "kind", "'service'"),
     ("api_keys", "label", "'arbiter'"),
     ("api_keys", "scopes", "'[\"admin\"]'"),
@@ -196,6 +200,8 @@ fn edits_of(table: &str, column: &str, kind: &str) -> Vec<String> {
 
 fn sought<'w>(table: &str, world: &'w World) -> Sought<'w> {
     let id = match table {
+        "charters" => uuid::Uuid::nil(),
+        "proposals" => world.proposal.id.uuid(),
         "organizations" => world.organization.id.uuid(),
         "principals" | "users" | "settings" | "fireblocks_integrations" | "privy_quorums" => {
             world.principal.id.uuid()
@@ -219,6 +225,7 @@ fn sought<'w>(table: &str, world: &'w World) -> Sought<'w> {
 fn row_of(table: &str, sought: &Sought<'_>) -> String {
     match table {
         "audit_entries" => format!("lane = '{}' AND sequence = 1", instance(1)),
+        "charters" => format!("id = '{}'", sought.id),
         "organizations" => format!("id = '{}'", sought.organization),
         _ => format!("organization = '{}'", sought.organization),
     }
@@ -228,6 +235,10 @@ async fn opens(store: &Store, table: &str, sought: Sought<'_>) -> bool {
     let (organization, id, world) = (sought.organization, sought.id, sought.world);
     let transaction = TransactionId::from_uuid(id);
     match table {
+        "charters" => found(store.charter().await),
+        "proposals" => {
+            found(store.proposal(ProposalId::from_uuid(id)).await) && listed(store.proposals(None, 10).await)
+        }
         "organizations" => found(store.organization(OrganizationId::from_uuid(id)).await),
         "principals" => listed(store.principals(organization, &[PrincipalId::from_uuid(id)]).await),
         "users" => {

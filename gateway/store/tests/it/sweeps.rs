@@ -8,6 +8,7 @@ use gateway_domain::{
     fireblocks::Integration,
     identity::{Organization, Principal, User},
     keys::KeyRecord,
+    operators::{Charter, Proposal},
     payloads::EncryptedPayload,
     plugin_state::{PluginState, StateChange, StateUse},
     policy::{Policy, PolicyHead},
@@ -115,7 +116,11 @@ fn second_versions_on_record(world: &World) -> Vec<(&'static str, Vec<Write>)> {
     let service = VerificationService { version: 2, active: false, ..world.service.clone() };
     let payload = EncryptedPayload { version: 2, ..world.payload.clone() };
     let metadata = OrionMetadata { version: 2, ..world.metadata.clone() };
+    let charter = Charter { revision: 2, ..world.charter.clone() };
+    let proposal = Proposal { version: 2, ..world.proposal.clone() };
     vec![
+        ("charters", vec![Write::UpdateCharter(world.seal(&charter))]),
+        ("proposals", vec![Write::UpdateProposal(world.seal(&proposal))]),
         ("registrations", vec![Write::UpdateRegistration(world.seal(&registration))]),
         ("relays", vec![Write::UpdateRelay(world.seal(&relay))]),
         ("verification_services", vec![Write::UpdateVerificationService(world.seal(&service))]),
@@ -298,7 +303,8 @@ async fn versioned_tables(intruder: &mut Intruder) -> Vec<String> {
     let tables = intruder.columns().await.into_iter();
     let has = |columns: &[(String, String)], name| columns.iter().any(|(column, _)| column == name);
     let versioned = tables.filter(|(table, columns)| {
-        has(columns, "seal") && (has(columns, "version") || table == "policy_heads")
+        has(columns, "seal")
+            && (has(columns, "version") || ["charters", "policy_heads"].contains(&table.as_str()))
     });
     versioned.map(|(table, _)| table).collect()
 }

@@ -20,10 +20,11 @@ use gateway_domain::{
         TransactionId, VoteId,
     },
     keys::{KeyAlgorithm, KeyPurpose, KeyRecord, KeyState, PublicKey},
+    operators::{Charter, Proposal},
     payloads::{EncryptedPayload, SessionKeyClaim},
     plugin_state::{PluginState, StateChange, StateUse},
     policy::{PermitRecord, PluginRevision, Policy, PolicyHead},
-    ports::UnitOfWork,
+    ports::{OperatorReads, UnitOfWork},
     quorums::PrivyQuorum,
     registrations::Registration,
     registry::Relay,
@@ -44,8 +45,11 @@ use uuid::Uuid;
 use crate::database::sealer;
 
 mod judged;
+mod operators;
 pub(crate) mod published;
 mod vendors;
+
+use operators::{sample_charter, sample_proposal};
 
 use judged::{sample_evaluation, sample_policy, sample_revision, sample_state};
 use published::{
@@ -56,6 +60,8 @@ use vendors::{sample_call, sample_integration, sample_quorum};
 
 pub(crate) struct World {
     pub(crate) sealer: std::sync::Arc<Sealer>,
+    pub(crate) charter: Charter,
+    pub(crate) proposal: Proposal,
     pub(crate) organization: Organization,
     pub(crate) principal: Principal,
     pub(crate) user: User,
@@ -136,6 +142,8 @@ impl World {
         let payload = sample_payload(&transaction, &service, relay.id, at);
         Self {
             sealer: sealer(),
+            proposal: sample_proposal(organization, at),
+            charter: sample_charter(at),
             organization: Organization {
                 id: organization,
                 name: "acme".into(),
@@ -247,6 +255,7 @@ impl World {
             Write::ClaimSessionKey(self.claim),
             Write::InsertEncryptedPayload(self.seal(&self.payload)),
             Write::InsertOrionMetadata(self.seal(&self.metadata)),
+            Write::InsertProposal(self.seal(&self.proposal)),
         ]
     }
 
@@ -271,7 +280,12 @@ impl World {
 
     pub(crate) async fn decided(store: &Store) -> Box<Self> {
         let world = Self::founded(store).await;
-        world.commit(store, world.decision()).await.unwrap();
+        let mut writes = world.decision();
+        // There is one charter, however many tenants.
+        if store.charter().await.unwrap().is_none() {
+            writes.push(Write::InsertCharter(world.seal(&world.charter)));
+        }
+        world.commit(store, writes).await.unwrap();
         world
     }
 }

@@ -17,7 +17,12 @@ const APPEND_ONLY: [&str; 8] = [
 ];
 
 /// Columns that may change, by table; all others are written once.
-const MUTABLE: [(&str, &[&str]); 7] = [
+const MUTABLE: [(&str, &[&str]); 9] = [
+    (
+        "charters",
+        &["id", "revision", "operators", "approvals_required", "self_approval", "updated_at", "seal"],
+    ),
+    ("proposals", &["approvals", "state", "state_facts", "version", "seal"]),
     ("relays", &["outcome", "outcome_facts", "version", "seal"]),
     ("encrypted_payloads", &["pinned", "submission", "submission_facts", "version", "updated_at", "seal"]),
     ("transactions", &["note", "state", "state_facts", "version", "updated_at", "seal"]),

@@ -1,0 +1,89 @@
+//! One request of an operator: proven, its body read and hashed. The last argument of every handler of `/operator/v1`.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{FromRequest, FromRequestParts as _, RawPathParams, Request},
+    http::{HeaderMap, header},
+};
+use gateway_domain::{OpCtx, actor::Actor, ids::OrganizationId, operators::DEPLOYMENT};
+
+use super::{
+    Desk,
+    proof::{self, Signed},
+};
+use crate::{
+    extract::{RawBody, Wire, read_query},
+    failure::Failure,
+    layers::RequestId,
+};
+
+pub(super) struct OperatorCall {
+    /// Of the whole deployment; see [`OperatorCall::within`].
+    pub(super) ctx: OpCtx,
+    pub(super) body: RawBody,
+    path: Vec<(String, String)>,
+    query: Option<String>,
+    desk: Arc<Desk>,
+}
+
+impl OperatorCall {
+    /// The same call in one organization.
+    pub(super) fn within(&self, organization: OrganizationId) -> OpCtx {
+        OpCtx { organization, ..self.ctx.clone() }
+    }
+
+    pub(super) fn body<T: Wire>(&self) -> Result<T, Failure> {
+        self.body.read_as(&self.desk.config)
+    }
+
+    pub(super) fn query<T: Wire>(&self) -> Result<T, Failure> {
+        read_query(self.query.as_deref())
+    }
+
+    /// A path parameter that is an id.
+    pub(super) fn id<T: std::str::FromStr>(&self, name: &str) -> Result<T, Failure> {
+        let value = self.path.iter().find(|(parameter, _)| parameter == name);
+        let parsed = value.and_then(|(_, value)| value.parse().ok());
+        parsed.ok_or_else(|| Failure::invalid(format!("{name} must be a UUID")))
+    }
+}
+
+impl FromRequest<Arc<Desk>> for OperatorCall {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, desk: &Arc<Desk>) -> Result<Self, Failure> {
+        let (mut parts, body) = request.into_parts();
+        let params = RawPathParams::from_request_parts(&mut parts, desk).await;
+        let params = params.map_err(|_| Failure::invalid("the path must be UTF-8 when percent-decoded"))?;
+        let path = params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let authorization = authorization(&parts.headers)?;
+        let body = RawBody::read(&parts.headers, body, &desk.config).await?;
+        let signed = Signed {
+            method: parts.method.as_str(),
+            path: parts.uri.path_and_query().map_or("/", |path| path.as_str()),
+            body_hash: body.hash(),
+        };
+        let operator = proof::authenticate(&desk.services, &desk.config, authorization, &signed).await?;
+        let id = parts.extensions.get::<RequestId>();
+        let ctx = OpCtx {
+            organization: DEPLOYMENT,
+            actor: Actor::Operator(operator),
+            source: None,
+            request_id: id.map_or_else(|| "-".to_owned(), |id| id.0.to_string()),
+            now: desk.services.clock.now(),
+        };
+        let query = parts.uri.query().map(str::to_owned);
+        Ok(Self { ctx, body, path, query, desk: Arc::clone(desk) })
+    }
+}
+
+/// Before the body: who shows nothing gets nothing read.
+fn authorization(headers: &HeaderMap) -> Result<Option<&str>, Failure> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    match (values.next(), values.next()) {
+        (Some(value), None) => Ok(value.to_str().ok()),
+        (None, _) => Err(Failure::CredentialMissing),
+        (Some(_), Some(_)) => Err(Failure::Malformed("header authorization is given twice".to_owned())),
+    }
+}

@@ -1,0 +1,141 @@
+//! Reading the charter and policies, and stopping things: what one operator may do alone.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use gateway_domain::{
+    Error,
+    identity::set_organization_frozen,
+    ids::{KeyId, OrganizationId},
+    keys::set_key_frozen,
+    operators,
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{
+    Desk,
+    call::OperatorCall,
+    view::{CharterResponse, PolicyResponse},
+};
+use crate::{
+    answer::{Answered, ok},
+    extract::{Fields, Wire, scalar},
+};
+
+/// The whole organization, or one key of it.
+#[derive(Debug, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct FreezeDto {
+    /// A key of the organization; without it, the organization is meant.
+    #[schema(value_type = String, format = "uuid")]
+    key: Option<KeyId>,
+}
+
+impl Wire for FreezeDto {
+    fn read(fields: &mut Fields) -> Option<Self> {
+        let key = fields
+            .optional("key", |json| scalar::text(json)?.parse().map_err(|_| "must be a UUID".to_owned()));
+        Some(Self { key })
+    }
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct FrozenResponse {
+    frozen: bool,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct RevokedResponse {
+    revoked: bool,
+}
+
+/// Who the operators are, and how many must agree.
+#[utoipa::path(
+    get,
+    path = "/operator/v1/charter",
+    operation_id = "get_charter",
+    tag = "Operators",
+    responses((status = 200, body = CharterResponse))
+)]
+pub(super) async fn get_charter(
+    State(desk): State<Arc<Desk>>,
+    _call: OperatorCall,
+) -> Answered<CharterResponse> {
+    Ok(ok(CharterResponse::of(&*operators::require_charter(&desk.services).await?)))
+}
+
+/// Ends an operator's power at once. Needs the role author or approver.
+#[utoipa::path(
+    post,
+    path = "/operator/v1/operators/{id}/revoke",
+    operation_id = "revoke_operator",
+    tag = "Operators",
+    params(("id" = String, Path, format = "uuid")),
+    responses((status = 200, body = CharterResponse))
+)]
+pub(super) async fn revoke_operator(
+    State(desk): State<Arc<Desk>>,
+    call: OperatorCall,
+) -> Answered<CharterResponse> {
+    let charter = operators::revoke_operator(&call.ctx, &desk.services, call.id("id")?).await?;
+    Ok(ok(CharterResponse::of(&charter)))
+}
+
+/// The policy in force.
+#[utoipa::path(
+    get,
+    path = "/operator/v1/organizations/{organization}/policy",
+    operation_id = "get_policy",
+    tag = "Policies",
+    params(("organization" = String, Path, format = "uuid")),
+    responses((status = 200, body = PolicyResponse))
+)]
+pub(super) async fn get_policy(
+    State(desk): State<Arc<Desk>>,
+    call: OperatorCall,
+) -> Answered<PolicyResponse> {
+    let organization: OrganizationId = call.id("organization")?;
+    let policy = desk.services.store.policy(organization).await?.ok_or(Error::NotFound("policy"))?;
+    Ok(ok(PolicyResponse::of(&policy)))
+}
+
+/// Stops an organization, or one of its keys, from signing. Letting it go on is a proposal.
+#[utoipa::path(
+    post,
+    path = "/operator/v1/organizations/{organization}/freeze",
+    operation_id = "freeze",
+    tag = "Controls",
+    params(("organization" = String, Path, format = "uuid")),
+    request_body = FreezeDto,
+    responses((status = 200, body = FrozenResponse))
+)]
+pub(super) async fn freeze(State(desk): State<Arc<Desk>>, call: OperatorCall) -> Answered<FrozenResponse> {
+    operators::require_stopper(&call.ctx)?;
+    let FreezeDto { key } = call.body()?;
+    let ctx = call.within(call.id("organization")?);
+    match key {
+        Some(key) => drop(set_key_frozen(&ctx, &desk.services, key, true).await?),
+        None => drop(set_organization_frozen(&ctx, &desk.services, true).await?),
+    }
+    Ok(ok(FrozenResponse { frozen: true }))
+}
+
+/// Ends an API key at once.
+#[utoipa::path(
+    post,
+    path = "/operator/v1/organizations/{organization}/api-keys/{id}/revoke",
+    operation_id = "revoke_api_key",
+    tag = "Controls",
+    params(("organization" = String, Path, format = "uuid"), ("id" = String, Path, format = "uuid")),
+    responses((status = 200, body = RevokedResponse))
+)]
+pub(super) async fn revoke_api_key(
+    State(desk): State<Arc<Desk>>,
+    call: OperatorCall,
+) -> Answered<RevokedResponse> {
+    operators::require_stopper(&call.ctx)?;
+    let ctx = call.within(call.id("organization")?);
+    gateway_domain::credentials::revoke_api_key(&ctx, &desk.services, call.id("id")?).await?;
+    Ok(ok(RevokedResponse { revoked: true }))
+}

@@ -1,0 +1,205 @@
+//! What can be proposed, and what carrying it out writes.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::{Charter, DEPLOYMENT, OperatorKey, OperatorRole, ProposalState, require_role};
+use crate::{
+    actor::OpCtx,
+    audit::AuditEvent,
+    changes::Write,
+    clock::Timestamp,
+    credentials::{ApiKey, ApiKeyText, CreateApiKey, Label, api_key_with_owner},
+    error::{Error, Result},
+    identity::organization_frozen,
+    ids::{BindingId, KeyId, PluginRevisionId, PrincipalId, ProposalId},
+    keys::key_frozen,
+    policy::{Binding, BindingScope, Floor, Mode, Policy, PolicyHead, Power, validate_policy},
+    ports::Services,
+    sealed::Sealed,
+};
+
+/// Everything by which more can be signed than before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Change {
+    /// The organization's next policy. Going back to an earlier one is a change too.
+    Policy(PolicyChange),
+    /// Further operators, or another number of approvals.
+    Charter { enrolled: Vec<NewOperator>, approvals_required: u32 },
+    /// The organization signs again, or one of its keys.
+    Thaw { key: Option<KeyId> },
+    /// An API key, which the proposer takes once the proposal is carried.
+    ApiKey(NewApiKey),
+}
+
+/// The policy that replaces revision `replaces`; 0 if there is none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyChange {
+    pub replaces: u64,
+    pub floor: Floor,
+    /// In the order in which they are asked.
+    pub bindings: Vec<ProposedBinding>,
+}
+
+/// A plugin's place in the policy. A plugin that was bound before keeps its binding, and with it what it remembers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProposedBinding {
+    pub revision: PluginRevisionId,
+    pub scope: BindingScope,
+    pub mode: Mode,
+    pub power: Power,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewOperator {
+    pub name: String,
+    pub public_key: OperatorKey,
+    pub roles: BTreeSet<OperatorRole>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewApiKey {
+    pub label: Label,
+    pub name: String,
+    /// The owner; absent makes a service principal of the same name.
+    pub principal: Option<PrincipalId>,
+    pub expires_at: Option<Timestamp>,
+    pub verification_service: Option<u32>,
+}
+
+/// What carrying a change out writes.
+#[derive(Default)]
+pub(super) struct Carried {
+    pub(super) events: Vec<AuditEvent>,
+    pub(super) writes: Vec<Write>,
+}
+
+impl Change {
+    /// What the change would write now, or why it cannot be made.
+    pub(super) async fn prepare(
+        &self,
+        ctx: &OpCtx,
+        services: &Services,
+        charter: &Sealed<Charter>,
+    ) -> Result<Carried> {
+        let concerns_deployment = matches!(self, Self::Charter { .. });
+        if concerns_deployment != (ctx.organization == DEPLOYMENT) {
+            return Err(Error::invalid("organization must be given, but for a change of the charter"));
+        }
+        match self {
+            Self::Policy(change) => change.prepare(ctx, services).await,
+            Self::Charter { enrolled, approvals_required } => {
+                let next = charter.next(ctx, services, enrolled.clone(), *approvals_required)?;
+                let events = vec![next.event(ctx, "charter.changed")];
+                Ok(Carried { events, writes: vec![Write::UpdateCharter(services.sealer.seal(next))] })
+            }
+            Self::Thaw { key: Some(id) } => {
+                let stored = services.store.key(ctx.organization, *id).await?;
+                let stored = stored.ok_or(Error::NotFound("key"))?;
+                require_frozen(stored.frozen)?;
+                let (event, key) = key_frozen(ctx, stored, false);
+                Ok(Carried { events: vec![event], writes: vec![Write::UpdateKey(services.sealer.seal(key))] })
+            }
+            Self::Thaw { key: None } => {
+                let stored = services.store.organization(ctx.organization).await?;
+                let stored = stored.ok_or(Error::NotFound("organization"))?;
+                require_frozen(stored.frozen)?;
+                let (event, organization) = organization_frozen(ctx, stored, false);
+                let write = Write::UpdateOrganization(services.sealer.seal(organization));
+                Ok(Carried { events: vec![event], writes: vec![write] })
+            }
+            Self::ApiKey(new) => {
+                // Made for nothing but its faults: the secret is made when it is taken.
+                api_key_with_owner(ctx, services, new.request()).await?;
+                Ok(Carried::default())
+            }
+        }
+    }
+}
+
+fn require_frozen(frozen: bool) -> Result<()> {
+    if frozen { Ok(()) } else { Err(Error::Conflict("it is not frozen")) }
+}
+
+impl PolicyChange {
+    async fn prepare(&self, ctx: &OpCtx, services: &Services) -> Result<Carried> {
+        services.store.organization(ctx.organization).await?.ok_or(Error::NotFound("organization"))?;
+        let present = services.store.policy(ctx.organization).await?;
+        let found = present.as_ref().map_or(0, |policy| policy.revision);
+        if found != self.replaces {
+            return Err(Error::Conflict("the policy has moved on since; propose the change again"));
+        }
+        let mut bindings = Vec::with_capacity(self.bindings.len());
+        for proposed in &self.bindings {
+            let revision = services.store.plugin_revision(ctx.organization, proposed.revision).await?;
+            let revision = revision.ok_or(Error::NotFound("plugin revision"))?;
+            let bound = present
+                .as_ref()
+                .and_then(|policy| policy.bindings.iter().find(|binding| binding.plugin == revision.plugin));
+            let fresh = || BindingId::generate(ctx.now, services.entropy.as_ref());
+            bindings.push(Binding {
+                id: bound.map_or_else(fresh, |binding| binding.id),
+                revision: revision.id,
+                plugin: revision.plugin.clone(),
+                subject_digest: revision.subject_digest(),
+                scope: proposed.scope.clone(),
+                mode: proposed.mode,
+                power: proposed.power.clone(),
+            });
+        }
+        let policy = Policy {
+            organization: ctx.organization,
+            revision: self.replaces + 1,
+            floor: self.floor.clone(),
+            bindings,
+            created_at: ctx.now,
+        };
+        validate_policy(&policy)?;
+        let head = PolicyHead { organization: ctx.organization, revision: policy.revision };
+        let subject = format!("policy {}/{}", ctx.organization, policy.revision);
+        let event = AuditEvent::new(ctx, "policy.activated", subject, json!(policy));
+        let seal = &services.sealer;
+        let writes = vec![Write::InsertPolicy(seal.seal(policy)), Write::MovePolicyHead(seal.seal(head))];
+        Ok(Carried { events: vec![event], writes })
+    }
+}
+
+impl NewApiKey {
+    fn request(&self) -> CreateApiKey {
+        CreateApiKey {
+            label: self.label,
+            name: self.name.clone(),
+            principal: self.principal,
+            expires_at: self.expires_at,
+            dev_only: false,
+            verification_service: self.verification_service,
+        }
+    }
+}
+
+/// Makes the key that a carried proposal allows, once, for its proposer, before the proposal expires.
+pub async fn claim_api_key(ctx: &OpCtx, services: &Services, id: ProposalId) -> Result<(ApiKey, ApiKeyText)> {
+    let proposer = require_role(ctx, OperatorRole::Author)?.operator;
+    let proposal = services.store.proposal(id).await?.ok_or(Error::NotFound("proposal"))?;
+    if proposal.proposer != proposer {
+        return Err(Error::Forbidden("only who proposed the key may take it"));
+    }
+    let Change::ApiKey(new) = &proposal.change else {
+        return Err(Error::Conflict("the proposal is not for an API key"));
+    };
+    let is_carried = matches!(proposal.state, ProposalState::Carried { .. });
+    if !is_carried || proposal.expires_at <= ctx.now {
+        return Err(Error::Conflict("the proposal was not carried, was used already, or has expired"));
+    }
+    let ctx = OpCtx { organization: proposal.organization, ..ctx.clone() };
+    let (changes, key, text) = api_key_with_owner(&ctx, services, new.request()).await?;
+    let used = proposal.moved_to(ProposalState::Used { at: ctx.now, credential: key.id });
+    let changes = changes
+        .event(used.event(&ctx, "proposal.used"))
+        .write(Write::UpdateProposal(services.sealer.seal(used)));
+    services.store.commit(changes).await?;
+    Ok((key, text))
+}

@@ -1,0 +1,133 @@
+//! Founding the charter, and taking an operator out of it.
+
+use std::collections::BTreeSet;
+
+use serde_json::json;
+
+use super::{
+    Charter, DEPLOYMENT, Operator, OperatorRole, change::NewOperator, require_charter, require_stopper,
+};
+use crate::{
+    actor::OpCtx,
+    audit::AuditEvent,
+    changes::{ChangeSet, Write},
+    error::{Error, Result},
+    ids::OperatorId,
+    ports::Services,
+};
+
+const NAME_CHARACTERS_MAX: usize = 64;
+
+/// Writes the genesis record. `self_approval` is for `dev` alone and allows a quorum of one.
+pub async fn found_charter(
+    ctx: &OpCtx,
+    services: &Services,
+    operators: Vec<NewOperator>,
+    approvals_required: u32,
+    self_approval: bool,
+) -> Result<Charter> {
+    let empty = Charter {
+        revision: 0,
+        operators: Vec::new(),
+        approvals_required,
+        self_approval,
+        updated_at: ctx.now,
+    };
+    let charter = empty.next(ctx, services, operators, approvals_required)?;
+    let changes = ChangeSet::new(charter.event(ctx, "charter.founded"));
+    services.store.commit(changes.write(Write::InsertCharter(services.sealer.seal(charter.clone())))).await?;
+    Ok(charter)
+}
+
+/// Ends an operator's power at once. The charter must remain able to carry a proposal.
+pub async fn revoke_operator(ctx: &OpCtx, services: &Services, id: OperatorId) -> Result<Charter> {
+    require_stopper(ctx)?;
+    let mut charter = require_charter(services).await?.into_value();
+    let operator = charter.operators.iter_mut().find(|operator| operator.id == id);
+    let operator = operator.ok_or(Error::NotFound("operator"))?;
+    if operator.revoked_at.is_some() {
+        return Ok(charter);
+    }
+    operator.revoked_at = Some(ctx.now);
+    charter.revision += 1;
+    charter.updated_at = ctx.now;
+    if charter.check().is_err() {
+        return Err(Error::Conflict(
+            "the charter could carry no proposal any more; enrol somebody else first",
+        ));
+    }
+    let changes = ChangeSet::new(charter.event(ctx, "operator.revoked"));
+    services.store.commit(changes.write(Write::UpdateCharter(services.sealer.seal(charter.clone())))).await?;
+    Ok(charter)
+}
+
+impl Charter {
+    pub fn operator(&self, id: OperatorId) -> Option<&Operator> {
+        self.operators.iter().find(|operator| operator.id == id)
+    }
+
+    /// The next revision with `enrolled` besides those there are.
+    pub(super) fn next(
+        &self,
+        ctx: &OpCtx,
+        services: &Services,
+        enrolled: Vec<NewOperator>,
+        approvals_required: u32,
+    ) -> Result<Self> {
+        let mut next =
+            Self { revision: self.revision + 1, approvals_required, updated_at: ctx.now, ..self.clone() };
+        next.operators.extend(enrolled.into_iter().map(|new| Operator {
+            id: OperatorId::generate(ctx.now, services.entropy.as_ref()),
+            name: new.name,
+            public_key: new.public_key,
+            roles: new.roles,
+            enrolled_at: ctx.now,
+            revoked_at: None,
+        }));
+        next.check()?;
+        Ok(next)
+    }
+
+    /// A charter that nobody alone can use, and that can still be used.
+    fn check(&self) -> Result<()> {
+        let mut faults = Vec::new();
+        let least = if self.self_approval { 1 } else { 2 };
+        if self.approvals_required < least {
+            faults.push(format!("approvalsRequired must be at least {least}"));
+        }
+        for operator in &self.operators {
+            let length = operator.name.chars().count();
+            if !(1..=NAME_CHARACTERS_MAX).contains(&length) || operator.name.chars().any(char::is_control) {
+                faults.push(format!("name must have 1 to {NAME_CHARACTERS_MAX} printable characters"));
+            }
+            if operator.roles.is_empty() {
+                faults.push(format!("operator `{}` must have a role", operator.name.escape_debug()));
+            }
+        }
+        let active = || self.operators.iter().filter(|operator| operator.is_active());
+        let names: BTreeSet<_> = active().map(|operator| &operator.name).collect();
+        if names.len() != active().count() {
+            faults.push("operators must have different names".to_owned());
+        }
+        let keys: BTreeSet<_> =
+            self.operators.iter().map(|operator| operator.public_key.to_string()).collect();
+        if keys.len() != self.operators.len() {
+            faults.push("a public key must be enrolled once, and never again".to_owned());
+        }
+        let required = self.approvals_required as usize;
+        let can_be_carried = |author: &Operator| {
+            let approvers = active().filter(|operator| operator.has(OperatorRole::Approver));
+            approvers.filter(|operator| self.self_approval || operator.id != author.id).count() >= required
+        };
+        if !active().any(|operator| operator.has(OperatorRole::Author) && can_be_carried(operator)) {
+            faults.push(format!("there must be an author, and {} approvers beside", self.approvals_required));
+        }
+        if faults.is_empty() { Ok(()) } else { Err(Error::Invalid(faults)) }
+    }
+
+    /// The whole revision goes on record.
+    pub(super) fn event(&self, ctx: &OpCtx, action: &'static str) -> AuditEvent {
+        let ctx = OpCtx { organization: DEPLOYMENT, ..ctx.clone() };
+        AuditEvent::new(&ctx, action, format!("charter {}", self.revision), json!(self))
+    }
+}
