@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 mod advice;
 mod apikey;
 mod audit;
+mod contract_account;
 mod dev;
 mod doctor;
 mod freeze;
@@ -61,6 +62,9 @@ enum Command {
     /// Add, list and switch verification services.
     #[command(subcommand)]
     VerificationService(verification_service::VerificationServiceCommand),
+    /// Enrol users whose wallet is a contract.
+    #[command(subcommand)]
+    ContractAccount(contract_account::ContractAccountCommand),
     /// Stop an organization or a key from signing, at once.
     Freeze(freeze::Freeze),
     /// List transactions that are not signed, and take them back.
@@ -123,6 +127,7 @@ async fn dispatch(command: Command) -> Result<Status> {
         Command::Apikey(apikey) => apikey.run().await,
         Command::Key(key) => key.run().await,
         Command::VerificationService(service) => service.run().await,
+        Command::ContractAccount(account) => account.run().await,
         Command::Freeze(freeze) => freeze.run().await,
         Command::Transaction(transaction) => transaction.run().await,
         Command::Plugin(plugin) => plugin.run().await,

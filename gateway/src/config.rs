@@ -18,6 +18,7 @@ use serde::Deserialize;
 mod audit;
 mod chains;
 mod check;
+mod contract_accounts;
 mod database;
 mod egress;
 mod fireblocks;

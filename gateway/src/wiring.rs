@@ -97,6 +97,7 @@ pub(crate) async fn build(config: Config, data_dir: DataDir, absent: Absent) -> 
             issuer: config.core.sessions.issuer.clone().unwrap_or_else(|| config.server.origin()),
             limits: config.core.session_limits(),
         }),
+        contract_accounts: config.core.contract_accounts.contract_accounts(),
         signer: Arc::new(HsmSigner { hsm: hsm.clone(), clock }),
         vault: Arc::new(HsmVault { hsm: hsm.clone(), token_id: token_name(&config)? }),
         evaluator: plugins.clone(),

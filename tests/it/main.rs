@@ -5,6 +5,7 @@
 mod auth;
 mod bad_input;
 mod bounds;
+mod contract_accounts;
 mod control;
 mod crash;
 mod database;

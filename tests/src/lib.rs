@@ -8,6 +8,7 @@ pub mod anvil;
 pub mod client;
 pub mod cluster;
 pub mod configuration;
+pub mod contract_wallet;
 pub mod environment;
 pub mod evaluations;
 pub mod fault_proxy;

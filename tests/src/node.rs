@@ -1,8 +1,14 @@
 //! A small JSON-RPC client for what the tests ask of an EVM node.
 
+use std::time::Duration;
+
 use alloy_primitives::{Address, U256};
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
+
+use crate::wait::until;
+
+const DEPLOYER: &str = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266";
 
 #[derive(Clone)]
 pub struct Node {
@@ -47,6 +53,18 @@ impl Node {
 
     pub async fn mine(&self, blocks: u64) -> Result<()> {
         self.call("anvil_mine", json!([U256::from(blocks)])).await.map(drop)
+    }
+
+    /// Creates a contract from anvil's first account and answers with its address.
+    pub async fn deploy(&self, code: &str) -> Result<Address> {
+        let transaction = json!([{"from": DEPLOYER, "data": code, "gas": "0x100000"}]);
+        let hash = self.call("eth_sendTransaction", transaction).await?;
+        let receipt = until("the contract's receipt", Duration::from_secs(30), async || {
+            let receipt = self.call("eth_getTransactionReceipt", json!([hash])).await?;
+            Ok((!receipt.is_null()).then_some(receipt))
+        })
+        .await?;
+        Ok(serde_json::from_value(receipt["contractAddress"].clone())?)
     }
 
     /// The signed bytes of a transaction, as hex.

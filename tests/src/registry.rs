@@ -1,7 +1,6 @@
 //! The registry contract on a test's own chain.
 
 use std::fs;
-use std::time::Duration;
 
 use alloy_primitives::{Address, B256, keccak256};
 use anyhow::{Context, Result, ensure};
@@ -9,11 +8,9 @@ use serde_json::{Value, json};
 
 use crate::environment;
 use crate::node::Node;
-use crate::wait::until;
 
 /// Where the first contract of anvil's first account lies.
 pub const ADDRESS: &str = "0x5FbDB2315678afecb367f032d93F642f64180aa3";
-const DEPLOYER: &str = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266";
 
 /// The section of the configuration file for it.
 pub fn configuration(chain_id: u64) -> String {
@@ -24,14 +21,8 @@ pub fn configuration(chain_id: u64) -> String {
 pub async fn deploy(node: &Node) -> Result<()> {
     let compiled = fs::read(environment::root().join("deploy/contracts/Registry.json"))?;
     let compiled: Value = serde_json::from_slice(&compiled)?;
-    let transaction = json!([{"from": DEPLOYER, "data": compiled["bytecode"], "gas": "0x100000"}]);
-    let hash = node.call("eth_sendTransaction", transaction).await?;
-    let receipt = until("the registry's receipt", Duration::from_secs(30), async || {
-        let receipt = node.call("eth_getTransactionReceipt", json!([hash])).await?;
-        Ok((!receipt.is_null()).then_some(receipt))
-    })
-    .await?;
-    let address: Address = serde_json::from_value(receipt["contractAddress"].clone())?;
+    let code = compiled["bytecode"].as_str().context("no bytecode")?;
+    let address = node.deploy(code).await?;
     ensure!(address == ADDRESS.parse::<Address>()?, "deployed at {address}");
     Ok(())
 }

@@ -5,6 +5,7 @@ pub mod amount;
 pub mod calldata;
 pub mod codec;
 pub mod eip712;
+pub mod erc1271;
 pub mod fees;
 pub mod message;
 pub mod node;

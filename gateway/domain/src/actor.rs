@@ -6,6 +6,7 @@ use alloy_primitives::{Address, B256};
 
 use crate::{
     approvals::EvidenceLevel,
+    chain::ChainId,
     changes::ReplayGuard,
     clock::Timestamp,
     credentials::{Label, Scope},
@@ -77,7 +78,9 @@ pub struct SessionActor {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WalletEvidence {
     pub level: EvidenceLevel,
-    /// 65 bytes, r || s || v with v 0 or 1 and s in the lower half.
+    /// Where the wallet is a contract, the chain on which it said that the signature is its own.
+    pub contract_chain: Option<ChainId>,
+    /// 65 bytes, r || s || v with v 0 or 1 and s in the lower half; a contract's has a form of its own.
     pub signature: Vec<u8>,
     /// Hash of the canonical signed text: the replay key.
     pub signed_hash: B256,

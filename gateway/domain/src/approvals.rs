@@ -6,6 +6,7 @@ use alloy_primitives::B256;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    chain::ChainId,
     clock::Timestamp,
     ids::{CredentialId, OrganizationId, PrincipalId, TransactionId, VoteId},
     sealed::{RowVersion, Sealable},
@@ -77,6 +78,14 @@ pub enum Evidence {
         signature: Vec<u8>,
         signed_hash: B256,
     },
+    /// A wallet that is a contract took the signature over the request for its own (ERC-1271), as the chain's nodes
+    /// said: never evidence of level `signed`.
+    ContractRequest {
+        chain: ChainId,
+        #[serde(with = "hex::serde")]
+        signature: Vec<u8>,
+        signed_hash: B256,
+    },
     /// A wallet signed the vote: EIP-712 `Approval`, verified again whenever the vote is counted.
     WalletApproval {
         #[serde(with = "hex::serde")]
@@ -90,7 +99,7 @@ impl Evidence {
     pub fn level(&self) -> EvidenceLevel {
         match self {
             Self::ApiKey { .. } => EvidenceLevel::Bearer,
-            Self::WalletRequest { .. } => EvidenceLevel::Request,
+            Self::WalletRequest { .. } | Self::ContractRequest { .. } => EvidenceLevel::Request,
             Self::WalletApproval { .. } => EvidenceLevel::Signed,
         }
     }

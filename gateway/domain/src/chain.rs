@@ -177,6 +177,20 @@ pub enum NodeError {
     WrongChain,
 }
 
+/// Whether a contract takes a signature for its own (ERC-1271), and how sure the gateway wants to be.
+#[derive(Clone, Copy, Debug)]
+pub struct ContractQuestion<'a> {
+    pub account: Address,
+    pub digest: B256,
+    pub signature: &'a [u8],
+    /// Gas that the contract may use for its answer.
+    pub gas_max: u64,
+    /// How many nodes must say yes.
+    pub agreement: usize,
+    /// The block that is asked about must not be older; seconds since 1970.
+    pub block_since: u64,
+}
+
 /// The nodes of one chain. Everything they say is a claim.
 #[async_trait]
 pub trait ChainNode: Send + Sync {
@@ -194,6 +208,10 @@ pub trait ChainNode: Send + Sync {
     async fn displaced(&self, account: (Address, u64), ours: &[B256], depth: u64) -> Result<bool, NodeError>;
 
     async fn inclusion(&self, hash: B256) -> Result<Inclusion, NodeError>;
+
+    /// Whether the contract said yes at every node that answered about one finalized block, and those are enough. Nodes
+    /// that are too few, or that differ about the block, are an error.
+    async fn takes_signature(&self, question: &ContractQuestion<'_>) -> Result<bool, NodeError>;
 }
 
 impl ChainId {

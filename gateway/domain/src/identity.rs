@@ -4,16 +4,23 @@ use alloy_primitives::Address;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    actor::OpCtx,
+    chain::ChainId,
     clock::Timestamp,
     ids::{KeyId, OrganizationId, PrincipalId},
     sealed::{RowVersion, Sealable},
 };
 
+mod contract_account;
 mod create;
 mod escrow;
 mod freeze;
 mod login;
 
+pub use contract_account::{
+    ContractAccountLimits, ContractAccounts, enrol_contract_account, prove_contract_signature,
+    withdraw_contract_account,
+};
 pub use create::{CreateUser, create_user, require_user};
 pub use escrow::require_escrow;
 pub(crate) use freeze::organization_frozen;
@@ -59,6 +66,9 @@ pub struct User {
     pub organization: OrganizationId,
     /// The wallet the user signs requests with; never an HSM key of this gateway.
     pub ethereum_address: Address,
+    /// Set where the wallet is a contract: the one chain on which it is asked what it signed (ERC-1271). No key proves
+    /// anything for such a user.
+    pub contract_chain: Option<ChainId>,
     pub escrow: Option<Escrow>,
     pub privy_user_id: Option<String>,
     pub display_name: Option<String>,
@@ -76,6 +86,24 @@ pub enum Escrow {
     Hsm { key: KeyId, address: Address },
     /// An address whose key is elsewhere; never gets provider `hsm`.
     Foreign { address: Address },
+}
+
+impl User {
+    pub(crate) fn without_escrow(ctx: &OpCtx, id: PrincipalId, ethereum_address: Address) -> Self {
+        Self {
+            id,
+            organization: ctx.organization,
+            ethereum_address,
+            contract_chain: None,
+            escrow: None,
+            privy_user_id: None,
+            display_name: None,
+            email: None,
+            version: 1,
+            created_at: ctx.now,
+            updated_at: ctx.now,
+        }
+    }
 }
 
 impl Escrow {

@@ -14,7 +14,7 @@ use crate::{
     entropy::Entropy,
     error::Result,
     evaluations::{Evaluation, EvaluationResult},
-    identity::{Organization, Principal, User},
+    identity::ContractAccounts,
     ids::{
         CredentialId, InstanceId, KeyId, OrganizationId, OutboxId, PluginRevisionId, PrincipalId,
         TransactionId,
@@ -25,13 +25,13 @@ use crate::{
     policy::{PermitRecord, PluginRevision, Policy, SigningPermit},
     sealed::{Sealed, Sealer},
     sessions::{AccessClaims, Sessions, TokenKey},
-    settings::Settings,
     signing::NonceReservations,
     transactions::{Attempt, Intent, RecentDenials, Transaction},
     vendors::Vendors,
 };
 
 mod audit;
+mod identity;
 mod operators;
 mod plugin_state;
 mod publication;
@@ -40,6 +40,7 @@ mod sessions;
 mod vendors;
 
 pub use audit::AuditReads;
+pub use identity::IdentityReads;
 pub use operators::OperatorReads;
 pub use plugin_state::PluginStateReads;
 pub use publication::{Publication, RegistrationReads, VerificationReads};
@@ -52,35 +53,6 @@ pub use vendors::VendorReads;
 pub trait UnitOfWork: Send + Sync {
     /// Returns after the commit is durable.
     async fn commit(&self, changes: ChangeSet) -> Result<(), CommitError>;
-}
-
-#[async_trait]
-pub trait IdentityReads: Send + Sync {
-    async fn organization(&self, id: OrganizationId) -> Result<Option<Sealed<Organization>>>;
-    async fn user(&self, organization: OrganizationId, id: PrincipalId) -> Result<Option<Sealed<User>>>;
-    async fn user_by_address(
-        &self,
-        organization: OrganizationId,
-        address: Address,
-    ) -> Result<Option<Sealed<User>>>;
-    /// The user whose funds lie at the address, whoever holds its key.
-    async fn user_by_escrow_address(
-        &self,
-        organization: OrganizationId,
-        address: Address,
-    ) -> Result<Option<Sealed<User>>>;
-    /// Whether a request with this replay key already had its effect, in whichever organization.
-    async fn was_replayed(&self, guard: &ReplayGuard) -> Result<bool>;
-    async fn settings(
-        &self,
-        organization: OrganizationId,
-        user: PrincipalId,
-    ) -> Result<Option<Sealed<Settings>>>;
-    async fn principals(
-        &self,
-        organization: OrganizationId,
-        ids: &[PrincipalId],
-    ) -> Result<Vec<Sealed<Principal>>>;
 }
 
 #[async_trait]
@@ -401,6 +373,8 @@ pub struct Services {
     pub entropy: Arc<dyn Entropy>,
     pub credentials: Arc<CredentialHasher>,
     pub sessions: Arc<Sessions>,
+    /// Absent where wallets that are contracts are not taken.
+    pub contract_accounts: Option<Arc<ContractAccounts>>,
     pub signer: Arc<dyn Signer>,
     pub vault: Arc<dyn KeyVault>,
     pub evaluator: Arc<dyn Evaluator>,

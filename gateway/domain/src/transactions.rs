@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{Address, B256, U256};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -46,7 +46,7 @@ pub struct Transaction {
     /// The name the API uses; unique in the organization.
     pub request_hash: B256,
     /// The counter that went into a request hash the gateway computed, or the client's.
-    pub request_nonce: u64,
+    pub request_nonce: U256,
     /// The principal whose credential created it.
     pub initiator: PrincipalId,
     /// The user whose funds move.

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use gateway_domain::{
     Address, B256,
-    chain::{AccountState, ChainNode, Inclusion, NodeError, Pricing},
+    chain::{AccountState, ChainNode, ContractQuestion, Inclusion, NodeError, Pricing},
     transactions::Intent,
 };
 
@@ -41,6 +41,10 @@ impl ChainNode for UnconfiguredNode {
     }
 
     async fn inclusion(&self, _hash: B256) -> Result<Inclusion, NodeError> {
+        absent()
+    }
+
+    async fn takes_signature(&self, _question: &ContractQuestion<'_>) -> Result<bool, NodeError> {
         absent()
     }
 }

@@ -2,13 +2,17 @@
 //! data directory, else the gateway, told through the control socket.
 
 use anyhow::Result;
-use gateway_domain::ids::{CredentialId, KeyId, OrganizationId, TransactionId};
+use gateway_domain::{
+    Address,
+    chain::ChainId,
+    ids::{CredentialId, KeyId, OrganizationId, PrincipalId, TransactionId},
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    apikey, freeze, key, output::internal_causes, place::operator_context, plugin, status::Status,
-    transaction, verification_service,
+    apikey, contract_account, freeze, key, output::internal_causes, place::operator_context, plugin,
+    status::Status, transaction, verification_service,
 };
 use crate::{
     control::{Failure, Reply},
@@ -43,6 +47,9 @@ pub(super) enum Act {
     AddVerificationService(verification_service::NewService),
     ListVerificationServices,
     SwitchVerificationService { id: u32, active: bool },
+    EnrolContractAccount { address: Address, chain: ChainId },
+    WithdrawContractAccount(Address),
+    ListContractAccounts { after: Option<PrincipalId> },
 }
 
 /// What a command prints, in both forms.
@@ -71,6 +78,11 @@ impl Order {
             Act::SwitchVerificationService { id, active } => {
                 verification_service::switch(gateway, ctx, id, active).await
             }
+            Act::EnrolContractAccount { address, chain } => {
+                contract_account::enrol(gateway, ctx, address, chain).await
+            }
+            Act::WithdrawContractAccount(address) => contract_account::withdraw(gateway, ctx, address).await,
+            Act::ListContractAccounts { after } => contract_account::list(gateway, ctx, after).await,
             Act::ListPlugins => plugin::list(gateway, ctx).await,
             Act::ListTransactions { limit } => transaction::list(gateway, ctx, limit).await,
             Act::ShowTransaction(id) => transaction::show(gateway, ctx, id).await,
@@ -113,6 +125,9 @@ impl Act {
             Self::ListVerificationServices => "verification-service list",
             Self::SwitchVerificationService { active: true, .. } => "verification-service enable",
             Self::SwitchVerificationService { active: false, .. } => "verification-service disable",
+            Self::EnrolContractAccount { .. } => "contract-account enrol",
+            Self::WithdrawContractAccount(_) => "contract-account withdraw",
+            Self::ListContractAccounts { .. } => "contract-account list",
             Self::ListTransactions { .. } => "transaction list",
             Self::ShowTransaction(_) => "transaction show",
             Self::AbortTransaction(_) => "transaction abort",

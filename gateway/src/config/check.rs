@@ -33,6 +33,7 @@ impl Config {
         self.telemetry.check_ranges(&mut faults);
         self.check_server(&mut faults);
         self.check_chains(&mut faults);
+        self.core.contract_accounts.check(&self.chains, &mut faults);
         self.check_vendors(&mut faults);
         self.check_publication(&mut faults);
         self.check_others(&mut faults);

@@ -9,6 +9,7 @@ use gateway_domain::ids::OrganizationId;
 
 use super::{
     ConfigError,
+    contract_accounts::ContractAccountRules,
     login::{Credentials, Sessions, Siwe},
     section::section,
     value::Secret,
@@ -33,7 +34,10 @@ section! {
         /// File that holds the token, instead of `internal_token`.
         internal_token_file: Option<PathBuf> = None, like "\"/run/secrets/internal-token\"";
     }
-    nested { eth_signature: EthSignature, siwe: Siwe, sessions: Sessions, credentials: Credentials }
+    nested {
+        eth_signature: EthSignature, contract_accounts: ContractAccountRules, siwe: Siwe, sessions: Sessions,
+        credentials: Credentials
+    }
 }
 
 section! {

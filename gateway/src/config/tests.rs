@@ -115,6 +115,21 @@ fn chain_without_id_and_chain_given_twice_are_refused() {
 }
 
 #[test]
+fn contract_accounts_need_a_chain_with_as_many_nodes_as_must_agree() {
+    let text = |urls: &str| {
+        format!(
+            "[core.contract_accounts]\nenabled = true\n[[chains]]\nid = \"eip155:1\"\nrpc_urls = \"{urls}\"\n"
+        )
+    };
+    assert!(load(&text("http://a.example, http://b.example")).is_ok());
+    for urls in ["http://a.example", "http://a.example, http://a.example"] {
+        assert!(refusal(&text(urls)).contains("2 different `rpc_urls`"), "{urls}");
+    }
+    let one = refusal("[core.contract_accounts]\nagreement = 1\n");
+    assert!(one.contains("`core.contract_accounts.agreement` must be 2 to 16, not 1"), "{one}");
+}
+
+#[test]
 fn a_verification_service_has_an_inbox_of_its_own_and_one_key() {
     let service = |more: &str| format!("[[verification_services]]\nname = \"Orion\"\n{more}\n");
     let (one, built_in) = (format!("inbox = \"0x{}\"\n", "11".repeat(20)), "built_in = \"rsa4096\"\n");

@@ -22,8 +22,8 @@ use crate::{
 
 macro_rules! user_columns {
     () => {
-        "id, organization, ethereum_address, escrow_key, escrow_address, privy_user_id, display_name, email, \
-         version, created_at, updated_at, seal"
+        "id, organization, ethereum_address, contract_chain, escrow_key, escrow_address, privy_user_id, display_name, \
+         email, version, created_at, updated_at, seal"
     };
 }
 
@@ -42,6 +42,11 @@ const USER_BY_ADDRESS: &str =
     concat!("SELECT ", user_columns!(), " FROM users WHERE organization = $1 AND ethereum_address = $2");
 const USER_BY_ESCROW_ADDRESS: &str =
     concat!("SELECT ", user_columns!(), " FROM users WHERE organization = $1 AND escrow_address = $2");
+const CONTRACT_ACCOUNTS: &str = concat!(
+    "SELECT ",
+    user_columns!(),
+    " FROM users WHERE organization = $1 AND contract_chain IS NOT NULL AND id > $2 ORDER BY id LIMIT $3"
+);
 const SETTINGS: &str =
     concat!("SELECT ", settings_columns!(), " FROM settings WHERE organization = $1 AND user_id = $2");
 const PRINCIPALS: &str = concat!(
@@ -107,15 +112,15 @@ pub(crate) fn insert_user(user: &Sealed<User>) -> Result<Statement, TooLarge> {
     let sql = concat!(
         "INSERT INTO users (",
         user_columns!(),
-        ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
+        ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
     );
     user_values(Statement::new(sql), user)
 }
 
 pub(crate) fn update_user(user: &Sealed<User>) -> Result<Statement, TooLarge> {
-    let sql = "UPDATE users SET ethereum_address = $3, escrow_key = $4, escrow_address = $5, privy_user_id = $6, \
-         display_name = $7, email = $8, version = $9, created_at = $10, updated_at = $11, seal = $12 \
-         WHERE id = $1 AND organization = $2 AND version = $9 - 1";
+    let sql = "UPDATE users SET ethereum_address = $3, contract_chain = $4, escrow_key = $5, escrow_address = $6, \
+         privy_user_id = $7, display_name = $8, email = $9, version = $10, created_at = $11, updated_at = $12, \
+         seal = $13 WHERE id = $1 AND organization = $2 AND version = $10 - 1";
     Ok(user_values(Statement::new(sql), user)?.expecting(Expect::Change(Contested::Version)))
 }
 
@@ -128,6 +133,7 @@ fn user_values(statement: Statement, user: &Sealed<User>) -> Result<Statement, T
         .shown(user.id)
         .shown(user.organization)
         .hex(user.ethereum_address)
+        .bind(user.contract_chain.map(|chain| chain.to_string()))
         .bind(escrow_key)
         .bind(user.escrow.map(|escrow| escrow.address()))
         .bind(user.privy_user_id.clone())
@@ -212,6 +218,7 @@ impl Stored for User {
             id: row.parsed("id")?,
             organization: row.parsed("organization")?,
             ethereum_address: row.parsed("ethereum_address")?,
+            contract_chain: row.optional_parsed("contract_chain")?,
             escrow,
             privy_user_id: row.optional_text("privy_user_id")?,
             display_name: row.optional_text("display_name")?,
@@ -268,6 +275,18 @@ impl IdentityReads for Store {
         self.reads
             .known_optional(Statement::new(USER_BY_ESCROW_ADDRESS).shown(organization).hex(address))
             .await
+    }
+
+    async fn contract_accounts(
+        &self,
+        organization: OrganizationId,
+        after: Option<PrincipalId>,
+        limit: u32,
+    ) -> Result<Vec<Sealed<User>>> {
+        // No id is smaller than the empty text.
+        let after = after.map(|id| id.to_string()).unwrap_or_default();
+        let statement = Statement::new(CONTRACT_ACCOUNTS).shown(organization).bind(after).bind(limit);
+        self.reads.list(statement).await
     }
 
     async fn was_replayed(&self, guard: &ReplayGuard) -> Result<bool> {

@@ -44,6 +44,7 @@ const TWINS: &[Twin] = twins! {
     7 "0007_verification",
     8 "0008_plugin_state",
     9 "0009_instances",
+    10 "0010_contract_accounts",
     12 "0012_rates",
     14 "0014_operators",
 };

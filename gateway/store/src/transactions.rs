@@ -83,10 +83,10 @@ const OPEN: &str = concat!(
 const RECIPIENT_HISTORY: &str = concat!(
     "SELECT * FROM (SELECT ",
     columns!(),
-    " FROM transactions WHERE organization = $1 AND key_id = $2 AND to_address = $3 \
+    " FROM transactions WHERE organization = $1 AND key_id = $2 AND from_address = $8 AND to_address = $3 \
      AND id <> $4 AND state = 'executed' ORDER BY created_at DESC LIMIT 1) AS executed_ones UNION ALL SELECT * FROM (SELECT ",
     columns!(),
-    " FROM transactions WHERE organization = $1 AND key_id = $2 AND to_address = $3 AND state = 'rejected' \
+    " FROM transactions WHERE organization = $1 AND key_id = $2 AND from_address = $8 AND to_address = $3 AND state = 'rejected' \
      AND id <> $4 AND chain = $5 AND substr(data, 1, 4) = $6 AND created_at > $7 ORDER BY created_at DESC LIMIT 20) AS denied_ones"
 );
 
@@ -255,7 +255,8 @@ impl TransactionReads for Store {
             .shown(intent.transaction)
             .shown(intent.chain)
             .bind(intent.selector())
-            .bind(denied_since);
+            .bind(denied_since)
+            .hex(intent.from);
         let found: Vec<Sealed<Transaction>> = self.reads.list(statement).await?;
         let count =
             |wanted: fn(&State) -> bool| found.iter().filter(|found| wanted(&found.state)).count() as u64;

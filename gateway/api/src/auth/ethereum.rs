@@ -5,14 +5,17 @@ use std::time::Duration;
 use gateway_chains::evm::{
     eip712::{Approval, Request, approval_signing_hash, request_signing_hash},
     message::{request_text, untimed_request_text},
-    signature::personal_message_hash,
+    signature::{Signature, personal_message_hash},
 };
 use gateway_domain::{
     Address, B256, Error, Timestamp,
     actor::{WalletActor, WalletEvidence},
     approvals::EvidenceLevel,
+    chain::ChainId,
+    identity::{User, prove_contract_signature},
     ids::{OrganizationId, PrincipalId},
     ports::Services,
+    sealed::Sealed,
     transactions::Transaction,
 };
 
@@ -68,11 +71,13 @@ pub(crate) async fn authenticate_request(
         body_hash: facts.body_hash,
         timestamp: timestamp.unwrap_or(0),
     };
-    let signed_hash = signed_hash(&request, timestamp.is_some(), services.domain_chain, headers)?;
+    let signer = Signer::of(services, organization, headers).await?;
+    let signed_hash = signed_hash(services, &request, timestamp.is_some(), &signer).await?;
     let replay_until = timestamp.map_or(now, from_seconds).plus(Duration::from_secs(config.window_seconds));
     let evidence = WalletEvidence {
         level: EvidenceLevel::Request,
-        signature: signature_bytes(headers),
+        contract_chain: signer.contract_chain(),
+        signature: signer.signature_bytes(),
         signed_hash,
         replay_until: replay_until.max(now),
     };
@@ -103,35 +108,95 @@ pub(crate) async fn authenticate_approval(
         },
         services.domain_chain,
     );
-    if headers.signature.recover(digest) != Ok(headers.address) {
+    let signer = Signer::of(services, organization, headers).await?;
+    // A node's word about a contract is not a signature that can be verified again (T9).
+    if signer.contract_chain().is_some() || !signer.signed(services, digest).await? {
         return Err(Failure::Domain(Error::Unauthenticated));
     }
     let evidence = WalletEvidence {
         level: EvidenceLevel::Signed,
-        signature: signature_bytes(headers),
+        contract_chain: None,
+        signature: signer.signature_bytes(),
         signed_hash: digest,
         replay_until: expires_at,
     };
     wallet(services, organization, headers.address, evidence).await
 }
 
-/// The hash of the canonical text that this address signed: form 1 if it fits, else form 2. An untimed request
-/// has form 1 only.
-fn signed_hash(
+/// Who signs, and with what: a key, or for users enrolled so the contract that their wallet is. Never either of both.
+enum Signer {
+    Key { address: Address, signature: Signature },
+    Contract { user: Sealed<User>, chain: ChainId, signature: Vec<u8> },
+}
+
+impl Signer {
+    async fn of(
+        services: &Services,
+        organization: OrganizationId,
+        headers: &SignatureHeaders,
+    ) -> Result<Self, Failure> {
+        let address = headers.address;
+        let found = match services.contract_accounts {
+            Some(_) => services.store.user_by_address(organization, address).await?,
+            None => None,
+        };
+        match found.and_then(|user| Some((user.contract_chain?, user))) {
+            Some((chain, user)) => Ok(Self::Contract { user, chain, signature: headers.signature.0.clone() }),
+            None => Ok(Self::Key { address, signature: headers.signature.by_key()? }),
+        }
+    }
+
+    async fn signed(&self, services: &Services, digest: B256) -> Result<bool, Failure> {
+        match self {
+            Self::Key { address, signature } => Ok(signature.recover(digest) == Ok(*address)),
+            Self::Contract { user, signature, .. } => {
+                match prove_contract_signature(services, user, digest, signature).await {
+                    Ok(()) => Ok(true),
+                    Err(Error::Unauthenticated) => Ok(false),
+                    Err(error) => Err(error.into()),
+                }
+            }
+        }
+    }
+
+    fn contract_chain(&self) -> Option<ChainId> {
+        match self {
+            Self::Key { .. } => None,
+            Self::Contract { chain, .. } => Some(*chain),
+        }
+    }
+
+    /// The domain's form: a key's v is 0 or 1.
+    fn signature_bytes(&self) -> Vec<u8> {
+        match self {
+            Self::Key { signature, .. } => {
+                let mut bytes = signature.to_bytes();
+                bytes[64] -= 27;
+                bytes.to_vec()
+            }
+            Self::Contract { signature, .. } => signature.clone(),
+        }
+    }
+}
+
+/// The hash of the canonical text that was signed: form 1 if it fits, else form 2. An untimed request has form 1 only.
+async fn signed_hash(
+    services: &Services,
     request: &Request<'_>,
     timed: bool,
-    domain_chain: u64,
-    headers: &SignatureHeaders,
+    signer: &Signer,
 ) -> Result<B256, Failure> {
     let text = if timed { request_text(request) } else { untimed_request_text(request) };
     let text = text.map_err(|error| Failure::Malformed(error.to_string()))?;
-    let fits = |digest: &B256| headers.signature.recover(*digest) == Ok(headers.address);
     let personal = personal_message_hash(text.as_bytes());
-    if fits(&personal) {
+    if signer.signed(services, personal).await? {
         return Ok(personal);
     }
-    let typed = Some(request_signing_hash(request, domain_chain)).filter(|_| timed);
-    typed.filter(fits).ok_or(Failure::Domain(Error::Unauthenticated))
+    let typed = request_signing_hash(request, services.domain_chain);
+    if timed && signer.signed(services, typed).await? {
+        return Ok(typed);
+    }
+    Err(Failure::Domain(Error::Unauthenticated))
 }
 
 async fn wallet(
@@ -140,17 +205,22 @@ async fn wallet(
     address: Address,
     evidence: WalletEvidence,
 ) -> Result<WalletActor, Failure> {
-    let principal = enrolled(services, organization, address).await?;
+    let principal = enrolled(services, organization, address, evidence.contract_chain).await?;
     Ok(WalletActor { address, principal, evidence })
 }
 
-/// The user of this address, if there is one. One that was deactivated is not heard at all.
+/// The user of this address, if there is one. One that was deactivated is not heard at all, nor one whose wallet is a
+/// contract through a key, or the other way round.
 async fn enrolled(
     services: &Services,
     organization: OrganizationId,
     address: Address,
+    contract_chain: Option<ChainId>,
 ) -> Result<Option<PrincipalId>, Failure> {
     let Some(user) = services.store.user_by_address(organization, address).await? else { return Ok(None) };
+    if user.contract_chain != contract_chain {
+        return Err(Failure::Domain(Error::Unauthenticated));
+    }
     let principals = services.store.principals(organization, &[user.id]).await?;
     match principals.first() {
         Some(principal) if principal.active => Ok(Some(user.id)),
@@ -164,13 +234,6 @@ fn within_window(seconds: u64, now: Timestamp, window_seconds: u64) -> Result<()
         return Err(Failure::Domain(Error::Unauthenticated));
     }
     Ok(())
-}
-
-/// The domain's form: v is 0 or 1.
-fn signature_bytes(headers: &SignatureHeaders) -> Vec<u8> {
-    let mut bytes = headers.signature.to_bytes();
-    bytes[64] -= 27;
-    bytes.to_vec()
 }
 
 fn from_seconds(seconds: u64) -> Timestamp {

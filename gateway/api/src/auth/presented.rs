@@ -20,12 +20,16 @@ pub(crate) struct Presented<'a> {
 }
 
 /// The `x-ethereum-*` headers.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct SignatureHeaders {
     pub(crate) address: Address,
-    pub(crate) signature: Signature,
+    pub(crate) signature: PresentedSignature,
     pub(crate) signed_at: SignedAt,
 }
+
+/// What `x-ethereum-signature` holds. Whose form it has to have depends on who signs.
+#[derive(Clone, Debug)]
+pub(crate) struct PresentedSignature(pub(crate) Vec<u8>);
 
 /// What the signature says about time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,23 +89,16 @@ impl<'a> Presented<'a> {
         first.and_then(|value| value.to_str().ok()).ok_or(Failure::Domain(Error::Unauthenticated))
     }
 
-    pub(crate) fn signature(&self) -> Result<SignatureHeaders, Failure> {
+    /// The headers. Where wallets may be contracts, signatures of up to `contract_bytes_max` bytes are read as they are;
+    /// elsewhere only keys sign.
+    pub(crate) fn signature(&self, contract_bytes_max: Option<usize>) -> Result<SignatureHeaders, Failure> {
         let required = |name: &HeaderName| {
             single(self.headers, name)?
                 .ok_or_else(|| Failure::Malformed(format!("header {name} is required")))
         };
         let address = scalar::address_text(required(&ADDRESS)?);
         let address = address.map_err(|rule| Failure::Malformed(format!("header {ADDRESS} {rule}")))?;
-        let signature = Signature::parse(required(&SIGNATURE)?).map_err(|error| match error {
-            SignatureError::Shape | SignatureError::RecoveryId => {
-                Failure::Malformed(format!("header {SIGNATURE}: {error}"))
-            }
-            // Well-formed, and made by nobody: high s is the second form of a signature that may be known already.
-            SignatureError::Range
-            | SignatureError::HighS
-            | SignatureError::NoSigner
-            | SignatureError::OtherSigner => Failure::Domain(Error::Unauthenticated),
-        })?;
+        let signature = PresentedSignature::read(required(&SIGNATURE)?, contract_bytes_max)?;
         let signed_at = match (seconds(self.headers, &TIMESTAMP)?, seconds(self.headers, &EXPIRES)?) {
             (Some(_), Some(_)) => {
                 return Err(Failure::Malformed(format!(
@@ -113,6 +110,47 @@ impl<'a> Presented<'a> {
             (None, None) => SignedAt::Untimed,
         };
         Ok(SignatureHeaders { address, signature, signed_at })
+    }
+}
+
+/// Bytes of a signature by a key, and the least of one by a contract.
+pub(crate) const SIGNATURE_BYTES: usize = 65;
+
+impl PresentedSignature {
+    fn read(text: &str, contract_bytes_max: Option<usize>) -> Result<Self, Failure> {
+        let Some(bytes_max) = contract_bytes_max else {
+            // Before anything is looked up for it.
+            return Signature::parse(text)
+                .map(|signature| Self(signature.to_bytes().into()))
+                .map_err(refused);
+        };
+        let bytes = text.strip_prefix("0x").and_then(|digits| hex::decode(digits).ok());
+        let bytes = bytes.filter(|bytes| (SIGNATURE_BYTES..=bytes_max).contains(&bytes.len()));
+        bytes.map(Self).ok_or_else(|| {
+            let rule =
+                format!("must be `0x` and {SIGNATURE_BYTES} to {bytes_max} bytes in hexadecimal digits");
+            Failure::Malformed(format!("header {SIGNATURE} {rule}"))
+        })
+    }
+
+    /// The signature, if a key made it.
+    pub(crate) fn by_key(&self) -> Result<Signature, Failure> {
+        let bytes = <&[u8; SIGNATURE_BYTES]>::try_from(self.0.as_slice());
+        let bytes = bytes.map_err(|_| refused(SignatureError::Shape))?;
+        Signature::from_bytes(bytes).map_err(refused)
+    }
+}
+
+fn refused(error: SignatureError) -> Failure {
+    match error {
+        SignatureError::Shape | SignatureError::RecoveryId => {
+            Failure::Malformed(format!("header {SIGNATURE}: {error}"))
+        }
+        // Well-formed, and made by nobody: high s is the second form of a signature that may be known already.
+        SignatureError::Range
+        | SignatureError::HighS
+        | SignatureError::NoSigner
+        | SignatureError::OtherSigner => Failure::Domain(Error::Unauthenticated),
     }
 }
 

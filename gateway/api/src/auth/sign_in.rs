@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use gateway_chains::evm::{
-    signature::{Signature, recover_personal},
+    signature::{Signature, personal_message_hash, recover_personal},
     siwe::SignIn,
 };
-use gateway_domain::{Address, Error, OpCtx, Timestamp, ports::Services, sessions::use_nonce};
+use gateway_domain::{
+    Address, Error, OpCtx, Timestamp, identity::prove_contract_signature, ports::Services,
+    sessions::use_nonce,
+};
 use time::OffsetDateTime;
 
 use crate::{config::SiweConfig, failure::Failure};
@@ -30,10 +33,28 @@ pub(crate) async fn authenticate_sign_in(
     if !(is_recent(&sign_in, config, ctx.now) && holds_at(&sign_in, ctx.now)) {
         return Err(Error::Unauthenticated.into());
     }
-    if signer(message, signature) != Some(sign_in.address) {
+    prove(ctx, services, &sign_in, (message, signature)).await?;
+    Ok(sign_in.address)
+}
+
+/// By the address's key; for a user whose wallet is a contract by that contract, on the chain it is enrolled on, which
+/// must be the message's.
+async fn prove(
+    ctx: &OpCtx,
+    services: &Services,
+    sign_in: &SignIn,
+    (message, signature): (&str, &[u8]),
+) -> Result<(), Failure> {
+    let user = services.store.user_by_address(ctx.organization, sign_in.address).await?;
+    let Some((chain, user)) = user.and_then(|user| Some((user.contract_chain?, user))) else {
+        let signed = signer(message, signature) == Some(sign_in.address);
+        return if signed { Ok(()) } else { Err(Error::Unauthenticated.into()) };
+    };
+    if chain.number() != sign_in.chain_id {
         return Err(Error::Unauthenticated.into());
     }
-    Ok(sign_in.address)
+    let digest = personal_message_hash(message.as_bytes());
+    Ok(prove_contract_signature(services, &user, digest, signature).await?)
 }
 
 /// Whether messages with this `Chain ID` are taken.

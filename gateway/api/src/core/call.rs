@@ -248,7 +248,7 @@ impl Caller<'_> {
     }
 
     async fn prove(&mut self, organization: OrganizationId, body: &RawBody) -> Result<WalletActor, Failure> {
-        let headers = Presented::of(&self.parts.headers).signature()?;
+        let headers = Presented::of(&self.parts.headers).signature(contract_signature_bytes_max(self.app))?;
         let may_sign_approval = matches!(
             self.rule.callers,
             Callers::Credentials { signatures: SignatureRule::RequestOrApproval, .. }
@@ -327,6 +327,11 @@ impl Caller<'_> {
         let host = self.parts.uri.authority().map(axum::http::uri::Authority::as_str).or(header);
         self.app.organization_of_host(host)
     }
+}
+
+/// How long a contract's signature may be, where contracts are asked at all.
+fn contract_signature_bytes_max(app: &App) -> Option<usize> {
+    app.services.contract_accounts.as_ref().map(|accounts| accounts.signature_bytes_max())
 }
 
 fn rule_of(parts: &Parts) -> Result<&'static Rule, Failure> {

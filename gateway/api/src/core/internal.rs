@@ -57,8 +57,8 @@ impl Wire for UpdateTeeProofDto {
     fn read(fields: &mut Fields) -> Option<Self> {
         let tee_proof = fields.required("teeProof", base64_or_hex);
         let tee_type = fields.optional("teeType", scalar::choice(&TEE_TYPES));
-        let measurement = fields.optional("measurement", scalar::bytes(HEX_BYTES_MAX));
-        let report_data = fields.optional("reportData", scalar::bytes(HEX_BYTES_MAX));
+        let measurement = fields.optional("measurement", scalar::hexadecimal(HEX_BYTES_MAX));
+        let report_data = fields.optional("reportData", scalar::hexadecimal(HEX_BYTES_MAX));
         let signed_at = fields.optional("signedAt", scalar::time);
         Some(Self { tee_proof: tee_proof?, tee_type, measurement, report_data, signed_at })
     }

@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     answer::{Answered, ok},
-    auth::{authenticate_sign_in, takes_chain},
+    auth::{SIGNATURE_BYTES, authenticate_sign_in, takes_chain},
     core::{call::Call, presentation, shapes, users::UserResponse},
     extract::{Fields, Wire, scalar},
     failure::Failure,
@@ -25,7 +25,8 @@ use crate::{
 };
 
 const MESSAGE_CHARACTERS_MAX: usize = 4096;
-const SIGNATURE_BYTES: usize = 65;
+/// The longest that a contract's signature may be, whatever is configured.
+const SIGNATURE_BYTES_MAX: usize = 4096;
 const REFRESH_TOKEN_CHARACTERS_MAX: usize = 4096;
 
 /// For whom a nonce is; an empty object is fine.
@@ -66,17 +67,14 @@ pub(crate) struct VerifySiweDto {
     #[schema(max_length = 4096, pattern = r"^[^\u0000-\u0008\u000B\u000C\u000E-\u001F\u007F-\u009F]*$")]
     message: String,
     /// `personal_sign` (ERC-191) over the message.
-    #[schema(value_type = shapes::Signature)]
+    #[schema(value_type = shapes::WalletSignature)]
     signature: Vec<u8>,
 }
 
 impl Wire for VerifySiweDto {
     fn read(fields: &mut Fields) -> Option<Self> {
         let message = fields.required("message", scalar::prose(MESSAGE_CHARACTERS_MAX));
-        let signature = fields.required("signature", |json| {
-            let bytes = scalar::bytes(SIGNATURE_BYTES)(json)?;
-            if bytes.len() == SIGNATURE_BYTES { Ok(bytes) } else { Err("must be 65 bytes".to_owned()) }
-        });
+        let signature = fields.required("signature", scalar::bytes(SIGNATURE_BYTES_MAX));
         Some(Self { message: message?, signature: signature? })
     }
 }
@@ -189,6 +187,14 @@ pub(crate) async fn verify_siwe(State(app): State<Arc<App>>, call: Call) -> Answ
 
 async fn log_in(app: &App, ctx: &OpCtx, body: &VerifySiweDto) -> Result<TokenPair, Failure> {
     let (services, siwe) = (&app.services, &app.config.siwe);
+    let contracts = services.contract_accounts.as_ref();
+    let bytes_max = contracts.map_or(SIGNATURE_BYTES, |accounts| accounts.signature_bytes_max());
+    if !(SIGNATURE_BYTES..=bytes_max).contains(&body.signature.len()) {
+        return Err(Failure::invalid(match contracts {
+            None => format!("signature must be {SIGNATURE_BYTES} bytes"),
+            Some(_) => format!("signature must be {SIGNATURE_BYTES} to {bytes_max} bytes"),
+        }));
+    }
     let address = authenticate_sign_in(ctx, services, siwe, &body.message, &body.signature).await?;
     let user = user_at_login(ctx, services, address).await?;
     Ok(open_session(ctx, services, user).await?)

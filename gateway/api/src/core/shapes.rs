@@ -37,10 +37,13 @@ texts! {
     Address: "An address in any letter case; answers have EIP-55's.", "^0x[0-9a-fA-F]{40}$", 42;
     Hash: "32 bytes; answers have lower case.", "^0x[0-9a-fA-F]{64}$", 66;
     Signature: "65 bytes: r, s and v, which is 0, 1, 27 or 28.", "^0x[0-9a-fA-F]{130}$", 132;
+    WalletSignature: "65 bytes as of a key, or up to 4096 of a wallet that is a contract (ERC-1271).",
+        "^0x[0-9a-fA-F]{130}([0-9a-fA-F]{2})*$", 8_194;
     CallData: "At most 128 KiB.", "^0x([0-9a-fA-F]{2})*$", 262_146;
-    ShortBytes: "At most 1 KiB.", "^0x([0-9a-fA-F]{2})*$", 2_050;
+    ShortBytes: "At most 1 KiB; answers begin with 0x.", "^(0x)?([0-9a-fA-F]{2})*$", 2_050;
     Wei: "An amount in wei, in decimal digits, below 2^256.", "^(0|[1-9][0-9]{0,77})$", 78;
     Count: "Decimal digits of a number below 2^64.", "^(0|[1-9][0-9]{0,19})$", 20;
+    RequestNonce: "The formula's word: decimal digits of a number below 2^256.", "^(0|[1-9][0-9]{0,77})$", 78;
     MemberKey: "SPKI of a P-256 key in PEM.", r"^[^\u0000-\u0008\u000B\u000C\u000E-\u001F\u007F-\u009F]*$", 1_024;
     Fingerprint: "Of an OpenPGP key of version 4.", "^[0-9A-F]{40}$", 40;
 }

@@ -33,7 +33,7 @@ pub(crate) struct CreateUserDto {
     privy_user_id: Option<String>,
     #[schema(max_length = 100, pattern = r"^[^\u0000-\u001F\u007F-\u009F]*$")]
     display_name: Option<String>,
-    #[schema(format = "email", max_length = 254, pattern = r"^[^\s@]+@[^\s@.]+(\.[^\s@.]+)+$")]
+    #[schema(format = "email", max_length = 255, pattern = r"^[^\s@]+@[^\s@.]+(\.[^\s@.]+)+$")]
     email: Option<String>,
 }
 

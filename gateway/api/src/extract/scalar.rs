@@ -106,6 +106,18 @@ pub(crate) fn bytes(bytes_max: usize) -> impl Fn(&Json) -> Read<Vec<u8>> {
     }
 }
 
+/// As [`bytes`], with or without `0x`.
+pub(crate) fn hexadecimal(bytes_max: usize) -> impl Fn(&Json) -> Read<Vec<u8>> {
+    move |json| {
+        let text = text(json)?;
+        let digits = text.strip_prefix("0x").unwrap_or(text);
+        if digits.len() > 2 * bytes_max {
+            return Err(format!("must be at most {bytes_max} bytes"));
+        }
+        hex::decode(digits).map_err(|_| "must be pairs of hexadecimal digits".to_owned())
+    }
+}
+
 /// A number of the `eip155` namespace.
 pub(crate) fn chain(json: &Json) -> Read<ChainId> {
     ChainId::eip155(integer(json)?).or_else(|_| fault("must be at least 1"))
@@ -140,8 +152,8 @@ pub(crate) fn prose(max: usize) -> impl Fn(&Json) -> Read<String> {
     }
 }
 
-/// One `@` between a local part and a domain with a dot, RFC 5321's 254 characters. Whether mail arrives is
-/// another question.
+/// One `@` between a local part and a domain with a dot, at most the 255 characters that PKCS #9 has for it in a
+/// certificate request. Whether mail arrives is another question.
 pub(crate) fn email(json: &Json) -> Read<String> {
     let text = text(json)?;
     let shaped = text.split_once('@').is_some_and(|(local, domain)| {
@@ -151,7 +163,7 @@ pub(crate) fn email(json: &Json) -> Read<String> {
             && domain.chars().all(|character| character.is_alphanumeric() || matches!(character, '.' | '-'))
     });
     let clean = !text.chars().any(|character| character.is_control() || character.is_whitespace());
-    if shaped && clean && text.len() <= 254 {
+    if shaped && clean && text.len() <= 255 {
         Ok(text.to_owned())
     } else {
         fault("must be an e-mail address")

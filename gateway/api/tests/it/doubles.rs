@@ -12,9 +12,10 @@ use std::{
 
 use async_trait::async_trait;
 use ed25519_dalek::Signer as _;
+use gateway_chains::evm::signature::Signature;
 use gateway_domain::{
     Address, B256, Clock, Error, Result, Timestamp, U256,
-    chain::{AccountState, ChainNode, GasFee, Inclusion, NodeError, Pricing},
+    chain::{AccountState, ChainNode, ContractQuestion, GasFee, Inclusion, NodeError, Pricing},
     entropy::Entropy,
     evaluations::{EvaluationResult, Outcome, Verdict},
     ids::{KeyId, TransactionId},
@@ -308,6 +309,16 @@ impl Evaluator for TestPlugin {
     }
 }
 
+/// What the chain's contracts take for their own.
+#[derive(Clone, Copy)]
+enum ContractSays {
+    /// The nodes do not agree.
+    Nothing,
+    /// What begins with this owner's signature.
+    Owner(Address),
+    Everything,
+}
+
 /// Takes every transaction and mines none before it is told to. An answer about an account takes a permit of `gate`.
 pub(crate) struct TestNode {
     pub(crate) gate: Semaphore,
@@ -315,12 +326,37 @@ pub(crate) struct TestNode {
     pub(crate) asked: Semaphore,
     /// Whether what it has mined succeeded.
     mined: Mutex<Option<bool>>,
+    contract: Mutex<ContractSays>,
+    /// How often a contract was asked.
+    contract_questions: AtomicU64,
+    /// An answer about a contract takes a permit.
+    pub(crate) contract_gate: Semaphore,
 }
 
 impl TestNode {
     pub(crate) fn new() -> Self {
         let gate = Semaphore::new(Semaphore::MAX_PERMITS / 2);
-        Self { gate, asked: Semaphore::new(0), mined: Mutex::default() }
+        Self {
+            gate,
+            asked: Semaphore::new(0),
+            mined: Mutex::default(),
+            contract: Mutex::new(ContractSays::Nothing),
+            contract_questions: AtomicU64::new(0),
+            contract_gate: Semaphore::new(Semaphore::MAX_PERMITS / 2),
+        }
+    }
+
+    /// From now on contracts take what this owner signed; without one the nodes do not agree.
+    pub(crate) fn own_contract(&self, owner: Option<Address>) {
+        *self.contract.lock().unwrap() = owner.map_or(ContractSays::Nothing, ContractSays::Owner);
+    }
+
+    pub(crate) fn always_say_yes(&self) {
+        *self.contract.lock().unwrap() = ContractSays::Everything;
+    }
+
+    pub(crate) fn contract_questions(&self) -> u64 {
+        self.contract_questions.load(Ordering::SeqCst)
     }
 
     /// Mines everything it was sent, deep enough for anybody.
@@ -358,5 +394,21 @@ impl ChainNode for TestNode {
             confirmations: 1_000,
             succeeded,
         }))
+    }
+
+    async fn takes_signature(&self, question: &ContractQuestion<'_>) -> Result<bool, NodeError> {
+        self.contract_questions.fetch_add(1, Ordering::SeqCst);
+        self.contract_gate.acquire().await.unwrap().forget();
+        assert!(question.agreement >= 2);
+        let said = *self.contract.lock().unwrap();
+        match said {
+            ContractSays::Nothing => Err(NodeError::Unavailable("the nodes differ".into())),
+            ContractSays::Everything => Ok(true),
+            ContractSays::Owner(owner) => {
+                let bytes: &[u8; 65] = question.signature[..65].try_into().unwrap();
+                let signature = Signature::from_bytes(bytes);
+                Ok(signature.and_then(|signature| signature.recover(question.digest)) == Ok(owner))
+            }
+        }
     }
 }

@@ -279,6 +279,34 @@ async fn a_tee_proof_is_kept_as_sent_and_must_name_its_request() {
     let kept = report(INTERNAL_TOKEN, proof).await.expect(200);
     assert_eq!(kept["teeProof"]["teeProof"], "AAECAw==");
     assert_eq!(kept["teeProof"]["teeType"], "sev-snp");
+    let path = format!("/transactions/users/{}", wallet.address());
+    let listed = world.get(path).key(&world, "agent").send().await.expect(200);
+    assert_eq!(listed[0]["orionMetadata"]["teeProof"]["reportData"], name);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn report_data_is_hex_with_or_without_a_prefix_and_holds_the_request_hash_in_whole_bytes() {
+    let world = World::new().await;
+    let escrow = world.user(&Wallet::new(1)).await;
+    let made = world.propose(escrow, 5_000).await;
+    let name = made["requestHash"].as_str().unwrap();
+    let digits = name.strip_prefix("0x").unwrap();
+    for (report, status) in [
+        (format!("0xff{digits}ff"), 200),
+        (format!("ff{}", digits.to_uppercase()), 200),
+        // The digits are there, half a byte further on.
+        (format!("0xf{digits}f"), 400),
+        (format!("0x{digits}f"), 400),
+        (format!("0X{digits}"), 400),
+    ] {
+        let body = json!({"teeProof": "AAECAw==", "measurement": "ABcd", "reportData": report});
+        let path = format!("/internal/orion-metadata/{name}/tee-proof");
+        let call = world.call(axum::http::Method::PATCH, path).json(&body);
+        let kept = call.header("x-internal-token", INTERNAL_TOKEN).send().await.expect(status);
+        if status == 200 {
+            assert_eq!(kept["teeProof"]["measurement"], "0xabcd");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,6 +7,7 @@ mod authorization;
 mod bad_input;
 mod bounds;
 mod contract;
+mod contract_accounts;
 mod denials;
 mod doubles;
 mod encrypted;

@@ -180,22 +180,20 @@ async fn repeated_requests_are_one_transaction() {
     let second = send(transfer(escrow, 1), "order-2").await.expect(201);
     assert_ne!(second["id"], first["id"]);
 
-    let to = gateway_domain::Address::repeat_byte(0x42);
+    // As wide as the formula's word.
+    let nonce = gateway_domain::U256::MAX;
+    let to = Some(gateway_domain::Address::repeat_byte(0x42));
     let value = gateway_domain::U256::from(1);
-    let hash = gateway_domain::transactions::request_hash(
-        escrow,
-        Some(to),
-        value,
-        &[],
-        crate::world::CHAIN,
-        gateway_domain::U256::from(7),
-    );
+    let hash = gateway_domain::transactions::request_hash(escrow, to, value, &[], crate::world::CHAIN, nonce);
     let mut named = transfer(escrow, 1);
     named["requestHash"] = json!(hash);
-    named["requestNonce"] = json!("7");
+    named["requestNonce"] = json!(nonce.to_string());
     let post = |body: Value| world.post("/transactions", &body).key(&world, "admin").send();
     let first = post(named.clone()).await.expect(201);
     assert_eq!(post(named.clone()).await.expect(201)["id"], first["id"]);
+    let mut wider = named.clone();
+    wider["requestNonce"] = json!(format!("{nonce}0"));
+    post(wider).await.expect(400);
     named["note"] = json!("another body");
     post(named).await.expect(409);
 }

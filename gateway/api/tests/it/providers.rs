@@ -10,7 +10,7 @@ use gateway_domain::{
     ids::VendorCallId,
     keys::set_key_frozen,
     policy::DenialReason,
-    transactions::{CoreStatus, FailureReason, Progress, Provider, State, abort},
+    transactions::{CoreStatus, FailureReason, Intent, Progress, Provider, State, abort},
     vendors::{CallOutcome, VendorCall, VendorRole},
 };
 use serde_json::{Value, json};
@@ -18,14 +18,16 @@ use serde_json::{Value, json};
 use crate::world::{FREE_WEI, transfer};
 
 mod scene;
+mod settlement;
 
 use scene::{Scene, id, name, name_of};
 
-/// Runs a case for every provider; each has a world of its own.
+/// Runs a case for every provider, `none` with an escrow here and elsewhere; each has a world of its own.
 async fn for_every_provider<F: Future<Output = ()>>(case: impl Fn(Scene) -> F) {
     for provider in [Provider::Hsm, Provider::Fireblocks, Provider::Privy, Provider::None] {
         case(Scene::new(provider).await).await;
     }
+    case(Scene::elsewhere().await).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -126,6 +128,10 @@ async fn a_frozen_key_holds_everything_until_it_is_thawed() {
     for_every_provider(async |scene: Scene| {
         let transaction = scene.held_up().await;
         let key = transaction.intent.key;
+        if scene.is_elsewhere {
+            assert_eq!(key, Intent::NO_KEY, "there is no key to freeze");
+            return;
+        }
         set_key_frozen(&scene.ctx(), &scene.world.services, key, true).await.unwrap();
         scene.freeze(false).await;
         scene.advance(&transaction).await;

@@ -47,6 +47,20 @@ async fn settings_begin_with_the_defaults_and_change_by_name() {
     assert_eq!(world.get("/settings").bearer(&access).send().await.expect(200), after);
 }
 
+/// T7: an execution type that the client chose does not take the arbiter away.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_requires_an_arbiter_gets_one_for_direct_transactions_too() {
+    let world = World::new().await;
+    let access = world.log_in(&Wallet::new(1)).await.access;
+    let settings = world.put(&access, &json!({"requireArbiter": true})).await.expect(200);
+    let escrow = settings["escrowAddress"].as_str().unwrap().parse().unwrap();
+    let made = world.propose(escrow, 1).await;
+    assert_eq!((&made["status"], &made["executionType"]), (&json!("PENDING"), &json!(0)));
+    let path = format!("/transactions/{}/approvals", made["requestHash"].as_str().unwrap());
+    let voted = world.post(path, &json!({"approved": true})).key(&world, "arbiter").send().await.expect(201);
+    assert_eq!(voted["transactionStatus"], "APPROVED");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_broken_rule_is_named() {
     let world = World::new().await;

@@ -231,15 +231,17 @@ async fn untimed_signatures_read_and_vote_where_allowed_and_never_create() {
     world.call(Method::POST, &path).raw(body).signature(&wallet, &signature).send().await.expect(201);
 }
 
-struct SignedVote {
-    origin: String,
-    status: Value,
-    approved: bool,
-    expires: u64,
+/// The vote itself, as form 3 signs it.
+pub(crate) struct SignedVote {
+    pub(crate) origin: String,
+    /// Of `approval-status`.
+    pub(crate) status: Value,
+    pub(crate) approved: bool,
+    pub(crate) expires: u64,
 }
 
 impl SignedVote {
-    fn sign(&self, wallet: &Wallet) -> [u8; 65] {
+    pub(crate) fn sign(&self, wallet: &Wallet) -> [u8; 65] {
         let text = |name: &str| self.status[name].as_str().unwrap();
         let approval = Approval {
             origin: &self.origin,

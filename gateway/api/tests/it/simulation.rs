@@ -150,6 +150,7 @@ async fn start(simulation: &Simulation) -> Process {
         entropy: simulation.chance.clone(),
         credentials: Arc::new(CredentialHasher::new(keys(2))),
         sessions: Arc::new(sessions(Arc::new(TestTokenSigner::new()))),
+        contract_accounts: None,
         signer: simulation.token.clone(),
         vault: simulation.token.clone(),
         evaluator: Arc::new(TestPlugin::approving()),

@@ -46,11 +46,14 @@ impl Wallet {
 
     /// Form 1. An absent timestamp is an empty last line.
     pub(crate) fn sign_request(&self, lines: [&str; 3], body: &[u8], timestamp: Option<u64>) -> [u8; 65] {
+        self.sign_text(&Self::request_text(lines, body, timestamp))
+    }
+
+    pub(crate) fn request_text(lines: [&str; 3], body: &[u8], timestamp: Option<u64>) -> String {
         let [origin, method, path] = lines;
         let body_hash = hex(&Sha256::digest(body));
         let timestamp = timestamp.map(|seconds| seconds.to_string()).unwrap_or_default();
-        let text = ["gateway-core-v1", origin, method, path, &body_hash[2..], &timestamp].join("\n");
-        self.sign(gateway_chains::evm::signature::personal_message_hash(text.as_bytes()))
+        ["gateway-core-v1", origin, method, path, &body_hash[2..], &timestamp].join("\n")
     }
 }
 

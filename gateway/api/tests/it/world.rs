@@ -111,19 +111,23 @@ impl World {
     }
 
     pub(crate) async fn with_limits(config: ApiConfig, limits: Limits) -> Self {
-        Self::assembled(config, limits, |publication| publication).await
+        Self::changed_with(config, |services| Services { limits, ..services }).await
     }
 
     pub(crate) async fn without_registry() -> Self {
-        let without = |publication| Publication { registry: None, ..publication };
-        Self::assembled(ApiConfig::default(), limits(), without).await
+        Self::changed(|services| {
+            let publication = Publication { registry: None, ..services.publication };
+            Services { publication, ..services }
+        })
+        .await
     }
 
-    async fn assembled(
-        config: ApiConfig,
-        limits: Limits,
-        publication: impl FnOnce(Publication) -> Publication,
-    ) -> Self {
+    /// With some of its parts changed.
+    pub(crate) async fn changed(change: impl FnOnce(Services) -> Services) -> Self {
+        Self::changed_with(ApiConfig::default(), change).await
+    }
+
+    pub(crate) async fn changed_with(config: ApiConfig, change: impl FnOnce(Services) -> Services) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let sealer = Arc::new(Sealer::new(mac_keys(1)));
         let outbox_written = Arc::new(Notify::new());
@@ -140,13 +144,14 @@ impl World {
             entropy: Arc::new(TestEntropy),
             credentials: Arc::new(CredentialHasher::new(mac_keys(2))),
             sessions: Arc::new(sessions(token_signer.clone())),
+            contract_accounts: None,
             signer: token.clone(),
             vault: token.clone(),
             evaluator: plugin.clone(),
-            publication: publication(openpgp::publication(token.clone())),
+            publication: openpgp::publication(token.clone()),
             chains: Arc::new(chains(node.clone())),
             vendors: vendors.ports(),
-            limits,
+            limits: limits(),
             state_turns: Arc::default(),
             origin: ORIGIN.to_owned(),
             tenant_origins: Arc::new(BTreeMap::from([(tenant, TENANT_ORIGIN.to_owned())])),
@@ -155,6 +160,7 @@ impl World {
             denials: Arc::default(),
             outbox_written,
         };
+        let services = change(services);
         let organization = OrganizationId::from_uuid(Uuid::new_v4());
         for founded in [organization, tenant] {
             found_organization(&services, founded).await;

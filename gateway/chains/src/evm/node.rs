@@ -4,7 +4,7 @@
 use alloy_primitives::{Address, B256};
 use async_trait::async_trait;
 use gateway_domain::{
-    chain::{AccountState, ChainNode, Inclusion, NodeError, Pricing},
+    chain::{AccountState, ChainNode, ContractQuestion, Inclusion, NodeError, Pricing},
     transactions::Intent,
 };
 
@@ -13,6 +13,7 @@ use super::rpc::EvmRpc;
 use crate::registry::ChainConfig;
 
 mod agreement;
+mod contract;
 mod single;
 
 /// A chain's nodes with the chain's own bounds.
@@ -88,6 +89,10 @@ impl ChainNode for EvmNode {
         // Some know it and some do not, or they differ about its block: it may be on its way, and nothing is settled.
         let is_known = said.iter().any(|claim| *claim != Inclusion::Unknown);
         Ok(if is_known { Inclusion::Queued } else { Inclusion::Unknown })
+    }
+
+    async fn takes_signature(&self, question: &ContractQuestion<'_>) -> Result<bool, NodeError> {
+        contract::takes_signature(&self.nodes, question).await
     }
 }
 

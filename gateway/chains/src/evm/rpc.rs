@@ -83,7 +83,7 @@ pub struct KnownTransaction {
     pub block_number: Option<u64>,
 }
 
-/// The call whose gas is estimated.
+/// A call that is not sent: its gas is estimated, or its answer asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallRequest {
     pub from: Address,
@@ -111,6 +111,9 @@ pub trait EvmRpc: Send + Sync {
     async fn balance(&self, address: Address) -> Result<U256, NodeError>;
 
     async fn estimate_gas(&self, call: &CallRequest) -> Result<u64, NodeError>;
+
+    /// What the call answers, within `gas`, as of the canonical block of that hash (EIP-1898).
+    async fn call_contract(&self, call: &CallRequest, gas: u64, block: B256) -> Result<Bytes, NodeError>;
 
     /// Broadcasts and returns the hash, which is computed here and compared with the answer.
     async fn send_raw_transaction(&self, raw: &[u8]) -> Result<B256, NodeError>;

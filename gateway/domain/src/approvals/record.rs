@@ -4,7 +4,7 @@ use alloy_primitives::B256;
 use serde_json::json;
 
 use crate::{
-    actor::{Actor, OpCtx},
+    actor::{Actor, OpCtx, WalletEvidence},
     approvals::{Ballot, Evidence, EvidenceLevel, Role, Vote},
     audit::AuditEvent,
     changes::{ChangeSet, CommitError, Contested, Write},
@@ -121,6 +121,15 @@ async fn record(
     }
 }
 
+fn wallet_evidence(proven: &WalletEvidence, cast: &CastVote) -> Evidence {
+    let (signature, signed_hash) = (proven.signature.clone(), proven.signed_hash);
+    match (proven.contract_chain, proven.level, cast.signed_until) {
+        (Some(chain), ..) => Evidence::ContractRequest { chain, signature, signed_hash },
+        (None, EvidenceLevel::Signed, Some(expires)) => Evidence::WalletApproval { signature, expires },
+        (None, ..) => Evidence::WalletRequest { signature, signed_hash },
+    }
+}
+
 /// Who votes, in which role, and what proves it.
 fn voter(ctx: &OpCtx, transaction: &Transaction, cast: &CastVote) -> Result<(PrincipalId, Role, Evidence)> {
     match &ctx.actor {
@@ -129,12 +138,7 @@ fn voter(ctx: &OpCtx, transaction: &Transaction, cast: &CastVote) -> Result<(Pri
             let principal = wallet.principal.filter(|principal| *principal == transaction.owner);
             let principal =
                 principal.ok_or(Error::Forbidden("users may only vote on their own transactions"))?;
-            let signature = wallet.evidence.signature.clone();
-            let evidence = match (wallet.evidence.level, cast.signed_until) {
-                (EvidenceLevel::Signed, Some(expires)) => Evidence::WalletApproval { signature, expires },
-                _ => Evidence::WalletRequest { signature, signed_hash: wallet.evidence.signed_hash },
-            };
-            Ok((principal, Role::User, evidence))
+            Ok((principal, Role::User, wallet_evidence(&wallet.evidence, cast)))
         }
         Actor::ApiKey(key) => {
             let role = key.label.role().ok_or(Error::Forbidden("an admin key fills no approval role"))?;

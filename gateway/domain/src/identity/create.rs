@@ -58,16 +58,11 @@ pub async fn create_user(ctx: &OpCtx, services: &Services, request: CreateUser) 
         (Escrow::Hsm { key: key.id, address }, Some((event, write)))
     };
     let user = User {
-        id,
-        organization: ctx.organization,
-        ethereum_address: request.ethereum_address,
         escrow: Some(escrow),
         privy_user_id: request.privy_user_id,
         display_name: request.display_name,
         email: request.email,
-        version: 1,
-        created_at: ctx.now,
-        updated_at: ctx.now,
+        ..User::without_escrow(ctx, id, request.ethereum_address)
     };
     let mut changes = enrolment(ctx, services, &user);
     if let Some((event, write)) = activated {
@@ -101,7 +96,9 @@ pub(super) fn enrolment(ctx: &OpCtx, services: &Services, user: &User) -> Change
         settings.execution_provider = Provider::None;
         settings.agent_provider = Provider::None;
     }
-    let detail = json!({"ethereumAddress": user.ethereum_address, "escrow": user.escrow});
+    let detail = json!({
+        "ethereumAddress": user.ethereum_address, "contractChain": user.contract_chain, "escrow": user.escrow,
+    });
     let changes = ChangeSet::new(AuditEvent::new(ctx, "user.created", format!("user {}", user.id), detail))
         .write(Write::InsertPrincipal(services.sealer.seal(principal)))
         .write(Write::InsertUser(services.sealer.seal(user.clone())))

@@ -26,18 +26,8 @@ pub async fn user_at_login(ctx: &OpCtx, services: &Services, address: Address) -
         if services.store.address_is_hsm_key(address).await? {
             return Err(Error::Unauthenticated);
         }
-        let user = User {
-            id: PrincipalId::generate(ctx.now, services.entropy.as_ref()),
-            organization: ctx.organization,
-            ethereum_address: address,
-            escrow: None,
-            privy_user_id: None,
-            display_name: None,
-            email: None,
-            version: 1,
-            created_at: ctx.now,
-            updated_at: ctx.now,
-        };
+        let id = PrincipalId::generate(ctx.now, services.entropy.as_ref());
+        let user = User::without_escrow(ctx, id, address);
         match services.store.commit(enrolment(ctx, services, &user)).await {
             Ok(()) => return Ok(user),
             Err(CommitError::Conflict(Contested::UserAddress)) => {}

@@ -17,7 +17,7 @@ use crate::{
         requirements::{Standing, Tally, applicable},
     },
     sealed::Sealed,
-    transactions::{Kind, Provider, State, Transaction},
+    transactions::{Intent, Kind, Provider, State, Transaction},
 };
 
 #[cfg(test)]
@@ -146,6 +146,9 @@ fn judge(input: &DecisionInput<'_>) -> Result<Decision, Denial> {
     let is_opaque = transaction.intent.kind == Kind::Encrypted;
     if is_opaque && transaction.provider != Provider::None {
         return Err(denied(DenialReason::KindNotPermitted, "what cannot be read is executed by others only"));
+    }
+    if transaction.intent.key == Intent::NO_KEY && transaction.provider != Provider::None {
+        return Err(denied(DenialReason::KindNotPermitted, "what names no key is executed by others only"));
     }
     if bindings.is_empty() && !is_opaque {
         let kind = transaction.intent.kind.as_str();

@@ -6,6 +6,7 @@ use alloy_primitives::Address;
 
 use crate::{
     approvals::{Ballot, Evidence, EvidenceLevel, Role, Vote},
+    chain::ChainId,
     clock::Timestamp,
     evaluations::{Evaluation, EvaluationResult, Outcome, Purpose, Verdict},
     ids::{CredentialId, PrincipalId, VoteId},
@@ -26,6 +27,8 @@ pub struct Standing {
     pub active_credentials: BTreeMap<CredentialId, (PrincipalId, Role)>,
     /// The wallet each user is enrolled with.
     pub wallets: BTreeMap<PrincipalId, Address>,
+    /// Chains of the wallets that are contracts; none of these is in `wallets`.
+    pub contracts: BTreeMap<PrincipalId, ChainId>,
     /// Votes whose own signature was verified again just now.
     pub verified_votes: BTreeSet<VoteId>,
 }
@@ -213,6 +216,9 @@ fn evidence_stands(input: &DecisionInput<'_>, vote: &Vote) -> bool {
         }
         Evidence::WalletRequest { .. } => {
             vote.role == Role::User && standing.wallets.contains_key(&vote.principal)
+        }
+        Evidence::ContractRequest { chain, .. } => {
+            vote.role == Role::User && standing.contracts.get(&vote.principal) == Some(chain)
         }
         Evidence::WalletApproval { expires, .. } => {
             // A rejection needs no lifetime: it was heard when it was given.

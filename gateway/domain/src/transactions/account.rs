@@ -12,11 +12,11 @@ use crate::{
     keys::KeyPurpose,
     ports::Services,
     quorums::QuorumType,
-    transactions::Provider,
+    transactions::{Intent, Provider},
     vendors::VendorRole,
 };
 
-/// Who pays, and the key of this gateway that makes it so.
+/// Who pays, and the key of this gateway that makes it so, [`Intent::NO_KEY`] if there is none.
 pub(super) struct Account {
     pub(super) key: KeyId,
     pub(super) from: Address,
@@ -33,15 +33,26 @@ pub(super) struct Asked {
 
 pub(super) async fn account(ctx: &OpCtx, services: &Services, owner: &User, asked: Asked) -> Result<Account> {
     match asked.provider {
-        Provider::Hsm | Provider::None => {
+        Provider::Hsm => {
             let Some(Escrow::Hsm { key, address }) = owner.escrow else {
                 return Err(Error::invalid("escrowAddress has no key in this gateway"));
             };
             Ok(Account { key, from: address, vendor: None })
         }
+        Provider::None => elsewhere(owner),
         Provider::Fireblocks => fireblocks(ctx, services, owner, asked).await,
         Provider::Privy => privy(ctx, services, owner, asked).await,
     }
+}
+
+/// Somebody else executes: for an address whose key is elsewhere nobody here has one to name.
+fn elsewhere(owner: &User) -> Result<Account> {
+    let (key, from) = match owner.escrow {
+        Some(Escrow::Hsm { key, address }) => (key, address),
+        Some(Escrow::Foreign { address }) => (Intent::NO_KEY, address),
+        None => return Err(Error::invalid("the user has no escrowAddress")),
+    };
+    Ok(Account { key, from, vendor: None })
 }
 
 async fn fireblocks(ctx: &OpCtx, services: &Services, owner: &User, asked: Asked) -> Result<Account> {

@@ -152,7 +152,11 @@ async fn standing(
     if votes.iter().any(|vote| vote.evidence.credential().is_none())
         && let Some(owner) = services.store.user(organization, transaction.owner).await?
     {
-        found.wallets.insert(owner.id, owner.ethereum_address);
+        if let Some(chain) = owner.contract_chain {
+            found.contracts.insert(owner.id, chain);
+        } else {
+            found.wallets.insert(owner.id, owner.ethereum_address);
+        }
     }
     for vote in votes {
         if signature_stands(services, transaction, vote, &found.wallets) {
@@ -212,7 +216,7 @@ impl Evidence {
     pub fn credential(&self) -> Option<crate::ids::CredentialId> {
         match self {
             Self::ApiKey { credential } => Some(*credential),
-            Self::WalletRequest { .. } | Self::WalletApproval { .. } => None,
+            Self::WalletRequest { .. } | Self::ContractRequest { .. } | Self::WalletApproval { .. } => None,
         }
     }
 }

@@ -48,7 +48,7 @@ pub struct CreateTransaction {
     /// The client's own name for the transaction instead of the formula's: unique, and no more than a name.
     pub external_id: Option<B256>,
     /// Goes into the formula; when absent a counter that rises with time, so that equal requests stay two.
-    pub request_nonce: Option<u64>,
+    pub request_nonce: Option<U256>,
     pub note: Option<String>,
     /// What the family and the user's settings demand; the policy's floor comes on top.
     pub requirements: Vec<Requirement>,
@@ -179,7 +179,7 @@ async fn store(
             return Ok(Ok(Created::earlier(earlier)));
         }
         if request.external_id.is_none() && request.request_nonce.is_none() {
-            transaction.request_nonce += 1;
+            transaction.request_nonce += U256::from(1);
             transaction.request_hash = formula(&transaction.intent, transaction.request_nonce);
         } else {
             let hash = transaction.request_hash;
@@ -217,7 +217,7 @@ async fn draft(
         vendor_account: vendor,
     };
     let counter = u64::try_from(ctx.now.unix_micros()).unwrap_or(0);
-    let request_nonce = request.request_nonce.unwrap_or(counter);
+    let request_nonce = request.request_nonce.unwrap_or(U256::from(counter));
     let name = match request.external_id {
         Some(external_id) => external_id,
         None => formula(&intent, request_nonce),
@@ -253,8 +253,8 @@ async fn draft(
     })
 }
 
-fn formula(intent: &Intent, nonce: u64) -> B256 {
-    request_hash(intent.from, intent.to, intent.value, &intent.data, intent.chain.number(), U256::from(nonce))
+fn formula(intent: &Intent, nonce: U256) -> B256 {
+    request_hash(intent.from, intent.to, intent.value, &intent.data, intent.chain.number(), nonce)
 }
 
 /// What the bindings demanded and nobody has met stays demanded, whatever they say later.

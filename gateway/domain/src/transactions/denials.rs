@@ -15,13 +15,14 @@ const QUESTIONS_MAX: usize = 10_000;
 /// Denials remembered of one question; no configuration asks for more.
 const DENIALS_MAX: usize = 20;
 
-/// Denials by key, recipient and function, so that another amount is not another question.
+/// Denials by key, payer, recipient and function, so that another amount is not another question.
 #[derive(Default)]
 pub struct RecentDenials(Mutex<HashMap<Question, VecDeque<Timestamp>>>);
 
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Question {
     key: KeyId,
+    from: Address,
     chain: ChainId,
     to: Option<Address>,
     selector: Vec<u8>,
@@ -58,6 +59,6 @@ impl RecentDenials {
 impl Question {
     fn of(intent: &Intent) -> Self {
         let selector = intent.selector().to_vec();
-        Self { key: intent.key, chain: intent.chain, to: intent.to, selector }
+        Self { key: intent.key, from: intent.from, chain: intent.chain, to: intent.to, selector }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use alloy_primitives::{Address, B256, U256};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 use crate::{
     chain::{ChainId, Projection},
@@ -29,7 +30,8 @@ pub enum Kind {
 pub struct Intent {
     pub organization: OrganizationId,
     pub transaction: TransactionId,
-    /// The key that signs the transaction, or the request to the vendor that does.
+    /// The key that signs the transaction, or the request to the vendor that does; [`Intent::NO_KEY`] where somebody
+    /// else executes with a key that is not here.
     pub key: KeyId,
     pub chain: ChainId,
     pub kind: Kind,
@@ -63,6 +65,9 @@ pub struct IntentMismatch {
 }
 
 impl Intent {
+    /// Names no key: nothing can be signed for such an intent.
+    pub const NO_KEY: KeyId = KeyId::from_uuid(Uuid::nil());
+
     /// The function that the data names: its first four bytes, or fewer if there are no more.
     pub fn selector(&self) -> &[u8] {
         &self.data[..self.data.len().min(4)]

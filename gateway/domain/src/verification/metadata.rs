@@ -91,7 +91,7 @@ pub async fn record_tee_proof(
     proof: TeeProof,
 ) -> Result<(Transaction, OrionMetadata)> {
     if let Some(report) = &proof.report_data
-        && !report.contains(&hex::encode(request_hash))
+        && !contains(report, request_hash)
     {
         return Err(Error::invalid("reportData must contain the requestHash"));
     }
@@ -110,6 +110,12 @@ pub async fn record_tee_proof(
         }
     }
     Err(Error::unavailable("the database", "too many writers wanted the same metadata"))
+}
+
+/// Whether the bytes that `report` spells contain `hash`; digits that straddle two bytes spell none.
+fn contains(report: &str, hash: B256) -> bool {
+    let bytes = hex::decode(report.strip_prefix("0x").unwrap_or(report)).unwrap_or_default();
+    bytes.windows(hash.len()).any(|window| window == hash.as_slice())
 }
 
 /// Records how a transaction of provider `none` was executed, and moves it if that is final. Nobody outside moves a

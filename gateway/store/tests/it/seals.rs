@@ -68,12 +68,14 @@ const UNSEALED: [(&str, &str); 15] = [
 ];
 
 /// Other words of the same column, more dangerous than a broken one.
-const WORSE: [(&str, &str, &str); 25] = [
+const WORSE: [(&str, &str, &str); 27] = [
     ("charters", "approvals_required", "0"),
     ("charters", "self_approval", "0"),
     ("proposals", "change", "replace(change, 'null', '\"00000000-0000-0000-0000-000000000001\"')"),
     ("proposals", "approvals", "'[]'"),
     ("principals", "kind", "'service'"),
+    ("users", "contract_chain", "NULL"),
+    ("users", "contract_chain", "'eip155:137'"),
     ("api_keys", "label", "'arbiter'"),
     ("api_keys", "scopes", "'[\"admin\"]'"),
     ("sessions", "user_id", "'00000000-0000-0000-0000-000000000001'"),

@@ -33,7 +33,7 @@ pub(crate) struct GenerateCsrDto {
     state: Option<String>,
     #[schema(min_length = 1, max_length = 128, pattern = r"^[^\u0000-\u001F\u007F-\u009F]*$")]
     locality: Option<String>,
-    #[schema(format = "email", max_length = 254, pattern = r"^[!-?A-~]+@[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)+$")]
+    #[schema(format = "email", max_length = 255, pattern = r"^[!-?A-~]+@[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)+$")]
     email: Option<String>,
     /// Default false. Whether an existing integration gets a new key and loses its API key.
     #[schema(value_type = Option<bool>)]

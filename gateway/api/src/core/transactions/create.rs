@@ -66,8 +66,8 @@ pub(crate) struct CreateTrustedTransactionDto {
     /// The client's own; needs `requestNonce` and must equal the formula over the other fields.
     #[schema(value_type = Option<shapes::Hash>)]
     request_hash: Option<B256>,
-    #[schema(value_type = Option<shapes::Count>)]
-    request_nonce: Option<u64>,
+    #[schema(value_type = Option<shapes::RequestNonce>)]
+    request_nonce: Option<U256>,
     #[schema(max_length = 256, pattern = r"^[^\u0000-\u001F\u007F-\u009F]*$")]
     note: Option<String>,
 }
@@ -89,7 +89,7 @@ impl Wire for CreateTrustedTransactionDto {
             (true, true) | (false, false) => {}
         }
         let request_hash = fields.optional("requestHash", scalar::bytes32);
-        let request_nonce = fields.optional("requestNonce", scalar::counter);
+        let request_nonce = fields.optional("requestNonce", scalar::wei);
         let note = fields.optional("note", scalar::plain_text(0, NOTE_CHARACTERS_MAX));
         Some(Self {
             escrow_address: escrow_address?,

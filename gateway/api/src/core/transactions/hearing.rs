@@ -12,7 +12,7 @@ use gateway_domain::{
     policy::{DecisionInput, Policy, Power, Standing, decide, required_roles},
     ports::Services,
     sealed::Sealed,
-    transactions::{Attempt, Provider, State, Transaction},
+    transactions::{Attempt, State, Transaction},
     verification::OrionMetadata,
 };
 
@@ -59,11 +59,13 @@ impl Hearing {
             })
             .await?;
         let orion = orion_word(policy, &evaluations);
-        let (payload, metadata) = published(services, &transaction).await?;
+        // A proof can be reported for any transaction.
+        let (payload, metadata) =
+            try_join(payload(services, &transaction), store.orion_metadata(organization, id)).await?;
         Ok(Self { transaction, votes, attempts, payload, metadata, orion, evaluations })
     }
 
-    /// A hearing of a transaction on which nobody has voted yet.
+    /// A hearing of a transaction on which nobody has voted or reported yet.
     pub(crate) async fn of_new(
         services: &Services,
         policy: &Policy,
@@ -75,8 +77,8 @@ impl Hearing {
             None => Vec::new(),
         };
         let orion = orion_word(policy, &evaluations);
-        let (payload, metadata) = published(services, &transaction).await?;
-        Ok(Self { transaction, votes: Vec::new(), attempts, payload, metadata, orion, evaluations })
+        let payload = payload(services, &transaction).await?;
+        Ok(Self { transaction, votes: Vec::new(), attempts, payload, metadata: None, orion, evaluations })
     }
 
     pub(crate) fn approved_roles(&self) -> BTreeSet<Role> {
@@ -120,17 +122,12 @@ impl Hearing {
     }
 }
 
-async fn published(
-    services: &Services,
-    transaction: &Transaction,
-) -> Result<(Option<Sealed<EncryptedPayload>>, Option<Sealed<OrionMetadata>>)> {
-    let (organization, id) = (transaction.organization, transaction.id);
-    // Only transactions with a verification service have either, and those that somebody else executes.
-    if transaction.verification_service.is_none() && transaction.provider != Provider::None {
-        return Ok((None, None));
+/// Only what arrived encrypted has one, and a verification service.
+async fn payload(services: &Services, transaction: &Transaction) -> Result<Option<Sealed<EncryptedPayload>>> {
+    match transaction.verification_service {
+        Some(_) => services.store.encrypted_payload(transaction.organization, transaction.id).await,
+        None => Ok(None),
     }
-    let store = &services.store;
-    try_join(store.encrypted_payload(organization, id), store.orion_metadata(organization, id)).await
 }
 
 fn orion_word(policy: &Policy, evaluations: &[Sealed<Evaluation>]) -> Option<OrionWord> {

@@ -83,7 +83,7 @@ pub(crate) struct TransactionApproval {
     kind: &'static str,
     #[schema(value_type = shapes::Address)]
     ethereum_address: String,
-    #[schema(value_type = shapes::Signature)]
+    #[schema(value_type = shapes::WalletSignature)]
     signature: String,
     #[schema(format = "date-time")]
     created_at: String,
@@ -235,17 +235,21 @@ fn execution_hash(hearing: &Hearing) -> Option<String> {
 
 impl VoteView {
     pub(crate) fn of(vote: &Vote, transaction: &Transaction) -> Self {
+        let by_wallet = |signature: &[u8]| {
+            Self::Wallet(TransactionApproval {
+                id: vote.id.to_string(),
+                approved: vote.ballot == Ballot::Approve,
+                kind: "user",
+                ethereum_address: presentation::address(transaction.owner_address),
+                signature: presentation::bytes(signature),
+                created_at: presentation::time(vote.created_at),
+            })
+        };
         match &vote.evidence {
             Evidence::WalletRequest { signature, .. } | Evidence::WalletApproval { signature, .. } => {
-                Self::Wallet(TransactionApproval {
-                    id: vote.id.to_string(),
-                    approved: vote.ballot == Ballot::Approve,
-                    kind: "user",
-                    ethereum_address: presentation::address(transaction.owner_address),
-                    signature: presentation::bytes(&with_wallet_v(signature)),
-                    created_at: presentation::time(vote.created_at),
-                })
+                by_wallet(&with_wallet_v(signature))
             }
+            Evidence::ContractRequest { signature, .. } => by_wallet(signature),
             Evidence::ApiKey { credential } => {
                 let is_orion = vote.role == Role::Orion;
                 Self::ApiKey(ApiKeyApproval {

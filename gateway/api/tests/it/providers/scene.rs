@@ -26,6 +26,8 @@ use crate::world::{CHAIN, Reply, World, transfer};
 pub(super) struct Scene {
     pub(super) world: World,
     pub(super) provider: Provider,
+    /// Whether the key of the user's escrow is in no token of ours, though no vendor has it.
+    pub(super) is_elsewhere: bool,
     pub(super) escrow: Address,
     pub(super) owner: PrincipalId,
 }
@@ -36,9 +38,19 @@ pub(super) fn id<T>(make: impl Fn(Uuid) -> T) -> T {
 
 impl Scene {
     pub(super) async fn new(provider: Provider) -> Self {
+        Self::of(provider, false).await
+    }
+
+    /// Provider `none`, and an escrow that is no key of this gateway.
+    pub(super) async fn elsewhere() -> Self {
+        Self::of(Provider::None, true).await
+    }
+
+    async fn of(provider: Provider, is_elsewhere: bool) -> Self {
         let world = World::new().await;
         let ctx = OpCtx::gateway(world.organization, world.services.clock.now());
-        let mut scene = Self { world, provider, escrow: Address::ZERO, owner: id(PrincipalId::from_uuid) };
+        let (escrow, owner) = (Address::ZERO, id(PrincipalId::from_uuid));
+        let mut scene = Self { world, provider, is_elsewhere, escrow, owner };
         scene.enrol(&ctx).await;
         scene
     }
@@ -72,6 +84,7 @@ impl Scene {
         let (now, organization, sealer) = (ctx.now, ctx.organization, &self.world.services.sealer);
         let mut writes = Vec::new();
         let escrow = match self.provider {
+            Provider::None if self.is_elsewhere => Escrow::Foreign { address: Address::repeat_byte(0x53) },
             Provider::Hsm | Provider::None => {
                 let address = Address::repeat_byte(0x51);
                 let mut key = self.key(ctx, KeyPurpose::Wallet, KeyAlgorithm::Secp256k1).into_value();
@@ -95,6 +108,7 @@ impl Scene {
             id: self.owner,
             organization,
             ethereum_address: Address::repeat_byte(0x61),
+            contract_chain: None,
             escrow: Some(escrow),
             privy_user_id: Some("did:privy:test".to_owned()),
             display_name: None,
@@ -208,6 +222,14 @@ impl Scene {
         let transaction = self.stored(made["requestHash"].as_str().unwrap()).await;
         assert_eq!(transaction.state, State::Approved, "{:?}", self.provider);
         transaction
+    }
+
+    /// The transaction in another state, whatever may lead there.
+    pub(super) async fn moved(&self, transaction: &Transaction, state: State) -> Transaction {
+        let moved = transaction.moved_to(state, self.world.services.clock.now());
+        let sealed = self.world.services.sealer.seal(moved.clone());
+        self.commit(&self.ctx(), [Write::UpdateTransaction(sealed)]).await;
+        moved
     }
 
     pub(super) async fn order(&self, number: u64, value: u64) -> Reply {

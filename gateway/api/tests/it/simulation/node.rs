@@ -9,7 +9,9 @@ use async_trait::async_trait;
 use gateway_chains::evm::{keccak256, transaction::UnsignedTransaction};
 use gateway_domain::{
     Address, B256, U256,
-    chain::{AccountState, ChainNode, GasFee, Inclusion, NodeError, NodeRejection, Pricing},
+    chain::{
+        AccountState, ChainNode, ContractQuestion, GasFee, Inclusion, NodeError, NodeRejection, Pricing,
+    },
     transactions::Intent,
 };
 
@@ -258,5 +260,9 @@ impl ChainNode for SimulatedNode {
             1 => Ok(Inclusion::Unknown),
             _ => Ok(Inclusion::Queued),
         }
+    }
+
+    async fn takes_signature(&self, _: &ContractQuestion<'_>) -> Result<bool, NodeError> {
+        away()
     }
 }

@@ -76,4 +76,4 @@ fn at_depth_of_all(claim: Inclusion, said: &[Inclusion], agreement: usize) -> Op
 
 #[derive(Debug, thiserror::Error)]
 #[error("fewer nodes than must agree gave an answer")]
-struct TooFewNodes;
+pub(super) struct TooFewNodes;

@@ -5,18 +5,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{Address, B256, U256};
 use futures::future::{try_join, try_join3};
 use gateway_domain::{
-    chain::{AccountState, ChainId, Inclusion, NodeError, NodeRejection, Pricing},
+    chain::{AccountState, ChainId, ContractQuestion, Inclusion, NodeError, NodeRejection, Pricing},
     transactions::Intent,
 };
 
 use crate::{
     evm::{
+        erc1271,
         fees::{self, FeeQuote},
         receipt,
-        rpc::{self, BlockTag, CallRequest, CountTag, EvmRpc},
+        rpc::{self, Block, BlockTag, CallRequest, CountTag, EvmRpc},
     },
     registry::ChainConfig,
 };
@@ -126,6 +127,36 @@ impl Single {
         Ok(true)
     }
 
+    /// The newest block that the chain will not take back.
+    pub(super) async fn finalized(&self) -> Result<Block, NodeError> {
+        self.require_chain().await?;
+        self.block(BlockTag::Finalized).await
+    }
+
+    pub(super) async fn block_of(&self, number: u64) -> Result<Block, NodeError> {
+        self.block(BlockTag::Number(number)).await
+    }
+
+    async fn block(&self, tag: BlockTag) -> Result<Block, NodeError> {
+        let block = self.rpc.block(tag).await.map_err(translate)?;
+        block.ok_or_else(|| NodeError::Unavailable(Box::new(BlockUnknown)))
+    }
+
+    /// The contract's word as of the block of that hash. One that gives up has said no.
+    pub(super) async fn contract_takes(
+        &self,
+        question: &ContractQuestion<'_>,
+        block: B256,
+    ) -> Result<bool, NodeError> {
+        let data = erc1271::call_data(question.digest, question.signature).into();
+        let call = CallRequest { from: Address::ZERO, to: question.account, value: U256::ZERO, data };
+        match self.rpc.call_contract(&call, question.gas_max, block).await.map_err(translate) {
+            Ok(answer) => Ok(erc1271::is_yes(&answer)),
+            Err(NodeError::Rejected(NodeRejection::Reverted | NodeRejection::GasTooLow)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     pub(super) async fn inclusion(&self, hash: B256) -> Result<Inclusion, NodeError> {
         self.require_chain().await?;
         let Some(receipt) = self.rpc.transaction_receipt(hash).await.map_err(translate)? else {
@@ -139,6 +170,10 @@ impl Single {
         Ok(receipt::inclusion(&receipt, canonical, latest.map(|block| block.number)))
     }
 }
+
+#[derive(Debug, thiserror::Error)]
+#[error("the node does not have the block")]
+struct BlockUnknown;
 
 fn within(intent: &Intent, pricing: Pricing) -> Result<Pricing, NodeError> {
     if pricing.gas_limit > intent.ceilings.gas {

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use alloy_primitives::{B256, U256};
+use alloy_primitives::{B256, Bytes, U256};
 use gateway_domain::{
     chain::{ChainId, NodeRejection},
     transactions::{Ceilings, Kind},
@@ -16,6 +16,8 @@ use crate::evm::{
         NodeRejection as Reason, Receipt,
     },
 };
+
+mod contract;
 
 const CHAIN: u64 = 31_337;
 const HASH: B256 = B256::repeat_byte(1);
@@ -38,7 +40,21 @@ struct Told {
     in_pool: bool,
     send: Result<(), Reason>,
     is_down: bool,
+    /// Number of the newest finalized block.
+    finalized: u64,
+    /// Whether its blocks are others than everybody else's.
+    is_forked: bool,
+    contract: Contract,
     asked: Arc<Mutex<Vec<&'static str>>>,
+}
+
+/// What a node says of a contract's answer.
+#[derive(Clone, Copy)]
+enum Contract {
+    Answers(&'static [u8]),
+    Fails(Reason),
+    /// Never says anything.
+    Hangs,
 }
 
 impl Told {
@@ -56,6 +72,9 @@ impl Told {
             in_pool: true,
             send: Ok(()),
             is_down: false,
+            finalized: 15,
+            is_forked: false,
+            contract: Contract::Answers(&[]),
             asked: Arc::default(),
         }
     }
@@ -80,7 +99,7 @@ impl Told {
 
 fn block(number: u64) -> Block {
     let byte = |number: u64| B256::repeat_byte(u8::try_from(number % 256).unwrap());
-    Block { number, hash: byte(number), parent_hash: byte(number), timestamp: 0, base_fee_per_gas: None }
+    Block { number, hash: byte(number), parent_hash: byte(number), timestamp: number, base_fee_per_gas: None }
 }
 
 #[async_trait]
@@ -92,10 +111,12 @@ impl EvmRpc for Told {
     async fn block(&self, tag: BlockTag) -> Result<Option<Block>, RpcError> {
         self.ask("block")?;
         let number = match tag {
-            BlockTag::Latest | BlockTag::Finalized => self.head,
+            BlockTag::Latest => self.head,
+            BlockTag::Finalized => self.finalized,
             BlockTag::Number(number) => number,
         };
-        Ok((number <= self.head).then(|| block(number)))
+        let fork = |block: Block| if self.is_forked { Block { hash: HASH, ..block } } else { block };
+        Ok((number <= self.head).then(|| fork(block(number))))
     }
 
     async fn fee_quote(&self) -> Result<FeeQuote, RpcError> {
@@ -118,6 +139,17 @@ impl EvmRpc for Told {
     async fn estimate_gas(&self, _: &CallRequest) -> Result<u64, RpcError> {
         self.ask("estimate_gas")?;
         self.gas.map_err(|reason| RpcError::new("estimate_gas", reason, ""))
+    }
+
+    async fn call_contract(&self, call: &CallRequest, gas: u64, at: B256) -> Result<Bytes, RpcError> {
+        self.ask("call")?;
+        assert_eq!((call.from, call.value, gas), (Address::ZERO, U256::ZERO, contract::GAS));
+        assert_eq!(at, if self.is_forked { HASH } else { block(contract::FINALIZED).hash });
+        match self.contract {
+            Contract::Answers(answer) => Ok(Bytes::from_static(answer)),
+            Contract::Fails(reason) => Err(RpcError::new("call", reason, "")),
+            Contract::Hangs => std::future::pending().await,
+        }
     }
 
     async fn send_raw_transaction(&self, _: &[u8]) -> Result<B256, RpcError> {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use alloy_primitives::{Address, B256, U256, keccak256};
+use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use async_trait::async_trait;
 use reqwest::{Client, Response, StatusCode, Url};
 use serde_json::{Value, json};
@@ -180,6 +180,18 @@ impl EvmRpc for HttpEvmRpc {
             "data": hex0x(&call.data),
         });
         self.ask("eth_estimateGas", json!([call]), wire::quantity_u64).await
+    }
+
+    async fn call_contract(&self, call: &CallRequest, gas: u64, block: B256) -> Result<Bytes, NodeError> {
+        let call = json!({
+            "from": hex0x(call.from),
+            "to": hex0x(call.to),
+            "value": format!("{:#x}", call.value),
+            "data": hex0x(&call.data),
+            "gas": format!("{gas:#x}"),
+        });
+        let block = json!({"blockHash": hex0x(block), "requireCanonical": true});
+        self.ask("eth_call", json!([call, block]), wire::bytes).await
     }
 
     async fn send_raw_transaction(&self, raw: &[u8]) -> Result<B256, NodeError> {

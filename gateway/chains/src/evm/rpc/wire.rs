@@ -1,6 +1,6 @@
 //! Node answers into types. Every length and range is checked; nothing is guessed.
 
-use alloy_primitives::{Address, B256, U256};
+use alloy_primitives::{Address, B256, Bytes, U256};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -54,6 +54,13 @@ pub(super) fn hash(value: &Value) -> Result<B256, Fault> {
     let mut bytes = [0_u8; 32];
     fixed(value, &mut bytes, "hash is not 32 bytes of `0x` hexadecimal")?;
     Ok(bytes.into())
+}
+
+/// Data of any length, `0x` when there is none.
+pub(super) fn bytes(value: &Value) -> Result<Bytes, Fault> {
+    const FAULT: Fault = "data is not pairs of `0x` hexadecimal digits";
+    let digits = value.as_str().and_then(|text| text.strip_prefix("0x")).ok_or(FAULT)?;
+    hex::decode(digits).map(Bytes::from).map_err(|_| FAULT)
 }
 
 pub(super) fn block(value: &Value) -> Result<Option<Block>, Fault> {

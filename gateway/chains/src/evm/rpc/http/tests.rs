@@ -54,6 +54,28 @@ async fn requests_carry_the_documented_parameters() {
 }
 
 #[tokio::test]
+async fn a_contract_is_asked_within_its_gas_at_a_block() {
+    let (account, block) = (Address::repeat_byte(0x35), B256::repeat_byte(0xab));
+    let answers = [json!("0x1626ba7e"), json!("0x"), json!("0x1"), json!("1626"), json!(null), json!({})];
+    let node = LyingNode::start(answers.iter().map(Answer::result).collect()).await;
+    let client = node.client();
+    let call =
+        CallRequest { from: Address::ZERO, to: account, value: U256::ZERO, data: vec![0x16, 0x26].into() };
+    let ask = || client.call_contract(&call, 50_000, block);
+    assert_eq!(ask().await.unwrap().to_vec(), [0x16, 0x26, 0xba, 0x7e]);
+    assert!(ask().await.unwrap().is_empty());
+    for _ in 2..answers.len() {
+        assert_eq!(ask().await.unwrap_err().reason, NodeRejection::Malformed);
+    }
+    let requests = node.requests.await.unwrap();
+    assert_eq!(requests[0]["method"], "eth_call");
+    let zero = format!("0x{}", "00".repeat(20));
+    let (to, hash) = (format!("0x{}", "35".repeat(20)), format!("0x{}", "ab".repeat(32)));
+    let call = json!({"from": zero, "to": to, "value": "0x0", "data": "0x1626", "gas": "0xc350"});
+    assert_eq!(requests[0]["params"], json!([call, {"blockHash": hash, "requireCanonical": true}]));
+}
+
+#[tokio::test]
 async fn replies_out_of_protocol_are_malformed() {
     for body in [
         "",

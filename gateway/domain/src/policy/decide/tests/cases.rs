@@ -8,7 +8,7 @@ use crate::{
     clock::Timestamp,
     evaluations::{EvaluationResult, Purpose, Verdict},
     policy::{Applies, Decision, DenialReason, Mode, Power, Requirement},
-    transactions::{Kind, Provider, State},
+    transactions::{Intent, Kind, Provider, State},
 };
 
 fn denial(situation: &Situation) -> DenialReason {
@@ -51,6 +51,22 @@ fn a_kind_that_no_binding_names_is_denied() {
     case.transaction.intent.kind = Kind::Digest;
     case.transaction.intent_hash = case.transaction.intent.hash();
     assert_eq!(denial(&case), DenialReason::KindNotPermitted);
+}
+
+#[test]
+fn what_names_no_key_is_executed_by_others_only() {
+    let without_key = |provider| {
+        let mut case = situation();
+        case.transaction.intent.key = Intent::NO_KEY;
+        case.transaction.intent_hash = case.transaction.intent.hash();
+        case.transaction.provider = provider;
+        case.evaluations = vec![evaluation(&case.transaction, 1, verdict(Verdict::Approve))];
+        case
+    };
+    assert!(without_key(Provider::None).is_approved());
+    for provider in [Provider::Hsm, Provider::Fireblocks, Provider::Privy] {
+        assert_eq!(denial(&without_key(provider)), DenialReason::KindNotPermitted);
+    }
 }
 
 /// An opaque intent, as encrypted payloads for outside services have it.
@@ -188,6 +204,30 @@ fn weak_evidence_does_not_meet_a_strong_demand() {
     assert_eq!(unmet(&case), [Role::User], "the signature was not verified again");
     case.standing.verified_votes.insert(case.votes[0].id);
     assert!(case.is_approved());
+}
+
+/// A node's word about a contract (T9).
+#[test]
+fn a_contracts_vote_counts_on_its_chain_and_never_as_signed() {
+    let by_contract = |evidence| {
+        let demanded = Requirement { evidence, ..requirement(Role::User, 1) };
+        let mut case = situation().floor(vec![demanded]).vote(10, Role::User, Ballot::Approve);
+        let (signature, signed_hash) = (vec![0; 200], B256::ZERO);
+        let chain = case.transaction.intent.chain;
+        case.votes[0].evidence = Evidence::ContractRequest { chain, signature, signed_hash };
+        case.standing.verified_votes.insert(case.votes[0].id);
+        case.standing.contracts.insert(principal(10), chain);
+        case
+    };
+    assert!(by_contract(EvidenceLevel::Request).is_approved());
+    assert_eq!(unmet(&by_contract(EvidenceLevel::Signed)), [Role::User]);
+    let mut withdrawn = by_contract(EvidenceLevel::Request);
+    withdrawn.standing.contracts.clear();
+    withdrawn.standing.wallets.insert(principal(10), Address::repeat_byte(3));
+    assert_eq!(unmet(&withdrawn), [Role::User]);
+    let mut elsewhere = by_contract(EvidenceLevel::Request);
+    elsewhere.standing.contracts.insert(principal(10), crate::chain::ChainId::eip155(137).unwrap());
+    assert_eq!(unmet(&elsewhere), [Role::User]);
 }
 
 #[test]

@@ -63,7 +63,7 @@ fn no_field_of_a_request_or_of_settings_lowers_what_the_floor_demands() {
         ("executionProvider privy", |case| case.transaction.provider = Provider::Privy),
         ("executionProvider fireblocks", |case| case.transaction.provider = Provider::Fireblocks),
         ("note", |case| case.transaction.note = Some("approved by everybody".to_owned())),
-        ("requestNonce", |case| case.transaction.request_nonce = u64::MAX),
+        ("requestNonce", |case| case.transaction.request_nonce = crate::U256::MAX),
         ("another creator", |case| case.transaction.initiator = principal(9)),
         ("approvalTtlSeconds", |case| {
             case.transaction.snapshot.expires_at = crate::Timestamp::from_unix_micros(i64::MAX);

@@ -81,7 +81,7 @@ fn transaction(organization: OrganizationId) -> Transaction {
         id: transaction,
         organization,
         request_hash: B256::ZERO,
-        request_nonce: 0,
+        request_nonce: U256::ZERO,
         initiator: principal(900),
         owner: principal(10),
         owner_address: Address::repeat_byte(3),

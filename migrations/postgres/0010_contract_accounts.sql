@@ -1,0 +1,5 @@
+-- Users whose wallet is a contract, and the chain on which it is asked (ERC-1271).
+
+ALTER TABLE users ADD COLUMN contract_chain TEXT;
+
+CREATE INDEX users_contracts ON users (organization, id) WHERE contract_chain IS NOT NULL;

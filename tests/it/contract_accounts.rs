@@ -1,0 +1,158 @@
+//! Wallets that are contracts (ERC-1271), against real code on a real node, with a lying one beside it (T9).
+
+use alloy_primitives::Address;
+use anyhow::{Context, Result};
+use countersign_tests::client::{Client, Credential, Reply, hex};
+use countersign_tests::contract_wallet::ContractWallet;
+use countersign_tests::environment::{rfc3339_now, unix_seconds};
+use countersign_tests::lying_node::Lie;
+use countersign_tests::main_job::text;
+use countersign_tests::wallet::{SignedRequest, Wallet};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::control::order;
+use crate::stand::{CHAIN_ID, Stand, request_hash};
+
+const TAKEN: &str = "\n[core.contract_accounts]\nenabled = true\n";
+const YES: &str = "0x1626ba7e00000000000000000000000000000000000000000000000000000000";
+
+/// A login by `account` that `signer` signed, with further bytes behind the signature.
+async fn log_in(client: &Client, account: Address, signer: &Wallet, more: usize) -> Result<Reply> {
+    let issued = client.post("/auth/siwe/nonce", Credential::Nobody, &json!({})).await?.expect(200)?;
+    let (nonce, origin, now) = (text(&issued, "nonce")?, client.origin(), rfc3339_now());
+    let domain = origin.split_once("://").context("an origin has a scheme")?.1;
+    let message = format!(
+        "{domain} wants you to sign in with your Ethereum account:\n{account}\n\n\nURI: {origin}\nVersion: 1\n\
+         Chain ID: {CHAIN_ID}\nNonce: {nonce}\nIssued At: {now}"
+    );
+    let signature = [signer.sign_text(&message)?.as_slice(), &vec![0x5a; more]].concat();
+    let body = json!({"message": message, "signature": hex(&signature)});
+    client.post("/auth/siwe/verify", Credential::Nobody, &body).await
+}
+
+/// A request of `account` that `signer` signed: form 2 with a chain id, else form 1.
+async fn send_signed(
+    client: &Client,
+    (account, signer): (Address, &Wallet),
+    (method, path, body): (Method, &str, &[u8]),
+    typed: bool,
+) -> Result<Reply> {
+    let timestamp = unix_seconds();
+    let signed = SignedRequest { origin: client.origin(), method: method.as_str(), path, body, timestamp };
+    let signature =
+        if typed { signer.sign_typed_request(CHAIN_ID, &signed)? } else { signer.sign_request(&signed)? };
+    let signature = hex(&[signature.as_slice(), &[0x5a; 300]].concat());
+    let account = account.to_string();
+    let credential = Credential::Signature(&account, &signature, Some(timestamp));
+    client.send(method, path, credential, body.to_vec(), &[]).await
+}
+
+async fn own_record(client: &Client, account: Address, signer: &Wallet, typed: bool) -> Result<Reply> {
+    let path = format!("/users/{account}");
+    send_signed(client, (account, signer), (Method::GET, &path, b""), typed).await
+}
+
+/// The command blocks its thread while the gateway asks the nodes, which run in others.
+fn enrol(stand: &Stand, account: Address) -> Result<Value> {
+    let (account, chain) = (account.to_string(), format!("eip155:{CHAIN_ID}"));
+    order(&stand.installation, &["contract-account", "enrol", &account, "--chain", &chain])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_contract_wallet_logs_in_and_votes_by_what_its_code_says() -> Result<()> {
+    let stand = Stand::with_a_second_node(TAKEN).await?;
+    let (owner, stranger) = (Wallet::random(), Wallet::random());
+    let contract = ContractWallet::deploy(stand.anvil.node(), owner.address()).await?;
+    let account = contract.address();
+    let gateway = stand.installation.start().await?;
+    let client = gateway.client();
+
+    log_in(client, account, &owner, 0).await?.expect(401)?;
+    own_record(client, account, &owner, false).await?.expect(400)?;
+    assert!(stand.node.calls("eth_call").is_empty(), "nobody is asked about an address that is not enrolled");
+    assert_eq!(text(&enrol(&stand, account)?, "contractChain")?, format!("eip155:{CHAIN_ID}"));
+    let listed = order(&stand.installation, &["contract-account", "list"])?;
+    assert_eq!(listed["contractAccounts"][0]["ethereumAddress"], json!(account));
+
+    log_in(client, account, &stranger, 0).await?.expect(401)?;
+    let tokens = log_in(client, account, &owner, 2000).await?.expect(200)?;
+    own_record(client, account, &stranger, false).await?.expect(401)?;
+    for typed in [false, true] {
+        let user = own_record(client, account, &owner, typed).await?.expect(200)?;
+        assert_eq!(user, tokens["user"]);
+    }
+    let session = Credential::Token(text(&tokens, "accessToken")?);
+    let settings = client.send(Method::PUT, "/settings", session, b"{}".to_vec(), &[]).await?.expect(200)?;
+    let escrow = text(&settings, "escrowAddress")?.parse()?;
+    stand.fund(escrow).await?;
+    let (_, proposed) = stand.pending(&gateway, escrow).await?;
+    let job = stand.job(&gateway);
+    let path = format!("/transactions/{}/approvals", request_hash(&proposed));
+    let vote = (Method::POST, path.as_str(), br#"{"approved":true}"#.as_slice());
+    let voted = send_signed(client, (account, &owner), vote, false).await?.expect(201)?;
+    assert_eq!(text(&voted, "ethereumAddress")?, account.to_string());
+    let last = job.approve_as_agent(request_hash(&proposed)).await?.expect(201)?;
+    assert_eq!(text(&last, "transactionStatus")?, "APPROVED");
+    stand.finish(gateway).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn neither_one_lying_node_nor_what_is_not_final_changes_who_owns_a_contract() -> Result<()> {
+    let stand = Stand::with_a_second_node(TAKEN).await?;
+    let (owner, heir) = (Wallet::random(), Wallet::random());
+    let contract = ContractWallet::deploy(stand.anvil.node(), owner.address()).await?;
+    let account = contract.address();
+    let gateway = stand.installation.start().await?;
+    let client = gateway.client();
+    enrol(&stand, account)?;
+
+    stand.node.lie("eth_call", Lie::Answer(json!(YES)));
+    log_in(client, account, &heir, 0).await?.expect(401)?;
+    own_record(client, account, &heir, false).await?.expect(401)?;
+    for lie in
+        [Lie::Unavailable, Lie::Refuse { code: -32603, message: "internal" }, Lie::Answer(json!("yes"))]
+    {
+        stand.node.lie("eth_call", lie);
+        let away = log_in(client, account, &owner, 0).await?;
+        assert_eq!(away.message()?, "the chain of the contract account is unavailable");
+        away.expect(503)?;
+    }
+    stand.node.tell_the_truth("eth_call");
+    stand.node.lie("eth_getBlockByNumber", Lie::Alter(another_block));
+    log_in(client, account, &owner, 0).await?.expect(503)?;
+    stand.node.tell_the_truth("eth_getBlockByNumber");
+
+    contract.set_owner(heir.address()).await?;
+    log_in(client, account, &heir, 0).await?.expect(401)?;
+    log_in(client, account, &owner, 0).await?.expect(200)?;
+    contract.finalize().await?;
+    log_in(client, account, &owner, 0).await?.expect(401)?;
+    log_in(client, account, &heir, 0).await?.expect(200)?;
+    stand.finish(gateway).await
+}
+
+/// The same block with another hash.
+fn another_block(mut block: Value) -> Value {
+    block["hash"] = json!(format!("0x{}", "12".repeat(32)));
+    block
+}
+
+/// A wallet that takes any signature for its own makes everybody its owner.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_without_code_and_a_contract_that_takes_anything() -> Result<()> {
+    let stand = Stand::with_a_second_node(TAKEN).await?;
+    let owner = Wallet::random();
+    let contract = ContractWallet::deploy(stand.anvil.node(), owner.address()).await?;
+    // Its code is: PUSH4 the magic value, PUSH1 224, SHL, PUSH0, MSTORE, PUSH1 32, PUSH0, RETURN.
+    let careless = stand.anvil.node().deploy("0x6d631626ba7e60e01b5f5260205ff35f52600e6012f3").await?;
+    contract.finalize().await?;
+    let gateway = stand.installation.start().await?;
+    let client = gateway.client();
+    let refused = enrol(&stand, careless).unwrap_err().to_string();
+    assert!(refused.contains("takes a signature that nobody made"), "{refused}");
+    // There a key could sign, and does not count.
+    enrol(&stand, stand.wallet.address())?;
+    log_in(client, stand.wallet.address(), &stand.wallet, 0).await?.expect(401)?;
+    stand.finish(gateway).await
+}
