@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use crate::{
     approvals::Vote,
     chain::{ChainId, ChainNode, PayloadCodec},
-    changes::{ChangeSet, CommitError, Idempotency, ReplayGuard},
+    changes::{ChangeSet, CommitError, Idempotency},
     clock::{Clock, Timestamp},
     credentials::{ApiKey, CredentialHasher},
     entropy::Entropy,
