@@ -39,9 +39,9 @@ async fn send_signed(
     typed: bool,
 ) -> Result<Reply> {
     let timestamp = unix_seconds();
-    let signed = SignedRequest { origin: client.origin(), method: method.as_str(), path, body, timestamp };
+    let request = SignedRequest { origin: client.origin(), method: method.as_str(), path, body, timestamp };
     let signature =
-        if typed { signer.sign_typed_request(CHAIN_ID, &signed)? } else { signer.sign_request(&signed)? };
+        if typed { signer.sign_typed_request(CHAIN_ID, &request)? } else { signer.sign_request(&request)? };
     let signature = hex(&[signature.as_slice(), &[0x5a; 300]].concat());
     let account = account.to_string();
     let credential = Credential::Signature(&account, &signature, Some(timestamp));

@@ -137,7 +137,7 @@ impl World {
         let token_signer = Arc::new(TestTokenSigner::new());
         let tenant = OrganizationId::from_uuid(Uuid::new_v4());
         let vendors = TestVendors::new();
-        let services = Services {
+        let services = change(Services {
             store: store.clone(),
             sealer,
             clock: clock.clone(),
@@ -159,8 +159,7 @@ impl World {
             nonces: Arc::default(),
             denials: Arc::default(),
             outbox_written,
-        };
-        let services = change(services);
+        });
         let organization = OrganizationId::from_uuid(Uuid::new_v4());
         for founded in [organization, tenant] {
             found_organization(&services, founded).await;

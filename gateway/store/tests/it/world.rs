@@ -120,13 +120,12 @@ impl World {
         let organization = id(OrganizationId::from_uuid);
         let principal = id(PrincipalId::from_uuid);
         let key = sample_key(organization, at);
-        let escrow = key.address.unwrap();
         let user = User {
             id: principal,
             organization,
             ethereum_address: address(),
             contract_chain: Some(ChainId::eip155(1).unwrap()),
-            escrow: Some(Escrow::Hsm { key: key.id, address: escrow }),
+            escrow: Some(Escrow::Hsm { key: key.id, address: key.address.unwrap() }),
             privy_user_id: Some("privy".into()),
             display_name: Some("Ünïcode \u{1F511}".into()),
             email: None,

@@ -45,10 +45,10 @@ pub(super) async fn takes_signature(
 }
 
 /// What the nodes said that said anything, if they are enough.
-fn answered<'a, T>(
-    answers: Vec<(&'a Single, Result<T, NodeError>)>,
+fn answered<T>(
+    answers: Vec<(&Single, Result<T, NodeError>)>,
     agreement: usize,
-) -> Result<Vec<(&'a Single, T)>, NodeError> {
+) -> Result<Vec<(&Single, T)>, NodeError> {
     let (mut said, mut silent) = (Vec::new(), None);
     for (node, answer) in answers {
         match answer {
