@@ -152,6 +152,7 @@ limits.unfinished_key_seconds gateway/api/tests/it/interrupted.rs interrupted_ke
 limits.open_proposals_max gateway/api/tests/it/operators/changes.rs open_proposals_are_bounded
 limits.user_api_keys_max gateway/api/tests/it/user_api_keys.rs a_user_has_so_many_active_keys_and_no_more
 limits.idempotency_window_seconds gateway/store/tests/it/conflicts.rs an_expired_idempotency_key_may_be_used_again
+limits.permit_seconds gateway/api/tests/it/abort.rs a_permit_holds_no_longer_than_configured
 limits.denied_tries_max gateway/api/tests/it/bounds.rs a_denied_transaction_can_be_asked_for_again_so_often_and_no_more
 limits.denied_window_seconds gateway/api/tests/it/bounds.rs a_denied_transaction_can_be_asked_for_again_so_often_and_no_more
 limits.contest_attempts_max gateway/api/tests/it/settings.rs who_loses_against_others_too_often_is_told_so

@@ -12,6 +12,7 @@ mod database;
 mod encrypted;
 mod fireblocks;
 mod harness;
+mod killed_under_load;
 mod limits;
 mod login;
 mod main_job;

@@ -21,7 +21,7 @@ pub(crate) struct Pair {
     pub(crate) node: LyingNode,
     pub(crate) cluster: Cluster,
     pub(crate) wallet: Wallet,
-    _database: Postgres,
+    database: Postgres,
 }
 
 impl Pair {
@@ -31,7 +31,7 @@ impl Pair {
         let database = Postgres::create().await?;
         let chain = Chain { id: CHAIN_ID, rpc_url: node.url(), confirmations: 1 };
         let cluster = Cluster::initialize(2, database.url(), &chain)?;
-        Ok(Pair { anvil, node, cluster, wallet: Wallet::random(), _database: database })
+        Ok(Pair { anvil, node, cluster, wallet: Wallet::random(), database })
     }
 
     /// From now on an agent has to approve what goes to addresses that nobody listed, and an arbiter, for Orion is not
@@ -43,6 +43,10 @@ impl Pair {
         });
         self.cluster.install_orion(0, &settings)?;
         Ok([self.cluster.api_key(0, "agent")?, self.cluster.api_key(0, "arbiter")?])
+    }
+
+    pub(crate) fn database_url(&self) -> &str {
+        self.database.url()
     }
 
     pub(crate) fn admin(&self) -> Credential<'_> {

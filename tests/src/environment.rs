@@ -69,9 +69,9 @@ pub fn unix_seconds() -> u64 {
 pub fn signing_time() -> u64 {
     static LAST: AtomicU64 = AtomicU64::new(0);
     let earliest = unix_seconds() - 200;
-    let next = |last: u64| Some(earliest.max(last + 1));
-    let last = LAST.fetch_update(Ordering::SeqCst, Ordering::SeqCst, next).unwrap_or_default();
-    earliest.max(last + 1)
+    let next = |last: u64| if last < earliest + 400 { earliest.max(last + 1) } else { earliest };
+    let last = LAST.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |last| Some(next(last)));
+    next(last.unwrap_or_default())
 }
 
 /// Now, as wallets write it.

@@ -413,6 +413,9 @@ pub struct Limits {
     pub idempotency_window: Duration,
     /// How often one recipient and function may be asked for after a denial, within the window. Default 5.
     pub denied_tries_max: u32,
+    /// How long a permit holds: how late its signature may come, and how long nobody else takes up what its gateway left
+    /// when it was killed. At most, and by default, 60 s.
+    pub permit_lifetime: Duration,
     /// For how long a denial counts against asking again. Default 10 min.
     pub denied_window: Duration,
     /// How often an operation starts again after losing against another write. Default 8.

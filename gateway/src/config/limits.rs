@@ -22,6 +22,9 @@ section! {
         open_proposals_max: u32 = 100, within 1..=10_000;
         /// Seconds for which an `Idempotency-Key` is remembered.
         idempotency_window_seconds: u64 = 86_400, within 1..=31_536_000;
+        /// Seconds for which a permit holds: how late its signature may come. A gateway that is killed between permit and
+        /// signature leaves transactions that the others on its database take up after that.
+        permit_seconds: u64 = 60, within 1..=60;
         /// How often a key's transactions to one recipient and function may be asked for after denials, within the window.
         denied_tries_max: u32 = 5, within 1..=20;
         /// Seconds for which a denial counts against asking again.
@@ -54,6 +57,7 @@ impl Limits {
             open_proposals_max: self.open_proposals_max,
             self_registered_keys_max: self.self_registered_keys_max(),
             idempotency_window: Duration::from_secs(self.idempotency_window_seconds),
+            permit_lifetime: Duration::from_secs(self.permit_seconds),
             denied_tries_max: self.denied_tries_max,
             denied_window: Duration::from_secs(self.denied_window_seconds),
             contest_attempts_max: self.contest_attempts_max,

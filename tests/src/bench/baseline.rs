@@ -1,6 +1,6 @@
 //! What parts of a request cost without a gateway: a handler that does nothing, a client that asks a node.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -13,7 +13,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use crate::load::{self, Expected, Request};
+use crate::load::{self, Answered, Expected, Request};
 use crate::processor::Snapshot;
 use crate::runtimes::{BARE_THREADS, Runtimes};
 use crate::statistics::micros_each;
@@ -25,6 +25,24 @@ const ANSWER_BYTES: usize = 1200;
 
 /// Processor microseconds of an axum handler that takes the body and answers at once.
 pub(crate) async fn handler_micros(runtimes: &Runtimes, body: &str) -> Result<f64> {
+    let own = std::process::id();
+    let before = Snapshot::of(own)?;
+    let count = under_load(runtimes, body, CONNECTIONS, DURATION).await?.count;
+    let spent = Snapshot::of(own)?.threads_since(&before, BARE_THREADS);
+    Ok(micros_each(spent, count))
+}
+
+/// What the same handler answers to `connections` at once.
+pub(crate) async fn handler(runtimes: &Runtimes, connections: usize, duration: Duration) -> Result<Answered> {
+    under_load(runtimes, "{}", connections, duration).await
+}
+
+async fn under_load(
+    runtimes: &Runtimes,
+    body: &str,
+    connections: usize,
+    duration: Duration,
+) -> Result<Answered> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?.into_std()?;
     let address = listener.local_addr()?;
     let server = runtimes.bare.spawn(async move {
@@ -37,19 +55,12 @@ pub(crate) async fn handler_micros(runtimes: &Runtimes, body: &str) -> Result<f6
             .await
     });
     let requests: Vec<Request> =
-        (0..CONNECTIONS).map(|_| load::post("/transactions", address, "none", body)).collect();
-    let own = std::process::id();
-    let before = Snapshot::of(own)?;
-    let count = under_load(runtimes, address, requests).await?;
-    let spent = Snapshot::of(own)?.threads_since(&before, BARE_THREADS);
-    server.abort();
-    Ok(micros_each(spent, count))
-}
-
-async fn under_load(runtimes: &Runtimes, address: SocketAddr, requests: Vec<Request>) -> Result<usize> {
+        (0..connections).map(|_| load::post("/transactions", address, "none", body)).collect();
     let expected = Expected { status: "201", body_contains: "APPROVED" };
-    let load = async move { load::run(address, &requests, CONNECTIONS, DURATION, expected).await };
-    Ok(runtimes.load.spawn(load).await??.count)
+    let load = async move { load::run(address, &requests, connections, duration, expected).await };
+    let answered = runtimes.load.spawn(load).await?;
+    server.abort();
+    answered
 }
 
 /// Processor microseconds of one JSON-RPC call with the HTTP client that the gateway uses.

@@ -7,7 +7,7 @@ use anyhow::Result;
 use countersign_tests::wait;
 use sqlx::{AnyConnection, Connection};
 
-const DRAIN_DEADLINE: Duration = Duration::from_mins(2);
+pub(crate) const DRAIN_DEADLINE: Duration = Duration::from_mins(2);
 
 pub(crate) struct Ledger {
     connection: AnyConnection,

@@ -31,9 +31,22 @@ pub(crate) struct Answered {
     pub(crate) latencies: Vec<Duration>,
 }
 
+/// Requests that one client sends one after another, and what each must be answered.
+pub(crate) type Script = Vec<(Request, Expected)>;
+
 pub(crate) fn post(path: &str, address: SocketAddr, api_key: &str, body: &str) -> Request {
+    post_with(path, address, &[("x-api-key", api_key.to_owned())], body)
+}
+
+pub(crate) fn post_as_nobody(path: &str, address: SocketAddr, body: &str) -> Request {
+    post_with(path, address, &[], body)
+}
+
+pub(crate) fn post_with(path: &str, address: SocketAddr, headers: &[(&str, String)], body: &str) -> Request {
+    let headers = headers.iter().map(|(name, value)| [name, ": ", value.as_str(), "\r\n"].concat());
+    let headers: String = headers.collect();
     format!(
-        "POST {path} HTTP/1.1\r\nhost: {address}\r\nx-api-key: {api_key}\r\n\
+        "POST {path} HTTP/1.1\r\nhost: {address}\r\n{headers}\
          content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     )
@@ -85,6 +98,44 @@ pub(crate) async fn run(
                 }
                 let asked = Instant::now();
                 connection.exchange(request, expected).await?;
+                latencies.push(asked.elapsed());
+            }
+            Ok::<_, anyhow::Error>(latencies)
+        });
+    }
+    let mut latencies = Vec::new();
+    while let Some(finished) = running.join_next().await {
+        latencies.append(&mut finished??);
+    }
+    ensure!(!latencies.is_empty(), "nothing was answered");
+    Ok(Answered { count: latencies.len(), per_second: rate(latencies.len(), started.elapsed()), latencies })
+}
+
+/// Works every script off once, on `connections` connections. Scripts are dealt out to them in turn. A latency is that
+/// of a whole script.
+pub(crate) async fn scripts(
+    address: SocketAddr,
+    scripts: Vec<Script>,
+    connections: usize,
+) -> Result<Answered> {
+    let mut hands: Vec<Vec<Script>> = (0..connections).map(|_| Vec::new()).collect();
+    for (number, script) in scripts.into_iter().enumerate() {
+        hands[number % connections].push(script);
+    }
+    let mut opened = Vec::new();
+    for hand in hands {
+        opened.push((Connection::open(address).await?, hand));
+    }
+    let started = Instant::now();
+    let mut running = JoinSet::new();
+    for (mut connection, hand) in opened {
+        running.spawn(async move {
+            let mut latencies = Vec::new();
+            for script in hand {
+                let asked = Instant::now();
+                for (request, expected) in &script {
+                    connection.exchange(request, *expected).await?;
+                }
                 latencies.push(asked.elapsed());
             }
             Ok::<_, anyhow::Error>(latencies)

@@ -7,6 +7,7 @@ mod baseline;
 mod instant_node;
 mod ledger;
 mod load;
+mod operations;
 mod plugins;
 mod postgres;
 mod processor;
@@ -52,6 +53,11 @@ fn main() -> Result<()> {
         let conductor = Builder::new_current_thread().enable_all().build()?;
         conductor.block_on(interruptible(throughput::measure(&token, &runtimes, &scale, &report)))?;
     }
+    if options.measures(Part::Operations) {
+        let runtimes = Runtimes::new()?;
+        let conductor = Builder::new_current_thread().enable_all().build()?;
+        conductor.block_on(interruptible(operations::measure(&runtimes, &scale, &report)))?;
+    }
     if options.only == Some(Part::Scale) {
         let runtimes = Runtimes::new()?;
         let conductor = Builder::new_current_thread().enable_all().build()?;
@@ -79,6 +85,7 @@ enum Part {
     Hsm,
     Plugins,
     Http,
+    Operations,
     /// Takes many minutes and gigabytes: only when asked for.
     Scale,
 }
@@ -100,8 +107,11 @@ impl Options {
                 "--only=hsm" => options.only = Some(Part::Hsm),
                 "--only=plugins" => options.only = Some(Part::Plugins),
                 "--only=http" => options.only = Some(Part::Http),
+                "--only=operations" => options.only = Some(Part::Operations),
                 "--only=scale" => options.only = Some(Part::Scale),
-                other => bail!("unknown argument `{other}`: --json, --quick, --only=hsm|plugins|http|scale"),
+                other => bail!(
+                    "unknown argument `{other}`: --json, --quick, --only=hsm|plugins|http|operations|scale"
+                ),
             }
         }
         Ok(options)

@@ -81,7 +81,7 @@ impl Figure {
             self.name.clone(),
             format!("{} {}", shown(self.value), self.unit),
             self.reference.map(shown).unwrap_or_default(),
-            self.ratio.map(|ratio| format!("{ratio:.2}")).unwrap_or_default(),
+            self.ratio.map(shown_ratio).unwrap_or_default(),
             self.goal.map(Goal::text).unwrap_or_default(),
             met.unwrap_or_default().to_owned(),
         ]
@@ -154,6 +154,10 @@ fn shown(number: f64) -> String {
     if number.abs() >= 100.0 { format!("{number:.0}") } else { format!("{number:.1}") }
 }
 
+fn shown_ratio(ratio: f64) -> String {
+    if ratio < 0.1 { format!("{ratio:.4}") } else { format!("{ratio:.2}") }
+}
+
 fn rounded(number: f64) -> f64 {
-    (number * 1000.0).round() / 1000.0
+    (number * 10_000.0).round() / 10_000.0
 }

@@ -12,6 +12,8 @@ pub(crate) struct Scale {
     pub(crate) http_rounds: usize,
     /// Of one round over HTTP.
     pub(crate) http_round: Duration,
+    /// Of each kind, with one under way; eight times as many with more.
+    pub(crate) operations: usize,
 }
 
 impl Scale {
@@ -25,6 +27,7 @@ impl Scale {
                 evaluations: 1000,
                 http_rounds: 1,
                 http_round: Duration::from_secs(2),
+                operations: 60,
             };
         }
         Scale {
@@ -34,6 +37,7 @@ impl Scale {
             evaluations: 3000,
             http_rounds: 3,
             http_round: Duration::from_millis(2500),
+            operations: 400,
         }
     }
 }

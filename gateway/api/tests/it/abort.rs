@@ -11,6 +11,7 @@ use gateway_domain::{
     credentials::authenticate_api_key,
     ids::TransactionId,
     policy::PERMIT_LIFETIME,
+    ports::Limits,
     transactions::{CreateTransaction, ExecutionType, Provider, State, abort, advance, carry_on, create},
     vendors::VendorRole,
 };
@@ -69,6 +70,18 @@ async fn a_permit_in_force_and_a_signature_are_too_late_for_an_abort() {
     assert_eq!(*world.token.signed.lock().unwrap(), [sent]);
     let held = world.services.store.held_nonces(ChainId::eip155(CHAIN).unwrap(), escrow, 0).await.unwrap();
     assert_eq!(held, [0], "what was aborted holds no nonce");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_permit_holds_no_longer_than_configured() {
+    let limits = Limits { permit_lifetime: Duration::from_secs(5), ..quick() };
+    let world = World::with_limits(ApiConfig::default(), limits).await;
+    let escrow = world.user(&Wallet::new(1)).await;
+    world.token.go_away(true);
+    let waiting = id_of(&world.propose(escrow, 1).await);
+    assert!(matches!(aborted(&world, waiting).await, Err(Error::Conflict(_))));
+    world.clock.advance(Duration::from_secs(6));
+    assert_eq!(aborted(&world, waiting).await.unwrap(), State::Aborted);
 }
 
 /// One transaction, approved; carried on and aborted at the same time. Whether the abort won.

@@ -14,7 +14,7 @@ use crate::{
     transactions::{Attempt, IntentMismatch, Transaction},
 };
 
-/// How long after the decision a digest may be signed.
+/// How long after the decision a digest may be signed at most.
 pub const PERMIT_LIFETIME: Duration = Duration::from_mins(1);
 
 /// The stored fact that a digest may be signed. Reading one back gives no authority: recovery decides again.
@@ -132,7 +132,21 @@ pub fn issue_permit(
     })
 }
 
+impl PermitRecord {
+    /// The same for `lifetime` from its issue, if it is for longer.
+    #[must_use]
+    pub(super) fn for_at_most(self, lifetime: Duration) -> Self {
+        Self { expires_at: self.expires_at.min(self.issued_at.plus(lifetime)), ..self }
+    }
+}
+
 impl SigningPermit {
+    /// The same leave for at most `lifetime` from its issue. See [`crate::ports::Limits`].
+    #[must_use]
+    pub fn for_at_most(self, lifetime: Duration) -> Self {
+        Self { record: self.record.for_at_most(lifetime) }
+    }
+
     /// The same leave for a digest whose earlier permit expired unused; `previous` is that permit's row.
     #[must_use]
     pub fn renewing(self, previous: &PermitRecord) -> Self {

@@ -1,5 +1,7 @@
 //! Permits for vendors: the only values with which a value-moving request can be authenticated.
 
+use std::time::Duration;
+
 use alloy_primitives::B256;
 use serde::Serialize;
 
@@ -61,6 +63,12 @@ impl VendorPermit {
 
     pub fn expires_at(&self) -> Timestamp {
         self.record.expires_at
+    }
+
+    /// The same leave for at most `lifetime` from its issue. See [`crate::ports::Limits`].
+    #[must_use]
+    pub fn for_at_most(self, lifetime: Duration) -> Self {
+        Self { record: self.record.for_at_most(lifetime), ..self }
     }
 
     /// The same leave for a request whose earlier permit expired; `previous` is that permit's row.

@@ -53,7 +53,7 @@ pub(super) async fn issue(
     let next = transaction.moved_to(transaction.state.clone(), ctx.now);
     let id = PermitId::generate(ctx.now, services.entropy.as_ref());
     let permit = issue_permit(decided.approved, &next, &attempt, chain.codec.as_ref(), id, ctx.now);
-    let permit = permit.map_err(Error::inconsistency)?;
+    let permit = permit.map_err(Error::inconsistency)?.for_at_most(services.limits.permit_lifetime);
     let permit = match earlier {
         Some(previous) => permit.renewing(previous),
         None => permit,

@@ -15,6 +15,7 @@ use gateway_domain::{
     credentials::{CreateApiKey, Label, create_api_key},
     ids::{CredentialId, InstanceId, OrganizationId},
     mac::{MacKey, MacKeys},
+    policy::PERMIT_LIFETIME,
     ports::{Chain, Limits, Services, StateLimits},
     sealed::Sealer,
 };
@@ -50,6 +51,7 @@ pub(super) fn spawner(tasks: &TaskTracker) -> Spawner {
 
 pub(crate) fn limits() -> Limits {
     Limits {
+        permit_lifetime: PERMIT_LIFETIME,
         denied_tries_max: 5,
         denied_window: Duration::from_mins(10),
         wallet_keys_max: 5_000,

@@ -164,7 +164,7 @@ async fn prepare(
     };
     let id = PermitId::generate(ctx.now, services.entropy.as_ref());
     let permit = issue_vendor_permit(approved, &next, (*call).clone(), id, ctx.now);
-    let permit = permit.map_err(Error::inconsistency)?;
+    let permit = permit.map_err(Error::inconsistency)?.for_at_most(services.limits.permit_lifetime);
     let (permit, is_renewal) = match &earlier.permit {
         Some(previous) => (permit.renewing(previous), true),
         None => (permit, false),
