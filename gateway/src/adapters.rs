@@ -5,6 +5,7 @@ pub(crate) mod evaluator;
 pub(crate) mod fireblocks;
 pub(crate) mod node;
 pub(crate) mod openpgp;
+pub(crate) mod outside;
 pub(crate) mod privy;
 pub(crate) mod relayer;
 pub(crate) mod secrets;

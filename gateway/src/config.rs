@@ -34,6 +34,7 @@ pub(crate) mod reference;
 mod section;
 mod server;
 mod telemetry;
+mod upstreams;
 mod value;
 mod verification;
 
@@ -51,6 +52,7 @@ pub(crate) use privy::Privy;
 pub(crate) use publication::{Ipfs, OnchainRegistry, OpenPgp};
 pub(crate) use server::Server;
 pub(crate) use telemetry::{LogFormat, Telemetry};
+pub(crate) use upstreams::PluginUpstream;
 pub(crate) use value::Secret;
 pub(crate) use verification::VerificationService;
 
@@ -69,6 +71,7 @@ pub(crate) struct Config {
     pub(crate) database: Database,
     pub(crate) hsm: Hsm,
     pub(crate) plugins: Plugins,
+    pub(crate) plugin_upstreams: Vec<PluginUpstream>,
     pub(crate) chains: Vec<Chain>,
     pub(crate) egress: Egress,
     pub(crate) fireblocks: Fireblocks,
@@ -126,6 +129,15 @@ impl Overrides {
             .collect();
         Self { environment }
     }
+}
+
+/// Where the user's programs keep what they can make again (XDG Base Directory Specification).
+pub(crate) fn user_cache_dir() -> Option<PathBuf> {
+    let variable = |wanted: &str| {
+        let found = env::vars_os().find(|(name, _)| name == wanted);
+        found.map(|(_, value)| PathBuf::from(value)).filter(|path| path.is_absolute())
+    };
+    variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")))
 }
 
 type Builder = ::config::ConfigBuilder<DefaultState>;
@@ -198,6 +210,9 @@ impl Config {
         read_secret("ipfs.kubo_url", &mut self.ipfs.kubo_url, self.ipfs.kubo_url_file.as_deref())?;
         read_secret("database.url", &mut self.database.url, self.database.url_file.as_deref())?;
         read_secret("privy.app_secret", &mut self.privy.app_secret, self.privy.app_secret_file.as_deref())?;
+        for upstream in &mut self.plugin_upstreams {
+            read_secret("plugin_upstreams.secret", &mut upstream.secret, upstream.secret_file.as_deref())?;
+        }
         for chain in &mut self.chains {
             read_secret("chains.rpc_urls", &mut chain.rpc_urls, chain.rpc_urls_file.as_deref())?;
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use gateway_domain::{
     B256,
     actor::OpCtx,
@@ -16,10 +16,10 @@ use gateway_domain::{
     ports::{PolicyReads as _, UnitOfWork as _},
     transactions::Kind,
 };
-use plugin_host::{Capability, Digest};
+use plugin_host::Digest;
 use serde_json::json;
 
-use crate::wiring::Gateway;
+use crate::{grants, wiring::Gateway};
 
 /// A plugin to be attached to every EVM transaction of an organization.
 pub(crate) struct InstallPlugin {
@@ -46,7 +46,7 @@ pub(crate) async fn install_plugin(
     ctx: &OpCtx,
     install: InstallPlugin,
 ) -> Result<Installed> {
-    check_grants(&install.grants)?;
+    grants::check(&install.grants, gateway.plugins.upstreams(), ctx.organization)?;
     let entropy = gateway.services.entropy.as_ref();
     let revision = PluginRevision {
         id: PluginRevisionId::generate(ctx.now, entropy),
@@ -84,15 +84,6 @@ pub(crate) async fn install_plugin(
             .write(Write::MovePolicyHead(seal.seal(head)));
     gateway.store.commit(changes).await.context("storing the plugin and the policy")?;
     Ok(Installed { revision, policy_revision })
-}
-
-fn check_grants(grants: &BTreeSet<String>) -> Result<()> {
-    for name in grants {
-        if Capability::from_interface(name).is_none() {
-            bail!("`{name}` is not a capability; there are `log`, `settings`, `state` and `clock`");
-        }
-    }
-    Ok(())
 }
 
 fn next_policy(

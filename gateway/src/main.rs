@@ -9,6 +9,7 @@ mod config;
 mod control;
 mod data_dir;
 mod dev;
+mod grants;
 mod install;
 mod listener;
 mod nodes;

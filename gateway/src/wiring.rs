@@ -42,6 +42,7 @@ use crate::{
     system_keys::{self, Absent, SystemKeys},
 };
 
+mod plugins;
 mod vendors;
 
 /// Every part of a gateway, connected and not yet serving.
@@ -82,7 +83,7 @@ pub(crate) async fn build(config: Config, data_dir: DataDir, absent: Absent) -> 
     let store = Arc::new(store.context("opening the database")?);
 
     let host = start_plugins(&config, &data_dir, plugin_cache)?;
-    let plugins = Arc::new(PluginEvaluator::new(host, store.clone()));
+    let plugins = Arc::new(PluginEvaluator::new(host, store.clone(), plugins::sources(&config)?));
     let (chains, domain_chain) = chains(&config)?;
     let vendors = vendors::connect(&config, &hsm, secrets, (clock.clone(), entropy.clone()))?;
     let services = Services {

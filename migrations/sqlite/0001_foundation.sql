@@ -176,6 +176,7 @@ CREATE UNIQUE INDEX transactions_request_hash ON transactions (organization, req
 CREATE INDEX transactions_owner ON transactions (organization, owner, created_at, id);
 CREATE INDEX transactions_open ON transactions (organization, created_at) WHERE state IN ('pending', 'approved');
 CREATE INDEX transactions_owner_state ON transactions (organization, owner, state, created_at, id);
+CREATE INDEX transactions_history ON transactions (organization, chain, created_at, id);
 CREATE INDEX transactions_executed ON transactions (organization, key_id, from_address, to_address, created_at) WHERE state = 'executed';
 CREATE INDEX transactions_rejected ON transactions (organization, key_id, from_address, to_address, created_at) WHERE state = 'rejected';
 

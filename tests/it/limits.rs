@@ -115,6 +115,14 @@ plugins.state_key_bytes_max plugins/host/tests/it/hostile.rs state_floods_meet_t
 plugins.state_value_bytes_max plugins/host/tests/it/hostile.rs state_floods_meet_their_limits
 plugins.state_rows_max gateway/store/tests/it/plugin_state.rs a_full_lineage_takes_no_more_rows
 plugins.state_reservations_max gateway/api/tests/it/plugin_state.rs an_evaluation_beyond_a_bound_of_state_fails_and_denies
+plugins.host_calls_max plugins/host/tests/it/history.rs question_after_question_meets_the_limit_on_calls
+plugins.host_call_bytes_max plugins/host/tests/it/history.rs long_answers_meet_the_limit_on_their_bytes
+plugins.history_rows_max gateway/store/tests/it/history.rs a_question_that_needs_more_rows_than_allowed_has_no_answer
+plugins.history_named_max gateway/store/tests/it/history.rs no_more_transactions_are_named_than_allowed
+plugins.history_window_seconds_max gateway/store/tests/it/history.rs a_question_that_goes_back_too_far_has_no_answer
+plugin_upstreams.timeout_ms gateway/clients/src/upstream/tests.rs size_and_time_of_an_answer_are_bounded
+plugin_upstreams.request_bytes_max gateway/clients/src/upstream/tests.rs what_is_not_declared_is_not_sent
+plugin_upstreams.response_bytes_max gateway/clients/src/upstream/tests.rs size_and_time_of_an_answer_are_bounded
 plugins.analysis_bytes_max plugins/host/tests/it/hostile.rs steering_text_is_stripped_and_cut
 plugins.evidence_entries_max plugins/host/tests/it/hostile.rs too_many_entries_of_evidence_are_refused
 plugins.evidence_bytes_max plugins/host/src/evaluation/answer/tests.rs evidence_is_cut_and_stripped

@@ -47,6 +47,7 @@ pub struct Request {
 /// A whole answer, whatever its status.
 pub struct Reply {
     pub status: u16,
+    pub headers: HeaderMap,
     pub body: Bytes,
 }
 
@@ -121,6 +122,7 @@ impl Egress {
         let sent = client.request(request.method, request.url).headers(headers).body(request.body).send();
         let mut response = sent.await.map_err(failure)?;
         let status = response.status().as_u16();
+        let headers = response.headers().clone();
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(failure)? {
             if body.len() + chunk.len() > self.config.response_bytes_max {
@@ -128,7 +130,7 @@ impl Egress {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Reply { status, body: body.into() })
+        Ok(Reply { status, headers, body: body.into() })
     }
 
     fn client_for(&self, url: &Url) -> Result<&Client, EgressError> {

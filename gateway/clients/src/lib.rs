@@ -7,3 +7,4 @@
 pub mod egress;
 pub mod fireblocks;
 pub mod privy;
+pub mod upstream;

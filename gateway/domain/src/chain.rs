@@ -214,6 +214,35 @@ pub trait ChainNode: Send + Sync {
     async fn takes_signature(&self, question: &ContractQuestion<'_>) -> Result<bool, NodeError>;
 }
 
+/// A block by number and hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlockRef {
+    pub number: u64,
+    pub hash: B256,
+    /// Seconds since 1970.
+    pub timestamp: u64,
+}
+
+/// A question about the state of a chain at one block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StateRead {
+    Balance(Address),
+    TransactionCount(Address),
+    Code(Address),
+    Storage { address: Address, slot: B256 },
+    Call { to: Address, data: Vec<u8> },
+}
+
+/// Reads a chain's state for plugins. What is answered is a claim of as many nodes as the operator demands.
+#[async_trait]
+pub trait ChainState: Send + Sync {
+    /// The newest block, to read from.
+    async fn newest_block(&self) -> Result<BlockRef, NodeError>;
+
+    /// `0x` and hexadecimal digits: a quantity for balance and count, bytes for the others.
+    async fn read(&self, block: &BlockRef, what: &StateRead) -> Result<String, NodeError>;
+}
+
 impl ChainId {
     pub fn eip155(number: u64) -> Result<Self, ChainIdMalformed> {
         if (1..=CHAIN_ID_MAX).contains(&number) { Ok(Self(number)) } else { Err(ChainIdMalformed) }

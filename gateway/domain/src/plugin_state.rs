@@ -18,6 +18,7 @@ mod counter;
 mod turns;
 mod view;
 
+pub(crate) use counter::Fate;
 pub use counter::{Counter, CounterName};
 pub use turns::StateTurns;
 pub use view::{Counted, StateExceeded, StateView};

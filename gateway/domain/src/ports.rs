@@ -31,6 +31,7 @@ use crate::{
 };
 
 mod audit;
+mod history;
 mod identity;
 mod operators;
 mod plugin_state;
@@ -40,9 +41,10 @@ mod sessions;
 mod vendors;
 
 pub use audit::AuditReads;
+pub use history::{HistoryLimits, PastFilter, RecipientHistory};
 pub use identity::IdentityReads;
 pub use operators::OperatorReads;
-pub use plugin_state::PluginStateReads;
+pub use plugin_state::{PluginStateReads, StateLimits};
 pub use publication::{Publication, RegistrationReads, VerificationReads};
 pub use rates::RateCounts;
 pub use sessions::SessionReads;
@@ -142,20 +144,6 @@ pub struct TransactionFilter {
     pub limit: u32,
 }
 
-/// Earlier transactions of one key to one recipient.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RecipientHistory {
-    /// Executed ones, counted up to [`RecipientHistory::EXECUTED_MAX`], their seals checked.
-    pub executed: u64,
-    /// Rejected ones that called the same function, whatever the amount, and were made since the given time.
-    pub denied: u64,
-}
-
-impl RecipientHistory {
-    /// Whether a recipient is known matters, not how well: counting stops here.
-    pub const EXECUTED_MAX: u64 = 1;
-}
-
 #[async_trait]
 pub trait TransactionReads: Send + Sync {
     async fn transaction(
@@ -180,6 +168,12 @@ pub trait TransactionReads: Send + Sync {
         &self,
         organization: OrganizationId,
         limit: u32,
+    ) -> Result<Vec<Sealed<Transaction>>>;
+    /// Other transactions of the intent's organization, chain and kind, newest first.
+    async fn past_transactions(
+        &self,
+        intent: &Intent,
+        filter: &PastFilter,
     ) -> Result<Vec<Sealed<Transaction>>>;
     /// What became of this key's other transactions to the intent's recipient.
     async fn recipient_history(&self, intent: &Intent, denied_since: Timestamp) -> Result<RecipientHistory>;
@@ -427,15 +421,6 @@ pub struct Limits {
     /// Pause before looking again at a signed transaction whose stored evidence does not hold. Default 60 s.
     pub evidence_pause: Duration,
     pub state: StateLimits,
-}
-
-/// Bounds of what plugins remember. Those of a single key or value are the sandbox's.
-#[derive(Clone, Copy, Debug)]
-pub struct StateLimits {
-    /// Keys and counters of one binding. Default 1024.
-    pub rows_max: u32,
-    /// Unsigned transactions that hold reservations under one counter. Default 256.
-    pub reservations_max: u32,
 }
 
 impl Services {

@@ -10,23 +10,41 @@ use async_trait::async_trait;
 use gateway_domain::{
     B256,
     approvals::{EvidenceLevel, Role},
+    chain::{ChainId, ChainState},
     evaluations::{EvaluationResult, Outcome, Verdict},
+    history::HistoryView,
     ids::PluginRevisionId,
     plugin_state::{self, StateChanges, StateView},
     policy::PluginRevision,
-    ports::{EvaluationReply, EvaluationRequest, Evaluator, PolicyReads},
+    ports::{EvaluationReply, EvaluationRequest, Evaluator, HistoryLimits, Store},
     sealed::Sealed,
 };
 use plugin_host::{
     Approval, Argument, Call, Capability, Ceilings, ClaimedTransaction, ComponentSource, Counted,
-    CounterName, Digest, EvaluationFailure, EvaluationRecord, FailureCode, Grants, NoState, PluginHost,
+    CounterName, Digest, EvaluationFailure, EvaluationRecord, FailureCode, NoState, PluginHost,
     PreparedPlugin, Settings, StatePort, StatePortError, VerifiedTransaction,
 };
 use tokio::runtime::Handle;
 
+mod replay;
+
+pub(crate) use replay::Replayed;
+
+use super::outside::{Outside, Pinned, Upstreams};
+use crate::grants::Granted;
+
+/// What plugins may be granted to ask besides state.
+pub(crate) struct Sources {
+    pub(crate) history: HistoryLimits,
+    pub(crate) upstreams: Arc<Upstreams>,
+    /// Chains with a node.
+    pub(crate) chains: BTreeMap<ChainId, Arc<dyn ChainState>>,
+}
+
 pub(crate) struct PluginEvaluator {
     host: PluginHost,
-    components: Arc<dyn PolicyReads>,
+    store: Arc<dyn Store>,
+    sources: Sources,
     /// Components that were verified, compiled and linked in this process, by digest.
     prepared: Mutex<BTreeMap<B256, Arc<PreparedPlugin>>>,
     /// Settings of the revisions that were asked, hashed. Revisions are never edited.
@@ -34,8 +52,8 @@ pub(crate) struct PluginEvaluator {
 }
 
 impl PluginEvaluator {
-    pub(crate) fn new(host: PluginHost, components: Arc<dyn PolicyReads>) -> Self {
-        Self { host, components, prepared: Mutex::default(), settings: Mutex::default() }
+    pub(crate) fn new(host: PluginHost, store: Arc<dyn Store>, sources: Sources) -> Self {
+        Self { host, store, sources, prepared: Mutex::default(), settings: Mutex::default() }
     }
 
     /// The linked component of a revision; its bytes are hashed again whenever they are loaded.
@@ -43,7 +61,7 @@ impl PluginEvaluator {
         if let Some(prepared) = self.cached(digest) {
             return Ok(prepared);
         }
-        let bytes = self.components.component(digest).await.map_err(|error| {
+        let bytes = self.store.component(digest).await.map_err(|error| {
             EvaluationFailure::new(FailureCode::HostError, format!("the component cannot be read: {error}"))
         })?;
         let Some(bytes) = bytes else {
@@ -58,11 +76,15 @@ impl PluginEvaluator {
         Ok(prepared)
     }
 
+    pub(crate) fn upstreams(&self) -> &Upstreams {
+        &self.sources.upstreams
+    }
+
     /// Loads a component that is not stored yet, and asks it whether its settings hold.
     pub(crate) async fn check(&self, revision: &PluginRevision, component: Arc<[u8]>) -> anyhow::Result<()> {
         let digest = Digest(revision.component_digest.0);
         let prepared = self.host.prepare(ComponentSource { bytes: component, digest }).await?;
-        let granted = grants(revision);
+        let granted = Granted::of(&revision.grants).capabilities();
         if let Some(missing) = prepared.required().missing_from(granted).next() {
             anyhow::bail!(
                 "the component imports `{missing}`, which is not granted: a plugin gets what `--grant` names \
@@ -92,16 +114,36 @@ impl PluginEvaluator {
         settings.or_insert_with(|| Settings::from(revision.settings.as_str())).clone()
     }
 
+    fn outside(
+        &self,
+        revision: &PluginRevision,
+        request: &EvaluationRequest,
+        view: &Arc<StateView>,
+    ) -> Outside {
+        let intent = &request.transaction.intent;
+        let limits = self.sources.history;
+        Outside {
+            organization: intent.organization,
+            grants: revision.grants.clone(),
+            history: HistoryView::new(self.store.clone(), limits, intent.clone(), request.now),
+            upstreams: Arc::clone(&self.sources.upstreams),
+            chain: self.sources.chains.get(&intent.chain).cloned(),
+            pinned: Pinned::default(),
+            state: Arc::clone(view),
+            runtime: Handle::current(),
+        }
+    }
+
     async fn ask(
         &self,
         revision: &PluginRevision,
         request: &EvaluationRequest,
-        state: &Arc<StateView>,
+        view: &Arc<StateView>,
     ) -> Result<plugin_host::Evaluation, EvaluationFailure> {
         let prepared = self.prepare(revision.component_digest).await?;
-        let grants = grants(revision);
+        let grants = Granted::of(&revision.grants).capabilities();
         let state: Arc<dyn StatePort> = if grants.allows(Capability::State) {
-            Arc::new(BlockingState { view: Arc::clone(state), runtime: Handle::current() })
+            Arc::new(BlockingState { view: Arc::clone(view), runtime: Handle::current() })
         } else {
             Arc::new(NoState)
         };
@@ -111,6 +153,7 @@ impl PluginEvaluator {
             settings: self.settings(revision),
             grants,
             state,
+            outside: Arc::new(self.outside(revision, request, view)),
             requested_at_ms: request.now.unix_millis(),
             deadline: None,
         };
@@ -194,11 +237,6 @@ fn state_changes(record: EvaluationRecord) -> StateChanges {
         values: record.state_writes.into_iter().map(|write| (write.key, write.value)).collect(),
         reservations: record.reservations.into_iter().map(reserved).collect(),
     }
-}
-
-/// Names that this host does not know grant nothing.
-fn grants(revision: &PluginRevision) -> Grants {
-    revision.grants.iter().filter_map(|name| Capability::from_interface(name)).collect()
 }
 
 fn verified(request: &EvaluationRequest) -> VerifiedTransaction {

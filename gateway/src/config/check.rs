@@ -15,6 +15,9 @@ impl Config {
         self.database.check_ranges(&mut faults);
         self.hsm.check_ranges(&mut faults);
         self.plugins.check_ranges(&mut faults);
+        for upstream in &self.plugin_upstreams {
+            upstream.check_ranges(&mut faults);
+        }
         for chain in &self.chains {
             chain.check_ranges(&mut faults);
         }
@@ -35,6 +38,7 @@ impl Config {
         self.check_chains(&mut faults);
         self.core.contract_accounts.check(&self.chains, &mut faults);
         self.check_vendors(&mut faults);
+        self.check_upstreams(&mut faults);
         self.check_publication(&mut faults);
         self.check_others(&mut faults);
         if faults.is_empty() { Ok(()) } else { Err(ConfigError::Rules(faults)) }
@@ -95,6 +99,18 @@ impl Config {
         }
         if self.privy.app_id.is_some() != self.privy.app_secret.is_some() {
             faults.push("`privy.app_id` and `privy.app_secret` belong together".into());
+        }
+    }
+
+    fn check_upstreams(&self, faults: &mut Vec<String>) {
+        let Ok(common) = self.egress.egress_config() else { return };
+        let mut names = BTreeSet::new();
+        for upstream in &self.plugin_upstreams {
+            faults.extend(upstream.connect(&common).err().map(|fault| fault.to_string()));
+            faults.extend(upstream.organization().err().map(|fault| fault.to_string()));
+            if !names.insert(&upstream.name) {
+                faults.push(format!("`plugin_upstreams`: `{}` is the name of two", upstream.name));
+            }
         }
     }
 

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use gateway_domain::ports::StateLimits;
+use gateway_domain::ports::{HistoryLimits, StateLimits};
 use plugin_host::{CacheConfig, CacheKey, CompileCommand, CompileConfig, HostConfig, Limits, ScheduleConfig};
 
 use super::section::section;
@@ -57,6 +57,16 @@ section! {
         state_rows_max: u32 = 1024, within 1..=1_000_000;
         /// Unsigned transactions that hold reservations under one counter of the state.
         state_reservations_max: u32 = 256, within 1..=10_000;
+        /// Calls of one evaluation to the host for what lies outside of it.
+        host_calls_max: usize = 32, within 0..=10_000;
+        /// Bytes in their questions and answers, all together.
+        host_call_bytes_max: usize = 256 << 10, within 1024..=64 << 20;
+        /// Transactions that the gateway reads for one question about history; one that needs more fails.
+        history_rows_max: u32 = 1000, within 1..=100_000;
+        /// Transactions that one answer about history names.
+        history_named_max: u32 = 100, within 1..=10_000;
+        /// Seconds that a question about history may go back.
+        history_window_seconds_max: u64 = 31 * 86_400, within 1..=366 * 86_400;
         /// Bytes of an analysis and of a failure's detail; the rest is cut off.
         analysis_bytes_max: usize = 4 << 10, within 1..=1 << 20;
         /// Entries of a verdict's evidence.
@@ -102,6 +112,7 @@ impl Plugins {
                 cpu_seconds: self.compile_cpu_seconds_max,
                 timeout: Duration::from_millis(self.compile_timeout_ms),
                 concurrent: self.compile_concurrent_max,
+                count_fuel: false,
             },
             cache: CacheConfig { directory, key: cache_key },
         }
@@ -110,6 +121,15 @@ impl Plugins {
     /// What the domain bounds of plugins' state; the sandbox bounds the rest.
     pub(crate) fn state_limits(&self) -> StateLimits {
         StateLimits { rows_max: self.state_rows_max, reservations_max: self.state_reservations_max }
+    }
+
+    /// What the domain bounds of their questions about history.
+    pub(crate) fn history_limits(&self) -> HistoryLimits {
+        HistoryLimits {
+            rows_max: self.history_rows_max,
+            named_max: self.history_named_max,
+            window_max: Duration::from_secs(self.history_window_seconds_max),
+        }
     }
 
     fn limits(&self) -> Limits {
@@ -127,6 +147,8 @@ impl Plugins {
             state_keys: self.state_keys_max,
             state_key_bytes: self.state_key_bytes_max,
             state_value_bytes: self.state_value_bytes_max,
+            host_calls: self.host_calls_max,
+            host_call_bytes: self.host_call_bytes_max,
             analysis_bytes: self.analysis_bytes_max,
             evidence_entries: self.evidence_entries_max,
             evidence_bytes: self.evidence_bytes_max,

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::{
     Audit, Chain, Core, Database, Egress, Fireblocks, Hsm, Ipfs, Limits, OnchainRegistry, OpenPgp, Outbox,
-    Plugins, Privy, Server, Telemetry, VerificationService,
+    PluginUpstream, Plugins, Privy, Server, Telemetry, VerificationService,
     section::{KeyDescription, Section},
 };
 
@@ -46,6 +46,7 @@ fn sections() -> Vec<Described> {
         described::<Database>(),
         described::<Hsm>(),
         described::<Plugins>(),
+        Described { repeats: true, ..described::<PluginUpstream>() },
         Described { repeats: true, ..described::<Chain>() },
         described::<Egress>(),
         described::<Fireblocks>(),

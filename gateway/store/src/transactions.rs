@@ -6,7 +6,7 @@ use gateway_domain::{
     changes::{Contested, Idempotency},
     fireblocks::FireblocksAccount,
     ids::{OrganizationId, PrincipalId, TransactionId},
-    ports::{RecipientHistory, TransactionFilter, TransactionReads},
+    ports::{PastFilter, RecipientHistory, TransactionFilter, TransactionReads},
     sealed::Sealed,
     transactions::{Intent, State, Transaction},
 };
@@ -77,6 +77,13 @@ const OPEN: &str = concat!(
     "SELECT ",
     columns!(),
     " FROM transactions WHERE organization = $1 AND state IN ('pending', 'approved') ORDER BY created_at, id LIMIT $2"
+);
+/// The condition on the time comes first, so that both engines walk the index and stop at the limit.
+const PAST: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM transactions WHERE organization = $1 AND chain = $2 AND created_at > $3 AND kind = $4 AND id <> $5 \
+     AND ($6 = '' OR key_id = $6) AND ($7 = '' OR to_address = $7) ORDER BY created_at DESC, id DESC LIMIT $8"
 );
 /// Rows of both kinds, whose seals are opened before they count; each kind stops early, so that a busy recipient
 /// costs no more than a quiet one.
@@ -244,6 +251,25 @@ impl TransactionReads for Store {
         limit: u32,
     ) -> Result<Vec<Sealed<Transaction>>> {
         self.reads.list(Statement::new(OPEN).shown(organization).bind(limit)).await
+    }
+
+    async fn past_transactions(
+        &self,
+        intent: &Intent,
+        filter: &PastFilter,
+    ) -> Result<Vec<Sealed<Transaction>>> {
+        let key = if filter.same_key { intent.key.to_string() } else { String::new() };
+        let recipient = filter.recipient.map(|address| format!("{address:#x}")).unwrap_or_default();
+        let statement = Statement::new(PAST)
+            .shown(intent.organization)
+            .shown(intent.chain)
+            .bind(filter.after)
+            .word(&intent.kind)
+            .shown(intent.transaction)
+            .bind(key)
+            .bind(recipient)
+            .bind(filter.limit);
+        self.reads.list(statement).await
     }
 
     async fn recipient_history(&self, intent: &Intent, denied_since: Timestamp) -> Result<RecipientHistory> {

@@ -99,6 +99,11 @@ impl Cache {
         &self.directory
     }
 
+    /// The engine that its files are for.
+    pub(crate) const fn engine(&self) -> Digest {
+        self.engine
+    }
+
     fn path(&self, component: Digest) -> PathBuf {
         self.directory.join(format!("{component}-{}.compiled", self.engine.short()))
     }

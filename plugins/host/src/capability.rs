@@ -12,11 +12,15 @@ pub enum Capability {
     Settings,
     State,
     Clock,
+    History,
+    Http,
+    Chain,
 }
 
 impl Capability {
     /// All of them, in the order of the contract.
-    pub const ALL: [Self; 4] = [Self::Log, Self::Settings, Self::State, Self::Clock];
+    pub const ALL: [Self; 7] =
+        [Self::Log, Self::Settings, Self::State, Self::Clock, Self::History, Self::Http, Self::Chain];
 
     /// The interface's name in the contract.
     pub const fn as_str(self) -> &'static str {
@@ -25,6 +29,9 @@ impl Capability {
             Self::Settings => "settings",
             Self::State => "state",
             Self::Clock => "clock",
+            Self::History => "history",
+            Self::Http => "http",
+            Self::Chain => "chain",
         }
     }
 

@@ -30,6 +30,7 @@ pub struct CompileCommand {
 struct ChildLimits {
     memory_bytes: u64,
     cpu_seconds: u64,
+    count_fuel: bool,
 }
 
 /// Native code for a component, as a child made it.
@@ -80,7 +81,11 @@ async fn feed(
     component: &[u8],
 ) -> std::io::Result<()> {
     let mut stdin = stdin.expect("standard input was asked for as a pipe");
-    let limits = ChildLimits { memory_bytes: config.memory_bytes, cpu_seconds: config.cpu_seconds };
+    let limits = ChildLimits {
+        memory_bytes: config.memory_bytes,
+        cpu_seconds: config.cpu_seconds,
+        count_fuel: config.count_fuel,
+    };
     let mut header = serde_json::to_vec(&limits)?;
     header.push(b'\n');
     stdin.write_all(&header).await?;

@@ -58,6 +58,10 @@ pub struct Limits {
     pub state_keys: usize,
     pub state_key_bytes: usize,
     pub state_value_bytes: usize,
+    /// Calls to the host for what lies outside: history, http, chain.
+    pub host_calls: usize,
+    /// Bytes in their questions and answers, all together.
+    pub host_call_bytes: usize,
     /// Analysis text and failure detail; the rest of it is cut off.
     pub analysis_bytes: usize,
     /// Entries of the evidence.
@@ -86,6 +90,8 @@ impl Default for Limits {
             state_keys: 64,
             state_key_bytes: 256,
             state_value_bytes: 16 * KIBIBYTE,
+            host_calls: 32,
+            host_call_bytes: 256 * KIBIBYTE,
             analysis_bytes: 4 * KIBIBYTE,
             evidence_entries: 32,
             evidence_bytes: 512,
@@ -146,6 +152,9 @@ pub struct CompileConfig {
     pub timeout: Duration,
     /// Children at once; 1.
     pub concurrent: usize,
+    /// Whether compiled code counts its steps as fuel: slower, and for authors who want a cost that is the same on
+    /// every machine.
+    pub count_fuel: bool,
 }
 
 impl CompileConfig {
@@ -159,6 +168,7 @@ impl CompileConfig {
             cpu_seconds: 60,
             timeout: Duration::from_secs(90),
             concurrent: 1,
+            count_fuel: false,
         }
     }
 }

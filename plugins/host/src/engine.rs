@@ -13,11 +13,12 @@ const GUARD_BYTES: u64 = 32 * MEBIBYTE as u64;
 const RESIDENT_BYTES: usize = 512 * 1024;
 
 /// What decides the compiled code. A change here changes the engine's hash and empties the cache.
-fn code_config() -> Config {
+fn code_config(count_fuel: bool) -> Config {
     let mut config = Config::new();
     config
         .concurrency_support(false)
         .epoch_interruption(true)
+        .consume_fuel(count_fuel)
         .cranelift_nan_canonicalization(true)
         .relaxed_simd_deterministic(true)
         .memory_reservation(MEMORY_BYTES_MAX as u64)
@@ -27,12 +28,16 @@ fn code_config() -> Config {
 }
 
 /// An engine that only compiles. Its address space is limited, so it has no pool and one thread.
-pub(crate) fn compiling() -> wasmtime::Result<Engine> {
-    Engine::new(code_config().parallel_compilation(false))
+pub(crate) fn compiling(count_fuel: bool) -> wasmtime::Result<Engine> {
+    Engine::new(code_config(count_fuel).parallel_compilation(false))
 }
 
 /// The engine that runs guests.
-pub(crate) fn running(limits: &Limits, schedule: &ScheduleConfig) -> wasmtime::Result<Engine> {
+pub(crate) fn running(
+    limits: &Limits,
+    schedule: &ScheduleConfig,
+    count_fuel: bool,
+) -> wasmtime::Result<Engine> {
     let slots = count(schedule.threads);
     let instances = count(limits.instances);
     let mut pool = PoolingAllocationConfig::default();
@@ -51,7 +56,7 @@ pub(crate) fn running(limits: &Limits, schedule: &ScheduleConfig) -> wasmtime::R
         .max_unused_warm_slots(slots)
         // An upstream report says that a slot reset this way may not be fully fresh.
         .pagemap_scan(Enabled::No);
-    let mut config = code_config();
+    let mut config = code_config(count_fuel);
     config.max_wasm_stack(limits.stack_bytes).allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     Engine::new(&config)
 }

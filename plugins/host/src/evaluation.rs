@@ -58,13 +58,15 @@ pub(crate) fn evaluate(
         let detail = format!("the component imports `{capability}`, which its binding is not granted");
         return Err(EvaluationFailure::new(FailureCode::MissingCapability, detail));
     }
-    let EvaluationRequest { verified, claimed, settings, grants, state, requested_at_ms, .. } = request;
+    let EvaluationRequest { verified, claimed, settings, grants, state, outside, requested_at_ms, .. } =
+        request;
     let entered = Instant::now();
     let mut store = Sandbox::new(Arc::clone(limits), grants)
-        .with_inputs(settings.clone(), requested_at_ms, state)
+        .with_inputs(settings.clone(), requested_at_ms, state, (outside, deadline))
         .into_store(plugin.engine(), deadline);
     let answered = plugin.contract().evaluate(&mut store, &verified, &claimed);
     let checked = check(answered, store.data());
+    let fuel = store.get_fuel().ok().map(|left| u64::MAX - left);
     let sandbox = store.into_data();
     let run_time = entered.elapsed();
     plugin.gauges().run_seconds.record(run_time);
@@ -73,7 +75,7 @@ pub(crate) fn evaluate(
     match checked {
         Ok(outcome) => {
             let duration_micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-            Ok(Evaluation { outcome, duration_micros, run_time, record })
+            Ok(Evaluation { outcome, duration_micros, run_time, fuel, record })
         }
         Err(stop) => Err(EvaluationFailure { record: Some(Box::new(record)), ..failure(stop) }),
     }
@@ -97,6 +99,7 @@ fn record(
     let (state_reads, state_writes, counter_reads, reservations) = sandbox.memory.into_record();
     EvaluationRecord {
         component: plugin.digest(),
+        engine: plugin.engine_digest(),
         contract: plugin.contract().version().to_owned(),
         verified,
         claimed,
@@ -108,6 +111,7 @@ fn record(
         state_writes,
         counter_reads,
         reservations,
+        host_calls: sandbox.calls.into_record(),
         logs: sandbox.logs,
         memory_peak_bytes: sandbox.memory_peak_bytes as u64,
     }

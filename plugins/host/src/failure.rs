@@ -41,6 +41,18 @@ pub enum FailureCode {
     StateLimit,
     /// The caller's state port failed.
     StateUnavailable,
+    /// More calls to the host, or bytes in its answers, than may be made.
+    CallLimit,
+    /// A question about history that covers more time or transactions than may be asked about.
+    HistoryLimit,
+    /// The history cannot be read.
+    HistoryUnavailable,
+    /// A request to an upstream that is not declared so, or not granted.
+    HttpRefused,
+    /// A question to the chain that is malformed, or not granted.
+    ChainRefused,
+    /// A replayed evaluation asked the host something else than the record has.
+    ReplayMismatch,
     /// The component imports or called a capability that is not granted.
     MissingCapability,
     /// Confidence above one million parts per million.
@@ -85,6 +97,12 @@ impl FailureCode {
             Self::LogLimit => "log_limit",
             Self::StateLimit => "state_limit",
             Self::StateUnavailable => "state_unavailable",
+            Self::CallLimit => "call_limit",
+            Self::HistoryLimit => "history_limit",
+            Self::HistoryUnavailable => "history_unavailable",
+            Self::HttpRefused => "http_refused",
+            Self::ChainRefused => "chain_refused",
+            Self::ReplayMismatch => "replay_mismatch",
             Self::MissingCapability => "missing_capability",
             Self::BadConfidence => "bad_confidence",
             Self::InvalidOutput => "invalid_output",

@@ -36,7 +36,7 @@ impl PluginHost {
             let detail = format!("`memory_bytes` must be at most {}", engine::MEMORY_BYTES_MAX);
             return Err(EvaluationFailure::new(FailureCode::HostError, detail));
         }
-        let engine = engine::running(&config.limits, &config.schedule)
+        let engine = engine::running(&config.limits, &config.schedule, config.compile.count_fuel)
             .map_err(|error| EvaluationFailure::new(FailureCode::HostError, format!("{error:#}")))?;
         let activity = Activity::new();
         let inner = Inner {

@@ -27,6 +27,7 @@ mod host;
 mod imports;
 mod measure;
 mod outcome;
+mod outside;
 mod prepare;
 mod queue;
 mod record;
@@ -44,6 +45,11 @@ pub use digest::Digest;
 pub use failure::{EvaluationFailure, FailureCode};
 pub use host::PluginHost;
 pub use outcome::{ApprovalsNeeded, Description, Outcome, PARTS_PER_MILLION, SettingsProblem, Verdict};
+pub use outside::{
+    ChainAnswer, ChainFailure, ChainMethod, ChainQuestion, HistoryAnswer, HistoryQuestion, HostCall,
+    HttpAnswer, HttpFailure, HttpQuestion, HttpResponse, NoOutside, OutsideError, OutsidePort,
+    PastTransaction, PinnedBlock, Selection, Stage,
+};
 pub use prepare::{ComponentSource, Origin, PreparedPlugin};
 pub use record::{
     CounterRead, Evaluation, EvaluationRecord, EvaluationRequest, LogLevel, LogLine, Reservation, StateRead,

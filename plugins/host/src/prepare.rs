@@ -31,6 +31,7 @@ pub struct ComponentSource {
 pub struct PreparedPlugin {
     digest: Digest,
     engine: Engine,
+    engine_digest: Digest,
     contract: Contract,
     required: Grants,
     origin: Origin,
@@ -82,6 +83,11 @@ impl PreparedPlugin {
 
     pub(crate) const fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// Fingerprint of the engine that runs it, as evaluations record it.
+    pub const fn engine_digest(&self) -> Digest {
+        self.engine_digest
     }
 
     pub(crate) const fn gauges(&self) -> &Gauges {
@@ -206,6 +212,7 @@ impl Workshop {
         let prepared = Arc::new(PreparedPlugin {
             digest,
             engine,
+            engine_digest: self.cache.engine(),
             contract,
             required,
             origin,

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::capability::Grants;
 use crate::digest::Digest;
 use crate::outcome::Outcome;
+use crate::outside::{HostCall, OutsidePort, RecordedCalls};
 use crate::settings::Settings;
 use crate::state::{Counted, CounterName, StatePort, StateSnapshot};
 use crate::transaction::{ClaimedTransaction, VerifiedTransaction};
@@ -21,6 +22,7 @@ pub struct EvaluationRequest {
     /// What the binding is granted.
     pub grants: Grants,
     pub state: Arc<dyn StatePort>,
+    pub outside: Arc<dyn OutsidePort>,
     /// Milliseconds since 1970-01-01T00:00:00Z; what the plugin sees as the time.
     pub requested_at_ms: u64,
     /// When the answer must be there, waiting included; none for the host's longest.
@@ -35,14 +37,18 @@ pub struct Evaluation {
     pub duration_micros: u64,
     /// The part of it in which the sandbox was made, ran and was thrown away.
     pub run_time: Duration,
+    /// Steps of the guest, where the engine counts them.
+    pub fuel: Option<u64>,
     pub record: EvaluationRecord,
 }
 
-/// Everything that went into and out of the sandbox. Fed with the same component, inputs and state
-/// reads, an evaluation comes to the same outcome and writes.
+/// Everything that went into and out of the sandbox. Fed with the same component, inputs and answers
+/// of the host, an evaluation comes to the same outcome and writes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EvaluationRecord {
     pub component: Digest,
+    /// Fingerprint of the engine and its settings. Another one may compile the component differently.
+    pub engine: Digest,
     /// Version of the contract that the component was built against.
     pub contract: String,
     pub verified: VerifiedTransaction,
@@ -59,6 +65,8 @@ pub struct EvaluationRecord {
     pub counter_reads: Vec<CounterRead>,
     /// In order of the counter; the caller applies them like writes.
     pub reservations: Vec<Reservation>,
+    /// In order of the calls: what the guest asked of the outside, and every answer.
+    pub host_calls: Vec<HostCall>,
     pub logs: Vec<LogLine>,
     /// The most linear memory that the guest had.
     pub memory_peak_bytes: u64,
@@ -106,7 +114,7 @@ impl CounterRead {
 }
 
 impl EvaluationRecord {
-    /// The request that repeats this evaluation: same inputs, and the same answers about state.
+    /// The request that repeats this evaluation: same inputs, and the same answers of the host.
     pub fn repeat(&self) -> EvaluationRequest {
         EvaluationRequest {
             verified: self.verified.clone(),
@@ -114,6 +122,7 @@ impl EvaluationRecord {
             settings: self.settings.clone(),
             grants: self.grants,
             state: Arc::new(self.state()),
+            outside: Arc::new(RecordedCalls::new(self.host_calls.iter().cloned())),
             requested_at_ms: self.requested_at_ms,
             deadline: None,
         }

@@ -1,5 +1,6 @@
 //! The data of one store: what a guest may reach, what it has used up, what it has done.
 
+mod calls;
 mod memory;
 
 use std::sync::Arc;
@@ -10,11 +11,13 @@ use wasmtime::{Engine, ResourceLimiter, Store, UpdateDeadline};
 use crate::capability::{Capability, Grants};
 use crate::config::Limits;
 use crate::failure::{FailureCode, Stop};
+use crate::outside::OutsidePort;
 use crate::record::{LogLevel, LogLine};
 use crate::settings::Settings;
 use crate::state::StatePort;
 use crate::text::plain;
 
+pub(crate) use calls::Calls;
 pub(crate) use memory::Memory;
 
 /// Lives for one call and is never used for another.
@@ -25,6 +28,7 @@ pub(crate) struct Sandbox {
     pub(crate) requested_at_ms: u64,
     pub(crate) logs: Vec<LogLine>,
     pub(crate) memory: Memory,
+    pub(crate) calls: Calls,
     pub(crate) memory_peak_bytes: usize,
     grants: Grants,
     log_bytes: usize,
@@ -39,6 +43,7 @@ impl Sandbox {
             requested_at_ms: 0,
             logs: Vec::new(),
             memory: Memory::default(),
+            calls: Calls::default(),
             memory_peak_bytes: 0,
             grants,
             log_bytes: 0,
@@ -51,10 +56,12 @@ impl Sandbox {
         settings: Settings,
         requested_at_ms: u64,
         state: Arc<dyn StatePort>,
+        (outside, deadline): (Arc<dyn OutsidePort>, Instant),
     ) -> Self {
         self.settings = Some(settings);
         self.requested_at_ms = requested_at_ms;
         self.memory = Memory::of(state);
+        self.calls = Calls::of(outside, deadline);
         self
     }
 
@@ -64,6 +71,8 @@ impl Sandbox {
         let mut store = Store::new(engine, self);
         store.limiter(|sandbox| sandbox);
         store.set_hostcall_fuel(transfer_bytes);
+        // Fails only where the engine counts no fuel.
+        let _ = store.set_fuel(u64::MAX);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(move |_| {
             if Instant::now() < deadline {

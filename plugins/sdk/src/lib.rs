@@ -73,7 +73,10 @@ pub mod bindings {
 #[doc(hidden)]
 pub use wit_bindgen::rt as wit_bindgen_runtime;
 
+pub use bindings::countersign::policy::chain;
 pub use bindings::countersign::policy::clock;
+pub use bindings::countersign::policy::history;
+pub use bindings::countersign::policy::http;
 pub use bindings::countersign::policy::settings;
 pub use bindings::countersign::policy::state;
 pub use bindings::countersign::policy::types::{

@@ -14,7 +14,7 @@ use crate::statistics::micros_each;
 
 wasmtime::component::bindgen!({ path: "../wit/0.1", world: "plugin" });
 
-use countersign::policy::{clock, log, settings, state, types};
+use countersign::policy::{log, settings, types};
 
 pub(crate) struct BareWasm {
     engine: Engine,
@@ -24,7 +24,7 @@ pub(crate) struct BareWasm {
     claimed: types::Claimed,
 }
 
-/// What the guest can ask for.
+/// What Orion can ask for.
 #[derive(Clone)]
 struct Inputs {
     settings: String,
@@ -38,7 +38,9 @@ impl BareWasm {
     ) -> Result<BareWasm> {
         let engine = Engine::new(&engine_config(&Limits::default()))?;
         let mut linker = Linker::new(&engine);
-        Plugin::add_to_linker::<_, HasSelf<_>>(&mut linker, |inputs| inputs)?;
+        types::add_to_linker::<_, HasSelf<_>>(&mut linker, |inputs| inputs)?;
+        log::add_to_linker::<_, HasSelf<_>>(&mut linker, |inputs| inputs)?;
+        settings::add_to_linker::<_, HasSelf<_>>(&mut linker, |inputs| inputs)?;
         let component = Component::new(&engine, component)?;
         let plugin = PluginPre::new(linker.instantiate_pre(&component)?)?;
         let inputs = Inputs { settings: settings.to_owned() };
@@ -134,29 +136,5 @@ impl log::Host for Inputs {
 impl settings::Host for Inputs {
     fn get(&mut self) -> String {
         self.settings.clone()
-    }
-}
-
-impl state::Host for Inputs {
-    fn get(&mut self, _key: String) -> Option<Vec<u8>> {
-        None
-    }
-
-    fn compare_and_set(&mut self, _key: String, _expected: Option<Vec<u8>>, _value: Option<Vec<u8>>) -> bool {
-        true
-    }
-
-    fn counted(&mut self, _counter: String, _window_seconds: u32) -> String {
-        "0".to_owned()
-    }
-
-    fn reserve(&mut self, _counter: String, _window_seconds: u32, _amount: String, _limit: String) -> bool {
-        true
-    }
-}
-
-impl clock::Host for Inputs {
-    fn now(&mut self) -> u64 {
-        0
     }
 }

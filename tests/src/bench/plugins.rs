@@ -9,7 +9,7 @@ use anyhow::{Context, Result, anyhow};
 use countersign_tests::environment;
 use plugin_host::{
     CacheKey, Capability, Ceilings, ClaimedTransaction, CompileCommand, ComponentSource, Digest,
-    EvaluationRequest, Grants, HostConfig, NoState, PluginHost, PreparedPlugin, Settings,
+    EvaluationRequest, Grants, HostConfig, NoOutside, NoState, PluginHost, PreparedPlugin, Settings,
     VerifiedTransaction,
 };
 use tokio::task::JoinSet;
@@ -201,6 +201,7 @@ fn request() -> EvaluationRequest {
         settings: HASHED.clone(),
         grants: Grants::from_iter(Capability::ALL),
         state: Arc::new(NoState),
+        outside: Arc::new(NoOutside),
         requested_at_ms: 1_700_000_000_000,
         deadline: None,
     }

@@ -15,6 +15,7 @@ use crate::registry::ChainConfig;
 mod agreement;
 mod contract;
 mod single;
+mod state;
 
 /// A chain's nodes with the chain's own bounds.
 pub struct EvmNode {

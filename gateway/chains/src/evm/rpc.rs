@@ -10,6 +10,7 @@ mod wire;
 
 use alloy_primitives::{Address, B256, Bytes, U256};
 use async_trait::async_trait;
+use gateway_domain::chain::StateRead;
 
 pub use broadcast::broadcast;
 pub use http::{HttpEvmRpc, RpcLimits, RpcSetupError};
@@ -109,6 +110,10 @@ pub trait EvmRpc: Send + Sync {
 
     /// Newest balance in wei.
     async fn balance(&self, address: Address) -> Result<U256, NodeError>;
+
+    /// What lies at the block of that hash, which the node must hold to be canonical (EIP-1898): `0x` and hexadecimal
+    /// digits.
+    async fn read_state(&self, what: &StateRead, block: B256) -> Result<String, NodeError>;
 
     async fn estimate_gas(&self, call: &CallRequest) -> Result<u64, NodeError>;
 

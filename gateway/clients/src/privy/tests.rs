@@ -70,7 +70,10 @@ fn ids_cannot_lead_elsewhere() {
 fn only_a_refusal_for_good_is_one() {
     use gateway_domain::vendors::VendorError;
     for status in 300..600_u16 {
-        let error = answer(&Reply { status, body: "{}".into() }).err().unwrap();
+        let error =
+            answer(&Reply { status, headers: reqwest::header::HeaderMap::default(), body: "{}".into() })
+                .err()
+                .unwrap();
         let for_good = (400..500).contains(&status) && ![401, 408, 429].contains(&status);
         assert_eq!(matches!(error, VendorError::Refused { .. }), for_good, "{status}");
     }

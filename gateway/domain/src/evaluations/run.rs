@@ -17,8 +17,14 @@ use crate::{
 
 /// Failure codes that say nothing about the transaction: nobody asked the plugin. They are not recorded, the
 /// caller is told to come back.
-const NOT_ASKED: [&str; 5] =
-    ["queue_full", "shutting_down", "host_error", "cache_unavailable", "state_unavailable"];
+const NOT_ASKED: [&str; 6] = [
+    "queue_full",
+    "shutting_down",
+    "host_error",
+    "cache_unavailable",
+    "state_unavailable",
+    "history_unavailable",
+];
 
 /// Asks each binding in a fresh sandbox, all at once; what they say comes back sealed.
 pub(crate) async fn evaluate(

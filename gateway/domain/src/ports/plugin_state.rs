@@ -21,3 +21,12 @@ pub trait PluginStateReads: Send + Sync {
     /// How many rows the lineage has.
     async fn plugin_state_rows(&self, organization: OrganizationId, lineage: BindingId) -> Result<u64>;
 }
+
+/// Bounds of what plugins remember. Those of a single key or value are the sandbox's.
+#[derive(Clone, Copy, Debug)]
+pub struct StateLimits {
+    /// Keys and counters of one binding. Default 1024.
+    pub rows_max: u32,
+    /// Unsigned transactions that hold reservations under one counter. Default 256.
+    pub reservations_max: u32,
+}

@@ -10,6 +10,7 @@ mod crashes;
 mod full_disk;
 mod groups;
 mod guards;
+mod history;
 mod leases;
 mod limits;
 mod migrations;

@@ -29,12 +29,14 @@ fn compile_from_input() -> Result<(), Box<dyn Error>> {
     let mut input = stdin().lock();
     let mut header = String::new();
     input.read_line(&mut header)?;
-    apply(&serde_json::from_str(&header)?)?;
+    let limits: ChildLimits = serde_json::from_str(&header)?;
+    apply(&limits)?;
     let mut component = Vec::new();
     input.read_to_end(&mut component)?;
     refuse_resources(&component)?;
-    let artifact =
-        engine::compiling()?.precompile_component(&component).map_err(|error| format!("{error:#}"))?;
+    let artifact = engine::compiling(limits.count_fuel)?
+        .precompile_component(&component)
+        .map_err(|error| format!("{error:#}"))?;
     stdout().lock().write_all(&artifact)?;
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use plugin_host::{
     CacheKey, Capability, ClaimedTransaction, CompileCommand, ComponentSource, Digest, EvaluationRequest,
-    Grants, HostConfig, NoState, PluginHost, PreparedPlugin, VerifiedTransaction,
+    Grants, HostConfig, NoOutside, NoState, PluginHost, PreparedPlugin, VerifiedTransaction,
 };
 use tempfile::TempDir;
 use wasmparser::{Parser, Payload};
@@ -87,6 +87,7 @@ pub(crate) fn request(settings: &str) -> EvaluationRequest {
         settings: settings.into(),
         grants: Grants::from_iter(Capability::ALL),
         state: Arc::new(NoState),
+        outside: Arc::new(NoOutside),
         requested_at_ms: 1_800_000_000_000,
         deadline: None,
     }

@@ -190,7 +190,8 @@ async fn settings_above_the_limit_never_reach_the_guest() {
 async fn capability_that_is_not_granted_is_refused_before_the_guest_runs() {
     let host = TestHost::start();
     let hostile = host.prepare("hostile").await;
-    assert_eq!(hostile.required(), Grants::from_iter(Capability::ALL));
+    let used = Capability::ALL.into_iter().filter(|one| !matches!(one, Capability::Http | Capability::Chain));
+    assert_eq!(hostile.required(), used.collect());
     let mut asked = request("behave");
     asked.grants = Grants::from_iter([Capability::Log, Capability::Settings, Capability::Clock]);
     let failure = host.host.evaluate(&hostile, asked).await.unwrap_err();

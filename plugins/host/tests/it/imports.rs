@@ -34,9 +34,10 @@ async fn imports_of_other_packages_and_bare_functions_are_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn interface_of_ours_that_this_version_lacks_is_refused_by_name() {
-    let (code, detail) = refusal(r#"(component (import "countersign:policy/http@0.1.0" (instance)))"#).await;
+    let (code, detail) =
+        refusal(r#"(component (import "countersign:policy/oracle@0.1.0" (instance)))"#).await;
     assert_eq!(code, FailureCode::ForeignImport);
-    assert!(detail.contains("`countersign:policy/http@0.1.0`: this gateway does not offer"), "{detail}");
+    assert!(detail.contains("`countersign:policy/oracle@0.1.0`: this gateway does not offer"), "{detail}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,9 +6,12 @@
 mod cache;
 mod compile;
 mod guests;
+mod history;
 mod hostile;
 mod imports;
 mod orion;
+mod outside;
 mod record;
 mod schedule;
 mod state;
+mod velocity;

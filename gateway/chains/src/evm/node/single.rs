@@ -8,7 +8,10 @@ use std::{
 use alloy_primitives::{Address, B256, U256};
 use futures::future::{try_join, try_join3};
 use gateway_domain::{
-    chain::{AccountState, ChainId, ContractQuestion, Inclusion, NodeError, NodeRejection, Pricing},
+    chain::{
+        AccountState, BlockRef, ChainId, ContractQuestion, Inclusion, NodeError, NodeRejection, Pricing,
+        StateRead,
+    },
     transactions::Intent,
 };
 
@@ -155,6 +158,18 @@ impl Single {
             Err(NodeError::Rejected(NodeRejection::Reverted | NodeRejection::GasTooLow)) => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    /// The block of that number, or the newest.
+    pub(super) async fn block_ref(&self, number: Option<u64>) -> Result<BlockRef, NodeError> {
+        self.require_chain().await?;
+        let block = self.block(number.map_or(BlockTag::Latest, BlockTag::Number)).await?;
+        Ok(BlockRef { number: block.number, hash: block.hash, timestamp: block.timestamp })
+    }
+
+    pub(super) async fn read(&self, block: &BlockRef, what: &StateRead) -> Result<String, NodeError> {
+        self.require_chain().await?;
+        self.rpc.read_state(what, block.hash).await.map_err(translate)
     }
 
     pub(super) async fn inclusion(&self, hash: B256) -> Result<Inclusion, NodeError> {

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use alloy_primitives::{B256, Bytes, U256};
 use gateway_domain::{
-    chain::{ChainId, NodeRejection},
+    chain::{BlockRef, ChainId, ChainState, NodeRejection, StateRead},
     transactions::{Ceilings, Kind},
 };
 
@@ -134,6 +134,12 @@ impl EvmRpc for Told {
 
     async fn balance(&self, _: Address) -> Result<U256, RpcError> {
         self.ask("balance").map(|()| self.balance)
+    }
+
+    async fn read_state(&self, _: &StateRead, _: B256) -> Result<String, RpcError> {
+        self.ask("read_state")?;
+        self.gas.map_err(|reason| RpcError::new("read_state", reason, ""))?;
+        Ok(format!("{:#x}", self.balance))
     }
 
     async fn estimate_gas(&self, _: &CallRequest) -> Result<u64, RpcError> {
@@ -361,4 +367,41 @@ async fn a_refusal_is_not_taken_to_the_next_node() {
     let refused = chain(1, [refusing, unused.clone()]).broadcast(&[1]).await;
     assert!(matches!(refused, Err(NodeError::Rejected(NodeRejection::InsufficientFunds))));
     assert_eq!(unused.asked(), 0);
+}
+
+#[tokio::test]
+async fn state_is_read_at_the_highest_block_that_enough_nodes_have_reached() {
+    let ahead = Told { head: 22, ..Told::truth() };
+    for chain in beside(&ahead, &Told::truth()) {
+        let pinned = chain.newest_block().await.unwrap();
+        assert_eq!((pinned.number, pinned.hash), (20, block(20).hash));
+    }
+    let alone = chain(1, [Told { head: 22, ..Told::truth() }]).newest_block().await.unwrap();
+    assert_eq!(alone.number, 22);
+}
+
+#[tokio::test]
+async fn one_liar_changes_no_state_that_is_read() {
+    let pinned = BlockRef { number: 20, hash: block(20).hash, timestamp: 0 };
+    let liar = Told { balance: U256::MAX, ..Told::truth() };
+    for chain in beside(&liar, &Told::truth()) {
+        assert_eq!(chain.read(&pinned, &StateRead::Balance(SENDER)).await.unwrap(), "0x3e8");
+    }
+    let apart = chain(2, [liar, Told::truth()]);
+    let refused = apart.read(&pinned, &StateRead::Balance(SENDER)).await;
+    assert!(matches!(refused, Err(NodeError::Unavailable(_))));
+}
+
+#[tokio::test]
+async fn a_call_reverts_when_enough_nodes_say_so() {
+    let pinned = BlockRef { number: 20, hash: block(20).hash, timestamp: 0 };
+    let call = StateRead::Call { to: SENDER, data: vec![1] };
+    let reverting = Told { gas: Err(Reason::ExecutionReverted), ..Told::truth() };
+    for chain in beside(&reverting, &Told::truth()) {
+        assert_eq!(chain.read(&pinned, &call).await.unwrap(), "0x3e8");
+    }
+    for chain in beside(&Told::truth(), &reverting) {
+        let refused = chain.read(&pinned, &call).await;
+        assert!(matches!(refused, Err(NodeError::Rejected(NodeRejection::Reverted))));
+    }
 }

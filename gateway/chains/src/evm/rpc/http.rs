@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use async_trait::async_trait;
+use gateway_domain::chain::StateRead;
 use reqwest::{Client, Response, StatusCode, Url};
 use serde_json::{Value, json};
 
@@ -170,6 +171,30 @@ impl EvmRpc for HttpEvmRpc {
 
     async fn balance(&self, address: Address) -> Result<U256, NodeError> {
         self.ask("eth_getBalance", json!([hex0x(address), "latest"]), wire::quantity).await
+    }
+
+    async fn read_state(&self, what: &StateRead, block: B256) -> Result<String, NodeError> {
+        let block = json!({"blockHash": hex0x(block), "requireCanonical": true});
+        match what {
+            StateRead::Balance(address) => {
+                self.ask("eth_getBalance", json!([hex0x(address), block]), wire::quantity_text).await
+            }
+            StateRead::TransactionCount(address) => {
+                let parameters = json!([hex0x(address), block]);
+                self.ask("eth_getTransactionCount", parameters, wire::quantity_text).await
+            }
+            StateRead::Code(address) => {
+                self.ask("eth_getCode", json!([hex0x(address), block]), wire::bytes_text).await
+            }
+            StateRead::Storage { address, slot } => {
+                let parameters = json!([hex0x(address), hex0x(slot), block]);
+                self.ask("eth_getStorageAt", parameters, wire::bytes_text).await
+            }
+            StateRead::Call { to, data } => {
+                let parameters = json!([{"to": hex0x(to), "data": hex0x(data)}, block]);
+                self.ask("eth_call", parameters, wire::bytes_text).await
+            }
+        }
     }
 
     async fn estimate_gas(&self, call: &CallRequest) -> Result<u64, NodeError> {

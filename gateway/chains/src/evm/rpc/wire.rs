@@ -42,6 +42,21 @@ pub(super) fn quantity(value: &Value) -> Result<U256, Fault> {
     U256::from_str_radix(digits, 16).map_err(|_| FAULT)
 }
 
+/// A quantity as the node wrote it, which is the only way to write it but for the case of its digits.
+pub(super) fn quantity_text(value: &Value) -> Result<String, Fault> {
+    Ok(format!("{:#x}", quantity(value)?))
+}
+
+/// Bytes as text in lower case.
+pub(super) fn bytes_text(value: &Value) -> Result<String, Fault> {
+    const FAULT: Fault = "bytes are not `0x` hexadecimal";
+    let digits = value.as_str().and_then(|text| text.strip_prefix("0x")).ok_or(FAULT)?;
+    if digits.len() % 2 != 0 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return Err(FAULT);
+    }
+    Ok(format!("0x{}", digits.to_ascii_lowercase()))
+}
+
 pub(super) fn quantity_u64(value: &Value) -> Result<u64, Fault> {
     u64::try_from(quantity(value)?).map_err(|_| "quantity exceeds 64 bits")
 }

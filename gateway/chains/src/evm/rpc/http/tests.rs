@@ -238,3 +238,33 @@ fn other_urls_are_refused() {
         assert!(matches!(HttpEvmRpc::new(url, RpcLimits::default()), Err(RpcSetupError::Url)), "{url}");
     }
 }
+
+#[tokio::test]
+async fn state_is_asked_for_by_the_hash_of_its_block() {
+    let (address, slot, hash) = (Address::repeat_byte(0x35), B256::repeat_byte(1), B256::repeat_byte(0xab));
+    let node = LyingNode::start(vec![
+        Answer::result(&json!("0x5")),
+        Answer::result(&json!("0xABcd")),
+        Answer::result(&json!(format!("0x{}", "00".repeat(32)))),
+        Answer::result(&json!("0x")),
+        Answer::result(&json!("0xabc")),
+        Answer::error(3, "execution reverted"),
+    ])
+    .await;
+    let client = node.client();
+    let read = async |what: StateRead| client.read_state(&what, hash).await;
+    assert_eq!(read(StateRead::Balance(address)).await.unwrap(), "0x5");
+    assert_eq!(read(StateRead::Code(address)).await.unwrap(), "0xabcd");
+    assert_eq!(read(StateRead::Storage { address, slot }).await.unwrap().len(), 66);
+    let call = StateRead::Call { to: address, data: vec![1, 2] };
+    assert_eq!(read(call.clone()).await.unwrap(), "0x");
+    assert_eq!(read(call.clone()).await.unwrap_err().reason, NodeRejection::Malformed);
+    assert_eq!(read(call).await.unwrap_err().reason, NodeRejection::ExecutionReverted);
+
+    let requests = node.requests.await.unwrap();
+    let block = json!({"blockHash": format!("0x{}", "ab".repeat(32)), "requireCanonical": true});
+    let hex_address = format!("0x{}", "35".repeat(20));
+    assert_eq!(requests[0]["params"], json!([hex_address, block]));
+    assert_eq!(requests[2]["params"], json!([hex_address, format!("0x{}", "01".repeat(32)), block]));
+    assert_eq!(requests[3]["params"], json!([{"to": hex_address, "data": "0x0102"}, block]));
+}
