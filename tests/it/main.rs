@@ -19,6 +19,7 @@ mod main_job;
 mod newcomer;
 mod ownership;
 mod pair;
+mod plugin_authors;
 mod plugin_outside;
 mod plugin_state;
 mod power_cut;

@@ -5,9 +5,17 @@ use clap::Subcommand;
 
 use super::status::Status;
 
+mod bench;
+mod build;
+mod cases;
+mod check;
+mod create;
 mod install;
 mod list;
 mod replay;
+mod test;
+mod toolchain;
+mod workbench;
 
 pub(super) use self::{
     install::{NewPlugin, install},
@@ -17,6 +25,16 @@ pub(super) use self::{
 
 #[derive(Debug, Subcommand)]
 pub(super) enum PluginCommand {
+    /// Write a small project that builds at once.
+    New(create::New),
+    /// Build a project's component.
+    Build(build::Build),
+    /// Examine a component: imports, exports, size, settings, wanted capabilities, and what to do about each fault.
+    Check(check::Check),
+    /// Run cases against a component and show what is not as expected.
+    Test(test::Test),
+    /// Measure an evaluation: time in a fresh sandbox, memory, fuel.
+    Bench(bench::Bench),
     /// Store a component with its settings as a new revision, and bind it in a new revision of the policy.
     Install(install::Install),
     /// List the organization's plugin revisions and where they are bound.
@@ -28,6 +46,11 @@ pub(super) enum PluginCommand {
 impl PluginCommand {
     pub(super) async fn run(self) -> Result<Status> {
         match self {
+            Self::New(new) => new.run(),
+            Self::Build(build) => build.run().await,
+            Self::Check(check) => check.run().await,
+            Self::Test(test) => test.run().await,
+            Self::Bench(bench) => bench.run().await,
             Self::Install(install) => install.run().await,
             Self::List(list) => list.run().await,
             Self::Replay(replay) => replay.run().await,

@@ -1,0 +1,40 @@
+use super::*;
+
+/// The guests' own manifests say which libraries the SDK is built with.
+#[test]
+fn manifest_of_the_copied_sdk_names_the_libraries_of_the_original() {
+    let workspace: toml::Table = include_str!("../../../../../plugins/Cargo.toml").parse().unwrap();
+    let original: toml::Table = include_str!("../../../../../plugins/sdk/Cargo.toml").parse().unwrap();
+    let copy: toml::Table = SDK_MANIFEST.parse().unwrap();
+    let names = |manifest: &toml::Table| -> Vec<String> {
+        manifest["dependencies"].as_table().unwrap().keys().cloned().collect()
+    };
+    assert_eq!(names(&copy), names(&original));
+    for name in names(&copy) {
+        assert_eq!(copy["dependencies"][&name], workspace["workspace"]["dependencies"][&name], "{name}");
+    }
+    assert_eq!(copy["package"]["name"], original["package"]["name"]);
+    assert_eq!(copy["package"]["edition"], workspace["workspace"]["package"]["edition"]);
+}
+
+#[test]
+fn every_file_of_the_sdk_and_of_the_contract_goes_along() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    for folder in ["plugins/sdk/src", "wit/0.1"] {
+        for entry in root.join(folder).read_dir().unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            let path = format!("countersign/{folder}/{name}");
+            assert!(COPIED.iter().any(|(copied, _)| *copied == path), "`{path}` stays behind");
+        }
+    }
+}
+
+#[test]
+fn names_are_those_of_crates_and_of_bindings() {
+    for name in ["a", "spend-limit", "a1"] {
+        assert!(parse_name(name).is_ok(), "{name}");
+    }
+    for name in ["", "1a", "-a", "A", "a_b", "../a", "a b", &"a".repeat(41)] {
+        assert!(parse_name(name).is_err(), "{name}");
+    }
+}

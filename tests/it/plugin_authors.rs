@@ -1,0 +1,164 @@
+//! What a plugin's author does, with nothing but the binary and a Rust toolchain.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use anyhow::{Context, Result, ensure};
+use countersign_tests::environment;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// Runs `countersign plugin ..` in a folder.
+fn plugin(folder: &Path, arguments: &[&str]) -> Result<Output> {
+    let binary = environment::gateway_binary()?;
+    // Dependencies are built once, beside those of the guests.
+    let target = binary.with_file_name("../guests/authors");
+    let output = Command::new(binary)
+        .arg("plugin")
+        .args(arguments)
+        .current_dir(folder)
+        .env("CARGO_TARGET_DIR", target)
+        .output()?;
+    Ok(output)
+}
+
+fn answer(folder: &Path, arguments: &[&str]) -> Result<Value> {
+    let output = plugin(folder, &[arguments, &["--json"]].concat())?;
+    ensure!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(serde_json::from_slice(&output.stdout)?)
+}
+
+fn guest(name: &str) -> Result<String> {
+    let path = environment::gateway_binary()?.with_file_name(format!("../guests/{name}.wasm"));
+    Ok(path.to_str().context("path")?.to_owned())
+}
+
+fn cases(folder: &TempDir, cases: &Value) -> Result<PathBuf> {
+    let path = folder.path().join("cases.json");
+    fs::write(&path, cases.to_string())?;
+    Ok(path)
+}
+
+#[test]
+fn a_new_project_builds_checks_and_passes_its_cases() -> Result<()> {
+    let folder = TempDir::new()?;
+    answer(folder.path(), &["new", "spend-limit"])?;
+    let again = plugin(folder.path(), &["new", "spend-limit"])?;
+    assert!(String::from_utf8_lossy(&again.stderr).contains("`spend-limit` exists already"));
+    // The very versions that the guests are built with, which are there already.
+    let lock = environment::root().join("plugins/Cargo.lock");
+    fs::copy(lock, folder.path().join("spend-limit/Cargo.lock"))?;
+
+    let built = answer(folder.path(), &["build", "spend-limit"])?;
+    let component = built["components"][0]["path"].as_str().context("no component")?;
+    let checked = answer(folder.path(), &["check", component])?;
+    assert_eq!((&checked["name"], &checked["faults"]), (&json!("spend-limit"), &json!([])));
+    assert_eq!(checked["wantedCapabilities"], json!(["log"]), "{checked}");
+    assert_eq!(checked["digest"], built["components"][0]["digest"]);
+    let tested = answer(folder.path(), &["test", component, "spend-limit/cases"])?;
+    assert_eq!((&tested["passed"], &tested["failed"]), (&json!(2), &json!(0)), "{tested}");
+    Ok(())
+}
+
+#[test]
+fn a_case_that_fails_shows_what_was_expected_and_what_came() -> Result<()> {
+    let folder = TempDir::new()?;
+    let address = "0x00000000000000000000000000000000000000bb";
+    let answered = |decision: &str| {
+        json!([{
+            "capability": "http",
+            "question": {
+                "upstream": "screening", "method": "POST", "path": "/v1/review", "parameters": [],
+                "headers": [["content-type", "application/json"]],
+                "body": {"text": format!(
+                    "{{\"organization\":\"o\",\"transactionId\":\"t\",\"chain\":\"eip155:1\",\"kind\":\"transfer\",\
+                     \"sender\":\"{address}\",\"recipient\":\"{address}\",\"value\":\"5\",\"function\":null}}"
+                )},
+            },
+            "answer": {"Ok": {"Ok": {"status": 200, "headers": [], "body": {"json": {"decision": decision}}}}},
+        }])
+    };
+    let path = cases(
+        &folder,
+        &json!({
+            "given": {
+                "settings": {"upstream": "screening", "path": "/v1/review"},
+                "verified": {
+                    "organization": "o", "transaction_id": "t", "sender": address, "recipient": address, "value": "5",
+                },
+            },
+            "cases": [
+                {"name": "a yes", "given": {"host_calls": answered("approve")}, "expect": {"verdict": "approve"}},
+                {"name": "a no", "given": {"host_calls": answered("reject")}, "expect": {"verdict": "approve"}},
+                {"name": "nobody asked", "expect": {"failure": "replay_mismatch"}},
+            ],
+        }),
+    )?;
+    let path = path.to_str().context("path")?;
+    let output = plugin(folder.path(), &["test", &guest("http_review")?, path])?;
+    assert_eq!(output.status.code(), Some(5), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout)?;
+    assert!(text.contains("ok     a yes\nFAILED a no\n"), "{text}");
+    assert!(text.contains("- \"approve\"\n           + \"reject\"\n"), "{text}");
+    assert!(text.ends_with("ok     nobody asked\n2 passed, 1 failed\n"), "{text}");
+    Ok(())
+}
+
+#[test]
+fn an_unknown_field_of_a_case_is_named() -> Result<()> {
+    let folder = TempDir::new()?;
+    let given = json!({"verified": {"amount": "1"}});
+    let path = cases(
+        &folder,
+        &json!({"cases": [{"name": "one", "given": given, "expect": {"verdict": "abstain"}}]}),
+    )?;
+    let output = plugin(folder.path(), &["test", &guest("hello")?, path.to_str().context("path")?])?;
+    let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(complaint.contains("case `one`: there is no `given.verified.amount`"), "{complaint}");
+    Ok(())
+}
+
+#[test]
+fn what_is_no_plugin_is_told_what_to_do_about_it() -> Result<()> {
+    let folder = TempDir::new()?;
+    for (bytes, advice) in [
+        (&b"\0asm\x01\0\0\0"[..], "wasm-tools component new"),
+        (b"(component)", "is not a WebAssembly component"),
+        (b"\0asm\x0d\0\x01\0", "must export `countersign:policy/policy`"),
+        (b"\0asm\x0d\0\x01\0\xff\xff", "wasm-tools validate"),
+    ] {
+        let path = folder.path().join("no-plugin.wasm");
+        fs::write(&path, bytes)?;
+        let output = plugin(folder.path(), &["check", "no-plugin.wasm"])?;
+        let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && complaint.contains(advice), "{advice}: {complaint}");
+    }
+    Ok(())
+}
+
+#[test]
+fn bad_settings_are_faults_with_their_fields() -> Result<()> {
+    let folder = TempDir::new()?;
+    fs::write(folder.path().join("settings.json"), r#"{"limits": []}"#)?;
+    let output =
+        plugin(folder.path(), &["check", &guest("velocity")?, "--settings", "settings.json", "--json"])?;
+    assert_eq!(output.status.code(), Some(5));
+    let checked: Value = serde_json::from_slice(&output.stdout)?;
+    assert_eq!(checked["faults"], json!(["settings: `limits` must hold 1 to 16 limits"]));
+    assert_eq!(checked["wantedCapabilities"], json!(["log", "settings", "state"]));
+    Ok(())
+}
+
+#[test]
+fn a_benchmark_counts_the_same_fuel_every_time() -> Result<()> {
+    let folder = TempDir::new()?;
+    let path = cases(&folder, &json!({"cases": [{"name": "one", "expect": {"verdict": "abstain"}}]}))?;
+    let path = path.to_str().context("path")?;
+    let measure = || answer(folder.path(), &["bench", &guest("hello")?, path, "--count", "10"]);
+    let (first, second) = (measure()?, measure()?);
+    assert_eq!(first["evaluations"], 10);
+    assert!(first["fuel"].as_u64().is_some_and(|fuel| fuel > 100), "{first}");
+    assert_eq!(first["fuel"], second["fuel"]);
+    Ok(())
+}
