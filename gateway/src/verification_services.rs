@@ -1,14 +1,17 @@
 //! Verification services that the configuration names are there when the gateway serves.
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use gateway_domain::{
+    Error,
     actor::OpCtx,
     ids::OrganizationId,
-    ports::VerificationReads as _,
-    verification::{ServiceKey, add_verification_service, set_verification_service_active},
+    ports::Services,
+    verification::{
+        ServiceKey, VerificationService, add_verification_service, set_verification_service_active,
+    },
 };
 
-use crate::wiring::Gateway;
+use crate::{config, wiring::Gateway};
 
 /// Adds what is missing and lets clients choose what they may. A service is known by its inbox; one that is there with
 /// another key is left alone and ends the start, for payloads would go to somebody else than the file says.
@@ -16,29 +19,42 @@ pub(crate) async fn establish(gateway: &Gateway, organization: OrganizationId) -
     let services = &gateway.services;
     for configured in &gateway.config.verification_services {
         let ctx = OpCtx::gateway(organization, services.clock.now());
-        let request = configured.request()?;
-        let (inbox, name) = (request.inbox, request.name.clone());
-        let known = gateway.store.verification_services(organization).await?;
-        let service = match known.into_iter().find(|service| service.inbox == inbox) {
-            Some(known) => {
-                let is_same = match &request.key {
-                    ServiceKey::BuiltIn(_) => known.built_in.is_some(),
-                    ServiceKey::Outside(armored) => known.built_in.is_none() && *armored == known.public_key,
-                };
-                ensure!(
-                    is_same,
-                    "`verification_services`: the service with inbox `{inbox}` is stored with another key; a new key \
-                     needs an inbox of its own"
-                );
-                known.into_value()
-            }
-            None => add_verification_service(&ctx, services, request)
-                .await
-                .with_context(|| format!("adding the verification service `{name}`"))?,
-        };
+        let service = known_or_added(&ctx, services, configured).await?;
         if service.active != configured.active {
             set_verification_service_active(&ctx, services, service.id, configured.active).await?;
         }
     }
     Ok(())
+}
+
+/// Of several gateways that start at once one adds the service; the others find it.
+async fn known_or_added(
+    ctx: &OpCtx,
+    services: &Services,
+    configured: &config::VerificationService,
+) -> Result<VerificationService> {
+    for _ in 0..services.limits.contest_attempts_max {
+        let request = configured.request()?;
+        let (inbox, name) = (request.inbox, request.name.clone());
+        let known = services.store.verification_services(ctx.organization).await?;
+        if let Some(known) = known.into_iter().find(|service| service.inbox == inbox) {
+            let is_same = match &request.key {
+                ServiceKey::BuiltIn(_) => known.built_in.is_some(),
+                ServiceKey::Outside(armored) => known.built_in.is_none() && *armored == known.public_key,
+            };
+            ensure!(
+                is_same,
+                "`verification_services`: the service with inbox `{inbox}` is stored with another key; a new key \
+                 needs an inbox of its own"
+            );
+            return Ok(known.into_value());
+        }
+        match add_verification_service(ctx, services, request).await {
+            Err(Error::Conflict(rule)) => {
+                tracing::info!(name, rule, "another gateway adds verification services");
+            }
+            added => return added.with_context(|| format!("adding the verification service `{name}`")),
+        }
+    }
+    bail!("`verification_services`: others keep changing them")
 }

@@ -137,7 +137,7 @@ fn publication(config: &Config, hsm: &Hsm) -> Result<Publication> {
         }),
         ipfs: Arc::new(Blocks::new(node)),
         relayer: Arc::new(HsmRelayer { hsm: hsm.clone() }),
-        registry: config.onchain_registry.target()?,
+        registry: config.onchain_registry.target(&config.limits)?,
     })
 }
 

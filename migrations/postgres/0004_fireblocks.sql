@@ -17,6 +17,7 @@ CREATE TABLE fireblocks_integrations (
     state TEXT NOT NULL,
     state_facts TEXT NOT NULL,
     recreated_at TEXT NOT NULL,
+    self_registered BIGINT NOT NULL,
     version BIGINT NOT NULL,
     created_at BIGINT NOT NULL,
     updated_at BIGINT NOT NULL,

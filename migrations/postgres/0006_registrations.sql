@@ -13,18 +13,21 @@ CREATE TABLE registrations (
     state TEXT NOT NULL,
     state_facts TEXT NOT NULL,
     version BIGINT NOT NULL,
+    self_registered BIGINT NOT NULL,
     created_at BIGINT NOT NULL,
     updated_at BIGINT NOT NULL,
     seal TEXT NOT NULL
 );
 
 CREATE UNIQUE INDEX registrations_fingerprint ON registrations (organization, fingerprint);
+CREATE INDEX registrations_user ON registrations (organization, user_id);
 CREATE UNIQUE INDEX registrations_current ON registrations (organization, user_id) WHERE is_current = 1;
 
 CREATE TABLE relays (
     id TEXT NOT NULL PRIMARY KEY,
     organization TEXT NOT NULL REFERENCES organizations (id),
     key_id TEXT NOT NULL,
+    user_id TEXT NOT NULL REFERENCES users (id),
     chain TEXT NOT NULL,
     address TEXT NOT NULL,
     registry TEXT NOT NULL,
@@ -42,6 +45,8 @@ CREATE TABLE relays (
     seal TEXT NOT NULL
 );
 
+CREATE INDEX relays_user ON relays (organization, user_id, created_at);
+
 CREATE TRIGGER relays_no_delete BEFORE DELETE ON relays
     FOR EACH ROW EXECUTE FUNCTION refuse_change();
 
@@ -49,6 +54,7 @@ CREATE TRIGGER relays_write_once BEFORE UPDATE ON relays FOR EACH ROW
 WHEN (NEW.id IS DISTINCT FROM OLD.id
     OR NEW.organization IS DISTINCT FROM OLD.organization
     OR NEW.key_id IS DISTINCT FROM OLD.key_id
+    OR NEW.user_id IS DISTINCT FROM OLD.user_id
     OR NEW.chain IS DISTINCT FROM OLD.chain
     OR NEW.address IS DISTINCT FROM OLD.address
     OR NEW.registry IS DISTINCT FROM OLD.registry

@@ -56,7 +56,8 @@ WHEN (NEW.transaction_id IS DISTINCT FROM OLD.transaction_id
     OR NEW.cid IS DISTINCT FROM OLD.cid
     OR NEW.root IS DISTINCT FROM OLD.root
     OR NEW.user_signature IS DISTINCT FROM OLD.user_signature
-    OR NEW.relay_id IS DISTINCT FROM OLD.relay_id
+    OR (NEW.relay_id IS DISTINCT FROM OLD.relay_id
+        AND NOT (NEW.submission = 'pending' AND OLD.submission IN ('pending', 'failed')))
     OR NEW.created_at IS DISTINCT FROM OLD.created_at)
 EXECUTE FUNCTION refuse_change();
 

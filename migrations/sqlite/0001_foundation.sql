@@ -35,6 +35,7 @@ CREATE TABLE users (
     privy_user_id TEXT,
     display_name TEXT,
     email TEXT,
+    self_registered INTEGER NOT NULL,
     version INTEGER NOT NULL,
     created_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL,
@@ -42,7 +43,9 @@ CREATE TABLE users (
 ) STRICT;
 
 CREATE UNIQUE INDEX users_ethereum_address ON users (organization, ethereum_address);
-CREATE UNIQUE INDEX users_escrow_address ON users (organization, escrow_address);
+-- One vendor may serve several organizations: an address is at most one user's, whichever organization is theirs.
+CREATE UNIQUE INDEX users_escrow_address ON users (escrow_address);
+CREATE INDEX users_organization_escrow_address ON users (organization, escrow_address);
 
 CREATE TABLE settings (
     user_id TEXT NOT NULL PRIMARY KEY REFERENCES users (id),

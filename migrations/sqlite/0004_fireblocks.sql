@@ -19,6 +19,7 @@ CREATE TABLE fireblocks_integrations (
     state TEXT NOT NULL,
     state_facts TEXT NOT NULL,
     recreated_at TEXT NOT NULL,
+    self_registered INTEGER NOT NULL,
     version INTEGER NOT NULL,
     created_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL,

@@ -13,18 +13,21 @@ CREATE TABLE registrations (
     state TEXT NOT NULL,
     state_facts TEXT NOT NULL,
     version INTEGER NOT NULL,
+    self_registered INTEGER NOT NULL,
     created_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL,
     seal TEXT NOT NULL
 ) STRICT;
 
 CREATE UNIQUE INDEX registrations_fingerprint ON registrations (organization, fingerprint);
+CREATE INDEX registrations_user ON registrations (organization, user_id);
 CREATE UNIQUE INDEX registrations_current ON registrations (organization, user_id) WHERE is_current = 1;
 
 CREATE TABLE relays (
     id TEXT NOT NULL PRIMARY KEY,
     organization TEXT NOT NULL REFERENCES organizations (id),
     key_id TEXT NOT NULL,
+    user_id TEXT NOT NULL REFERENCES users (id),
     chain TEXT NOT NULL,
     address TEXT NOT NULL,
     registry TEXT NOT NULL,
@@ -42,17 +45,20 @@ CREATE TABLE relays (
     seal TEXT NOT NULL
 ) STRICT;
 
+CREATE INDEX relays_user ON relays (organization, user_id, created_at);
+
 CREATE TRIGGER relays_no_delete BEFORE DELETE ON relays
 BEGIN
     SELECT RAISE(ABORT, 'relays keeps its rows');
 END;
 
 CREATE TRIGGER relays_write_once BEFORE UPDATE OF
-    id, organization, key_id, chain, address, registry, call_facts, nonce, created_at
+    id, organization, key_id, user_id, chain, address, registry, call_facts, nonce, created_at
 ON relays
 WHEN NEW.id IS NOT OLD.id
     OR NEW.organization IS NOT OLD.organization
     OR NEW.key_id IS NOT OLD.key_id
+    OR NEW.user_id IS NOT OLD.user_id
     OR NEW.chain IS NOT OLD.chain
     OR NEW.address IS NOT OLD.address
     OR NEW.registry IS NOT OLD.registry

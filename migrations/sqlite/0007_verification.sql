@@ -61,7 +61,8 @@ WHEN NEW.transaction_id IS NOT OLD.transaction_id
     OR NEW.cid IS NOT OLD.cid
     OR NEW.root IS NOT OLD.root
     OR NEW.user_signature IS NOT OLD.user_signature
-    OR NEW.relay_id IS NOT OLD.relay_id
+    OR (NEW.relay_id IS NOT OLD.relay_id
+        AND NOT (NEW.submission = 'pending' AND OLD.submission IN ('pending', 'failed')))
     OR NEW.created_at IS NOT OLD.created_at
 BEGIN
     SELECT RAISE(ABORT, 'this column of encrypted_payloads is written once');

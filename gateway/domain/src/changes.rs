@@ -15,15 +15,16 @@ use crate::{
     fireblocks::Integration,
     identity::{Organization, Principal, User},
     ids::{OrganizationId, PrincipalId},
-    keys::{KeyQuota, KeyRecord, KeyState},
+    keys::{KeyRecord, KeyState},
     operators::{Charter, Proposal},
     outbox::OutboxItem,
     payloads::{EncryptedPayload, SessionKeyClaim},
     plugin_state::StateUse,
     policy::{PermitRecord, PluginRevision, Policy, PolicyHead},
-    quorums::PrivyQuorum,
+    quorums::{PrivyQuorum, QuorumClaim},
+    quota::{Quota, UserQuota},
     registrations::Registration,
-    registry::Relay,
+    registry::{Relay, RelayQuota},
     sealed::Sealed,
     sessions::{Session, UsedRefreshToken},
     settings::Settings,
@@ -72,7 +73,7 @@ pub enum Write {
     /// A key that no quota counts.
     InsertKey(Sealed<KeyRecord>),
     /// Conditional on the quota, so that requests at once cannot pass it together.
-    InsertWalletKey(Sealed<KeyRecord>, KeyQuota),
+    InsertWalletKey(Sealed<KeyRecord>, Quota),
     UpdateKey(Sealed<KeyRecord>),
     InsertPluginRevision(Sealed<PluginRevision>, Vec<u8>),
     InsertPolicy(Sealed<Policy>),
@@ -96,18 +97,24 @@ pub enum Write {
         nonce: u64,
     },
     UpdateAttempt(Sealed<Attempt>),
-    InsertIntegration(Sealed<Integration>),
+    /// Conditional on the quota.
+    InsertIntegration(Sealed<Integration>, Quota),
     UpdateIntegration(Sealed<Integration>),
     InsertVendorCall(Sealed<VendorCall>),
     UpdateVendorCall(Sealed<VendorCall>),
+    /// Conditional on the quota.
+    ClaimQuorum(QuorumClaim, UserQuota),
     InsertQuorum(Sealed<PrivyQuorum>),
     UpdateQuorum(Sealed<PrivyQuorum>),
     /// Removes the reference; the version must be the one that was read.
     DeleteQuorum(Sealed<PrivyQuorum>),
-    InsertRegistration(Sealed<Registration>),
+    /// Conditional on the quota.
+    InsertRegistration(Sealed<Registration>, UserQuota),
     UpdateRegistration(Sealed<Registration>),
-    /// Takes the call's nonce as well.
-    InsertRelay(Sealed<Relay>),
+    /// Takes the call's nonce as well. Conditional, in one statement, on freeze flags and key state, and on how many
+    /// calls were made in the user's name since then.
+    InsertRelay(Sealed<Relay>, RelayQuota),
+    /// What is or will be signed is conditional on freeze flags and key state.
     UpdateRelay(Sealed<Relay>),
     InsertVerificationService(Sealed<VerificationService>),
     UpdateVerificationService(Sealed<VerificationService>),
@@ -183,8 +190,10 @@ pub enum Contested {
     Nonce,
     /// A plugin's state changed since it was read, or is full.
     PluginState,
-    /// The organization's quota of wallet keys, or self-registration's share of it, is used up.
-    KeyQuota,
+    /// A quota, or self-registration's share of it, is used up.
+    Quota,
+    /// A condition of a registry call does not hold.
+    Relay,
     Replay,
     Idempotency,
     /// A session-key packet that was used before.
@@ -269,15 +278,16 @@ impl Write {
             | Self::InsertAttempt(_)
             | Self::RequireNonce { .. }
             | Self::UpdateAttempt(_)
-            | Self::InsertIntegration(_)
+            | Self::InsertIntegration(..)
             | Self::InsertVendorCall(_)
             | Self::UpdateVendorCall(_)
+            | Self::ClaimQuorum(..)
             | Self::InsertQuorum(_)
             | Self::UpdateQuorum(_)
             | Self::DeleteQuorum(_)
-            | Self::InsertRegistration(_)
+            | Self::InsertRegistration(..)
             | Self::UpdateRegistration(_)
-            | Self::InsertRelay(_)
+            | Self::InsertRelay(..)
             | Self::UpdateRelay(_)
             | Self::InsertVerificationService(_)
             | Self::UpdateVerificationService(_)

@@ -2,7 +2,10 @@
 
 use std::{error::Error as StdError, time::Duration};
 
-use crate::changes::{CommitError, Contested};
+use crate::{
+    changes::{CommitError, Contested},
+    quota::used_up,
+};
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -90,6 +93,7 @@ impl From<CommitError> for Error {
     fn from(error: CommitError) -> Self {
         match error {
             CommitError::Conflict(Contested::Replay) => Self::Unauthenticated,
+            CommitError::Conflict(Contested::Quota) => used_up("a quota of the organization is used up"),
             CommitError::Conflict(_) => Self::Conflict("the object was changed by another request"),
             CommitError::Unavailable(cause) => Self::unavailable("the database", cause),
             CommitError::Refused(cause) => Self::Internal(Internal(cause)),

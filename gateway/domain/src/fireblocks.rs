@@ -29,6 +29,7 @@ pub use complete::{CompleteIntegration, complete_integration};
 pub use enrol::{CertificateSubject, RequestCertificate, request_certificate};
 pub use fingerprint::fingerprint;
 pub use status::VendorStatus;
+pub(crate) use transfer::is_about;
 pub use transfer::{CREATE_URI, TransferInvalid, compose_transfer, whole_units};
 pub use validate::{Validation, validate_integration};
 
@@ -50,6 +51,8 @@ pub struct Integration {
     pub state: IntegrationState,
     /// When the key was made anew, within the last day.
     pub recreated_at: Vec<Timestamp>,
+    /// Counts against the share of the quota that strangers may use.
+    pub self_registered: bool,
     pub version: u64,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
@@ -59,6 +62,8 @@ pub struct Integration {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "name")]
 pub enum IntegrationState {
+    /// The key is being made; nobody is shown anything yet.
+    Requested,
     /// The request waits for Fireblocks to make an API user of it.
     CsrGenerated,
     Active(Access),
@@ -76,6 +81,8 @@ pub struct Access {
     pub vault_account: String,
     pub environment: Environment,
     pub region: Region,
+    /// When it was brought.
+    pub completed_at: Timestamp,
     /// The last validation, and why it failed if it did.
     pub validated_at: Option<Timestamp>,
     pub validation_error: Option<String>,
@@ -164,6 +171,7 @@ impl IntegrationState {
     /// The stable word stored beside the facts and shown to clients.
     pub fn name(&self) -> &'static str {
         match self {
+            Self::Requested => "requested",
             Self::CsrGenerated => "csr_generated",
             Self::Active(_) => "active",
             Self::Invalid(_) => "invalid",
@@ -172,7 +180,7 @@ impl IntegrationState {
 
     pub fn access(&self) -> Option<&Access> {
         match self {
-            Self::CsrGenerated => None,
+            Self::Requested | Self::CsrGenerated => None,
             Self::Active(access) | Self::Invalid(access) => Some(access),
         }
     }

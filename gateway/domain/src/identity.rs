@@ -8,6 +8,7 @@ use crate::{
     chain::ChainId,
     clock::Timestamp,
     ids::{KeyId, OrganizationId, PrincipalId},
+    quota::registers_itself,
     sealed::{RowVersion, Sealable},
 };
 
@@ -73,6 +74,8 @@ pub struct User {
     pub privy_user_id: Option<String>,
     pub display_name: Option<String>,
     pub email: Option<String>,
+    /// Enrolled by their own wallet: nobody whom the organization has let in vouches for them.
+    pub self_registered: bool,
     pub version: u64,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
@@ -99,6 +102,7 @@ impl User {
             privy_user_id: None,
             display_name: None,
             email: None,
+            self_registered: registers_itself(&ctx.actor),
             version: 1,
             created_at: ctx.now,
             updated_at: ctx.now,

@@ -28,6 +28,7 @@ pub mod plugin_state;
 pub mod policy;
 pub mod ports;
 pub mod quorums;
+pub mod quota;
 pub mod rates;
 pub mod registrations;
 pub mod registry;

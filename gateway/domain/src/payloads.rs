@@ -1,5 +1,7 @@
 //! Encrypted payloads: the message a transaction came as, pinned to IPFS and put on record on chain.
 
+use std::time::Duration;
+
 use alloy_primitives::B256;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -13,8 +15,9 @@ use crate::{
     error::{Error, Result},
     ids::{OrganizationId, PrincipalId, RelayId, TransactionId},
     openpgp::Fingerprint,
+    outbox::OutboxItem,
     ports::Services,
-    registry::{RegistryCall, RelayFailure, RelayProgress, carry_relay},
+    registry::{Purpose, RegistryCall, RelayFailure, RelayProgress, carry_relay},
     sealed::{RowVersion, Sealable, Sealed},
     transactions::{Progress, Transaction},
 };
@@ -141,16 +144,48 @@ pub async fn publish(
     if payload.submission != Submission::Pending {
         return Ok(Progress::Done);
     }
-    let submission =
-        match carry_relay(&ctx, services, payload.relay, &submit_call(&transaction, &payload)).await? {
-            RelayProgress::Again(after) => return Ok(Progress::Again(after)),
-            RelayProgress::Recorded { hash, block } => Submission::Submitted { hash, block },
-            RelayProgress::Failed { reason } => Submission::Failed { reason },
-        };
-    let next = EncryptedPayload { submission, ..next_version(&ctx, &payload) };
-    match update(&ctx, services, next, "payload.submitted").await? {
-        Some(_) => Ok(Progress::Done),
+    let call = submit_call(&transaction, &payload);
+    let purpose = Purpose { id: payload.relay, user: transaction.owner, call };
+    let next = match carry_relay(&ctx, services, &purpose).await? {
+        RelayProgress::Again(after) => return Ok(Progress::Again(after)),
+        RelayProgress::Recorded { hash, block } => {
+            let submission = Submission::Submitted { hash, block };
+            EncryptedPayload { submission, ..next_version(&ctx, &payload) }
+        }
+        RelayProgress::Failed { reason } => {
+            EncryptedPayload { submission: Submission::Failed { reason }, ..next_version(&ctx, &payload) }
+        }
+        RelayProgress::Abandoned => {
+            let relay = RelayId::generate(ctx.now, services.entropy.as_ref());
+            EncryptedPayload { relay, ..next_version(&ctx, &payload) }
+        }
+    };
+    let is_ended = next.submission != Submission::Pending;
+    let action = if is_ended { "payload.submitted" } else { "payload.begun_again" };
+    match update(&ctx, services, next, action).await? {
+        Some(_) if is_ended => Ok(Progress::Done),
+        Some(_) => Ok(Progress::Again(Duration::ZERO)),
         None => Ok(Progress::Again(services.limits.poll_interval)),
+    }
+}
+
+/// Has a payload put on record once more whose call failed, because its sender asks for it again. It is another call in
+/// the user's name.
+pub(crate) async fn submit_again(ctx: &OpCtx, services: &Services, transaction: &Transaction) -> Result<()> {
+    let found = services.store.encrypted_payload(ctx.organization, transaction.id).await?;
+    let failed = found.filter(|payload| matches!(payload.submission, Submission::Failed { .. }));
+    let Some(payload) = failed else { return Ok(()) };
+    let relay = RelayId::generate(ctx.now, services.entropy.as_ref());
+    let next = EncryptedPayload { relay, submission: Submission::Pending, ..next_version(ctx, &payload) };
+    let subject = format!("transaction {}", next.transaction);
+    let event = AuditEvent::new(ctx, "payload.asked_again", subject, json!({"cid": next.cid}));
+    let changes = ChangeSet::new(event)
+        .write(Write::UpdateEncryptedPayload(services.sealer.seal(next)))
+        .write(Write::ScheduleOutbox(OutboxItem::publish(ctx.organization, transaction.id, ctx.now)));
+    match services.store.commit(changes).await {
+        // Another request asked at the same time.
+        Ok(()) | Err(CommitError::Conflict(Contested::Version)) => Ok(()),
+        Err(error) => Err(error.into()),
     }
 }
 

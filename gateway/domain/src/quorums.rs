@@ -74,6 +74,18 @@ pub struct NewQuorum {
     pub idempotency_key: String,
 }
 
+/// Leave to have one quorum made at Privy, stored before Privy is asked and for good: a quorum stays there, whatever
+/// becomes of the reference to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QuorumClaim {
+    pub id: QuorumId,
+    pub organization: OrganizationId,
+    pub user: PrincipalId,
+    /// Counts against the share of the quota that strangers may use.
+    pub self_registered: bool,
+    pub created_at: Timestamp,
+}
+
 /// A quorum as Privy made it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MadeQuorum {

@@ -1,5 +1,7 @@
 //! OpenPGP keys of users: examined, kept with their history, and put on record in the registry contract.
 
+use std::time::Duration;
+
 use alloy_primitives::{Address, B256};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -15,7 +17,10 @@ use crate::{
     openpgp::{Fingerprint, InspectedKey},
     outbox::OutboxItem,
     ports::Services,
-    registry::{RegistryCall, RelayFailure, RelayProgress, carry_relay, require_registry},
+    quota::{registers_itself, used_up},
+    registry::{
+        Purpose, RegistryCall, RelayFailure, RelayProgress, calls_left, carry_relay, require_registry,
+    },
     sealed::{RowVersion, Sealable, Sealed},
     transactions::Progress,
 };
@@ -38,6 +43,8 @@ pub struct Registration {
     /// The call that puts it on record; another one after a failure.
     pub relay: RelayId,
     pub state: RegistrationState,
+    /// Counts against the share of the quota that strangers may use.
+    pub self_registered: bool,
     pub version: u64,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
@@ -86,9 +93,10 @@ pub struct RegisterKey {
 }
 
 /// Stores the key as the user's present one and schedules its record on chain; [`carry_registration`] does that. The
-/// same key again changes nothing, unless it failed before.
+/// same key again changes nothing, and one that was used before takes its place again; neither goes on record another
+/// time, unless that failed before. Every record costs the relayer gas, so there are quotas.
 pub async fn register_key(ctx: &OpCtx, services: &Services, request: &RegisterKey) -> Result<Registration> {
-    require_registry(services)?;
+    let target = require_registry(services)?;
     let inspected = services.publication.openpgp.inspect_key(&request.public_key, ctx.now);
     let InspectedKey { fingerprint } =
         inspected.map_err(|fault| Error::invalid(format!("pgpPublicKey {fault}")))?;
@@ -106,6 +114,10 @@ pub async fn register_key(ctx: &OpCtx, services: &Services, request: &RegisterKe
             return Ok((**present).clone());
         }
         let next = next_registration(ctx, services, request, (fingerprint, same.as_deref()));
+        let is_called = same.as_ref().is_none_or(|same| same.relay != next.relay);
+        if is_called && !calls_left(ctx, services, target, user).await? {
+            return Err(used_up("the user has put too much on record today"));
+        }
         let detail = json!({"fingerprint": fingerprint, "account": next.account, "relay": next.relay});
         let event =
             AuditEvent::new(ctx, "registration.requested", format!("registration {}", next.id), detail);
@@ -121,13 +133,18 @@ pub async fn register_key(ctx: &OpCtx, services: &Services, request: &RegisterKe
         let sealed = services.sealer.seal(next.clone());
         let write = match &same {
             Some(_) => Write::UpdateRegistration(sealed),
-            None => Write::InsertRegistration(sealed),
+            None => Write::InsertRegistration(sealed, target.keys),
         };
         let due_at = ctx.now.plus(services.limits.unavailable_pause);
         let item = OutboxItem::register(organization, next.id, due_at);
         match services.store.commit(changes.write(write).write(Write::ScheduleOutbox(item))).await {
             Ok(()) => return Ok(next),
             Err(CommitError::Conflict(Contested::Version | Contested::Duplicate)) => {}
+            Err(CommitError::Conflict(Contested::Quota)) => {
+                return Err(used_up(
+                    "the quota of OpenPGP keys is used up, the user's, the organization's or self-registration's share",
+                ));
+            }
             Err(error) => return Err(error.into()),
         }
     }
@@ -141,6 +158,12 @@ fn next_registration(
     (fingerprint, earlier): (Fingerprint, Option<&Registration>),
 ) -> Registration {
     let entropy = services.entropy.as_ref();
+    let on_record = earlier.filter(|earlier| !matches!(earlier.state, RegistrationState::Failed { .. }));
+    let (relay, state) = match on_record {
+        Some(earlier) => (earlier.relay, earlier.state.clone()),
+        None => (RelayId::generate(ctx.now, entropy), RegistrationState::Pending),
+    };
+    let self_registered = registers_itself(&ctx.actor) && request.user.self_registered;
     Registration {
         id: earlier.map_or_else(|| RegistrationId::generate(ctx.now, entropy), |earlier| earlier.id),
         organization: ctx.organization,
@@ -150,8 +173,9 @@ fn next_registration(
         public_key: request.public_key.clone(),
         signature: request.signature.clone(),
         current: true,
-        relay: RelayId::generate(ctx.now, entropy),
-        state: RegistrationState::Pending,
+        relay,
+        state,
+        self_registered: earlier.map_or(self_registered, |earlier| earlier.self_registered),
         version: earlier.map_or(1, |earlier| earlier.version + 1),
         created_at: earlier.map_or(ctx.now, |earlier| earlier.created_at),
         updated_at: ctx.now,
@@ -172,22 +196,27 @@ pub async fn carry_registration(
     }
     let call =
         RegistryCall::Register { account: registration.account, fingerprint: registration.fingerprint };
-    let state = match carry_relay(&ctx, services, registration.relay, &call).await? {
+    let purpose = Purpose { id: registration.relay, user: registration.user, call };
+    let (state, relay) = match carry_relay(&ctx, services, &purpose).await? {
         RelayProgress::Again(after) => return Ok(Progress::Again(after)),
-        RelayProgress::Recorded { hash, block } => RegistrationState::Registered { hash, block, at: ctx.now },
-        RelayProgress::Failed { reason } => RegistrationState::Failed { reason },
+        RelayProgress::Recorded { hash, block } => {
+            (RegistrationState::Registered { hash, block, at: ctx.now }, registration.relay)
+        }
+        RelayProgress::Failed { reason } => (RegistrationState::Failed { reason }, registration.relay),
+        RelayProgress::Abandoned => {
+            (RegistrationState::Pending, RelayId::generate(ctx.now, services.entropy.as_ref()))
+        }
     };
-    let event = AuditEvent::new(
-        &ctx,
-        "registration.ended",
-        format!("registration {id}"),
-        json!({"state": &state, "fingerprint": registration.fingerprint}),
-    );
+    let is_ended = state != RegistrationState::Pending;
+    let action = if is_ended { "registration.ended" } else { "registration.begun_again" };
+    let detail = json!({"state": &state, "fingerprint": registration.fingerprint, "relay": relay});
+    let event = AuditEvent::new(&ctx, action, format!("registration {id}"), detail);
     let version = registration.version + 1;
-    let next = Registration { state, version, updated_at: ctx.now, ..registration.into_value() };
+    let next = Registration { state, relay, version, updated_at: ctx.now, ..registration.into_value() };
     let changes = ChangeSet::new(event).write(Write::UpdateRegistration(services.sealer.seal(next)));
     match services.store.commit(changes).await {
-        Ok(()) => Ok(Progress::Done),
+        Ok(()) if is_ended => Ok(Progress::Done),
+        Ok(()) => Ok(Progress::Again(Duration::ZERO)),
         Err(CommitError::Conflict(Contested::Version)) => Ok(Progress::Again(services.limits.poll_interval)),
         Err(error) => Err(error.into()),
     }

@@ -13,16 +13,18 @@ use crate::{
     chain::{ChainId, PayloadCodec, PayloadInvalid, Pricing},
     clock::Timestamp,
     error::Result,
-    ids::{KeyId, OrganizationId, RelayId, TransactionId},
+    ids::{KeyId, OrganizationId, PrincipalId, RelayId, TransactionId},
     keys::KeyRecord,
     openpgp::Fingerprint,
+    quota::UserQuota,
     sealed::{RowVersion, Sealable, Sealed},
     transactions::{Ceilings, Intent, IntentMismatch, Kind},
 };
 
 mod relay;
 
-pub use relay::{RelayProgress, carry_relay, require_registry};
+pub(crate) use relay::calls_left;
+pub use relay::{Purpose, RelayProgress, carry_relay, require_registry};
 
 /// The contract and what a call to it may cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +35,10 @@ pub struct RegistryTarget {
     pub gas_max: u64,
     /// Ceiling for the fee per gas, also of what outbids a stuck call, base units. Default 100 gwei.
     pub fee_per_gas_max: u128,
+    /// OpenPGP keys that an organization, and a user, may put on record. Default 10,000 and 20.
+    pub keys: UserQuota,
+    /// Calls that are made in one user's name within a day. Default 100.
+    pub calls_per_user_max: u32,
     /// How long a request waits for its record to be on chain before it answers. Default 20 s.
     pub wait: Duration,
 }
@@ -53,12 +59,22 @@ pub enum RegistryCall {
     },
 }
 
+/// How many calls may be made in one user's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RelayQuota {
+    pub per_user_max: u32,
+    /// Calls that were made later than this count.
+    pub since: Timestamp,
+}
+
 /// One call, from its nonce to its receipt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Relay {
     pub id: RelayId,
     pub organization: OrganizationId,
     pub key: KeyId,
+    /// In whose name it is made.
+    pub user: PrincipalId,
     pub chain: ChainId,
     /// The relayer's address.
     pub address: Address,
@@ -91,6 +107,8 @@ pub enum RelayOutcome {
     },
     /// On chain with the chain's confirmations.
     Recorded { hash: B256, block: u64 },
+    /// Never signed, and never will be: its nonce is free. The configuration or the relayer key has changed.
+    Abandoned,
     /// On chain and without effect, or replaced by something else with its nonce.
     Failed { hash: B256, reason: RelayFailure },
 }
@@ -217,6 +235,7 @@ impl RelayOutcome {
             Self::Prepared => "prepared",
             Self::Signed { .. } => "signed",
             Self::Recorded { .. } => "recorded",
+            Self::Abandoned => "abandoned",
             Self::Failed { .. } => "failed",
         }
     }

@@ -28,7 +28,7 @@ mod nonce;
 use draft::{Drafted, Quote, Setback, draft, quote};
 use issue::{Decided, Issued, Prepared, issue};
 pub use nonce::NonceReservations;
-pub(crate) use nonce::next as next_nonce;
+pub(crate) use nonce::{Holder, next as next_nonce};
 
 /// What came of trying to sign.
 #[derive(Debug)]
@@ -281,7 +281,10 @@ async fn release(
         }
         Err(Error::VendorRefused { vendor, http_status, .. }) => {
             tracing::warn!(transaction.id = %transaction.id, vendor, http_status, "the vendor refused to sign");
-            return unsigned(ctx, services, &transaction, attempt, FailureReason::VendorRefused).await;
+            // An earlier try may have been signed without our hearing of it.
+            let is_first = permit.record().version == 1;
+            let reason = if is_first { FailureReason::VendorRefused } else { FailureReason::VendorFailed };
+            return unsigned(ctx, services, &transaction, attempt, reason).await;
         }
         Err(error) => return Err(error),
     };
@@ -317,7 +320,9 @@ async fn release(
     }
 }
 
-/// Ends what a vendor did not sign, unless an earlier signature is out and may still execute.
+/// Ends what a vendor did not sign, unless an earlier signature is out and may still execute. A vendor may keep a
+/// signature back: the nonce is given to the next transaction of the address, so that of the two one can execute at
+/// most, and one that may have been signed stays counted against the limits of plugins.
 async fn unsigned(
     ctx: &OpCtx,
     services: &Services,

@@ -27,7 +27,7 @@ mod request_hash;
 mod view;
 
 pub use abort::abort;
-use account::{Account, Asked, account};
+use account::{Account, Asked, NOT_INTEGRATED, account};
 pub(crate) use assess::{Assessment, assess, hear_shadows};
 pub use attempt::{Attempt, AttemptOutcome};
 pub use create::{CreateTransaction, Created, IdempotencyKey, create};
@@ -181,6 +181,8 @@ pub enum FailureReason {
     VendorBlocked,
     VendorRejected,
     VendorFailed,
+    /// The vendor took it, or may have, and does not show it to the user's present credentials.
+    VendorLost,
     /// Whoever executed it reported that it failed.
     Settlement,
 }
@@ -260,6 +262,7 @@ impl FailureReason {
             | Self::VendorBlocked
             | Self::VendorRejected
             | Self::VendorFailed
+            | Self::VendorLost
             | Self::Settlement => true,
             Self::InsufficientFunds
             | Self::Refused
@@ -281,6 +284,7 @@ impl FailureReason {
             Self::VendorBlocked => "vendor_blocked",
             Self::VendorRejected => "vendor_rejected",
             Self::VendorFailed => "vendor_failed",
+            Self::VendorLost => "vendor_lost",
             Self::Settlement => "settlement_failed",
         }
     }

@@ -15,6 +15,7 @@ use crate::{
     fireblocks::{FireblocksApi, VendorStatus},
     ids::{KeyId, OrganizationId, TransactionId, VendorCallId},
     quorums::{MemberKey, PrivyApi, StaticQuorum},
+    quota::{Quota, UserQuota},
     sealed::{RowVersion, Sealable},
     secrets::{SealedSecret, SecretPlace, SecretText},
 };
@@ -128,6 +129,20 @@ pub struct VendorTransaction {
     pub status: VendorStatus,
     /// The chain's transaction hash, once there is one.
     pub hash: Option<B256>,
+    /// What it moves, as far as the vendor says so.
+    pub transfer: ToldTransfer,
+}
+
+/// A transfer in a vendor's words. What it does not say is absent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ToldTransfer {
+    pub asset: Option<String>,
+    /// The account that pays.
+    pub vault_account: Option<String>,
+    /// Hex digits of either case.
+    pub destination: Option<String>,
+    /// Whole units, in decimal.
+    pub amount: Option<String>,
 }
 
 /// Why a vendor gave no usable answer.
@@ -180,13 +195,17 @@ pub struct Vendors {
 #[derive(Clone, Debug)]
 pub struct VendorLimits {
     /// Fireblocks integrations an organization may have. Default 1000.
-    pub integrations_max: u32,
+    pub integrations: Quota,
+    /// Quorums that an organization, and a user, may have made at Privy. Default 1000 and 10.
+    pub quorums: UserQuota,
     /// How often one integration's key may be made anew within a day. Default 3.
     pub recreations_max: u32,
-    /// Least pause between validations of one integration. Default 10 s.
+    /// Least pause between validations of one integration, and between completions. Default 10 s.
     pub validation_pause: Duration,
     /// Pause between looks at a transaction that a vendor has. Default 5 s.
     pub poll_interval: Duration,
+    /// How long a transaction is looked for that the vendor no longer shows to the user's credentials. Default a week.
+    pub lost_after: Duration,
 }
 
 impl Vendors {

@@ -115,7 +115,7 @@ impl Config {
     }
 
     fn check_publication(&self, faults: &mut Vec<String>) {
-        match self.onchain_registry.target() {
+        match self.onchain_registry.target(&self.limits) {
             Ok(Some(target)) => {
                 let id = target.chain.to_string();
                 if !self.chains.is_empty() && self.chains.iter().all(|chain| chain.id != id) {

@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use gateway_domain::{chain::ChainId, fireblocks::Environment, vendors::VendorLimits};
+use gateway_domain::{chain::ChainId, fireblocks::Environment, quota::UserQuota, vendors::VendorLimits};
 
-use super::{ConfigError, section::section, value::List};
+use super::{ConfigError, Limits, Privy, section::section, value::List};
 
 section! {
     /// Execution by Fireblocks.
@@ -26,20 +26,28 @@ section! {
         integrations_max: u32 = 1000, within 0..=1_000_000;
         /// How often the key of one integration may be made anew within a day.
         recreations_max: u32 = 3, within 0..=1000;
-        /// Milliseconds between validations of one integration.
+        /// Milliseconds between validations of one integration, and between its completions.
         validation_pause_ms: u64 = 10_000, within 0..=3_600_000;
         /// Milliseconds between looks at a transaction that Fireblocks has.
         poll_interval_ms: u64 = 5000, within 10..=3_600_000;
+        /// Seconds for which a transaction is looked for that Fireblocks no longer shows to the user's credentials, for
+        /// instance after they were made anew. It ends as FAILED then, and counts as if it were executed.
+        lost_after_seconds: u64 = 604_800, within 1..=31_536_000;
     }
 }
 
 impl Fireblocks {
-    pub(crate) fn vendor_limits(&self) -> VendorLimits {
+    pub(crate) fn vendor_limits(&self, limits: &Limits, privy: &Privy) -> VendorLimits {
         VendorLimits {
-            integrations_max: self.integrations_max,
+            integrations: limits.quota(self.integrations_max),
+            quorums: UserQuota {
+                organization: limits.quota(privy.quorums_max),
+                per_user_max: privy.quorums_per_user_max,
+            },
             recreations_max: self.recreations_max,
             validation_pause: Duration::from_millis(self.validation_pause_ms),
             poll_interval: Duration::from_millis(self.poll_interval_ms),
+            lost_after: Duration::from_secs(self.lost_after_seconds),
         }
     }
 

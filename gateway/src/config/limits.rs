@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gateway_domain::ports;
+use gateway_domain::{ports, quota::Quota};
 
 use super::section::section;
 
@@ -11,7 +11,8 @@ section! {
     pub(crate) struct Limits = "limits" {
         /// Wallet keys an organization may have.
         wallet_keys_max: u32 = 5000, within 0..=10_000_000;
-        /// Percent of them that may belong to wallets which enrolled themselves; server keys may use all.
+        /// Percent of an organization's quotas of wallet keys, Fireblocks integrations, quorums at Privy and OpenPGP keys that
+        /// wallets which enrolled themselves may use; server keys may use all.
         self_registered_share_percent: u32 = 20, within 0..=100;
         /// Seconds after which the making of a key that was begun and not ended counts as interrupted by a crash: the key
         /// is adopted from the token or retired. Where this process alone has the database, a start does so at once.
@@ -41,9 +42,10 @@ section! {
 }
 
 impl Limits {
-    fn self_registered_keys_max(&self) -> u32 {
-        let share = u64::from(self.wallet_keys_max) * u64::from(self.self_registered_share_percent) / 100;
-        u32::try_from(share).unwrap_or(self.wallet_keys_max)
+    /// A quota of which self-registration has its share.
+    pub(crate) fn quota(&self, max: u32) -> Quota {
+        let share = u64::from(max) * u64::from(self.self_registered_share_percent) / 100;
+        Quota { max, self_registered_max: u32::try_from(share).unwrap_or(max) }
     }
 
     pub(crate) fn unfinished_key_age(&self) -> Duration {
@@ -55,7 +57,7 @@ impl Limits {
             wallet_keys_max: self.wallet_keys_max,
             user_api_keys_max: self.user_api_keys_max,
             open_proposals_max: self.open_proposals_max,
-            self_registered_keys_max: self.self_registered_keys_max(),
+            self_registered_keys_max: self.quota(self.wallet_keys_max).self_registered_max,
             idempotency_window: Duration::from_secs(self.idempotency_window_seconds),
             permit_lifetime: Duration::from_secs(self.permit_seconds),
             denied_tries_max: self.denied_tries_max,

@@ -23,6 +23,10 @@ section! {
         static_quorum_name: String = "Agent".to_owned();
         /// How many of that quorum's members must authorize.
         static_quorum_threshold: u32 = 1, within 1..=1000;
+        /// Quorums that an organization may have made at Privy. They stay there, so forgetting one gives nothing back.
+        quorums_max: u32 = 1000, within 0..=1_000_000;
+        /// How many of them may be made for one user.
+        quorums_per_user_max: u32 = 10, within 0..=1_000_000;
         /// Member of arbiter quorums besides the user: a P-256 public key as SPKI in PEM.
         arbiter_public_key: Option<String> = None, like "\"-----BEGIN PUBLIC KEY-----\\n\
             MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEPgT//eeRVhWxBOPl6mYLmrzbjuW8\\n\

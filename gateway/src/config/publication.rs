@@ -2,10 +2,10 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use gateway_domain::{Address, chain::ChainId, registry::RegistryTarget};
+use gateway_domain::{Address, chain::ChainId, quota::UserQuota, registry::RegistryTarget};
 use gateway_ipfs::KuboLimits;
 
-use super::{ConfigError, section::section, value::Secret};
+use super::{ConfigError, Limits, section::section, value::Secret};
 
 section! {
     /// Encrypted payloads for the built-in verification service.
@@ -41,6 +41,13 @@ section! {
         gas_max: u64 = 200_000, within 21_000..=30_000_000;
         /// Wei per gas of one record.
         fee_per_gas_max_wei: u64 = 100_000_000_000, within 1..=u64::MAX;
+        /// OpenPGP keys that an organization may put on record; each costs the relayer gas.
+        keys_max: u32 = 10_000, within 0..=10_000_000;
+        /// How many of them may be one user's.
+        keys_per_user_max: u32 = 20, within 0..=1_000_000;
+        /// Calls that are made in one user's name within a day: further keys are refused, and further encrypted payloads
+        /// wait to be put on record.
+        calls_per_user_daily_max: u32 = 100, within 1..=1_000_000;
         /// Milliseconds that a request waits for its record to be on chain, before it answers without.
         wait_ms: u64 = 10_000, within 0..=600_000;
     }
@@ -57,7 +64,7 @@ impl Ipfs {
 
 impl OnchainRegistry {
     /// The contract, if one is configured.
-    pub(crate) fn target(&self) -> Result<Option<RegistryTarget>, ConfigError> {
+    pub(crate) fn target(&self, limits: &Limits) -> Result<Option<RegistryTarget>, ConfigError> {
         let (chain, address) = match (&self.chain, &self.address) {
             (None, None) => return Ok(None),
             (Some(chain), Some(address)) => (chain, address),
@@ -75,6 +82,11 @@ impl OnchainRegistry {
             address,
             gas_max: self.gas_max,
             fee_per_gas_max: self.fee_per_gas_max_wei.into(),
+            keys: UserQuota {
+                organization: limits.quota(self.keys_max),
+                per_user_max: self.keys_per_user_max,
+            },
+            calls_per_user_max: self.calls_per_user_daily_max,
             wait: Duration::from_millis(self.wait_ms),
         }))
     }

@@ -39,7 +39,7 @@ pub(super) fn connect(
         privy,
         static_quorum: config.privy.static_quorum(),
         arbiter_key: config.privy.arbiter_key()?,
-        limits: config.fireblocks.vendor_limits(),
+        limits: config.fireblocks.vendor_limits(&config.limits, &config.privy),
     })
 }
 

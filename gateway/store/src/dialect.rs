@@ -5,14 +5,16 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use gateway_domain::{
     Timestamp,
     changes::{CommitError, Contested},
+    ids::OrganizationId,
 };
 use sqlx::{SqlStr, error::ErrorKind};
 
 use crate::{
     config::{DatabaseUrl, StoreConfig},
-    error::StoreError,
+    error::{StoreError, TooLarge},
     lease::Lease,
-    statement::shared_text,
+    registrations::UPDATE_RELAY,
+    statement::{Statement, shared_text},
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,8 +36,11 @@ pub(crate) enum Access {
 #[derive(Debug)]
 pub(crate) struct EngineSql {
     pub(crate) begin: &'static str,
-    /// Makes other insertions of wallet keys of organization `$1` wait until this transaction ends.
-    pub(crate) lock_wallet_keys: Option<&'static str>,
+    /// Makes others that hold `$1` against the quota of organization `$2` wait until this transaction ends.
+    lock_quota: Option<&'static str>,
+    pub(crate) insert_relay: SqlStr,
+    /// Stores a bid that will be signed, or its signature.
+    pub(crate) update_relay_bid: SqlStr,
     pub(crate) insert_permit: SqlStr,
     pub(crate) renew_permit: SqlStr,
     pub(crate) insert_idempotency: SqlStr,
@@ -182,6 +187,10 @@ const PERMIT_HOLDS: &str = "policy_heads h, standings s, transactions t, organiz
      AND o.id = $2 AND o.frozen = 0 \
      AND k.id = $5 AND k.organization = $2 AND k.state = 'active' AND k.frozen = 0";
 
+/// The conditions of a registry call that will be signed: `$2` organization, `$3` key.
+const RELAY_HOLDS: &str = "organizations o, keys k WHERE o.id = $2 AND o.frozen = 0 \
+     AND k.id = $3 AND k.organization = $2 AND k.state = 'active' AND k.frozen = 0";
+
 /// `$15` instance, `$16` the fencing number it prepared the permit with.
 const LEASE_HOLDS: &str = "i.id = $15 AND i.fencing = $16";
 
@@ -205,15 +214,18 @@ impl EngineSql {
             Some(_) => format!("FROM instances i, {PERMIT_HOLDS} AND {LEASE_HOLDS} AND i.live_until > {now}"),
             None => format!("FROM {PERMIT_HOLDS}"),
         };
-        let lock_wallet_keys = match engine {
+        let lock_quota = match engine {
             Engine::Sqlite => None,
             Engine::Postgres => {
-                Some("SELECT CAST(pg_advisory_xact_lock(hashtextextended('wallet-keys ' || $1, 0)) AS TEXT)")
+                Some("SELECT CAST(pg_advisory_xact_lock(hashtextextended($1 || ' ' || $2, 0)) AS TEXT)")
             }
         };
+        let (insert_relay, update_relay_bid) = relay_sql(lease.is_some(), now, share);
         Self {
             begin,
-            lock_wallet_keys,
+            lock_quota,
+            insert_relay,
+            update_relay_bid,
             lease,
             renew_lease: shared_text(format!(
                 "INSERT INTO instances (id, fencing, live_until) VALUES ($1, {now}, {now} + $2) \
@@ -257,11 +269,50 @@ impl EngineSql {
     }
 }
 
+impl EngineSql {
+    /// Binds under which lease something is prepared that will be signed; the last two places of its statement.
+    pub(crate) fn leased(&self, statement: Statement) -> Result<Statement, TooLarge> {
+        match &self.lease {
+            Some(lease) => statement.shown(lease.instance).unsigned("fencing", lease.fencing()),
+            None => Ok(statement),
+        }
+    }
+
+    /// To be put before a statement that counts and inserts, where a statement judges by what was committed when it began.
+    pub(crate) fn lock_quota(&self, what: &'static str, organization: OrganizationId) -> Option<Statement> {
+        self.lock_quota.map(|lock| Statement::new(lock).bind(what).shown(organization))
+    }
+}
+
+/// How a registry call is begun, and how a bid of one is stored that will be signed, or its signature.
+fn relay_sql(is_leased: bool, now: &str, share: &str) -> (SqlStr, SqlStr) {
+    let holds = |instance: &str, fencing: &str| {
+        if is_leased {
+            format!(
+                "FROM instances i, {RELAY_HOLDS} AND i.id = {instance} AND i.fencing = {fencing} \
+                 AND i.live_until > {now}"
+            )
+        } else {
+            format!("FROM {RELAY_HOLDS}")
+        }
+    };
+    let insert = format!(
+        "INSERT INTO relays (id, organization, key_id, chain, address, registry, call_facts, nonce, pricing, \
+         payload, digest, outcome, outcome_facts, outbid, bid_at, version, created_at, seal, user_id) \
+         SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19 {} \
+         AND (SELECT COUNT(*) FROM relays WHERE organization = $2 AND user_id = $19 AND created_at > $20) < $21 \
+         {share}",
+        holds("$22", "$23")
+    );
+    let update = format!("{UPDATE_RELAY} AND EXISTS (SELECT 1 {} {share})", holds("$13", "$14"));
+    (shared_text(insert), shared_text(update))
+}
+
 /// Unique constraints: their name on PostgreSQL, their columns on SQLite, and what two writers wanted. A
 /// constraint that is not listed is [`Contested::Duplicate`].
 const UNIQUE: &[(&str, &str, Contested)] = &[
     ("users_ethereum_address", "users.organization, users.ethereum_address", Contested::UserAddress),
-    ("users_escrow_address", "users.organization, users.escrow_address", Contested::EscrowAddress),
+    ("users_escrow_address", "users.escrow_address", Contested::EscrowAddress),
     ("policy_heads_pkey", "policy_heads.organization", Contested::Version),
     (
         "transactions_request_hash",

@@ -23,7 +23,7 @@ use crate::{
 macro_rules! user_columns {
     () => {
         "id, organization, ethereum_address, contract_chain, escrow_key, escrow_address, privy_user_id, display_name, \
-         email, version, created_at, updated_at, seal"
+         email, version, created_at, updated_at, seal, self_registered"
     };
 }
 
@@ -112,9 +112,9 @@ pub(crate) fn insert_user(user: &Sealed<User>) -> Result<Statement, TooLarge> {
     let sql = concat!(
         "INSERT INTO users (",
         user_columns!(),
-        ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
+        ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
     );
-    user_values(Statement::new(sql), user)
+    Ok(user_values(Statement::new(sql), user)?.bind(user.self_registered))
 }
 
 pub(crate) fn update_user(user: &Sealed<User>) -> Result<Statement, TooLarge> {
@@ -223,6 +223,7 @@ impl Stored for User {
             privy_user_id: row.optional_text("privy_user_id")?,
             display_name: row.optional_text("display_name")?,
             email: row.optional_text("email")?,
+            self_registered: row.flag("self_registered")?,
             version: row.unsigned("version")?,
             created_at: row.time("created_at")?,
             updated_at: row.time("updated_at")?,

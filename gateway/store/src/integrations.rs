@@ -5,11 +5,13 @@ use gateway_domain::{
     changes::Contested,
     fireblocks::{Integration, IntegrationState},
     ids::{OrganizationId, PrincipalId},
+    quota::Quota,
     sealed::Sealed,
     vendors::VendorRole,
 };
 
 use crate::{
+    dialect::EngineSql,
     error::{Malformed, TooLarge},
     fields::Fields,
     reader::{Reader, Stored},
@@ -19,11 +21,16 @@ use crate::{
 macro_rules! columns {
     () => {
         "id, organization, owner, role, key_id, csr, csr_created_at, state, state_facts, recreated_at, version, \
-         created_at, updated_at, seal"
+         created_at, updated_at, seal, self_registered"
     };
 }
 
 const OF_ROLE: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM fireblocks_integrations WHERE organization = $1 AND owner = $2 AND role = $3 AND state <> 'requested'"
+);
+const CLAIMED: &str = concat!(
     "SELECT ",
     columns!(),
     " FROM fireblocks_integrations WHERE organization = $1 AND owner = $2 AND role = $3"
@@ -31,17 +38,25 @@ const OF_ROLE: &str = concat!(
 const OF_OWNER: &str = concat!(
     "SELECT ",
     columns!(),
-    " FROM fireblocks_integrations WHERE organization = $1 AND owner = $2 ORDER BY role DESC"
+    " FROM fireblocks_integrations WHERE organization = $1 AND owner = $2 AND state <> 'requested' \
+     ORDER BY role DESC"
 );
-const COUNT: &str = "SELECT COUNT(*) AS integrations FROM fireblocks_integrations WHERE organization = $1";
+/// `$2` organization, `$15` whether the user enrolled themselves, `$16` and `$17` the quota and that share of it.
+const INSERT: &str = concat!(
+    "INSERT INTO fireblocks_integrations (",
+    columns!(),
+    ") SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15 \
+     WHERE (SELECT COUNT(*) FROM fireblocks_integrations WHERE organization = $2) < $16 \
+     AND ($15 = 0 OR (SELECT COUNT(*) FROM fireblocks_integrations WHERE organization = $2 AND self_registered = 1) < $17)"
+);
 
-pub(crate) fn insert(integration: &Sealed<Integration>) -> Result<Statement, TooLarge> {
-    let sql = concat!(
-        "INSERT INTO fireblocks_integrations (",
-        columns!(),
-        ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
-    );
-    Ok(Statement::new(sql)
+pub(crate) fn insert(
+    integration: &Sealed<Integration>,
+    quota: Quota,
+    sql: &EngineSql,
+) -> Result<Vec<Statement>, TooLarge> {
+    let lock = sql.lock_quota("fireblocks-integrations", integration.organization);
+    let insert = Statement::new(INSERT)
         .shown(integration.id)
         .shown(integration.organization)
         .shown(integration.owner)
@@ -55,7 +70,12 @@ pub(crate) fn insert(integration: &Sealed<Integration>) -> Result<Statement, Too
         .unsigned("version", integration.version)?
         .bind(integration.created_at)
         .bind(integration.updated_at)
-        .shown(integration.seal()))
+        .shown(integration.seal())
+        .bind(integration.self_registered)
+        .bind(quota.max)
+        .bind(quota.self_registered_max)
+        .expecting(Expect::Change(Contested::Quota));
+    Ok(lock.into_iter().chain([insert]).collect())
 }
 
 pub(crate) fn update(integration: &Sealed<Integration>) -> Result<Statement, TooLarge> {
@@ -87,6 +107,16 @@ pub(crate) async fn of_role(
     reads.optional(Statement::new(OF_ROLE).shown(organization).shown(owner).word(&role)).await
 }
 
+/// Also one whose key is being made.
+pub(crate) async fn claimed(
+    reads: &Reader,
+    organization: OrganizationId,
+    owner: PrincipalId,
+    role: VendorRole,
+) -> Result<Option<Sealed<Integration>>> {
+    reads.optional(Statement::new(CLAIMED).shown(organization).shown(owner).word(&role)).await
+}
+
 /// At most one per role; execution first.
 pub(crate) async fn of_owner(
     reads: &Reader,
@@ -94,11 +124,6 @@ pub(crate) async fn of_owner(
     owner: PrincipalId,
 ) -> Result<Vec<Sealed<Integration>>> {
     reads.list(Statement::new(OF_OWNER).shown(organization).shown(owner)).await
-}
-
-pub(crate) async fn count(reads: &Reader, organization: OrganizationId) -> Result<u64> {
-    let row = reads.row(Statement::new(COUNT).shown(organization)).await?;
-    Ok(row.map_or(Ok(0), |row| Fields::new("fireblocks_integrations", &row).unsigned("integrations"))?)
 }
 
 impl Stored for Integration {
@@ -115,6 +140,7 @@ impl Stored for Integration {
             csr_created_at: row.time("csr_created_at")?,
             state,
             recreated_at: row.json("recreated_at")?,
+            self_registered: row.flag("self_registered")?,
             version: row.unsigned("version")?,
             created_at: row.time("created_at")?,
             updated_at: row.time("updated_at")?,

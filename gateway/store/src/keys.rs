@@ -5,8 +5,9 @@ use gateway_domain::{
     Address, Result, Timestamp,
     changes::Contested,
     ids::{KeyId, OrganizationId},
-    keys::{KeyPurpose, KeyQuota, KeyRecord, PublicKey, WalletKeys},
+    keys::{KeyPurpose, KeyRecord, PublicKey, WalletKeys},
     ports::KeyReads,
+    quota::Quota,
     sealed::Sealed,
 };
 
@@ -65,14 +66,14 @@ pub(crate) fn insert(key: &Sealed<KeyRecord>) -> Result<Statement, TooLarge> {
 /// enrolments wait, for a statement there judges by what was committed when it began.
 pub(crate) fn insert_wallet(
     key: &Sealed<KeyRecord>,
-    quota: KeyQuota,
+    quota: Quota,
     sql: &EngineSql,
 ) -> Result<Vec<Statement>, TooLarge> {
-    let lock = sql.lock_wallet_keys.map(|lock| Statement::new(lock).shown(key.organization));
+    let lock = sql.lock_quota("wallet-keys", key.organization);
     let insert = values(Statement::new(INSERT_WALLET), key)?
-        .bind(quota.keys_max)
+        .bind(quota.max)
         .bind(quota.self_registered_max)
-        .expecting(Expect::Change(Contested::KeyQuota));
+        .expecting(Expect::Change(Contested::Quota));
     Ok(lock.into_iter().chain([insert]).collect())
 }
 

@@ -45,6 +45,7 @@ const TWINS: &[Twin] = twins! {
     8 "0008_plugin_state",
     9 "0009_instances",
     10 "0010_contract_accounts",
+    11 "0011_quorum_claims",
     12 "0012_rates",
     14 "0014_operators",
 };

@@ -21,19 +21,11 @@ const OF_TRANSACTION: &str = "SELECT id, organization, transaction_id, attempt_i
      FROM permits WHERE organization = $1 AND transaction_id = $2 ORDER BY issued_at, id";
 
 pub(crate) fn insert(permit: &Sealed<PermitRecord>, sql: &EngineSql) -> Result<Statement, TooLarge> {
-    leased(values(Statement::prepared(sql.insert_permit.clone()), permit)?, sql)
+    sql.leased(values(Statement::prepared(sql.insert_permit.clone()), permit)?)
 }
 
 pub(crate) fn renew(permit: &Sealed<PermitRecord>, sql: &EngineSql) -> Result<Statement, TooLarge> {
-    leased(values(Statement::prepared(sql.renew_permit.clone()), permit)?, sql)
-}
-
-/// Binds under which lease the permit is prepared.
-fn leased(statement: Statement, sql: &EngineSql) -> Result<Statement, TooLarge> {
-    match &sql.lease {
-        Some(lease) => statement.shown(lease.instance).unsigned("fencing", lease.fencing()),
-        None => Ok(statement),
-    }
+    sql.leased(values(Statement::prepared(sql.renew_permit.clone()), permit)?)
 }
 
 fn values(statement: Statement, permit: &Sealed<PermitRecord>) -> Result<Statement, TooLarge> {

@@ -4,11 +4,13 @@ use gateway_domain::{
     Result,
     changes::Contested,
     ids::{OrganizationId, PrincipalId},
-    quorums::{PrivyQuorum, QuorumType},
+    quorums::{PrivyQuorum, QuorumClaim, QuorumType},
+    quota::UserQuota,
     sealed::Sealed,
 };
 
 use crate::{
+    dialect::EngineSql,
     error::{Malformed, TooLarge},
     fields::Fields,
     reader::{Reader, Stored},
@@ -27,6 +29,29 @@ const OF_KIND: &str = concat!(
     columns!(),
     " FROM privy_quorums WHERE organization = $1 AND owner = $2 AND kind = $3"
 );
+
+/// `$2` organization, `$3` user, `$4` whether they enrolled themselves, `$6`, `$7` and `$8` the quota, that share of it and
+/// the user's own.
+const CLAIM: &str = "INSERT INTO privy_quorum_claims (id, organization, user_id, self_registered, created_at) \
+     SELECT $1, $2, $3, $4, $5 \
+     WHERE (SELECT COUNT(*) FROM privy_quorum_claims WHERE organization = $2) < $6 \
+     AND ($4 = 0 OR (SELECT COUNT(*) FROM privy_quorum_claims WHERE organization = $2 AND self_registered = 1) < $7) \
+     AND (SELECT COUNT(*) FROM privy_quorum_claims WHERE organization = $2 AND user_id = $3) < $8";
+
+pub(crate) fn claim(claim: &QuorumClaim, quota: UserQuota, sql: &EngineSql) -> Vec<Statement> {
+    let lock = sql.lock_quota("privy-quorums", claim.organization);
+    let insert = Statement::new(CLAIM)
+        .shown(claim.id)
+        .shown(claim.organization)
+        .shown(claim.user)
+        .bind(claim.self_registered)
+        .bind(claim.created_at)
+        .bind(quota.organization.max)
+        .bind(quota.organization.self_registered_max)
+        .bind(quota.per_user_max)
+        .expecting(Expect::Change(Contested::Quota));
+    lock.into_iter().chain([insert]).collect()
+}
 
 pub(crate) fn insert(quorum: &Sealed<PrivyQuorum>) -> Result<Statement, TooLarge> {
     let sql = concat!(

@@ -2,17 +2,19 @@
 
 use async_trait::async_trait;
 use gateway_domain::{
-    Result,
+    Result, Timestamp,
     changes::Contested,
     ids::{OrganizationId, PrincipalId, RegistrationId, RelayId},
     openpgp::Fingerprint,
     ports::RegistrationReads,
+    quota::UserQuota,
     registrations::{Registration, RegistrationState},
-    registry::{Relay, RelayOutcome},
+    registry::{Relay, RelayOutcome, RelayQuota},
     sealed::Sealed,
 };
 
 use crate::{
+    dialect::EngineSql,
     error::{Malformed, TooLarge},
     fields::Fields,
     reader::Stored,
@@ -23,14 +25,14 @@ use crate::{
 macro_rules! registration_columns {
     () => {
         "id, organization, user_id, account, fingerprint, public_key, signature, is_current, relay_id, state, \
-         state_facts, version, created_at, updated_at, seal"
+         state_facts, version, created_at, updated_at, seal, self_registered"
     };
 }
 
 macro_rules! relay_columns {
     () => {
         "id, organization, key_id, chain, address, registry, call_facts, nonce, pricing, payload, digest, outcome, \
-         outcome_facts, outbid, bid_at, version, created_at, seal"
+         outcome_facts, outbid, bid_at, version, created_at, seal, user_id"
     };
 }
 
@@ -48,17 +50,46 @@ const BY_FINGERPRINT: &str = concat!(
 );
 const RELAY: &str = concat!("SELECT ", relay_columns!(), " FROM relays WHERE organization = $1 AND id = $2");
 
+const RELAY_COUNT: &str =
+    "SELECT COUNT(*) AS calls FROM relays WHERE organization = $1 AND user_id = $2 AND created_at > $3";
+
 /// No other call or transaction may hold the nonce.
 const TAKE_NONCE: &str = "INSERT INTO nonces (chain, address, nonce, transaction_id) VALUES ($1, $2, $3, $4) \
      ON CONFLICT (chain, address, nonce) DO NOTHING";
 
-pub(crate) fn insert(registration: &Sealed<Registration>) -> Result<Statement, TooLarge> {
-    let sql = concat!(
-        "INSERT INTO registrations (",
-        registration_columns!(),
-        ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
-    );
-    values(Statement::new(sql), registration)
+/// Frees the nonce of a call that is never signed.
+const FREE_NONCE: &str =
+    "DELETE FROM nonces WHERE chain = $1 AND address = $2 AND nonce = $3 AND transaction_id = $4";
+
+/// Another bid, or what became of the last one.
+pub(crate) const UPDATE_RELAY: &str = "UPDATE relays SET pricing = $4, payload = $5, digest = $6, outcome = $7, \
+     outcome_facts = $8, outbid = $9, bid_at = $10, version = $11, seal = $12 \
+     WHERE id = $1 AND organization = $2 AND key_id = $3 AND version = $11 - 1";
+
+/// `$2` organization, `$3` user, `$16` whether they enrolled themselves, `$17`, `$18` and `$19` the quota, that share of it
+/// and the user's own.
+const INSERT: &str = concat!(
+    "INSERT INTO registrations (",
+    registration_columns!(),
+    ") SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16 \
+     WHERE (SELECT COUNT(*) FROM registrations WHERE organization = $2) < $17 \
+     AND ($16 = 0 OR (SELECT COUNT(*) FROM registrations WHERE organization = $2 AND self_registered = 1) < $18) \
+     AND (SELECT COUNT(*) FROM registrations WHERE organization = $2 AND user_id = $3) < $19"
+);
+
+pub(crate) fn insert(
+    registration: &Sealed<Registration>,
+    quota: UserQuota,
+    sql: &EngineSql,
+) -> Result<Vec<Statement>, TooLarge> {
+    let lock = sql.lock_quota("registrations", registration.organization);
+    let insert = values(Statement::new(INSERT), registration)?
+        .bind(registration.self_registered)
+        .bind(quota.organization.max)
+        .bind(quota.organization.self_registered_max)
+        .bind(quota.per_user_max)
+        .expecting(Expect::Change(Contested::Quota));
+    Ok(lock.into_iter().chain([insert]).collect())
 }
 
 pub(crate) fn update(registration: &Sealed<Registration>) -> Result<Statement, TooLarge> {
@@ -87,19 +118,14 @@ fn values(statement: Statement, registration: &Sealed<Registration>) -> Result<S
         .shown(registration.seal()))
 }
 
-pub(crate) fn insert_relay(relay: &Sealed<Relay>) -> Result<[Statement; 2], TooLarge> {
-    let take = Statement::new(TAKE_NONCE)
-        .shown(relay.chain)
-        .hex(relay.address)
-        .unsigned("nonce", relay.nonce)?
-        .shown(relay.id)
-        .expecting(Expect::Change(Contested::Nonce));
-    let sql = concat!(
-        "INSERT INTO relays (",
-        relay_columns!(),
-        ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)"
-    );
-    let row = Statement::new(sql)
+pub(crate) fn insert_relay(
+    relay: &Sealed<Relay>,
+    quota: RelayQuota,
+    sql: &EngineSql,
+) -> Result<Vec<Statement>, TooLarge> {
+    let lock = sql.lock_quota("relays", relay.organization);
+    let take = nonce_values(Statement::new(TAKE_NONCE), relay)?.expecting(Expect::Change(Contested::Nonce));
+    let row = Statement::prepared(sql.insert_relay.clone())
         .shown(relay.id)
         .shown(relay.organization)
         .shown(relay.key)
@@ -117,27 +143,49 @@ pub(crate) fn insert_relay(relay: &Sealed<Relay>) -> Result<[Statement; 2], TooL
         .bind(relay.bid_at)
         .unsigned("version", relay.version)?
         .bind(relay.created_at)
-        .shown(relay.seal());
-    Ok([take, row])
+        .shown(relay.seal())
+        .shown(relay.user)
+        .bind(quota.since)
+        .bind(quota.per_user_max)
+        .expecting(Expect::Change(Contested::Relay));
+    Ok(lock.into_iter().chain([take, sql.leased(row)?]).collect())
 }
 
-pub(crate) fn update_relay(relay: &Sealed<Relay>) -> Result<Statement, TooLarge> {
-    Ok(Statement::new(
-        "UPDATE relays SET pricing = $3, payload = $4, digest = $5, outcome = $6, outcome_facts = $7, outbid = $8, \
-         bid_at = $9, version = $10, seal = $11 WHERE id = $1 AND organization = $2 AND version = $10 - 1",
-    )
-    .shown(relay.id)
-    .shown(relay.organization)
-    .json(&relay.pricing)
-    .bind(relay.payload.as_slice())
-    .bind(relay.digest)
-    .bind(relay.outcome.name())
-    .json(&relay.outcome)
-    .json(&relay.outbid)
-    .bind(relay.bid_at)
-    .unsigned("version", relay.version)?
-    .shown(relay.seal())
-    .expecting(Expect::Change(Contested::Version)))
+pub(crate) fn update_relay(relay: &Sealed<Relay>, sql: &EngineSql) -> Result<Vec<Statement>, TooLarge> {
+    Ok(match relay.outcome {
+        // What has happened is stored, whatever else holds.
+        RelayOutcome::Recorded { .. } | RelayOutcome::Failed { .. } => {
+            vec![relay_values(Statement::new(UPDATE_RELAY), relay)?]
+        }
+        RelayOutcome::Abandoned => {
+            let row = relay_values(Statement::new(UPDATE_RELAY), relay)?;
+            vec![row, nonce_values(Statement::new(FREE_NONCE), relay)?]
+        }
+        RelayOutcome::Prepared | RelayOutcome::Signed { .. } => {
+            vec![sql.leased(relay_values(Statement::prepared(sql.update_relay_bid.clone()), relay)?)?]
+        }
+    })
+}
+
+fn nonce_values(statement: Statement, relay: &Relay) -> Result<Statement, TooLarge> {
+    Ok(statement.shown(relay.chain).hex(relay.address).unsigned("nonce", relay.nonce)?.shown(relay.id))
+}
+
+fn relay_values(statement: Statement, relay: &Sealed<Relay>) -> Result<Statement, TooLarge> {
+    Ok(statement
+        .shown(relay.id)
+        .shown(relay.organization)
+        .shown(relay.key)
+        .json(&relay.pricing)
+        .bind(relay.payload.as_slice())
+        .bind(relay.digest)
+        .bind(relay.outcome.name())
+        .json(&relay.outcome)
+        .json(&relay.outbid)
+        .bind(relay.bid_at)
+        .unsigned("version", relay.version)?
+        .shown(relay.seal())
+        .expecting(Expect::Change(Contested::Version)))
 }
 
 impl Stored for Registration {
@@ -156,6 +204,7 @@ impl Stored for Registration {
             current: row.flag("is_current")?,
             relay: row.parsed("relay_id")?,
             state,
+            self_registered: row.flag("self_registered")?,
             version: row.unsigned("version")?,
             created_at: row.time("created_at")?,
             updated_at: row.time("updated_at")?,
@@ -171,6 +220,7 @@ impl Stored for Relay {
             id: row.parsed("id")?,
             organization: row.parsed("organization")?,
             key: row.parsed("key_id")?,
+            user: row.parsed("user_id")?,
             chain: row.parsed("chain")?,
             address: row.parsed("address")?,
             registry: row.parsed("registry")?,
@@ -216,5 +266,16 @@ impl RegistrationReads for Store {
 
     async fn relay(&self, organization: OrganizationId, id: RelayId) -> Result<Option<Sealed<Relay>>> {
         self.reads.optional(Statement::new(RELAY).shown(organization).shown(id)).await
+    }
+
+    async fn relay_count(
+        &self,
+        organization: OrganizationId,
+        user: PrincipalId,
+        since: Timestamp,
+    ) -> Result<u64> {
+        let statement = Statement::new(RELAY_COUNT).shown(organization).shown(user).bind(since);
+        let row = self.reads.row(statement).await?;
+        Ok(row.map_or(Ok(0), |row| Fields::new("relays", &row).unsigned("calls"))?)
     }
 }

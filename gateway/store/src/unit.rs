@@ -105,16 +105,17 @@ fn changes_known(write: &Write) -> bool {
         | Write::UpdateSession(_)
         | Write::RemoveSession(_)
         | Write::InsertUsedRefreshToken(_)
-        | Write::InsertIntegration(_)
+        | Write::InsertIntegration(..)
         | Write::UpdateIntegration(_)
         | Write::InsertVendorCall(_)
         | Write::UpdateVendorCall(_)
+        | Write::ClaimQuorum(..)
         | Write::InsertQuorum(_)
         | Write::UpdateQuorum(_)
         | Write::DeleteQuorum(_)
-        | Write::InsertRegistration(_)
+        | Write::InsertRegistration(..)
         | Write::UpdateRegistration(_)
-        | Write::InsertRelay(_)
+        | Write::InsertRelay(..)
         | Write::UpdateRelay(_)
         | Write::InsertEncryptedPayload(_)
         | Write::UpdateEncryptedPayload(_)
@@ -171,17 +172,18 @@ fn compile(write: &Write, sql: &EngineSql, out: &mut Vec<Statement>) -> Result<(
             out.push(attempts::require_nonce(*chain, *address, *nonce)?);
         }
         Write::UpdateAttempt(attempt) => out.extend(attempts::update(attempt)?),
-        Write::InsertIntegration(integration) => out.push(integrations::insert(integration)?),
+        Write::InsertIntegration(row, quota) => out.extend(integrations::insert(row, *quota, sql)?),
         Write::UpdateIntegration(integration) => out.push(integrations::update(integration)?),
         Write::InsertVendorCall(call) => out.push(vendors::insert_call(call)?),
         Write::UpdateVendorCall(call) => out.push(vendors::update_call(call)?),
+        Write::ClaimQuorum(claim, quota) => out.extend(quorums::claim(claim, *quota, sql)),
         Write::InsertQuorum(quorum) => out.push(quorums::insert(quorum)?),
         Write::UpdateQuorum(quorum) => out.push(quorums::update(quorum)?),
         Write::DeleteQuorum(quorum) => out.push(quorums::delete(quorum)?),
-        Write::InsertRegistration(registration) => out.push(registrations::insert(registration)?),
+        Write::InsertRegistration(row, quota) => out.extend(registrations::insert(row, *quota, sql)?),
         Write::UpdateRegistration(registration) => out.push(registrations::update(registration)?),
-        Write::InsertRelay(relay) => out.extend(registrations::insert_relay(relay)?),
-        Write::UpdateRelay(relay) => out.push(registrations::update_relay(relay)?),
+        Write::InsertRelay(relay, quota) => out.extend(registrations::insert_relay(relay, *quota, sql)?),
+        Write::UpdateRelay(relay) => out.extend(registrations::update_relay(relay, sql)?),
         Write::InsertVerificationService(service) => out.push(verification::insert_service(service)?),
         Write::UpdateVerificationService(service) => out.push(verification::update_service(service)?),
         Write::InsertEncryptedPayload(payload) => out.push(verification::insert_payload(payload)?),

@@ -108,8 +108,13 @@ impl VendorReads for Store {
         integrations::of_owner(&self.reads, organization, owner).await
     }
 
-    async fn integration_count(&self, organization: OrganizationId) -> Result<u64> {
-        integrations::count(&self.reads, organization).await
+    async fn claimed_integration(
+        &self,
+        organization: OrganizationId,
+        owner: PrincipalId,
+        role: VendorRole,
+    ) -> Result<Option<Sealed<Integration>>> {
+        integrations::claimed(&self.reads, organization, owner, role).await
     }
 
     async fn quorum(

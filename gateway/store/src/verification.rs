@@ -127,7 +127,7 @@ pub(crate) fn insert_payload(payload: &Sealed<EncryptedPayload>) -> Result<State
 pub(crate) fn update_payload(payload: &Sealed<EncryptedPayload>) -> Result<Statement, TooLarge> {
     Ok(Statement::new(
         "UPDATE encrypted_payloads SET pinned = $3, submission = $4, submission_facts = $5, version = $6, \
-         updated_at = $7, seal = $8 WHERE transaction_id = $1 AND organization = $2 AND version = $6 - 1",
+         updated_at = $7, seal = $8, relay_id = $9 WHERE transaction_id = $1 AND organization = $2 AND version = $6 - 1",
     )
     .shown(payload.transaction)
     .shown(payload.organization)
@@ -137,6 +137,7 @@ pub(crate) fn update_payload(payload: &Sealed<EncryptedPayload>) -> Result<State
     .unsigned("version", payload.version)?
     .bind(payload.updated_at)
     .shown(payload.seal())
+    .shown(payload.relay)
     .expecting(Expect::Change(Contested::Version)))
 }
 

@@ -1,6 +1,6 @@
 //! Every bound of the edge, each by a test that reaches it; and what leaves the gateway when things go wrong.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use axum::http::Method;
 use gateway_api::{ApiConfig, Rate, RateConfig};
@@ -8,6 +8,7 @@ use gateway_domain::{evaluations::Verdict, ports::Limits};
 use serde_json::json;
 
 use crate::{
+    vendors::MEMBER_KEY,
     wallet::Wallet,
     world::{World, limits, transfer},
 };
@@ -215,6 +216,46 @@ async fn integrations_with_a_vendor_have_a_quota() {
         made.expect(status);
         assert_eq!(made.headers.contains_key("retry-after"), status == 429);
     }
+}
+
+/// Who enrolled themselves cannot use up what others need (T25).
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_have_a_share_of_the_integrations_and_no_more() {
+    let world = World::new().await;
+    let body = json!({"commonName": "Gateway", "organization": "Example", "country": "US"});
+    world.user(&Wallet::new(4)).await;
+    for (wallet, status) in [(1, 201), (2, 201), (3, 429), (4, 201)] {
+        let access = world.log_in(&Wallet::new(wallet)).await.access;
+        let made = world.post("/fireblocks/generate-csr/execution", &body).bearer(&access).send().await;
+        made.expect(status);
+    }
+}
+
+/// A quorum that was made at Privy stays there: forgetting the reference gives nothing back.
+#[tokio::test(flavor = "multi_thread")]
+async fn quorums_made_at_a_vendor_have_a_quota() {
+    let world = World::new().await;
+    let body = json!({"type": "execution", "displayName": "Ada", "p256PublicKey": MEMBER_KEY});
+    let register =
+        async |access: &str| world.post("/settings/register-privy-quorum", &body).bearer(access).send().await;
+    let first = world.log_in(&Wallet::new(1)).await.access;
+    for _ in 0..2 {
+        register(&first).await.expect(201);
+        let path = "/settings/privy-quorum/execution";
+        world.call(Method::DELETE, path).bearer(&first).send().await.expect(200);
+    }
+    let refused = register(&first).await;
+    refused.expect(429);
+    assert!(refused.headers.contains_key("retry-after"));
+    let second = world.log_in(&Wallet::new(2)).await.access;
+    register(&second).await.expect(201);
+    register(&second).await.expect(429);
+    // The last place of the organization is not for strangers.
+    world.user(&Wallet::new(3)).await;
+    let known = world.log_in(&Wallet::new(3)).await.access;
+    register(&known).await.expect(201);
+    register(&known).await.expect(429);
+    assert_eq!(world.vendors.privy.quorums.load(Ordering::SeqCst), 4, "Privy was asked in vain");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -70,6 +70,8 @@ pub(crate) struct TestToken {
     seed: AtomicU64,
     pub(crate) gate: Semaphore,
     is_away: AtomicBool,
+    /// Makes no key for as long as this is set.
+    pub(crate) makes_nothing: AtomicBool,
     /// Transactions for which a signature was made, in order.
     pub(crate) signed: Mutex<Vec<TransactionId>>,
     calls: AtomicU64,
@@ -87,6 +89,7 @@ impl TestToken {
             seed: AtomicU64::new(1),
             gate: Semaphore::new(Semaphore::MAX_PERMITS / 2),
             is_away: AtomicBool::new(false),
+            makes_nothing: AtomicBool::new(false),
             signed: Mutex::default(),
             calls: AtomicU64::new(0),
         }
@@ -116,6 +119,9 @@ impl KeyVault for TestToken {
 
     async fn generate(&self, record: &Sealed<KeyRecord>) -> Result<PublicKey> {
         self.calls.fetch_add(1, Ordering::SeqCst);
+        if self.makes_nothing.load(Ordering::SeqCst) {
+            return Err(Error::unavailable("the HSM", "it makes no keys"));
+        }
         let mut secret = [7; 32];
         secret[24..].copy_from_slice(&self.seed.fetch_add(1, Ordering::SeqCst).to_be_bytes());
         let key = SigningKey::from_slice(&secret).unwrap();
@@ -151,6 +157,9 @@ impl Signer for TestToken {
 #[async_trait]
 impl RelayerSigner for TestToken {
     async fn sign_relay(&self, order: &RelayOrder, key: &Sealed<KeyRecord>) -> Result<[u8; 65]> {
+        if self.is_away.load(Ordering::SeqCst) {
+            return Err(Error::unavailable("the HSM", "it is away"));
+        }
         self.signature(key.id, order.digest())
     }
 }
@@ -331,6 +340,8 @@ pub(crate) struct TestNode {
     contract_questions: AtomicU64,
     /// An answer about a contract takes a permit.
     pub(crate) contract_gate: Semaphore,
+    /// How many transactions of any account it counts.
+    pub(crate) nonce: AtomicU64,
 }
 
 impl TestNode {
@@ -340,6 +351,7 @@ impl TestNode {
             gate,
             asked: Semaphore::new(0),
             mined: Mutex::default(),
+            nonce: AtomicU64::new(0),
             contract: Mutex::new(ContractSays::Nothing),
             contract_questions: AtomicU64::new(0),
             contract_gate: Semaphore::new(Semaphore::MAX_PERMITS / 2),
@@ -370,7 +382,7 @@ impl ChainNode for TestNode {
     async fn account(&self, _: Address) -> Result<AccountState, NodeError> {
         self.asked.add_permits(1);
         self.gate.acquire().await.unwrap().forget();
-        Ok(AccountState { nonce: 0, balance: U256::MAX })
+        Ok(AccountState { nonce: self.nonce.load(Ordering::SeqCst), balance: U256::MAX })
     }
 
     async fn price(&self, _: &Intent, _: Option<&Pricing>) -> Result<Pricing, NodeError> {

@@ -1,8 +1,11 @@
 //! Encrypted payloads and their verification services.
 
+use std::collections::BTreeSet;
+
 use gateway_domain::{
     Address, B256, OpCtx,
     credentials::{CreateApiKey, Label, create_api_key},
+    keys::{GenerateKey, KeyAlgorithm, KeyPurpose, generate_key},
 };
 use serde_json::{Value, json};
 
@@ -134,7 +137,7 @@ async fn what_cannot_be_opened_ends_with_one_reason() {
     let escrow = world.user(&wallet).await;
     let service = world.built_in_service().await;
     let message = encrypt(&plaintext(escrow, hash(7)).to_string(), BUILT_IN);
-    let mut reasons = std::collections::BTreeSet::new();
+    let mut reasons = BTreeSet::new();
     let lines: Vec<&str> = message.lines().collect();
     // A character of the session-key packet, and one of the body.
     for (number, line) in [3, lines.len() - 4].into_iter().enumerate() {
@@ -237,6 +240,34 @@ async fn a_payload_for_an_outside_service_waits_for_its_own_orion_key_and_is_set
     assert_eq!(listed[0]["executionTxHash"], hex(hash(5).as_slice()));
     assert_eq!(listed[0]["orionMetadata"]["settlement"]["status"], "settled");
     assert_eq!(listed[0]["orionMetadata"]["confidence"], 0.95);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_failed_is_told_and_made_again_when_it_is_asked_for_again() {
+    let world = World::new().await;
+    let relayer = GenerateKey {
+        algorithm: KeyAlgorithm::Secp256k1,
+        purpose: KeyPurpose::Relayer,
+        kinds: BTreeSet::new(),
+    };
+    generate_key(&world.ctx(), &world.services, relayer, None).await.unwrap();
+    let wallet = Wallet::new(1);
+    let escrow = world.user(&wallet).await;
+    let service = world.built_in_service().await;
+    let message = encrypt(&plaintext(escrow, hash(7)).to_string(), BUILT_IN);
+    let request = body(&wallet, escrow, hash(7), &message, service.id);
+    world.node.mine(false);
+    send(&world, &request).await.expect(201);
+    let listed = async || {
+        let path = format!("/transactions/users/{}", wallet.address());
+        world.get(path).key(&world, "agent").send().await.expect(200)[0].clone()
+    };
+    world.work_until(async || listed().await["failureReason"] == "submission_failed: reverted").await;
+    world.node.mine(true);
+    let again = send(&world, &request).await.expect(201);
+    assert_eq!(again["status"], "PENDING");
+    world.work_until(async || listed().await.get("submissionTxHash").is_some()).await;
+    assert!(listed().await.get("failureReason").is_none());
 }
 
 async fn settle(world: &World, name: &str, body: &Value) -> Reply {

@@ -8,11 +8,9 @@ use gateway_domain::{
     audit::AuditEvent,
     changes::{ChangeSet, Write},
     ids::KeyId,
-    keys::{
-        FinishedKeys, KeyAlgorithm, KeyPurpose, KeyQuota, KeyRecord, KeyState, WalletKeys,
-        finish_unfinished_keys,
-    },
+    keys::{FinishedKeys, KeyAlgorithm, KeyPurpose, KeyRecord, KeyState, WalletKeys, finish_unfinished_keys},
     ports::Limits,
+    quota::Quota,
     sealed::Sealed,
     transactions::Kind,
 };
@@ -46,7 +44,7 @@ async fn reserve(world: &World, purpose: KeyPurpose) -> Sealed<KeyRecord> {
     });
     let write = match purpose {
         KeyPurpose::Wallet => {
-            let quota = KeyQuota { keys_max: 10, self_registered_max: 10 };
+            let quota = Quota { max: 10, self_registered_max: 10 };
             Write::InsertWalletKey(reserved.clone(), quota)
         }
         _ => Write::InsertKey(reserved.clone()),

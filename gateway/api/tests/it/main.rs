@@ -6,6 +6,7 @@ mod abort;
 mod authorization;
 mod bad_input;
 mod bounds;
+mod contests;
 mod contract;
 mod contract_accounts;
 mod denials;

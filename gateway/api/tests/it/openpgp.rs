@@ -12,6 +12,7 @@ use gateway_domain::{
     keys::{KeyAlgorithm, KeyPurpose, KeyRecord, KeyState, PublicKey},
     openpgp::{Fingerprint, InspectedKey, InspectedMessage, OpenPgp, OpenPgpFault, Opened},
     ports::{Publication, Services, UnitOfWork},
+    quota::{Quota, UserQuota},
     registry::{RegistryTarget, RelayerSigner},
     sealed::Sealed,
     verification::VerificationService,
@@ -55,6 +56,8 @@ pub(crate) fn publication(relayer: Arc<dyn RelayerSigner>) -> Publication {
             address: Address::repeat_byte(0x99),
             gas_max: 200_000,
             fee_per_gas_max: 100_000_000_000,
+            keys: UserQuota { organization: Quota { max: 100, self_registered_max: 50 }, per_user_max: 10 },
+            calls_per_user_max: 1_000_000,
             wait: Duration::ZERO,
         }),
     }

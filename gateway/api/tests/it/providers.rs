@@ -1,6 +1,6 @@
 //! Every execution provider under the same rules: one suite, run by each. And what a lying vendor can reach (T24).
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, sync::atomic::Ordering, time::Duration};
 
 use gateway_domain::{
     OpCtx,
@@ -11,11 +11,14 @@ use gateway_domain::{
     keys::set_key_frozen,
     policy::DenialReason,
     transactions::{CoreStatus, FailureReason, Intent, Progress, Provider, State, abort},
-    vendors::{CallOutcome, VendorCall, VendorRole},
+    vendors::{CallOutcome, ToldTransfer, VendorCall, VendorRole},
 };
 use serde_json::{Value, json};
 
-use crate::world::{FREE_WEI, transfer};
+use crate::{
+    vendors::LOST_AFTER,
+    world::{FREE_WEI, transfer},
+};
 
 mod scene;
 mod settlement;
@@ -277,4 +280,154 @@ async fn the_account_that_was_judged_is_the_one_that_pays() {
     assert_eq!(scene.world.vendors.fireblocks.posts(&name(1)), 0, "another account would have paid");
     let told: Value = scene.order(1, 1).await.expect(201);
     assert_eq!(told["status"], "QUEUED");
+    // It does not wait for ever.
+    scene.world.clock.advance(transaction.snapshot.expires_at.since(transaction.created_at));
+    assert_eq!(scene.advance(&transaction).await, Progress::Done);
+    let state = scene.stored(&name(1)).await.state;
+    assert!(matches!(state, State::Rejected { reason: DenialReason::Expired, .. }), "{state:?}");
+    assert_eq!(scene.world.vendors.fireblocks.posts(&name(1)), 0);
+}
+
+/// What Fireblocks has is followed with the credentials that took the place of those it was sent with.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_outlives_the_credentials_it_was_sent_with() {
+    let scene = Scene::new(Provider::Fireblocks).await;
+    scene.order(1, 1).await.expect(201);
+    let transaction = scene.stored(&name(1)).await;
+    scene.advance(&transaction).await;
+    scene.forget_access().await;
+    let vendor = &scene.world.vendors.fireblocks;
+    vendor.say(&name(1), VendorStatus::Completed);
+    assert!(
+        matches!(scene.advance(&transaction).await, Progress::Again(_)),
+        "there is no API key to ask with"
+    );
+    scene.complete_anew("1").await;
+    assert_eq!(scene.advance(&transaction).await, Progress::Done);
+    let state = scene.stored(&name(1)).await.state;
+    assert!(matches!(state, State::ExecutedByVendor { .. }), "{state:?}");
+}
+
+/// What nobody can ask about any more ends, and neither its name nor what it counts against is freed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_the_new_credentials_do_not_show_ends_in_time() {
+    for (is_sent, is_completed) in [(true, true), (true, false), (false, true)] {
+        let scene = Scene::new(Provider::Fireblocks).await;
+        let vendor = &scene.world.vendors.fireblocks;
+        vendor.is_silent.store(!is_sent, Ordering::SeqCst);
+        scene.order(1, 1).await.expect(201);
+        let transaction = scene.stored(&name(1)).await;
+        scene.forget_access().await;
+        if is_completed {
+            scene.complete_anew("1").await;
+        }
+        vendor.hides.store(true, Ordering::SeqCst);
+        scene.world.clock.advance(LOST_AFTER.saturating_sub(Duration::from_mins(2)));
+        assert!(matches!(scene.advance(&transaction).await, Progress::Again(_)));
+        let state = scene.stored(&name(1)).await.state;
+        assert!(!state.is_final(), "{is_sent} {is_completed}: {state:?}");
+        scene.world.clock.advance(Duration::from_mins(3));
+        assert_eq!(scene.advance(&transaction).await, Progress::Done);
+        let state = scene.stored(&name(1)).await.state;
+        assert_eq!(state, State::Failed { reason: FailureReason::VendorLost }, "{is_sent} {is_completed}");
+        assert_eq!(scene.order(1, 2).await.status.as_u16(), 409, "the name is taken");
+        assert_eq!(vendor.posts(&name(1)), 1);
+    }
+}
+
+/// Somebody else's transaction under our external id is not ours.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_moves_something_else_is_not_taken_for_ours() {
+    let word = |text: &str| Some(text.to_owned());
+    let told = ToldTransfer {
+        asset: word("ETH_TEST5"),
+        vault_account: word("0"),
+        destination: word("0x4242424242424242424242424242424242424242"),
+        amount: word("0.0000000000000000010"),
+    };
+    let elsewhere = word("0x4343434343434343434343434343434343434343");
+    let other_vault = ToldTransfer { vault_account: word("1"), ..told.clone() };
+    for (transfer, is_ours) in [
+        (told.clone(), true),
+        (ToldTransfer { destination: elsewhere, ..told.clone() }, false),
+        (ToldTransfer { destination: word("nowhere"), ..told.clone() }, false),
+        (ToldTransfer { amount: word("1"), ..told.clone() }, false),
+        (ToldTransfer { asset: word("BTC"), ..told }, false),
+        (other_vault, false),
+    ] {
+        let scene = Scene::new(Provider::Fireblocks).await;
+        let vendor = &scene.world.vendors.fireblocks;
+        vendor.is_silent.store(true, Ordering::SeqCst);
+        scene.order(1, 1).await.expect(201);
+        let transaction = scene.stored(&name(1)).await;
+        *vendor.transfer.lock().unwrap() = transfer.clone();
+        scene.advance(&transaction).await;
+        let state = scene.stored(&name(1)).await.state;
+        if is_ours {
+            assert!(matches!(state, State::HandedOver { .. }), "{state:?}");
+        } else {
+            assert_eq!(state, State::Failed { reason: FailureReason::VendorFailed }, "{transfer:?}");
+        }
+        assert_eq!(vendor.posts(&name(1)), 1);
+    }
+}
+
+/// Of a vendor's key only the chain knows what it was used for; of ours we do.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wallet_at_a_vendor_goes_on_after_nonces_that_are_not_ours() {
+    for (provider, goes_on) in [(Provider::Privy, true), (Provider::Hsm, false)] {
+        let scene = Scene::new(provider).await;
+        scene.world.node.nonce.store(7, Ordering::SeqCst);
+        let made = scene.propose(1).await.expect(201);
+        let transaction = scene.stored(made["requestHash"].as_str().unwrap()).await;
+        scene.advance(&transaction).await;
+        let state = scene.stored(&name_of(&transaction)).await.state;
+        assert_eq!(matches!(state, State::Submitted { .. }), goes_on, "{provider:?}: {state:?}");
+        if goes_on {
+            assert_eq!(*scene.world.vendors.privy.nonces.lock().unwrap(), [7]);
+        }
+    }
+}
+
+/// A vendor may keep back what it signed: whatever comes next has the same nonce, so that one of the two can execute at
+/// most.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_vendor_may_have_signed_and_what_comes_next_exclude_each_other() {
+    let scene = Scene::new(Provider::Privy).await;
+    let privy = &scene.world.vendors.privy;
+    privy.lies.store(true, Ordering::SeqCst);
+    let made = scene.propose(1).await.expect(201);
+    let transaction = scene.stored(made["requestHash"].as_str().unwrap()).await;
+    scene.advance(&transaction).await;
+    let state = scene.stored(&name_of(&transaction)).await.state;
+    assert_eq!(state, State::Failed { reason: FailureReason::VendorFailed });
+    privy.lies.store(false, Ordering::SeqCst);
+    let made = scene.propose(2).await.expect(201);
+    let next = scene.stored(made["requestHash"].as_str().unwrap()).await;
+    scene.advance(&next).await;
+    let nonces = privy.nonces.lock().unwrap().clone();
+    assert_eq!(nonces, [0, 0]);
+    // The first was executed after all: the wallet goes on behind it.
+    scene.world.node.nonce.store(1, Ordering::SeqCst);
+    let made = scene.propose(3).await.expect(201);
+    let last = scene.stored(made["requestHash"].as_str().unwrap()).await;
+    scene.advance(&last).await;
+    assert_eq!(privy.nonces.lock().unwrap().last(), Some(&1));
+}
+
+/// Who names no vendor in the request is told that theirs cannot be used, and who does that there is none.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_vendor_that_cannot_be_used_is_a_conflict_with_the_users_settings() {
+    let scene = Scene::new(Provider::Fireblocks).await;
+    scene.order(1, 1).await.expect(201);
+    scene.forget_access().await;
+    let refused = scene.propose(1).await;
+    refused.expect(409);
+    assert_eq!(refused.message(), "the user has no active Fireblocks integration of that type");
+    scene.order(2, 1).await.expect(404);
+    // An equal request gets what was made, whoever repeats it and whatever the user's settings say by now.
+    scene.choose_chain(1).await;
+    let again = scene.order(1, 1).await.expect(201);
+    assert_eq!(again["requestHash"], name(1));
+    scene.order(1, 2).await.expect(409);
 }

@@ -1,9 +1,16 @@
 //! OpenPGP keys of users: what is stored, what a second key does to the first, and the user's profile.
 
+use std::{collections::BTreeSet, time::Duration};
+
 use gateway_domain::{
-    Error, OpCtx,
-    identity::require_user,
-    registrations::{RegisterKey, Registration, RegistrationState, register_key},
+    Address, Error, OpCtx, Timestamp,
+    identity::{require_user, set_organization_frozen},
+    keys::{GenerateKey, KeyAlgorithm, KeyPurpose, generate_key, retire_key},
+    ports::{Publication, Services},
+    quota::{Quota, UserQuota},
+    registrations::{RegisterKey, Registration, RegistrationState, carry_registration, register_key},
+    registry::{RegistryTarget, Relay, RelayOutcome},
+    transactions::Progress,
 };
 
 use serde_json::json;
@@ -41,7 +48,175 @@ async fn another_key_takes_the_place_of_the_first_which_stays_in_the_history() {
 
     let back = register(&world, &wallet, RSA).await.unwrap();
     assert_eq!((back.id, back.current), (first.id, true));
-    assert_ne!(back.relay, first.relay, "it is put on record again");
+    assert_eq!(back.relay, first.relay, "one key is put on record once");
+}
+
+/// Works off what is due for the registration.
+async fn carry(services: &Services, registration: &Registration) -> Progress {
+    carry_registration(services, registration.organization, registration.id).await.unwrap()
+}
+
+async fn stored(world: &World, registration: &Registration) -> Registration {
+    let found = world.services.store.registration(world.organization, registration.id).await.unwrap();
+    found.unwrap().into_value()
+}
+
+async fn relay_of(world: &World, registration: &Registration) -> Option<Relay> {
+    let found = world.services.store.relay(world.organization, registration.relay).await.unwrap();
+    found.map(gateway_domain::sealed::Sealed::into_value)
+}
+
+/// A world whose organization has a relayer key and whose user has asked for the record of a key.
+async fn asked(world: &World) -> Registration {
+    let wanted = GenerateKey {
+        algorithm: KeyAlgorithm::Secp256k1,
+        purpose: KeyPurpose::Relayer,
+        kinds: BTreeSet::new(),
+    };
+    generate_key(&world.ctx(), &world.services, wanted, None).await.unwrap();
+    let wallet = Wallet::new(1);
+    world.user(&wallet).await;
+    register(world, &wallet, RSA).await.unwrap()
+}
+
+/// Keys in turn: each has one call, whose nonce it keeps, so that nothing waits behind it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_comes_back_waits_for_the_call_it_has() {
+    let world = World::new().await;
+    let first = asked(&world).await;
+    carry(&world.services, &first).await;
+    let wallet = Wallet::new(1);
+    let second = register(&world, &wallet, CURVE).await.unwrap();
+    let back = register(&world, &wallet, RSA).await.unwrap();
+    carry(&world.services, &second).await;
+    assert_eq!(relay_of(&world, &back).await.unwrap().nonce, 0);
+    assert_eq!(relay_of(&world, &second).await.unwrap().nonce, 1);
+    world.node.mine(true);
+    for registration in [&back, &second] {
+        carry(&world.services, registration).await;
+        let ended = stored(&world, registration).await.state;
+        assert!(matches!(ended, RegistrationState::Registered { .. }), "{ended:?}");
+    }
+    let again = register(&world, &wallet, CURVE).await.unwrap();
+    assert!(again.current && matches!(again.state, RegistrationState::Registered { .. }), "{again:?}");
+    assert_eq!(
+        world
+            .services
+            .store
+            .relay_count(world.organization, first.user, Timestamp::from_unix_micros(0))
+            .await
+            .unwrap(),
+        2
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_puts_so_many_keys_on_record_and_no_more() {
+    let quota = |max, self_registered_max, per_user_max| UserQuota {
+        organization: Quota { max, self_registered_max },
+        per_user_max,
+    };
+    for keys in [quota(9, 9, 1), quota(1, 9, 9)] {
+        let world = World::with_registry(|target| RegistryTarget { keys, ..target }).await;
+        let wallet = Wallet::new(1);
+        world.user(&wallet).await;
+        register(&world, &wallet, RSA).await.unwrap();
+        let refused = register(&world, &wallet, CURVE).await.unwrap_err();
+        assert!(matches!(refused, Error::Exhausted { .. }), "{refused}");
+        register(&world, &wallet, RSA).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_in_one_users_name_are_so_many_a_day_and_no_more() {
+    let world = World::with_registry(|target| RegistryTarget { calls_per_user_max: 1, ..target }).await;
+    let first = asked(&world).await;
+    let second = register(&world, &Wallet::new(1), CURVE).await.unwrap();
+    carry(&world.services, &first).await;
+    assert!(relay_of(&world, &first).await.is_some());
+    assert_eq!(carry(&world.services, &second).await, Progress::Again(Duration::from_hours(1)));
+    assert!(relay_of(&world, &second).await.is_none(), "the second waits for tomorrow");
+    world.clock.advance(Duration::from_hours(24));
+    carry(&world.services, &second).await;
+    assert!(relay_of(&world, &second).await.is_some());
+}
+
+/// What was prepared for another contract is never signed; its nonce serves the call that takes its place.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_for_a_contract_that_is_no_longer_configured_gives_way_to_another() {
+    let world = World::new().await;
+    let registration = asked(&world).await;
+    world.token.go_away(true);
+    carry(&world.services, &registration).await;
+    let stranded = relay_of(&world, &registration).await.unwrap();
+    assert_eq!(stranded.outcome, RelayOutcome::Prepared);
+    world.token.go_away(false);
+
+    let elsewhere = Address::repeat_byte(0x77);
+    let registry =
+        world.services.publication.registry.map(|target| RegistryTarget { address: elsewhere, ..target });
+    let publication = Publication { registry, ..world.services.publication.clone() };
+    let services = Services { publication, ..world.services.clone() };
+    assert_eq!(carry(&services, &registration).await, Progress::Again(Duration::ZERO));
+    carry(&services, &registration).await;
+    let again = stored(&world, &registration).await;
+    assert_eq!(relay_of(&world, &registration).await.unwrap().outcome, RelayOutcome::Abandoned);
+    let relay = relay_of(&world, &again).await.unwrap();
+    assert_eq!((relay.registry, relay.nonce), (elsewhere, stranded.nonce));
+    world.node.mine(true);
+    carry(&services, &again).await;
+    assert!(matches!(stored(&world, &again).await.state, RegistrationState::Registered { .. }));
+}
+
+/// Lower ceilings and a retired relayer key are no end either.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_may_no_longer_be_signed_gives_way_to_another() {
+    let world = World::new().await;
+    let registration = asked(&world).await;
+    world.token.go_away(true);
+    carry(&world.services, &registration).await;
+    let stranded = relay_of(&world, &registration).await.unwrap();
+    world.token.go_away(false);
+    let registry =
+        world.services.publication.registry.map(|target| RegistryTarget { gas_max: 20_000, ..target });
+    let publication = Publication { registry, ..world.services.publication.clone() };
+    let poor = Services { publication, ..world.services.clone() };
+    carry(&poor, &registration).await;
+    let again = stored(&world, &registration).await;
+    assert_ne!(again.relay, stranded.id);
+    carry(&poor, &again).await;
+    assert!(relay_of(&world, &again).await.is_none(), "it waits for ceilings that the market allows");
+
+    world.token.go_away(true);
+    carry(&world.services, &again).await;
+    world.token.go_away(false);
+    let prepared = relay_of(&world, &again).await.unwrap();
+    retire_key(&world.ctx(), &world.services, prepared.key).await.unwrap();
+    carry(&world.services, &again).await;
+    assert_eq!(relay_of(&world, &again).await.unwrap().outcome, RelayOutcome::Abandoned);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frozen_organization_puts_nothing_on_record() {
+    let world = World::new().await;
+    let registration = asked(&world).await;
+    let freeze = async |frozen| {
+        set_organization_frozen(&world.ctx(), &world.services, frozen).await.unwrap();
+    };
+    freeze(true).await;
+    carry(&world.services, &registration).await;
+    assert!(relay_of(&world, &registration).await.is_none());
+    freeze(false).await;
+    world.token.go_away(true);
+    carry(&world.services, &registration).await;
+    world.token.go_away(false);
+    freeze(true).await;
+    carry(&world.services, &registration).await;
+    assert_eq!(relay_of(&world, &registration).await.unwrap().outcome, RelayOutcome::Prepared);
+    freeze(false).await;
+    carry(&world.services, &registration).await;
+    let signed = relay_of(&world, &registration).await.unwrap().outcome;
+    assert!(matches!(signed, RelayOutcome::Signed { .. }), "{signed:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,28 +4,32 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use async_trait::async_trait;
 use gateway_domain::{
-    Error, Result,
+    B256, Error, Result,
     chain::ChainId,
     fireblocks::{CertificateSubject, CheckReply, Environment, FireblocksApi, Login, Region, VendorStatus},
     keys::KeyRecord,
     policy::{SigningPermit, VendorPermit},
     quorums::{MadeQuorum, MemberKey, NewQuorum, PrivyApi, PrivySigning, StaticQuorum},
+    quota::{Quota, UserQuota},
     sealed::Sealed,
     secrets::{SealedSecret, SecretPlace, SecretText},
-    vendors::{SecretVault, VendorError, VendorLimits, VendorTransaction, Vendors},
+    vendors::{SecretVault, ToldTransfer, VendorError, VendorLimits, VendorTransaction, Vendors},
 };
 use k256::ecdsa::SigningKey;
 use serde_json::{Value, json};
 
+/// How long a transaction is looked for that Fireblocks does not show.
+pub(crate) const LOST_AFTER: Duration = Duration::from_hours(1);
+
 /// A P-256 key of nobody.
-const ARBITER_KEY: &str = "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAElNYESQKUzTNdjNgQXU/UIAEDmDaQ\nD7x/RnfRdU0LnNPi3LbEn7z8hqZPfclp7DqGDLHHU5f3jmeYzhbqDMKa6g==\n-----END PUBLIC KEY-----\n";
+pub(crate) const MEMBER_KEY: &str = "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAElNYESQKUzTNdjNgQXU/UIAEDmDaQ\nD7x/RnfRdU0LnNPi3LbEn7z8hqZPfclp7DqGDLHHU5f3jmeYzhbqDMKa6g==\n-----END PUBLIC KEY-----\n";
 
 /// Keeps secrets beside the place they belong to.
 struct TestSecrets;
@@ -53,6 +57,12 @@ pub(crate) struct TestFireblocks {
     transactions: Mutex<HashMap<String, (usize, VendorStatus)>>,
     first: Mutex<Option<VendorStatus>>,
     refuses: AtomicBool,
+    /// Takes what it is sent, and does not say so.
+    pub(crate) is_silent: AtomicBool,
+    /// Shows nobody any transaction.
+    pub(crate) hides: AtomicBool,
+    /// What it says that every transaction moves.
+    pub(crate) transfer: Mutex<ToldTransfer>,
 }
 
 impl TestFireblocks {
@@ -75,8 +85,9 @@ impl TestFireblocks {
         self.transactions.lock().unwrap().get(external_id).map_or(0, |(posts, _)| *posts)
     }
 
-    fn told(external_id: &str, status: VendorStatus) -> VendorTransaction {
-        VendorTransaction { id: format!("vendor-{external_id}"), status, hash: None }
+    fn told(&self, external_id: &str, status: VendorStatus) -> VendorTransaction {
+        let transfer = self.transfer.lock().unwrap().clone();
+        VendorTransaction { id: format!("vendor-{external_id}"), status, hash: None, transfer }
     }
 }
 
@@ -100,8 +111,11 @@ impl FireblocksApi for TestFireblocks {
     }
 
     async fn find(&self, _: &Login, external_id: &str) -> Result<Option<VendorTransaction>, VendorError> {
+        if self.hides.load(Ordering::SeqCst) {
+            return Ok(None);
+        }
         let found = self.transactions.lock().unwrap().get(external_id).map(|(_, status)| *status);
-        Ok(found.map(|status| Self::told(external_id, status)))
+        Ok(found.map(|status| self.told(external_id, status)))
     }
 
     async fn create(&self, _: &Login, permit: &VendorPermit) -> Result<VendorTransaction, VendorError> {
@@ -111,7 +125,10 @@ impl FireblocksApi for TestFireblocks {
         let mut transactions = self.transactions.lock().unwrap();
         let (posts, status) = transactions.entry(external_id.clone()).or_insert((0, first));
         *posts += 1;
-        Ok(Self::told(&external_id, *status))
+        if self.is_silent.load(Ordering::SeqCst) {
+            return Err(VendorError::Unavailable("silence".into()));
+        }
+        Ok(self.told(&external_id, *status))
     }
 }
 
@@ -119,6 +136,11 @@ impl FireblocksApi for TestFireblocks {
 pub(crate) struct TestPrivy {
     key: SigningKey,
     pub(crate) asked: Mutex<usize>,
+    /// Signs something else than it is asked for.
+    pub(crate) lies: AtomicBool,
+    /// Nonces it was asked to sign with, in order.
+    pub(crate) nonces: Mutex<Vec<u64>>,
+    pub(crate) quorums: AtomicUsize,
 }
 
 impl TestPrivy {
@@ -131,6 +153,7 @@ impl TestPrivy {
 #[async_trait]
 impl PrivyApi for TestPrivy {
     async fn create_quorum(&self, quorum: &NewQuorum) -> Result<MadeQuorum, VendorError> {
+        self.quorums.fetch_add(1, Ordering::SeqCst);
         Ok(MadeQuorum { id: format!("quorum-of-{}", quorum.display_name), authorization_threshold: 1 })
     }
 
@@ -142,7 +165,10 @@ impl PrivyApi for TestPrivy {
     ) -> Result<[u8; 65], VendorError> {
         assert_eq!(permit.digest(), signing.digest, "the permit is for what is signed");
         *self.asked.lock().unwrap() += 1;
-        let (signature, recovery) = self.key.sign_prehash_recoverable(signing.digest.as_slice()).unwrap();
+        self.nonces.lock().unwrap().push(signing.nonce);
+        let lies = self.lies.load(Ordering::SeqCst);
+        let digest = if lies { B256::repeat_byte(9) } else { signing.digest };
+        let (signature, recovery) = self.key.sign_prehash_recoverable(digest.as_slice()).unwrap();
         let mut bytes = [0; 65];
         bytes[..64].copy_from_slice(&signature.to_bytes());
         bytes[64] = recovery.to_byte();
@@ -159,7 +185,14 @@ pub(crate) struct TestVendors {
 impl TestVendors {
     pub(crate) fn new() -> Self {
         let key = SigningKey::from_slice(&[11; 32]).unwrap();
-        let privy = Arc::new(TestPrivy { key, asked: Mutex::default() });
+        let privy = TestPrivy {
+            key,
+            asked: Mutex::default(),
+            lies: AtomicBool::new(false),
+            nonces: Mutex::default(),
+            quorums: AtomicUsize::new(0),
+        };
+        let privy = Arc::new(privy);
         Self { fireblocks: Arc::default(), privy }
     }
 
@@ -167,7 +200,7 @@ impl TestVendors {
         Vendors {
             fireblocks: Some(self.fireblocks.clone()),
             privy: Some(self.privy.clone()),
-            arbiter_key: Some(MemberKey::from_pem(ARBITER_KEY).unwrap()),
+            arbiter_key: Some(MemberKey::from_pem(MEMBER_KEY).unwrap()),
             ..no_vendors()
         }
     }
@@ -186,10 +219,12 @@ pub(crate) fn no_vendors() -> Vendors {
         }),
         arbiter_key: None,
         limits: VendorLimits {
-            integrations_max: 2,
+            integrations: Quota { max: 3, self_registered_max: 2 },
+            quorums: UserQuota { organization: Quota { max: 4, self_registered_max: 3 }, per_user_max: 2 },
             recreations_max: 3,
             validation_pause: Duration::from_secs(10),
             poll_interval: Duration::from_secs(5),
+            lost_after: LOST_AFTER,
         },
     }
 }

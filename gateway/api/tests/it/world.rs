@@ -28,6 +28,7 @@ use gateway_domain::{
     },
     ports::{Limits, Publication, Services, UnitOfWork},
     rates::RatePlaces,
+    registry::RegistryTarget,
     sealed::Sealer,
     sessions::{NonceKeys, SessionLimits, Sessions},
     transactions::{Kind, Progress, Transaction},
@@ -117,6 +118,16 @@ impl World {
     pub(crate) async fn without_registry() -> Self {
         Self::changed(|services| {
             let publication = Publication { registry: None, ..services.publication };
+            Services { publication, ..services }
+        })
+        .await
+    }
+
+    /// With a registry contract that the test has changed.
+    pub(crate) async fn with_registry(change: impl FnOnce(RegistryTarget) -> RegistryTarget) -> Self {
+        Self::changed(|services| {
+            let registry = services.publication.registry.map(change);
+            let publication = Publication { registry, ..services.publication.clone() };
             Services { publication, ..services }
         })
         .await

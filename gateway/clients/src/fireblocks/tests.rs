@@ -61,6 +61,15 @@ fn answers_that_are_not_about_the_transaction_are_refused() {
     ] {
         assert!(read(&bad, None).is_err(), "{bad}");
     }
+    let whole = json!({
+        "id": "a", "status": "SUBMITTED", "assetId": "ETH_TEST5", "source": {"type": "VAULT_ACCOUNT", "id": "0"},
+        "destinationAddress": "0xab", "amount": 0.1, "amountInfo": {"amount": "0.09", "requestedAmount": "0.1"},
+    });
+    let told = read(&whole, None).unwrap().transfer;
+    assert_eq!((told.asset.as_deref(), told.vault_account.as_deref()), (Some("ETH_TEST5"), Some("0")));
+    assert_eq!((told.destination.as_deref(), told.amount.as_deref()), (Some("0xab"), Some("0.1")));
+    let bare = json!({"id": "a", "status": "SUBMITTED", "destinationAddress": "", "amountInfo": {}});
+    assert_eq!(read(&bare, None).unwrap().transfer, gateway_domain::vendors::ToldTransfer::default());
     let odd = read(&json!({"id": "a", "status": "completed"}), None).unwrap();
     assert_eq!(odd.status.as_str(), "UNKNOWN", "statuses are read to the letter");
 }

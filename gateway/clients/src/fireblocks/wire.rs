@@ -1,6 +1,10 @@
 //! Fireblocks' answers. Unknown fields are ignored; what is used is checked.
 
-use gateway_domain::{B256, fireblocks::VendorStatus, vendors::VendorTransaction};
+use gateway_domain::{
+    B256,
+    fireblocks::VendorStatus,
+    vendors::{ToldTransfer, VendorTransaction},
+};
 use serde::Deserialize;
 
 /// Longest id taken; Fireblocks' are UUIDs.
@@ -13,6 +17,22 @@ struct Transaction {
     status: String,
     external_tx_id: Option<String>,
     tx_hash: Option<String>,
+    asset_id: Option<String>,
+    source: Option<Source>,
+    destination_address: Option<String>,
+    amount_info: Option<AmountInfo>,
+}
+
+#[derive(Deserialize)]
+struct Source {
+    id: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct AmountInfo {
+    requested_amount: Option<String>,
+    amount: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -36,7 +56,15 @@ pub(super) fn transaction(body: &[u8], external_id: Option<&str>) -> Result<Vend
     }
     // Chains without hashes leave it empty.
     let hash = told.tx_hash.filter(|hash| !hash.is_empty()).and_then(|hash| hash.parse::<B256>().ok());
-    Ok(VendorTransaction { id: told.id, status: VendorStatus::read(&told.status), hash })
+    let given = |text: Option<String>| text.filter(|text| !text.is_empty());
+    let amount = told.amount_info.and_then(|info| given(info.requested_amount).or(given(info.amount)));
+    let transfer = ToldTransfer {
+        asset: given(told.asset_id),
+        vault_account: told.source.and_then(|source| given(source.id)),
+        destination: given(told.destination_address),
+        amount,
+    };
+    Ok(VendorTransaction { id: told.id, status: VendorStatus::read(&told.status), hash, transfer })
 }
 
 /// Fireblocks' own number for what went wrong.

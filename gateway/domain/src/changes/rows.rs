@@ -30,7 +30,7 @@ impl Write {
             Self::InsertPermit(_)
             | Self::RenewPermit(_)
             | Self::InsertVendorCall(_)
-            | Self::InsertRelay(_) => true,
+            | Self::InsertRelay(..) => true,
             // A higher bid is signed anew.
             Self::UpdateRelay(relay) => relay.outcome == RelayOutcome::Prepared,
             _ => false,
@@ -66,16 +66,17 @@ impl Write {
             Self::InsertVote(row) => stored(row),
             Self::InsertPermit(row) | Self::RenewPermit(row) => stored(row),
             Self::InsertAttempt(row) | Self::UpdateAttempt(row) => stored(row),
-            Self::InsertIntegration(row) | Self::UpdateIntegration(row) => stored(row),
+            Self::InsertIntegration(row, _) | Self::UpdateIntegration(row) => stored(row),
             Self::InsertVendorCall(row) | Self::UpdateVendorCall(row) => stored(row),
             Self::InsertQuorum(row) | Self::UpdateQuorum(row) => stored(row),
             Self::DeleteQuorum(row) => removed(row),
-            Self::InsertRegistration(row) | Self::UpdateRegistration(row) => stored(row),
-            Self::InsertRelay(row) | Self::UpdateRelay(row) => stored(row),
+            Self::InsertRegistration(row, _) | Self::UpdateRegistration(row) => stored(row),
+            Self::InsertRelay(row, _) | Self::UpdateRelay(row) => stored(row),
             Self::InsertVerificationService(row) | Self::UpdateVerificationService(row) => stored(row),
             Self::InsertEncryptedPayload(row) | Self::UpdateEncryptedPayload(row) => stored(row),
             Self::InsertOrionMetadata(row) | Self::UpdateOrionMetadata(row) => stored(row),
             Self::ClaimSessionKey(_)
+            | Self::ClaimQuorum(..)
             | Self::InsertIpfsBlock { .. }
             | Self::InsertUsedRefreshToken(_)
             | Self::RequireNonce { .. }

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::{
     actor::{Actor, ApiKeyActor, OpCtx},
     audit::AuditEvent,
-    changes::{ChangeSet, Write},
+    changes::{ChangeSet, CommitError, Contested, Write},
     clock::Timestamp,
     credentials::{ApiKey, ApiKeyText, Label},
     error::{Error, Result},
@@ -136,16 +136,22 @@ impl From<&ApiKey> for Actor {
 
 /// Ends a key at once. Doing it again changes nothing.
 pub async fn revoke_api_key(ctx: &OpCtx, services: &Services, id: CredentialId) -> Result<ApiKey> {
-    let key = require_api_key(services, ctx.organization, id).await?;
-    if key.revoked_at.is_some() {
-        return Ok(key.into_value());
+    for _ in 0..services.limits.contest_attempts_max {
+        let key = require_api_key(services, ctx.organization, id).await?;
+        if key.revoked_at.is_some() {
+            return Ok(key.into_value());
+        }
+        let version = key.version + 1;
+        let revoked = ApiKey { revoked_at: Some(ctx.now), version, ..key.into_value() };
+        let event = AuditEvent::new(ctx, "api_key.revoked", format!("api_key {id}"), json!({}));
+        let changes = ChangeSet::new(event).write(Write::UpdateApiKey(services.sealer.seal(revoked.clone())));
+        match services.store.commit(changes).await {
+            Ok(()) => return Ok(revoked),
+            Err(CommitError::Conflict(Contested::Version)) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
-    let version = key.version + 1;
-    let revoked = ApiKey { revoked_at: Some(ctx.now), version, ..key.into_value() };
-    let event = AuditEvent::new(ctx, "api_key.revoked", format!("api_key {id}"), json!({}));
-    let changes = ChangeSet::new(event).write(Write::UpdateApiKey(services.sealer.seal(revoked.clone())));
-    services.store.commit(changes).await.map_err(Error::from)?;
-    Ok(revoked)
+    Err(Error::unavailable("the database", "too many writers wanted the same API key"))
 }
 
 async fn require_api_key(

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::{
     actor::OpCtx,
     audit::AuditEvent,
-    changes::{ChangeSet, Write},
+    changes::{ChangeSet, CommitError, Contested, Write},
     error::{Error, Result},
     fireblocks::{Access, Environment, Integration, IntegrationState, Login, Region},
     ids::PrincipalId,
@@ -26,7 +26,7 @@ pub struct CompleteIntegration {
     pub region: Region,
 }
 
-/// Seals the API key and activates the integration. May be repeated, with another key or account.
+/// Seals the API key and activates the integration. May be repeated after a pause, with another key or account.
 pub async fn complete_integration(
     ctx: &OpCtx,
     services: &Services,
@@ -36,28 +36,54 @@ pub async fn complete_integration(
     if request.environment == Environment::Sandbox && request.region != Region::Us {
         return Err(Error::invalid("region must be US for environment sandbox"));
     }
-    let existing = require_integration(services, ctx, request.owner, request.role).await?;
+    for _ in 0..services.limits.contest_attempts_max {
+        let existing = require_integration(services, ctx, request.owner, request.role).await?;
+        let completed = completed(ctx, services, &existing, &request).await?;
+        let subject = format!("fireblocks integration {}", completed.id);
+        let detail = completed.state.access().map(|access| {
+            json!({
+                "environment": access.environment, "region": access.region, "vaultAccount": access.vault_account,
+            })
+        });
+        let event = AuditEvent::new(ctx, "fireblocks.completed", subject, detail.unwrap_or_default());
+        let sealed = services.sealer.seal(completed.clone());
+        match services.store.commit(ChangeSet::new(event).write(Write::UpdateIntegration(sealed))).await {
+            Ok(()) => return Ok(completed),
+            Err(CommitError::Conflict(Contested::Version)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Error::unavailable("the database", "too many writers wanted the same integration"))
+}
+
+/// The next version of the integration, with what the user brought.
+async fn completed(
+    ctx: &OpCtx,
+    services: &Services,
+    existing: &Integration,
+    request: &CompleteIntegration,
+) -> Result<Integration> {
+    if let Some(access) = existing.state.access() {
+        let (pause, passed) = (services.vendors.limits.validation_pause, ctx.now.since(access.completed_at));
+        if passed < pause {
+            let what = "the integration was completed a moment ago";
+            return Err(Error::Exhausted { what, retry_after: pause.saturating_sub(passed) });
+        }
+    }
     let api_key_version = existing.version + 1;
     let place = existing.secret_place(api_key_version);
     let access = Access {
         api_key: services.vendors.secrets.seal(&place, &request.api_key).await?,
         api_key_version,
         api_key_last4: request.api_key.last4(),
-        vault_account: request.vault_account,
+        vault_account: request.vault_account.clone(),
         environment: request.environment,
         region: request.region,
+        completed_at: ctx.now,
         validated_at: None,
         validation_error: None,
     };
-    let detail = json!({
-        "environment": access.environment, "region": access.region, "vaultAccount": access.vault_account,
-    });
-    let completed = existing.moved_to(IntegrationState::Active(access), ctx.now);
-    let subject = format!("fireblocks integration {}", completed.id);
-    let event = AuditEvent::new(ctx, "fireblocks.completed", subject, detail);
-    let sealed = services.sealer.seal(completed.clone());
-    services.store.commit(ChangeSet::new(event).write(Write::UpdateIntegration(sealed))).await?;
-    Ok(completed)
+    Ok(existing.moved_to(IntegrationState::Active(access), ctx.now))
 }
 
 pub(crate) async fn require_integration(

@@ -1,9 +1,9 @@
 //! The body of `POST /v1/transactions`, made from the intent and from nothing else.
 
-use alloy_primitives::{B256, U256};
+use alloy_primitives::{Address, B256, U256};
 use serde::Serialize;
 
-use crate::{fireblocks::FireblocksAccount, transactions::Transaction};
+use crate::{fireblocks::FireblocksAccount, transactions::Transaction, vendors::ToldTransfer};
 
 /// Path of the one value-moving request.
 pub const CREATE_URI: &str = "/v1/transactions";
@@ -84,6 +84,29 @@ pub fn compose_transfer(transaction: &Transaction) -> Result<Vec<u8>, TransferIn
 /// The name by which Fireblocks knows the transaction.
 pub(crate) fn external_id(request_hash: B256) -> String {
     format!("{request_hash:#x}")
+}
+
+/// Whether what Fireblocks tells of a transaction contradicts nothing that was asked for: another one may have the
+/// same external id.
+pub(crate) fn is_about(told: &ToldTransfer, transaction: &Transaction) -> bool {
+    let intent = &transaction.intent;
+    let Some(account) = intent.vendor_account.as_ref() else { return false };
+    let agrees = |told: &Option<String>, asked: &str| told.as_ref().is_none_or(|told| told == asked);
+    let destination = told.destination.as_ref().map(|text| text.parse::<Address>().ok());
+    let amount = told.amount.as_deref().map(plain_decimal);
+    agrees(&told.asset, &account.asset)
+        && agrees(&told.vault_account, &account.vault_account)
+        && destination.is_none_or(|told| told == intent.to)
+        && amount.is_none_or(|told| told == whole_units(intent.value))
+}
+
+/// A decimal number without what does not change it: `0.10` and `0.1` are the same amount.
+fn plain_decimal(text: &str) -> String {
+    match text.split_once('.') {
+        Some((whole, fraction)) if fraction.trim_end_matches('0').is_empty() => whole.to_owned(),
+        Some((whole, fraction)) => format!("{whole}.{}", fraction.trim_end_matches('0')),
+        None => text.to_owned(),
+    }
 }
 
 /// Wei as ether, exactly: no rounding, no exponent, no trailing zeros.

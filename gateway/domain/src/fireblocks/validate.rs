@@ -35,7 +35,10 @@ pub async fn validate_integration(
 ) -> Result<Validation> {
     let fireblocks = services.vendors.require_fireblocks()?;
     let integration = require_integration(services, ctx, owner, role).await?;
-    let login = integration.login(services).await?;
+    let login = integration.login(services).await.map_err(|error| match error {
+        Error::Conflict(broken) => Error::invalid(broken),
+        other => other,
+    })?;
     let begun = begin(ctx, services, &integration).await?;
     let reply = match fireblocks.check(&login).await {
         Ok(reply) => reply,

@@ -49,7 +49,7 @@ pub async fn create_user(ctx: &OpCtx, services: &Services, request: CreateUser) 
     let (escrow, activated) = if let Some(address) = request.escrow_address {
         (Escrow::Foreign { address }, None)
     } else {
-        let guard = replay_guard(ctx).map(Write::InsertReplayGuard);
+        let guard = |_| replay_guard(ctx).map(Write::InsertReplayGuard);
         let reserved = reserve_key(ctx, services, wallet_key(), guard).await?;
         let public_key = services.vault.generate(&reserved).await?;
         let (key, event, write) = activation(ctx, services, reserved, public_key);

@@ -27,7 +27,7 @@ pub async fn user_at_login(ctx: &OpCtx, services: &Services, address: Address) -
             return Err(Error::Unauthenticated);
         }
         let id = PrincipalId::generate(ctx.now, services.entropy.as_ref());
-        let user = User::without_escrow(ctx, id, address);
+        let user = User { self_registered: true, ..User::without_escrow(ctx, id, address) };
         match services.store.commit(enrolment(ctx, services, &user)).await {
             Ok(()) => return Ok(user),
             Err(CommitError::Conflict(Contested::UserAddress)) => {}

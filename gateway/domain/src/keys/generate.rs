@@ -12,8 +12,9 @@ use crate::{
     entropy::draw,
     error::{Error, Result},
     ids::KeyId,
-    keys::{KeyAlgorithm, KeyPurpose, KeyQuota, KeyRecord, KeyState, PublicKey, quota::registers_itself},
+    keys::{KeyAlgorithm, KeyPurpose, KeyRecord, KeyState, PublicKey, quota},
     ports::Services,
+    quota::registers_itself,
     sealed::Sealed,
     transactions::Kind,
 };
@@ -35,26 +36,26 @@ pub async fn generate_key(
     wanted: GenerateKey,
     guard: Option<Write>,
 ) -> Result<KeyRecord> {
-    let reserved = reserve_key(ctx, services, wanted, guard).await?;
+    let reserved = reserve_key(ctx, services, wanted, |_| guard).await?;
     let public_key = services.vault.generate(&reserved).await?;
     let (active, event, write) = activation(ctx, services, reserved, public_key);
     services.store.commit(ChangeSet::new(event).write(write)).await?;
     Ok(active)
 }
 
-/// Stores the record of a key that the token is to be asked for next.
+/// Stores the record of a key that the token is to be asked for next, and with it what `guard` makes of its id.
 pub(crate) async fn reserve_key(
     ctx: &OpCtx,
     services: &Services,
     wanted: GenerateKey,
-    guard: Option<Write>,
+    guard: impl FnOnce(KeyId) -> Option<Write>,
 ) -> Result<Sealed<KeyRecord>> {
     if !services.vault.supports(wanted.algorithm) {
         return Err(Error::invalid("the token does not support this key algorithm"));
     }
-    let quota = (wanted.purpose == KeyPurpose::Wallet).then(|| KeyQuota::of(&services.limits));
+    let quota = (wanted.purpose == KeyPurpose::Wallet).then(|| quota::wallet_quota(&services.limits));
     if let Some(quota) = quota {
-        quota.enforce(ctx, services).await?;
+        quota::enforce(quota, ctx, services).await?;
     }
     let id = KeyId::generate(ctx.now, services.entropy.as_ref());
     let reserved = services.sealer.seal(KeyRecord {
@@ -83,9 +84,9 @@ pub(crate) async fn reserve_key(
     };
     let reserve = ChangeSet::new(AuditEvent::new(ctx, "key.reserved", format!("key {id}"), detail))
         .write(insert)
-        .writes_of(guard);
+        .writes_of(guard(id));
     services.store.commit(reserve).await.map_err(|error| match error {
-        CommitError::Conflict(Contested::KeyQuota) => KeyQuota::lost(ctx),
+        CommitError::Conflict(Contested::Quota) if quota.is_some() => quota::lost(ctx),
         other => other.into(),
     })?;
     Ok(reserved)
@@ -102,6 +103,32 @@ pub(crate) fn activation(
     let detail = json!({"publicKey": active.public_key, "address": active.address});
     let event = AuditEvent::new(ctx, "key.activated", format!("key {}", active.id), detail);
     (active.clone(), event, Write::UpdateKey(services.sealer.seal(active)))
+}
+
+/// Takes a reserved key out of use that nobody will have, with what the token made of it if it made anything.
+pub(crate) async fn abandon_key(
+    ctx: &OpCtx,
+    services: &Services,
+    reserved: Sealed<KeyRecord>,
+    public_key: Option<PublicKey>,
+) -> Result<()> {
+    let abandoned = match public_key {
+        Some(public_key) => completed(reserved, public_key, KeyState::Retired),
+        None => given_up(reserved),
+    };
+    let event = AuditEvent::new(ctx, "key.abandoned", format!("key {}", abandoned.id), json!({}));
+    let changes = ChangeSet::new(event).write(Write::UpdateKey(services.sealer.seal(abandoned)));
+    match services.store.commit(changes).await {
+        // Whoever ends what was interrupted came first.
+        Ok(()) | Err(CommitError::Conflict(Contested::Version)) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The next version of a record of which there is no pair.
+pub(super) fn given_up(reserved: Sealed<KeyRecord>) -> KeyRecord {
+    let version = reserved.version + 1;
+    KeyRecord { state: KeyState::Retired, version, ..reserved.into_value() }
 }
 
 /// The next version of a record, with what the token holds.

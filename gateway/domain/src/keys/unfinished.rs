@@ -8,9 +8,11 @@ use crate::{
     changes::{ChangeSet, CommitError, Contested, Write},
     clock::Timestamp,
     error::{Error, Result},
-    keys::{KeyPurpose, KeyRecord, KeyState, generate::completed},
+    keys::{
+        KeyPurpose, KeyState,
+        generate::{completed, given_up},
+    },
     ports::Services,
-    sealed::Sealed,
 };
 
 /// What became of keys whose making was interrupted.
@@ -20,8 +22,8 @@ pub struct FinishedKeys {
     pub adopted: u32,
     /// Taken out of use: the token holds no pair, or one whose address nobody was ever told.
     pub retired: u32,
-    /// The token holds half a pair or something else under their id. Wallet keys are retired all the same, others left
-    /// as they are.
+    /// The token holds half a pair or something else under their id. Keys that have nobody are retired all the same,
+    /// others left as they are.
     pub refused: u32,
 }
 
@@ -33,9 +35,9 @@ impl FinishedKeys {
 }
 
 /// Ends up to `limit` reservations that were made before `before`, which lies further back than the token may take
-/// for a generation. Where the token holds the pair, it is adopted. A wallet key belongs to a user who is stored in the
-/// moment of its activation, so an interrupted one has nobody: its address is recorded, so that it cannot be claimed,
-/// and the key retired, so that the quota is given back.
+/// for a generation. Where the token holds the pair, it is adopted. A wallet key belongs to a user, and a key of a
+/// certificate request to an integration, which are stored in the moment of its activation, so an interrupted one has
+/// nobody: its address is recorded, so that it cannot be claimed, and the key retired, so that the quota is given back.
 pub async fn finish_unfinished_keys(
     services: &Services,
     before: Timestamp,
@@ -45,7 +47,7 @@ pub async fn finish_unfinished_keys(
     for reserved in services.store.unfinished_keys(before, limit).await? {
         let now = services.clock.now();
         let ctx = OpCtx::gateway(reserved.organization, now);
-        let is_wallet = reserved.purpose == KeyPurpose::Wallet;
+        let has_nobody = matches!(reserved.purpose, KeyPurpose::Wallet | KeyPurpose::FireblocksRequest);
         let (held, in_token) = match services.vault.adopt(&reserved).await {
             // A token that was cut off may hold half a pair. It is never used, and a wallet key's address was never told.
             Err(Error::Inconsistency(_)) => {
@@ -58,11 +60,11 @@ pub async fn finish_unfinished_keys(
                 (held, in_token)
             }
         };
-        if in_token == "unusable" && !is_wallet {
+        if in_token == "unusable" && !has_nobody {
             continue;
         }
         let ended = match held {
-            Some(public_key) if is_wallet => completed(reserved, public_key, KeyState::Retired),
+            Some(public_key) if has_nobody => completed(reserved, public_key, KeyState::Retired),
             Some(public_key) => completed(reserved, public_key, KeyState::Active),
             None => given_up(reserved),
         };
@@ -80,9 +82,4 @@ pub async fn finish_unfinished_keys(
         }
     }
     Ok(finished)
-}
-
-fn given_up(reserved: Sealed<KeyRecord>) -> KeyRecord {
-    let version = reserved.version + 1;
-    KeyRecord { state: KeyState::Retired, version, ..reserved.into_value() }
 }

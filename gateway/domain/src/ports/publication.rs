@@ -6,6 +6,7 @@ use alloy_primitives::B256;
 use async_trait::async_trait;
 
 use crate::{
+    clock::Timestamp,
     error::Result,
     ids::{OrganizationId, PrincipalId, RegistrationId, RelayId, TransactionId},
     openpgp::{Fingerprint, OpenPgp},
@@ -35,6 +36,13 @@ pub trait RegistrationReads: Send + Sync {
         fingerprint: Fingerprint,
     ) -> Result<Option<Sealed<Registration>>>;
     async fn relay(&self, organization: OrganizationId, id: RelayId) -> Result<Option<Sealed<Relay>>>;
+    /// How many calls were made in the user's name later than `since`.
+    async fn relay_count(
+        &self,
+        organization: OrganizationId,
+        user: PrincipalId,
+        since: Timestamp,
+    ) -> Result<u64>;
 }
 
 #[async_trait]

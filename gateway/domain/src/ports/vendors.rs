@@ -13,7 +13,7 @@ use crate::{
 
 #[async_trait]
 pub trait VendorReads: Send + Sync {
-    /// The user's integration for the role.
+    /// The user's integration for the role, once its key is made.
     async fn integration(
         &self,
         organization: OrganizationId,
@@ -26,7 +26,13 @@ pub trait VendorReads: Send + Sync {
         organization: OrganizationId,
         owner: PrincipalId,
     ) -> Result<Vec<Sealed<Integration>>>;
-    async fn integration_count(&self, organization: OrganizationId) -> Result<u64>;
+    /// The same, also while its key is being made.
+    async fn claimed_integration(
+        &self,
+        organization: OrganizationId,
+        owner: PrincipalId,
+        role: VendorRole,
+    ) -> Result<Option<Sealed<Integration>>>;
     async fn quorum(
         &self,
         organization: OrganizationId,

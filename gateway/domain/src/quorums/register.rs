@@ -6,12 +6,13 @@ use serde_json::json;
 use crate::{
     actor::OpCtx,
     audit::AuditEvent,
-    changes::{ChangeSet, Write},
+    changes::{ChangeSet, CommitError, Contested, Write},
     entropy::draw,
     error::{Error, Result},
     ids::{PrincipalId, QuorumId},
     ports::Services,
-    quorums::{MadeQuorum, MemberKey, NewQuorum, PrivyQuorum, QuorumType, StaticQuorum},
+    quorums::{MadeQuorum, MemberKey, NewQuorum, PrivyQuorum, QuorumClaim, QuorumType, StaticQuorum},
+    quota::{counts_as_self_registered, used_up},
     sealed::Sealed,
 };
 
@@ -52,6 +53,7 @@ pub struct CreateArbiterQuorum {
 }
 
 /// What is stored of a quorum, however it came about.
+#[derive(Clone)]
 struct Facts {
     quorum_id: String,
     display_name: String,
@@ -72,20 +74,21 @@ pub async fn require_quorum(
 
 /// Sets or replaces the reference; Privy is not asked.
 pub async fn set_quorum(ctx: &OpCtx, services: &Services, request: SetQuorum) -> Result<PrivyQuorum> {
-    let stored = services.store.quorum(ctx.organization, request.owner, request.kind).await?;
-    let kept = stored.as_ref().filter(|stored| stored.quorum_id == request.quorum_id);
-    let facts = Facts {
-        display_name: request
-            .display_name
-            .or_else(|| kept.map(|kept| kept.display_name.clone()))
-            .unwrap_or_else(|| request.quorum_id.chars().take(50).collect()),
-        public_key_pem: request.public_key_pem.or_else(|| kept.and_then(|kept| kept.public_key_pem.clone())),
-        authorization_threshold: kept.map_or(1, |kept| kept.authorization_threshold),
-        is_static: false,
-        message: kept.and_then(|kept| kept.message.clone()),
-        quorum_id: request.quorum_id,
+    let facts = |stored: Option<&PrivyQuorum>| {
+        let kept = stored.filter(|stored| stored.quorum_id == request.quorum_id);
+        let (name, pem) = (request.display_name.clone(), request.public_key_pem.clone());
+        Facts {
+            display_name: name
+                .or_else(|| kept.map(|kept| kept.display_name.clone()))
+                .unwrap_or_else(|| request.quorum_id.chars().take(50).collect()),
+            public_key_pem: pem.or_else(|| kept.and_then(|kept| kept.public_key_pem.clone())),
+            authorization_threshold: kept.map_or(1, |kept| kept.authorization_threshold),
+            is_static: false,
+            message: kept.and_then(|kept| kept.message.clone()),
+            quorum_id: request.quorum_id.clone(),
+        }
     };
-    keep(ctx, services, (request.owner, request.kind), stored, facts).await
+    keep(ctx, services, (request.owner, request.kind), facts).await
 }
 
 /// Makes the quorum at Privy with threshold 1, or takes the configured one, and stores the reference.
@@ -111,9 +114,8 @@ pub async fn register_quorum(
             }
         }
         Some(member) => {
-            let made =
-                make(services, &member.display_name, vec![member.key.der_base64().to_owned()], Vec::new())
-                    .await?;
+            let keys = vec![member.key.der_base64().to_owned()];
+            let made = make(ctx, services, owner, (&member.display_name, keys, Vec::new())).await?;
             Facts {
                 quorum_id: made.id,
                 display_name: member.display_name,
@@ -124,8 +126,7 @@ pub async fn register_quorum(
             }
         }
     };
-    let stored = services.store.quorum(ctx.organization, owner, kind).await?;
-    keep(ctx, services, (owner, kind), stored, facts).await
+    keep(ctx, services, (owner, kind), |_| facts.clone()).await
 }
 
 /// Makes a quorum of the configured arbiter key and the user's Privy account.
@@ -139,13 +140,8 @@ pub async fn create_arbiter_quorum(
     let arbiter = arbiter.ok_or(Error::Unconfigured("privy.arbiter_public_key"))?;
     let owner = services.store.user_by_address(ctx.organization, request.ethereum_address).await?;
     let owner = owner.ok_or_else(|| Error::invalid("ethereumAddress must belong to a user"))?.id;
-    let made = make(
-        services,
-        &request.display_name,
-        vec![arbiter.der_base64().to_owned()],
-        vec![request.privy_user_id],
-    )
-    .await?;
+    let (keys, users) = (vec![arbiter.der_base64().to_owned()], vec![request.privy_user_id]);
+    let made = make(ctx, services, owner, (&request.display_name, keys, users)).await?;
     let facts = Facts {
         quorum_id: made.id,
         display_name: request.display_name,
@@ -154,8 +150,7 @@ pub async fn create_arbiter_quorum(
         is_static: false,
         message: None,
     };
-    let stored = services.store.quorum(ctx.organization, owner, QuorumType::Arbiter).await?;
-    keep(ctx, services, (owner, QuorumType::Arbiter), stored, facts).await
+    keep(ctx, services, (owner, QuorumType::Arbiter), |_| facts.clone()).await
 }
 
 /// Forgets the reference. The quorum at Privy stays.
@@ -165,21 +160,43 @@ pub async fn delete_quorum(
     owner: PrincipalId,
     kind: QuorumType,
 ) -> Result<()> {
-    let stored = require_quorum(ctx, services, owner, kind).await?;
-    let detail = json!({"owner": owner, "type": kind, "quorumId": stored.quorum_id});
-    let event = AuditEvent::new(ctx, "quorum.deleted", format!("privy quorum {}", stored.id), detail);
-    services.store.commit(ChangeSet::new(event).write(Write::DeleteQuorum(stored))).await?;
-    Ok(())
+    for _ in 0..services.limits.contest_attempts_max {
+        let stored = require_quorum(ctx, services, owner, kind).await?;
+        let detail = json!({"owner": owner, "type": kind, "quorumId": stored.quorum_id});
+        let event = AuditEvent::new(ctx, "quorum.deleted", format!("privy quorum {}", stored.id), detail);
+        match services.store.commit(ChangeSet::new(event).write(Write::DeleteQuorum(stored))).await {
+            Ok(()) => return Ok(()),
+            Err(CommitError::Conflict(Contested::Version)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Error::unavailable("the database", "too many writers wanted the same quorum"))
 }
 
-/// A crash between Privy's answer and our commit leaves a quorum there that nothing uses.
+/// A crash between Privy's answer and our commit leaves a quorum there that nothing uses; it stays counted.
 async fn make(
+    ctx: &OpCtx,
     services: &Services,
-    display_name: &str,
-    public_keys: Vec<String>,
-    user_ids: Vec<String>,
+    owner: PrincipalId,
+    (display_name, public_keys, user_ids): (&str, Vec<String>, Vec<String>),
 ) -> Result<MadeQuorum> {
     let privy = services.vendors.require_privy()?;
+    let claim = QuorumClaim {
+        id: QuorumId::generate(ctx.now, services.entropy.as_ref()),
+        organization: ctx.organization,
+        user: owner,
+        self_registered: counts_as_self_registered(ctx, services, owner).await?,
+        created_at: ctx.now,
+    };
+    let event =
+        AuditEvent::new(ctx, "quorum.claimed", format!("privy quorum {}", claim.id), json!({"owner": owner}));
+    let claimed = ChangeSet::new(event).write(Write::ClaimQuorum(claim, services.vendors.limits.quorums));
+    services.store.commit(claimed).await.map_err(|error| match error {
+        CommitError::Conflict(Contested::Quota) => {
+            used_up("the quota of quorums at Privy is used up, the user's, the organization's or self-registration's share")
+        }
+        other => other.into(),
+    })?;
     let idempotency_key = hex::encode(draw::<16>(services.entropy.as_ref()));
     let quorum = NewQuorum { display_name: display_name.to_owned(), public_keys, user_ids, idempotency_key };
     privy.create_quorum(&quorum).await.map_err(|error| error.into_error("Privy"))
@@ -189,17 +206,40 @@ async fn keep(
     ctx: &OpCtx,
     services: &Services,
     (owner, kind): (PrincipalId, QuorumType),
-    stored: Option<Sealed<PrivyQuorum>>,
-    facts: Facts,
+    facts: impl Fn(Option<&PrivyQuorum>) -> Facts,
 ) -> Result<PrivyQuorum> {
+    for _ in 0..services.limits.contest_attempts_max {
+        let stored = services.store.quorum(ctx.organization, owner, kind).await?;
+        let facts = facts(stored.as_deref());
+        let quorum = next_quorum(ctx, services, (owner, kind), stored.as_deref(), facts);
+        let detail = json!({"owner": owner, "type": kind, "quorumId": quorum.quorum_id});
+        let event = AuditEvent::new(ctx, "quorum.set", format!("privy quorum {}", quorum.id), detail);
+        let sealed = services.sealer.seal(quorum.clone());
+        let write = if stored.is_some() { Write::UpdateQuorum(sealed) } else { Write::InsertQuorum(sealed) };
+        match services.store.commit(ChangeSet::new(event).write(write)).await {
+            Ok(()) => return Ok(quorum),
+            Err(CommitError::Conflict(Contested::Version | Contested::Duplicate)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Error::unavailable("the database", "too many writers wanted the same quorum"))
+}
+
+fn next_quorum(
+    ctx: &OpCtx,
+    services: &Services,
+    (owner, kind): (PrincipalId, QuorumType),
+    stored: Option<&PrivyQuorum>,
+    facts: Facts,
+) -> PrivyQuorum {
     let now = ctx.now;
-    let (id, version, created_at) = match &stored {
+    let (id, version, created_at) = match stored {
         Some(stored) => (stored.id, stored.version + 1, stored.created_at),
         None => (QuorumId::generate(now, services.entropy.as_ref()), 1, now),
     };
     let Facts { quorum_id, display_name, public_key_pem, authorization_threshold, is_static, message } =
         facts;
-    let quorum = PrivyQuorum {
+    PrivyQuorum {
         id,
         organization: ctx.organization,
         owner,
@@ -213,11 +253,5 @@ async fn keep(
         version,
         created_at,
         updated_at: now,
-    };
-    let detail = json!({"owner": owner, "type": kind, "quorumId": quorum.quorum_id});
-    let event = AuditEvent::new(ctx, "quorum.set", format!("privy quorum {id}"), detail);
-    let sealed = services.sealer.seal(quorum.clone());
-    let write = if stored.is_some() { Write::UpdateQuorum(sealed) } else { Write::InsertQuorum(sealed) };
-    services.store.commit(ChangeSet::new(event).write(write)).await?;
-    Ok(quorum)
+    }
 }

@@ -1,6 +1,6 @@
 //! Carrying a call to the registry on: price, persist, sign, persist, send, follow, outbid. Every step can be repeated.
 
-use std::{iter, time::Duration};
+use std::time::Duration;
 
 use futures::future::try_join;
 use serde_json::json;
@@ -11,13 +11,16 @@ use crate::{
     audit::AuditEvent,
     chain::Inclusion,
     changes::{ChangeSet, CommitError, Contested, Write},
+    clock::Timestamp,
     error::{Error, Result},
-    ids::RelayId,
+    ids::{PrincipalId, RelayId},
     keys::{KeyPurpose, KeyRecord, KeyState},
     ports::{Chain, Services},
-    registry::{RegistryCall, RegistryTarget, Relay, RelayFailure, RelayOrder, RelayOutcome, call_intent},
+    registry::{
+        RegistryCall, RegistryTarget, Relay, RelayFailure, RelayOrder, RelayOutcome, RelayQuota, call_intent,
+    },
     sealed::Sealed,
-    signing::next_nonce,
+    signing::{Holder, next_nonce},
 };
 
 /// Where a call stands after as much as could be done now.
@@ -30,6 +33,8 @@ pub enum RelayProgress {
     Failed {
         reason: RelayFailure,
     },
+    /// It was never sent; another call may take its place.
+    Abandoned,
     /// Look again after this.
     Again(Duration),
 }
@@ -50,18 +55,44 @@ pub fn require_registry(services: &Services) -> Result<&RegistryTarget> {
         .ok_or_else(|| Error::unavailable("the registry", "`onchain_registry.address` is not configured"))
 }
 
-/// Carries the call with this id on, beginning it if it does not exist.
-pub async fn carry_relay(
+/// What a call is made for.
+#[derive(Clone, Copy, Debug)]
+pub struct Purpose {
+    pub id: RelayId,
+    /// In whose name.
+    pub user: PrincipalId,
+    pub call: RegistryCall,
+}
+
+/// Calls in one user's name are counted over this.
+const DAY: Duration = Duration::from_hours(24);
+
+/// Whoever has used up their calls waits this long before the next look.
+const ROOM_PAUSE: Duration = Duration::from_hours(1);
+
+fn quota(target: &RegistryTarget, now: Timestamp) -> RelayQuota {
+    RelayQuota { per_user_max: target.calls_per_user_max, since: now.minus(DAY) }
+}
+
+/// Whether another call may be made in the user's name now. Cheap and early; the insertion is conditional on it as well.
+pub(crate) async fn calls_left(
     ctx: &OpCtx,
     services: &Services,
-    id: RelayId,
-    call: &RegistryCall,
-) -> Result<RelayProgress> {
+    target: &RegistryTarget,
+    user: PrincipalId,
+) -> Result<bool> {
+    let quota = quota(target, ctx.now);
+    let made = services.store.relay_count(ctx.organization, user, quota.since).await?;
+    Ok(made < u64::from(quota.per_user_max))
+}
+
+/// Carries a call on, beginning it if it does not exist.
+pub async fn carry_relay(ctx: &OpCtx, services: &Services, purpose: &Purpose) -> Result<RelayProgress> {
     let target = require_registry(services)?;
     for _ in 0..services.limits.contest_attempts_max {
-        let step = match services.store.relay(ctx.organization, id).await? {
+        let step = match services.store.relay(ctx.organization, purpose.id).await? {
             Some(relay) => step(ctx, services, target, &relay).await?,
-            None => begin(ctx, services, target, (id, call)).await?,
+            None => begin(ctx, services, target, purpose).await?,
         };
         if let Step::Stop(progress) = step {
             return Ok(progress);
@@ -78,7 +109,8 @@ async fn step(
 ) -> Result<Step> {
     match &relay.outcome {
         RelayOutcome::Prepared => sign(ctx, services, target, relay).await,
-        RelayOutcome::Signed { raw, hash } => follow(ctx, services, target, relay, (raw, *hash)).await,
+        RelayOutcome::Signed { raw, hash } => follow(ctx, services, target, relay, Some((raw, *hash))).await,
+        RelayOutcome::Abandoned => Ok(Step::Stop(RelayProgress::Abandoned)),
         RelayOutcome::Recorded { hash, block } => {
             Ok(Step::Stop(RelayProgress::Recorded { hash: *hash, block: *block }))
         }
@@ -95,18 +127,18 @@ fn again(after: Duration) -> Step {
 }
 
 /// Stores the call with a nonce of its own.
-async fn begin(
-    ctx: &OpCtx,
-    services: &Services,
-    target: &RegistryTarget,
-    (id, call): (RelayId, &RegistryCall),
-) -> Result<Step> {
+async fn begin(ctx: &OpCtx, services: &Services, target: &RegistryTarget, purpose: &Purpose) -> Result<Step> {
+    let Purpose { id, user, call } = purpose;
+    if !calls_left(ctx, services, target, *user).await? {
+        tracing::warn!(relay.id = %id, user.id = %user, "a registry call waits: its user has made too many today");
+        return Ok(again(ROOM_PAUSE));
+    }
     let (key, address) = relayer(ctx, services).await?;
-    if !is_usable(&key) {
+    if !is_usable(&key) || is_frozen(ctx, services).await? {
         return Ok(wait(services));
     }
     let chain = services.require_chain(target.chain)?;
-    let intent = call_intent((ctx.organization, id), (key.id, address), call, target);
+    let intent = call_intent((ctx.organization, *id), (key.id, address), call, target);
     let (account, pricing) = match try_join(chain.node.account(address), chain.node.price(&intent, None))
         .await
     {
@@ -118,16 +150,18 @@ async fn begin(
         }
     };
     let turn = services.nonces.turn(address).await;
-    let Some(reserved) = next_nonce(services, (chain.id, address), account.nonce).await? else {
+    let Some(reserved) = next_nonce(services, (chain.id, address), (account.nonce, Holder::Token)).await?
+    else {
         tracing::error!(relayer = %address, nonce = account.nonce, "the node counts what the relayer never signed");
         return Ok(wait(services));
     };
     let nonce = reserved.nonce;
     let payload = chain.codec.encode(&intent, nonce, &pricing).map_err(Error::inconsistency)?;
     let relay = Relay {
-        id,
+        id: *id,
         organization: ctx.organization,
         key: key.id,
+        user: *user,
         chain: target.chain,
         address,
         registry: target.address,
@@ -149,12 +183,14 @@ async fn begin(
     let detail = json!({"call": call, "nonce": nonce, "digest": relay.digest, "relayer": address});
     let event = AuditEvent::new(ctx, "relay.prepared", format!("relay {id}"), detail);
     let changes = ChangeSet::new(event)
-        .write(Write::InsertRelay(services.sealer.seal(relay)))
+        .write(Write::InsertRelay(services.sealer.seal(relay), quota(target, ctx.now)))
         .writes_of(reserved.condition());
     let committed = services.store.commit(changes).await;
     drop(turn);
     match committed {
         Ok(()) | Err(CommitError::Conflict(Contested::Nonce | Contested::Duplicate)) => Ok(Step::Moved),
+        // Frozen a moment ago, or too many at once.
+        Err(CommitError::Conflict(Contested::Relay)) => Ok(wait(services)),
         Err(error) => Err(error.into()),
     }
 }
@@ -174,6 +210,12 @@ async fn relayer(ctx: &OpCtx, services: &Services) -> Result<(Sealed<KeyRecord>,
     })?;
     let address = key.address.ok_or_else(|| Error::inconsistency("a relayer key without an address"))?;
     Ok((key, address))
+}
+
+/// A frozen organization's relayer signs nothing.
+async fn is_frozen(ctx: &OpCtx, services: &Services) -> Result<bool> {
+    let organization = services.store.organization(ctx.organization).await?;
+    Ok(organization.is_none_or(|organization| organization.frozen))
 }
 
 fn is_usable(key: &KeyRecord) -> bool {
@@ -196,12 +238,27 @@ async fn sign(
     target: &RegistryTarget,
     relay: &Sealed<Relay>,
 ) -> Result<Step> {
-    let chain = services.require_chain(relay.chain)?;
+    // Of a first bid no signature was ever stored, let alone sent.
+    let is_first = relay.outbid.is_empty();
     let key = key_of(services, relay).await?;
-    if !is_usable(&key) {
-        return Ok(wait(services));
+    let is_elsewhere = (relay.chain, relay.registry) != (target.chain, target.address);
+    if is_first && (is_elsewhere || key.state == KeyState::Retired) {
+        return finish(ctx, services, relay, RelayOutcome::Abandoned).await;
     }
-    let order = RelayOrder::of(relay, target, chain.codec.as_ref()).map_err(Error::inconsistency)?;
+    let chain = services.require_chain(relay.chain)?;
+    if !is_usable(&key) || is_frozen(ctx, services).await? {
+        return follow_outbid(ctx, services, target, relay).await;
+    }
+    let order = match RelayOrder::of(relay, &contract_of(relay, target), chain.codec.as_ref()) {
+        Ok(order) => order,
+        Err(error) => {
+            tracing::warn!(relay.id = %relay.id, %error, "a registry call is no longer one that may be signed");
+            if is_first {
+                return finish(ctx, services, relay, RelayOutcome::Abandoned).await;
+            }
+            return follow_outbid(ctx, services, target, relay).await;
+        }
+    };
     let signature = match services.publication.relayer.sign_relay(&order, &key).await {
         Ok(signature) => signature,
         Err(Error::Unavailable { retry_after, cause, .. }) => {
@@ -217,16 +274,36 @@ async fn sign(
     Ok(Step::Moved)
 }
 
+/// The contract that the call went to. The one of the configuration may be another by now.
+fn contract_of(relay: &Relay, target: &RegistryTarget) -> RegistryTarget {
+    RegistryTarget { chain: relay.chain, address: relay.registry, ..*target }
+}
+
+/// Waits for a bid that cannot be signed now, looking for receipts of those before it.
+async fn follow_outbid(
+    ctx: &OpCtx,
+    services: &Services,
+    target: &RegistryTarget,
+    relay: &Sealed<Relay>,
+) -> Result<Step> {
+    if relay.outbid.is_empty() {
+        Ok(wait(services))
+    } else {
+        follow(ctx, services, target, relay, None).await
+    }
+}
+
 /// Looks for receipts of every bid, sends the present one, and outbids it when the network leaves it lying.
 async fn follow(
     ctx: &OpCtx,
     services: &Services,
     target: &RegistryTarget,
     relay: &Sealed<Relay>,
-    (raw, hash): (&[u8], B256),
+    present: Option<(&[u8], B256)>,
 ) -> Result<Step> {
     let chain = services.require_chain(relay.chain)?;
-    let bids: Vec<B256> = iter::once(hash).chain(relay.outbid.iter().rev().copied()).collect();
+    let newest = present.map(|(_, hash)| hash);
+    let bids: Vec<B256> = newest.into_iter().chain(relay.outbid.iter().rev().copied()).collect();
     let mut queued = Vec::new();
     for bid in &bids {
         match chain.node.inclusion(*bid).await {
@@ -250,18 +327,23 @@ async fn follow(
         }
     }
     let has_waited = ctx.now.since(relay.bid_at) >= chain.stuck_after;
-    if queued.contains(&hash) {
-        // Only what the node has taken can be outbid.
+    // Only what the node has taken can be outbid.
+    if let Some(hash) = newest.filter(|hash| queued.contains(hash)) {
         return if has_waited {
             outbid(ctx, services, (target, chain), relay, hash).await
         } else {
             Ok(again(services.limits.poll_interval))
         };
     }
-    if queued.is_empty() && has_waited && is_displaced(chain, relay, &bids).await {
+    if let Some(hash) = bids.first().copied()
+        && queued.is_empty()
+        && has_waited
+        && is_displaced(chain, relay, &bids).await
+    {
         let outcome = RelayOutcome::Failed { hash, reason: RelayFailure::NonceTaken };
         return finish(ctx, services, relay, outcome).await;
     }
+    let Some((raw, _)) = present else { return Ok(wait(services)) };
     match chain.node.broadcast(raw).await {
         Ok(()) => Ok(again(services.limits.poll_interval)),
         Err(error) => {
@@ -279,9 +361,10 @@ async fn outbid(
     relay: &Sealed<Relay>,
     hash: B256,
 ) -> Result<Step> {
-    if !is_usable(&*key_of(services, relay).await?) {
+    if !is_usable(&*key_of(services, relay).await?) || is_frozen(ctx, services).await? {
         return Ok(wait(services));
     }
+    let target = &contract_of(relay, target);
     let intent = relay.intent(target);
     let pricing = match chain.node.price(&intent, Some(&relay.pricing)).await {
         Ok(pricing) => pricing,
@@ -318,8 +401,11 @@ async fn finish(
     relay: &Sealed<Relay>,
     outcome: RelayOutcome,
 ) -> Result<Step> {
-    let action =
-        if matches!(outcome, RelayOutcome::Recorded { .. }) { "relay.recorded" } else { "relay.failed" };
+    let action = match outcome {
+        RelayOutcome::Recorded { .. } => "relay.recorded",
+        RelayOutcome::Abandoned => "relay.abandoned",
+        RelayOutcome::Prepared | RelayOutcome::Signed { .. } | RelayOutcome::Failed { .. } => "relay.failed",
+    };
     store(ctx, services, next_outcome(relay, outcome), action).await?;
     Ok(Step::Moved)
 }

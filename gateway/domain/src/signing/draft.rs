@@ -11,8 +11,8 @@ use crate::{
     policy::PermitRecord,
     ports::{Chain, Services},
     sealed::Sealed,
-    signing::nonce::{self, Reservation, Turn},
-    transactions::{Attempt, AttemptOutcome, FailureReason, Transaction},
+    signing::nonce::{self, Holder, Reservation, Turn},
+    transactions::{Attempt, AttemptOutcome, FailureReason, Provider, Transaction},
 };
 
 /// What the node says an attempt would cost, and the nonce of the attempt to outbid.
@@ -82,7 +82,12 @@ pub(super) async fn draft<'a>(
         (nonce, None)
     } else {
         let turn = services.nonces.turn(intent.from).await;
-        let free = nonce::next(services, (chain.id, intent.from), quote.account.nonce).await?;
+        let holder = match transaction.provider {
+            Provider::Privy => Holder::Vendor,
+            Provider::Hsm | Provider::Fireblocks | Provider::None => Holder::Token,
+        };
+        let counted = (quote.account.nonce, holder);
+        let free = nonce::next(services, (chain.id, intent.from), counted).await?;
         let Some(reservation) = free else {
             tracing::error!(
                 address = %intent.from, nonce = quote.account.nonce, "the node counts what we never signed"

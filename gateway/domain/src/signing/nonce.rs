@@ -83,15 +83,25 @@ impl Drop for Reservation<'_> {
     }
 }
 
+/// Who holds the key of an address, and so may use its nonces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Holder {
+    /// Our token, and nobody else: whatever the chain has used we have signed.
+    Token,
+    /// A vendor, who may sign for others too.
+    Vendor,
+}
+
 /// The lowest nonce that the chain has not used and no live attempt holds, so that a released one is filled before
 /// a higher one is taken and nothing waits behind a gap. To be called in the address's [`Turn`].
 ///
-/// The key never leaves the token, so whatever the chain has used we have signed. A node that says otherwise is
-/// lying or lagging behind a restored database, and a nonce from it would be a post-dated cheque: `None`.
+/// A key that never leaves the token has signed whatever the chain has used. A node that says otherwise is lying or
+/// lagging behind a restored database, and a nonce from it would be a post-dated cheque: `None`. Of a vendor's key only
+/// the chain can say what it was used for, so its count is the floor.
 pub(crate) async fn next(
     services: &Services,
     account: Account,
-    used_on_chain: u64,
+    (used_on_chain, holder): (u64, Holder),
 ) -> Result<Option<Reservation<'_>>> {
     let (chain, address) = account;
     // Before the read: a reservation that ends meanwhile has either been stored or was given up, and then the
@@ -99,15 +109,19 @@ pub(crate) async fn next(
     let reserved = services.nonces.of(account);
     let held = services.store.held_nonces(chain, address, used_on_chain.saturating_sub(1)).await?;
     let held: BTreeSet<u64> = held.into_iter().collect();
-    Ok(first_gap(used_on_chain, &held, &reserved).map(|nonce| {
+    Ok(first_gap((used_on_chain, holder), &held, &reserved).map(|nonce| {
         let below = nonce.saturating_sub(1);
         let follows = nonce > used_on_chain && !held.contains(&below);
         services.nonces.reserve(account, nonce, follows)
     }))
 }
 
-fn first_gap(used_on_chain: u64, held: &BTreeSet<u64>, reserved: &BTreeSet<u64>) -> Option<u64> {
-    if used_on_chain > 0 && !held.contains(&(used_on_chain - 1)) {
+fn first_gap(
+    (used_on_chain, holder): (u64, Holder),
+    held: &BTreeSet<u64>,
+    reserved: &BTreeSet<u64>,
+) -> Option<u64> {
+    if holder == Holder::Token && used_on_chain > 0 && !held.contains(&(used_on_chain - 1)) {
         return None;
     }
     (used_on_chain..=u64::MAX).find(|nonce| !held.contains(nonce) && !reserved.contains(nonce))

@@ -16,6 +16,9 @@ use crate::{
     vendors::VendorRole,
 };
 
+/// Why Fireblocks cannot pay for a user.
+pub(super) const NOT_INTEGRATED: &str = "the user has no active Fireblocks integration of that type";
+
 /// Who pays, and the key of this gateway that makes it so, [`Intent::NO_KEY`] if there is none.
 pub(super) struct Account {
     pub(super) key: KeyId,
@@ -59,9 +62,9 @@ async fn fireblocks(ctx: &OpCtx, services: &Services, owner: &User, asked: Asked
     let fireblocks = services.vendors.require_fireblocks()?;
     let from = foreign_escrow(owner)?;
     let found = services.store.integration(ctx.organization, owner.id, asked.role).await?;
-    let integration = found.ok_or(Error::NotFound("active fireblocks integration"))?;
+    let integration = found.ok_or(Error::Conflict(NOT_INTEGRATED))?;
     let IntegrationState::Active(access) = &integration.state else {
-        return Err(Error::NotFound("active fireblocks integration"));
+        return Err(Error::Conflict(NOT_INTEGRATED));
     };
     let asset = fireblocks.asset(access.environment, asked.chain);
     let account = FireblocksAccount {

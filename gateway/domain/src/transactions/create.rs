@@ -24,8 +24,8 @@ use crate::{
     ports::{Chain, Limits, RecipientHistory, Services},
     sealed::Sealed,
     transactions::{
-        Account, Asked, Assessment, Ceilings, ExecutionType, Intent, Kind, Provider, RequirementSnapshot,
-        State, Transaction, account, assess, request_hash,
+        Account, Asked, Assessment, Ceilings, ExecutionType, Intent, Kind, NOT_INTEGRATED, Provider,
+        RequirementSnapshot, State, Transaction, account, assess, request_hash,
     },
     vendors::VendorRole,
     verification::speaks_for,
@@ -96,14 +96,14 @@ const OPERATION: &str = "transactions.create";
 /// on by [`super::carry_on`], which the caller may start at once; the outbox does so in any case.
 pub async fn create(ctx: &OpCtx, services: &Services, request: CreateTransaction) -> Result<Created> {
     let initiator = ctx.principal().ok_or(Error::Unauthenticated)?;
-    let chain = services.require_chain(request.chain)?;
     let idempotency = request.idempotency.as_ref();
     if let Some(earlier) = by_idempotency_key(ctx, services, initiator, idempotency).await? {
         return Ok(Created::earlier(earlier));
     }
-    if let Some(earlier) = by_external_id(ctx, services, initiator, &request).await? {
+    if let Some(earlier) = by_external_id(ctx, services, &request).await? {
         return Ok(Created::earlier(earlier));
     }
+    let chain = services.require_chain(request.chain)?;
     let draft = draft(ctx, services, chain, initiator, &request).await?;
     if request.request_nonce.is_some() {
         let earlier =
@@ -175,7 +175,7 @@ async fn store(
         if let Some(earlier) = by_idempotency_key(ctx, services, transaction.initiator, idempotency).await? {
             return Ok(Ok(Created::earlier(earlier)));
         }
-        if let Some(earlier) = by_external_id(ctx, services, transaction.initiator, request).await? {
+        if let Some(earlier) = by_external_id(ctx, services, request).await? {
             return Ok(Ok(Created::earlier(earlier)));
         }
         if request.external_id.is_none() && request.request_nonce.is_none() {
@@ -201,7 +201,14 @@ async fn draft(
     let policy = services.store.policy(ctx.organization).await?;
     let floor = policy.ok_or_else(|| Error::inconsistency("the organization has no policy"))?.floor.clone();
     let asked = Asked { provider: request.provider, role: request.vendor_role, chain: request.chain };
-    let Account { key, from, vendor } = account(ctx, services, &request.owner, asked).await?;
+    let paid_by = account(ctx, services, &request.owner, asked).await;
+    let Account { key, from, vendor } = paid_by.map_err(|error| match error {
+        // Who names Fireblocks in the request asks for what is not there.
+        Error::Conflict(NOT_INTEGRATED) if request.external_id.is_some() => {
+            Error::NotFound("active fireblocks integration")
+        }
+        other => other,
+    })?;
     let id = TransactionId::generate(ctx.now, services.entropy.as_ref());
     let intent = Intent {
         organization: ctx.organization,
@@ -338,15 +345,16 @@ pub(super) async fn by_idempotency_key(
     }
     let id = earlier.outcome.parse().map_err(Error::inconsistency)?;
     let transaction = services.store.transaction(ctx.organization, id).await?;
-    transaction.map(|transaction| Some(transaction.into_value())).ok_or(Error::NotFound("transaction"))
+    let transaction =
+        transaction.ok_or_else(|| Error::inconsistency("an Idempotency-Key without its transaction"))?;
+    Ok(Some(transaction.into_value()))
 }
 
-/// The transaction that an equal request of the same principal made under the name, whatever became of the user's
-/// vendor since.
+/// The transaction that an equal request made under the name, whoever made it and whatever became of the user's vendor
+/// and settings since: the chain is not part of such a request.
 async fn by_external_id(
     ctx: &OpCtx,
     services: &Services,
-    initiator: PrincipalId,
     request: &CreateTransaction,
 ) -> Result<Option<Transaction>> {
     let Some(name) = request.external_id else { return Ok(None) };
@@ -356,12 +364,10 @@ async fn by_external_id(
     let integration =
         services.store.integration(ctx.organization, request.owner.id, request.vendor_role).await?;
     let intent = &earlier.intent;
-    let same = earlier.initiator == initiator
-        && earlier.owner == request.owner.id
+    let same = earlier.owner == request.owner.id
         && earlier.provider == request.provider
         && earlier.execution_type == request.execution_type
         && earlier.note == request.note
-        && intent.chain == request.chain
         && (intent.to, intent.value, &intent.data) == (request.to, request.value, &request.data)
         && intent.vendor_account.as_ref().map(|account| account.integration)
             == integration.map(|integration| integration.id);

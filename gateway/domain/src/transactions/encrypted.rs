@@ -22,7 +22,7 @@ use crate::{
     ids::{PrincipalId, RelayId, TransactionId},
     openpgp::{InspectedMessage, Opened},
     outbox::OutboxItem,
-    payloads::{Addressed, EncryptedPayload, SessionKeyClaim, Submission},
+    payloads::{Addressed, EncryptedPayload, SessionKeyClaim, Submission, submit_again},
     policy::{Applies, Decision, Denial, DenialReason, Requirement, refusal},
     ports::Services,
     sealed::Sealed,
@@ -102,6 +102,7 @@ pub async fn create_encrypted(
     let initiator = ctx.principal().ok_or(Error::Unauthenticated)?;
     services.require_chain(request.chain)?;
     if let Some(earlier) = earlier(ctx, services, initiator, &request).await? {
+        submit_again(ctx, services, &earlier).await?;
         return Ok(Created::earlier(earlier));
     }
     let received = receive(ctx, services, initiator, &request).await?;

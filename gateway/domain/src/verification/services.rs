@@ -11,7 +11,7 @@ use crate::{
     changes::{ChangeSet, CommitError, Contested, Write},
     error::{Error, Result},
     ids::OrganizationId,
-    keys::{GenerateKey, KeyAlgorithm, KeyPurpose, generate_key},
+    keys::{GenerateKey, KeyAlgorithm, KeyPurpose, generate_key, retire_key},
     ports::Services,
     sealed::Sealed,
     verification::VerificationService,
@@ -48,6 +48,7 @@ pub async fn add_verification_service(
     if present.iter().any(|service| service.inbox == request.inbox) {
         return Err(Error::Conflict("a verification service with this inbox exists"));
     }
+    let mut made = Vec::new();
     let (public_key, built_in) = match request.key {
         ServiceKey::Outside(armored) => (armored, None),
         ServiceKey::BuiltIn(_) if present.iter().any(|service| service.built_in.is_some()) => {
@@ -57,6 +58,7 @@ pub async fn add_verification_service(
             let certify = rsa_key(ctx, services, algorithm, KeyPurpose::OpenPgpCertify).await?;
             let decrypt = rsa_key(ctx, services, algorithm, KeyPurpose::OpenPgpDecrypt).await?;
             let armored = services.publication.openpgp.certificate(&request.name, &certify, &decrypt).await?;
+            made = vec![certify.id, decrypt.id];
             (armored, Some(decrypt.id))
         }
     };
@@ -85,6 +87,9 @@ pub async fn add_verification_service(
     match services.store.commit(changes).await {
         Ok(()) => Ok(service),
         Err(CommitError::Conflict(Contested::Duplicate)) => {
+            for key in made {
+                retire_key(ctx, services, key).await?;
+            }
             Err(Error::Conflict("a verification service with this inbox or key exists"))
         }
         Err(error) => Err(error.into()),

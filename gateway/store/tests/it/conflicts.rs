@@ -59,6 +59,15 @@ async fn each_unique_thing_has_its_own_conflict(database: &Database) {
     let user = User { id: person.id, ethereum_address: address(), escrow: None, ..world.user.clone() };
     let same_address = User { ethereum_address: world.user.ethereum_address, ..user.clone() };
     let same_escrow = User { escrow: world.user.escrow, ..user.clone() };
+    let elsewhere = World::founded(&store).await;
+    let another = Principal { id: id(PrincipalId::from_uuid), ..elsewhere.principal.clone() };
+    // One vendor serves both organizations.
+    let foreign_escrow = User {
+        id: another.id,
+        ethereum_address: address(),
+        escrow: world.user.escrow,
+        ..elsewhere.user.clone()
+    };
     let same_hash = Transaction {
         request_hash: world.transaction.request_hash,
         ..sample_transaction(&world.user, &world.key, now())
@@ -85,6 +94,13 @@ async fn each_unique_thing_has_its_own_conflict(database: &Database) {
     let cases = [
         (with_person(&same_address), Contested::UserAddress),
         (with_person(&same_escrow), Contested::EscrowAddress),
+        (
+            vec![
+                Write::InsertPrincipal(elsewhere.seal(&another)),
+                Write::InsertUser(elsewhere.seal(&foreign_escrow)),
+            ],
+            Contested::EscrowAddress,
+        ),
         (vec![Write::InsertTransaction(world.seal(&same_hash))], Contested::RequestHash),
         (vec![Write::InsertVote(world.seal(&same_vote))], Contested::Vote),
         (vec![Write::InsertPermit(world.seal(&same_digest))], Contested::Permit),

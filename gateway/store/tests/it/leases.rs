@@ -6,17 +6,19 @@ use gateway_domain::{
     changes::{Contested, Write},
     policy::PermitRecord,
     ports::DecisionReads,
+    registry::{Relay, RelayOutcome, RelayQuota},
 };
 use gateway_store::{Store, StoreConfig};
 use tokio::sync::Notify;
 
 use crate::{
     database::{Database, instance, on_both_engines, sealer},
-    world::{World, contested, past},
+    world::{World, contested, hash, now, past},
 };
 
 on_both_engines!(
     no_permit_once_the_lease_has_run_out,
+    no_registry_call_once_the_lease_has_run_out,
     no_permit_under_the_fencing_number_of_an_earlier_life,
     another_process_lease_is_no_help,
     a_renewed_lease_gives_a_new_number_only_after_a_lapse,
@@ -48,6 +50,22 @@ async fn no_permit_once_the_lease_has_run_out(database: &Database) {
     let mut intruder = database.intruder().await;
     intruder.execute(format!("UPDATE instances SET live_until = {}", past().unix_micros())).await.unwrap();
     refused(&store, &world).await;
+}
+
+async fn no_registry_call_once_the_lease_has_run_out(database: &Database) {
+    let (store, world) = ready(database).await;
+    let quota = RelayQuota { per_user_max: 9, since: now() };
+    let insert = || Write::InsertRelay(world.seal(&world.relay), quota);
+    let mut intruder = database.intruder().await;
+    intruder.execute("UPDATE instances SET fencing = fencing + 1").await.unwrap();
+    assert_eq!(contested(world.commit(&store, [insert()]).await), Contested::Relay);
+    intruder.execute("UPDATE instances SET fencing = fencing - 1").await.unwrap();
+    world.commit(&store, [insert()]).await.unwrap();
+    intruder.execute(format!("UPDATE instances SET live_until = {}", past().unix_micros())).await.unwrap();
+    let signed = RelayOutcome::Signed { raw: vec![1], hash: hash() };
+    let signed = Relay { outcome: signed, version: 2, ..world.relay.clone() };
+    let signed = world.commit(&store, [Write::UpdateRelay(world.seal(&signed))]).await;
+    assert_eq!(contested(signed), Contested::Version);
 }
 
 async fn no_permit_under_the_fencing_number_of_an_earlier_life(database: &Database) {

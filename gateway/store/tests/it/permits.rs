@@ -4,16 +4,18 @@ use gateway_domain::{
     changes::{Contested, Write},
     credentials::ApiKey,
     identity::{Organization, Principal, User},
+    ids::RelayId,
     keys::{KeyRecord, KeyState},
     policy::{PermitRecord, Policy, PolicyHead},
     ports::DecisionReads,
+    registry::{Relay, RelayOutcome, RelayQuota},
     transactions::State,
 };
 use gateway_store::Store;
 
 use crate::{
     database::{Database, on_both_engines},
-    world::{World, address, contested, now, past},
+    world::{World, address, contested, hash, id, now, past},
 };
 
 on_both_engines!(
@@ -21,6 +23,7 @@ on_both_engines!(
     no_permit_after_the_transaction_moved,
     no_permit_in_a_frozen_organization,
     no_permit_for_a_frozen_key,
+    no_registry_call_under_conditions_that_allow_no_permit,
     no_permit_for_a_retired_or_unfinished_key,
     no_permit_after_somebody_lost_authority,
     a_permit_waits_for_a_loss_of_authority_under_way_and_loses_to_it,
@@ -68,6 +71,40 @@ async fn no_permit_in_a_frozen_organization(database: &Database) {
         vec![Write::UpdateOrganization(world.seal(&frozen))]
     })
     .await;
+}
+
+/// A registry call is not begun, outbid or signed under conditions under which there would be no permit.
+async fn no_registry_call_under_conditions_that_allow_no_permit(database: &Database) {
+    let frozen = |world: &World| {
+        let frozen = Organization { frozen: true, version: 2, ..world.organization.clone() };
+        Write::UpdateOrganization(world.seal(&frozen))
+    };
+    let frozen_key = |world: &World| {
+        Write::UpdateKey(world.seal(&KeyRecord { frozen: true, version: 2, ..world.key.clone() }))
+    };
+    let retired = |world: &World| {
+        let state = KeyState::Retired;
+        Write::UpdateKey(world.seal(&KeyRecord { state, version: 2, ..world.key.clone() }))
+    };
+    let changes: [fn(&World) -> Write; 3] = [frozen, frozen_key, retired];
+    for change in changes {
+        let (store, world) = ready(database).await;
+        let quota = RelayQuota { per_user_max: 9, since: now() };
+        let later = Relay { id: id(RelayId::from_uuid), nonce: world.relay.nonce + 1, ..world.relay.clone() };
+        world.commit(&store, [Write::InsertRelay(world.seal(&world.relay), quota)]).await.unwrap();
+        world.commit(&store, [change(&world)]).await.unwrap();
+        let begun = world.commit(&store, [Write::InsertRelay(world.seal(&later), quota)]).await;
+        assert_eq!(contested(begun), Contested::Relay);
+        let next = |outcome| Relay { outcome, version: 2, ..world.relay.clone() };
+        let signed = RelayOutcome::Signed { raw: vec![1], hash: hash() };
+        let signed = world.commit(&store, [Write::UpdateRelay(world.seal(&next(signed)))]).await;
+        assert_eq!(contested(signed), Contested::Version);
+        // What is never signed gives its nonce back, and whoever comes next may have it.
+        let abandoned = Write::UpdateRelay(world.seal(&next(RelayOutcome::Abandoned)));
+        world.commit(&store, [abandoned]).await.unwrap();
+        let (chain, address) = (world.relay.chain, world.relay.address);
+        assert!(store.held_nonces(chain, address, 0).await.unwrap().is_empty());
+    }
 }
 
 async fn no_permit_for_a_frozen_key(database: &Database) {
@@ -161,7 +198,7 @@ async fn an_expired_permit_is_renewed_once_and_under_the_same_conditions(databas
     let mut intruder = database.intruder().await;
     intruder.execute(format!("UPDATE permits SET expires_at = {}", past().unix_micros())).await.unwrap();
     let skipping = PermitRecord { version: 3, ..renewal.clone() };
-    let other_digest = PermitRecord { digest: crate::world::hash(), ..renewal.clone() };
+    let other_digest = PermitRecord { digest: hash(), ..renewal.clone() };
     let expired = PermitRecord { expires_at: past(), ..renewal.clone() };
     let old_policy = PermitRecord { policy_revision: 2, ..renewal.clone() };
     let moved = PermitRecord { transaction_version: 2, ..renewal.clone() };

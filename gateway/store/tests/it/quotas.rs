@@ -4,9 +4,15 @@ use std::{sync::Arc, time::Duration};
 
 use gateway_domain::{
     changes::{CommitError, Contested, Write},
-    ids::KeyId,
-    keys::{KeyQuota, KeyRecord, KeyState, WalletKeys},
-    ports::KeyReads,
+    fireblocks::Integration,
+    identity::{Principal, User},
+    ids::{IntegrationId, KeyId, PrincipalId, RegistrationId, RelayId},
+    keys::{KeyRecord, KeyState, WalletKeys},
+    ports::{KeyReads, RegistrationReads},
+    quorums::QuorumClaim,
+    quota::{Quota, UserQuota},
+    registrations::Registration,
+    registry::{Relay, RelayQuota},
 };
 use gateway_store::Store;
 use tokio::task::JoinSet;
@@ -14,12 +20,15 @@ use uuid::Uuid;
 
 use crate::{
     database::{Database, on_both_engines},
-    world::{World, id, now, sample_key},
+    world::{World, address, contested, id, now, published::fingerprint, sample_key, sample_quorum_claim},
 };
 
 on_both_engines!(
     writers_at_once_do_not_pass_a_quota_together,
     strangers_stop_at_their_share,
+    integrations_at_once_do_not_pass_a_quota_together,
+    every_quota_has_its_share_for_strangers_and_its_bound_for_a_user,
+    calls_in_one_users_name_are_bounded_over_a_time,
     interrupted_keys_are_listed_by_age,
 );
 
@@ -33,7 +42,7 @@ async fn insert(
     store: &Store,
     world: &World,
     self_registered: bool,
-    quota: KeyQuota,
+    quota: Quota,
 ) -> Result<(), CommitError> {
     let key = another(world, self_registered);
     world.commit(store, [Write::InsertWalletKey(world.seal(&key), quota)]).await
@@ -45,7 +54,7 @@ async fn writers_at_once_do_not_pass_a_quota_together(database: &Database) {
     let second = if database.is_postgres { Arc::new(database.store().await) } else { first.clone() };
     let gateways = [first, second];
     let world = Arc::new(World::founded(&gateways[0]).await);
-    let quota = KeyQuota { keys_max: 11, self_registered_max: 0 };
+    let quota = Quota { max: 11, self_registered_max: 0 };
     let mut writers = JoinSet::new();
     for writer in 0..60 {
         let (store, world) = (gateways[writer % 2].clone(), world.clone());
@@ -53,9 +62,8 @@ async fn writers_at_once_do_not_pass_a_quota_together(database: &Database) {
     }
     let outcomes = writers.join_all().await;
     let stored = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
-    let refused = |outcome: &Result<(), CommitError>| {
-        matches!(outcome, Err(CommitError::Conflict(Contested::KeyQuota)))
-    };
+    let refused =
+        |outcome: &Result<(), CommitError>| matches!(outcome, Err(CommitError::Conflict(Contested::Quota)));
     assert_eq!(stored, 10, "the founder's key is the eleventh");
     assert_eq!(outcomes.iter().filter(|outcome| refused(outcome)).count(), 50, "{outcomes:?}");
     let present = gateways[1].wallet_keys(world.organization.id).await.unwrap();
@@ -65,7 +73,7 @@ async fn writers_at_once_do_not_pass_a_quota_together(database: &Database) {
 async fn strangers_stop_at_their_share(database: &Database) {
     let store = database.store().await;
     let world = World::founded(&store).await;
-    let quota = KeyQuota { keys_max: 5, self_registered_max: 2 };
+    let quota = Quota { max: 5, self_registered_max: 2 };
     let mut outcomes = Vec::new();
     for self_registered in [true, true, true, false, false, false] {
         outcomes.push(insert(&store, &world, self_registered, quota).await.is_ok());
@@ -73,6 +81,103 @@ async fn strangers_stop_at_their_share(database: &Database) {
     assert_eq!(outcomes, [true, true, false, true, true, false]);
     let present = store.wallet_keys(world.organization.id).await.unwrap();
     assert_eq!(present, WalletKeys { count: 5, self_registered: 2 });
+}
+
+/// An integration of somebody who is enrolled for it.
+fn integrated(world: &World, self_registered: bool, quota: Quota) -> Vec<Write> {
+    let person = Principal { id: id(PrincipalId::from_uuid), ..world.principal.clone() };
+    let user = User { id: person.id, ethereum_address: address(), escrow: None, ..world.user.clone() };
+    let integration = Integration {
+        id: id(IntegrationId::from_uuid),
+        owner: person.id,
+        self_registered,
+        ..world.integration.clone()
+    };
+    vec![
+        Write::InsertPrincipal(world.seal(&person)),
+        Write::InsertUser(world.seal(&user)),
+        Write::InsertIntegration(world.seal(&integration), quota),
+    ]
+}
+
+async fn integrations_at_once_do_not_pass_a_quota_together(database: &Database) {
+    let first = Arc::new(database.store().await);
+    let second = if database.is_postgres { Arc::new(database.store().await) } else { first.clone() };
+    let gateways = [first, second];
+    let world = Arc::new(World::founded(&gateways[0]).await);
+    let mut writers = JoinSet::new();
+    for writer in 0..40 {
+        let (store, world) = (gateways[writer % 2].clone(), world.clone());
+        let quota = Quota { max: 10, self_registered_max: 3 };
+        writers
+            .spawn(async move { world.commit(&store, integrated(&world, writer < 20, quota)).await.is_ok() });
+    }
+    let stored = writers.join_all().await.into_iter().filter(|stored| *stored).count();
+    assert_eq!(stored, 10);
+    let mut intruder = database.intruder().await;
+    let strangers = "SELECT COUNT(*) FROM fireblocks_integrations WHERE self_registered = 1";
+    assert!(intruder.number(strangers).await <= 3);
+}
+
+async fn every_quota_has_its_share_for_strangers_and_its_bound_for_a_user(database: &Database) {
+    let store = database.store().await;
+    let world = World::decided(&store).await;
+    let quota = |max, self_registered_max, per_user_max| UserQuota {
+        organization: Quota { max, self_registered_max },
+        per_user_max,
+    };
+    let claim = |self_registered, quota| {
+        let claim = QuorumClaim { self_registered, ..sample_quorum_claim(&world.user, now()) };
+        vec![Write::ClaimQuorum(claim, quota)]
+    };
+    let register = |self_registered, quota| {
+        let registration = Registration {
+            id: id(RegistrationId::from_uuid),
+            fingerprint: fingerprint(),
+            current: false,
+            self_registered,
+            ..world.registration.clone()
+        };
+        vec![Write::InsertRegistration(world.seal(&registration), quota)]
+    };
+    // The world has one of each, a stranger's.
+    let writes: [&dyn Fn(bool, UserQuota) -> Vec<Write>; 2] = [&claim, &register];
+    for write in writes {
+        for refused in [
+            write(false, quota(1, 9, 9)),
+            write(true, quota(9, 1, 9)),
+            write(false, quota(9, 9, 1)),
+            write(true, quota(0, 0, 0)),
+        ] {
+            assert_eq!(contested(world.commit(&store, refused).await), Contested::Quota);
+        }
+        world.commit(&store, write(true, quota(2, 2, 2))).await.unwrap();
+        world.commit(&store, write(false, quota(3, 0, 3))).await.unwrap();
+    }
+    let share = Quota { max: 9, self_registered_max: 1 };
+    let refused = world.commit(&store, integrated(&world, true, share)).await;
+    assert_eq!(contested(refused), Contested::Quota);
+    world.commit(&store, integrated(&world, false, share)).await.unwrap();
+}
+
+async fn calls_in_one_users_name_are_bounded_over_a_time(database: &Database) {
+    let store = database.store().await;
+    let world = World::founded(&store).await;
+    let call = |nonce, created_at, per_user_max, since| {
+        let relay = Relay { id: id(RelayId::from_uuid), nonce, created_at, ..world.relay.clone() };
+        [Write::InsertRelay(world.seal(&relay), RelayQuota { per_user_max, since })]
+    };
+    let (then, later) = (now(), now().plus(Duration::from_secs(1)));
+    world.commit(&store, call(1, then, 1, then.minus(Duration::from_secs(1)))).await.unwrap();
+    let refused = world.commit(&store, call(2, later, 1, then.minus(Duration::from_secs(1)))).await;
+    assert_eq!(contested(refused), Contested::Relay);
+    world.commit(&store, call(2, later, 1, then)).await.unwrap();
+    let (organization, user) = (world.organization.id, world.user.id);
+    let made = async |since| store.relay_count(organization, user, since).await.unwrap();
+    assert_eq!(
+        (made(then.minus(Duration::from_secs(1))).await, made(then).await, made(later).await),
+        (2, 1, 0)
+    );
 }
 
 async fn interrupted_keys_are_listed_by_age(database: &Database) {

@@ -34,7 +34,7 @@ on_both_engines!(
 );
 
 /// Tables whose rows carry no seal, and why that is safe.
-const UNSEALED: [(&str, &str); 15] = [
+const UNSEALED: [(&str, &str); 16] = [
     // Compared with its SHA-256, which a sealed plugin revision names, at every load.
     ("components", "held by its digest"),
     // Compared with its SHA-256, which a sealed payload names, before it is used.
@@ -48,6 +48,7 @@ const UNSEALED: [(&str, &str); 15] = [
     ("standings", "narrows a race"),
     // A longer lease lets a gateway stand still for longer; policy, version and freeze flags are checked all the same.
     ("instances", "availability only"),
+    ("privy_quorum_claims", "availability only: a row more or less is a quorum less or more"),
     // A job names an object; every fact is read, sealed, when it runs.
     ("outbox", "names work, carries no facts"),
     // A removed guard lets a signed request be repeated; what it changes is guarded by unique rows of its own.

@@ -53,7 +53,6 @@ async fn nothing_of_one_organization_is_read_through_another(database: &Database
     let owner = ours.user.id;
     assert!(store.integration(other, owner, ours.integration.role).await.unwrap().is_none());
     assert!(store.integrations(other, owner).await.unwrap().is_empty());
-    assert_eq!(store.integration_count(other).await.unwrap(), 0);
     assert!(store.quorum(other, owner, ours.quorum.kind).await.unwrap().is_none());
     assert!(store.vendor_calls(other, transaction).await.unwrap().is_empty());
     let authorization = store.purpose_key(other, ours.key.purpose).await.unwrap().unwrap();

@@ -26,8 +26,9 @@ use gateway_domain::{
     policy::{PermitRecord, PluginRevision, Policy, PolicyHead},
     ports::{OperatorReads, UnitOfWork},
     quorums::PrivyQuorum,
+    quota::{Quota, UserQuota},
     registrations::Registration,
-    registry::Relay,
+    registry::{Relay, RelayQuota},
     sealed::{Sealable, Sealed, Sealer},
     sessions::{EndReason, Session, SessionEnd},
     settings::Settings,
@@ -56,6 +57,7 @@ use published::{
     block_root, sample_claim, sample_metadata, sample_payload, sample_registration, sample_relay,
     sample_service,
 };
+pub(crate) use vendors::sample_quorum_claim;
 use vendors::{sample_call, sample_integration, sample_quorum};
 
 pub(crate) struct World {
@@ -113,12 +115,15 @@ pub(crate) fn address() -> Address {
     Address::from_word(hash())
 }
 
+/// A quota that nobody uses up.
+pub(crate) const PLENTY: UserQuota =
+    UserQuota { organization: Quota { max: 100, self_registered_max: 100 }, per_user_max: 100 };
+
 impl World {
     /// Values only; [`World::settle`] stores them.
     pub(crate) fn new() -> Self {
         let at = now();
-        let organization = id(OrganizationId::from_uuid);
-        let principal = id(PrincipalId::from_uuid);
+        let (organization, principal) = (id(OrganizationId::from_uuid), id(PrincipalId::from_uuid));
         let key = sample_key(organization, at);
         let user = User {
             id: principal,
@@ -129,6 +134,7 @@ impl World {
             privy_user_id: Some("privy".into()),
             display_name: Some("Ünïcode \u{1F511}".into()),
             email: None,
+            self_registered: true,
             version: 1,
             created_at: at,
             updated_at: at,
@@ -245,11 +251,12 @@ impl World {
             Write::InsertAttempt(self.seal(&self.attempt)),
             Write::InsertPermit(self.seal(&self.permit)),
             Write::UseState(self.insertion(&self.state)),
-            Write::InsertIntegration(self.seal(&self.integration)),
+            Write::InsertIntegration(self.seal(&self.integration), PLENTY.organization),
             Write::InsertVendorCall(self.seal(&self.call)),
+            Write::ClaimQuorum(sample_quorum_claim(&self.user, now()), PLENTY),
             Write::InsertQuorum(self.seal(&self.quorum)),
-            Write::InsertRelay(self.seal(&self.relay)),
-            Write::InsertRegistration(self.seal(&self.registration)),
+            Write::InsertRelay(self.seal(&self.relay), RelayQuota { per_user_max: 10, since: now() }),
+            Write::InsertRegistration(self.seal(&self.registration), PLENTY),
             Write::InsertVerificationService(self.seal(&self.service)),
             Write::InsertIpfsBlock { root: block_root(), block: b"a block".to_vec() },
             Write::ClaimSessionKey(self.claim),

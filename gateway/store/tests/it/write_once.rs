@@ -5,7 +5,7 @@ use crate::{
 
 on_both_engines!(what_was_judged_or_recorded_cannot_be_changed_or_removed);
 
-const APPEND_ONLY: [&str; 8] = [
+const APPEND_ONLY: [&str; 9] = [
     "audit_entries",
     "evaluations",
     "votes",
@@ -14,6 +14,7 @@ const APPEND_ONLY: [&str; 8] = [
     "components",
     "ipfs_blocks",
     "session_key_claims",
+    "privy_quorum_claims",
 ];
 
 /// Columns that may change, by table; all others are written once.

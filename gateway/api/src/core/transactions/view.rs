@@ -193,7 +193,9 @@ impl TransactionResponse {
                 .vendor_account
                 .as_ref()
                 .map(|_| presentation::hash(transaction.request_hash)),
-            failure_reason: CoreStatus::reason(&transaction.state).map(|reason| presentation::prose(&reason)),
+            failure_reason: CoreStatus::reason(&transaction.state)
+                .map(|reason| presentation::prose(&reason))
+                .or_else(|| submission_failure(hearing)),
             approvals,
             api_key_approvals,
             orion_metadata: OrionMetadataResponse::of(hearing),
@@ -207,6 +209,14 @@ fn submission_hash(hearing: &Hearing) -> Option<String> {
     match hearing.payload.as_ref()?.submission {
         Submission::Submitted { hash, .. } => Some(presentation::hash(hash)),
         Submission::Pending | Submission::Failed { .. } | Submission::Withheld => None,
+    }
+}
+
+/// Why the payload is not on record, which an equal request tries again. It holds up nothing else.
+fn submission_failure(hearing: &Hearing) -> Option<String> {
+    match hearing.payload.as_ref()?.submission {
+        Submission::Failed { reason } => Some(format!("submission_failed: {}", reason.as_str())),
+        Submission::Pending | Submission::Submitted { .. } | Submission::Withheld => None,
     }
 }
 

@@ -6,7 +6,9 @@ use gateway_domain::{
     Address, B256, OpCtx,
     audit::AuditEvent,
     changes::{ChangeSet, Write},
-    fireblocks::{Access, Environment, Integration, IntegrationState, Region},
+    fireblocks::{
+        Access, CompleteIntegration, Environment, Integration, IntegrationState, Region, complete_integration,
+    },
     identity::{Escrow, Principal, PrincipalKind, User, set_organization_frozen},
     ids::{IntegrationId, KeyId, PrincipalId, QuorumId},
     keys::{KeyAlgorithm, KeyPurpose, KeyRecord, KeyState, PublicKey},
@@ -113,6 +115,7 @@ impl Scene {
             privy_user_id: Some("did:privy:test".to_owned()),
             display_name: None,
             email: None,
+            self_registered: false,
             version: 1,
             created_at: now,
             updated_at: now,
@@ -160,6 +163,7 @@ impl Scene {
             vault_account: "0".to_owned(),
             environment: Environment::Testnet,
             region: Region::Eu,
+            completed_at: ctx.now,
             validated_at: None,
             validation_error: None,
         };
@@ -173,12 +177,58 @@ impl Scene {
             csr_created_at: ctx.now,
             state: IntegrationState::Active(access),
             recreated_at: Vec::new(),
+            self_registered: false,
             version: 1,
             created_at: ctx.now,
             updated_at: ctx.now,
         };
         let integration = self.world.services.sealer.seal(integration);
-        self.commit(ctx, [Write::InsertKey(key), Write::InsertIntegration(integration)]).await;
+        let quota = self.world.services.vendors.limits.integrations;
+        self.commit(ctx, [Write::InsertKey(key), Write::InsertIntegration(integration, quota)]).await;
+    }
+
+    async fn integration(&self) -> Integration {
+        let store = &self.world.services.store;
+        let found =
+            store.integration(self.world.organization, self.owner, VendorRole::Execution).await.unwrap();
+        found.unwrap().into_value()
+    }
+
+    /// As after a new certificate request: another key, and no API key.
+    pub(super) async fn forget_access(&self) {
+        let ctx = self.ctx();
+        let key = self.key(&ctx, KeyPurpose::FireblocksRequest, KeyAlgorithm::Rsa4096);
+        let old = self.integration().await;
+        let anew = Integration {
+            key: key.id,
+            state: IntegrationState::CsrGenerated,
+            version: old.version + 1,
+            updated_at: ctx.now,
+            ..old
+        };
+        let anew = self.world.services.sealer.seal(anew);
+        self.commit(&ctx, [Write::InsertKey(key), Write::UpdateIntegration(anew)]).await;
+    }
+
+    /// Brings an API key for the account.
+    pub(super) async fn complete_anew(&self, vault_account: &str) {
+        let request = CompleteIntegration {
+            owner: self.owner,
+            role: VendorRole::Execution,
+            api_key: SecretText::new("another-key".to_owned()),
+            vault_account: vault_account.to_owned(),
+            environment: Environment::Testnet,
+            region: Region::Eu,
+        };
+        complete_integration(&self.ctx(), &self.world.services, request).await.unwrap();
+    }
+
+    pub(super) async fn choose_chain(&self, chain_id: u64) {
+        let store = &self.world.services.store;
+        let old = store.settings(self.world.organization, self.owner).await.unwrap().unwrap().into_value();
+        let version = old.version + 1;
+        let settings = self.world.services.sealer.seal(Settings { chain_id, version, ..old });
+        self.commit(&self.ctx(), [Write::UpdateSettings(settings)]).await;
     }
 
     pub(super) async fn name_quorum(&self, ctx: &OpCtx) {

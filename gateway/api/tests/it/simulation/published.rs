@@ -13,14 +13,14 @@ use gateway_domain::{
     Address, B256, Clock, OpCtx, Result, Timestamp, U256,
     chain::{ChainId, PayloadCodec},
     identity::User,
-    ids::{OrganizationId, RelayId, TransactionId},
+    ids::{OrganizationId, PrincipalId, RelayId, TransactionId},
     keys::{GenerateKey, KeyAlgorithm, KeyPurpose, KeyRecord, generate_key},
     openpgp::{Fingerprint, InspectedKey, InspectedMessage, OpenPgp, OpenPgpFault, Opened},
     outbox::Job,
     payloads::{Addressed, Ipfs, Submission},
     ports::{Publication, Services},
     registrations::{RegisterKey, RegistrationState, register_key},
-    registry::{RegistryCall, RelayOrder, RelayOutcome, RelayerSigner, carry_relay},
+    registry::{Purpose, RegistryCall, RelayOrder, RelayOutcome, RelayerSigner, carry_relay},
     sealed::Sealed,
     transactions::{
         CreateEncryptedTransaction, ExecutionType, PlaintextRequest, Provider, State, create_encrypted,
@@ -291,6 +291,8 @@ async fn a_death_at_any_call_leaves_nothing_unrecorded_and_records_nothing_twice
 /// Calls of the registry that are under way, and what is known of them.
 struct Calls {
     live: Vec<RelayId>,
+    /// In whose name they are made.
+    user: PrincipalId,
     all: BTreeMap<RelayId, RegistryCall>,
     outbid: Mutex<BTreeSet<RelayId>>,
 }
@@ -307,10 +309,11 @@ impl Calls {
 
     async fn carry(&mut self, simulation: &Simulation, services: &Services, id: RelayId) {
         let ctx = OpCtx::gateway(simulation.organization, simulation.clock.now());
+        let purpose = Purpose { id, user: self.user, call: self.all[&id] };
         tokio::select! {
             biased;
             () = simulation.fuse.blown() => {}
-            done = carry_relay(&ctx, services, id, &self.all[&id]) => {
+            done = carry_relay(&ctx, services, &purpose) => {
                 done.unwrap();
             }
         }
@@ -327,6 +330,7 @@ impl Calls {
         }
         match &relay.outcome {
             RelayOutcome::Prepared => {}
+            RelayOutcome::Abandoned => panic!("{context}: nothing has changed"),
             RelayOutcome::Signed { hash, .. } => {
                 bids.insert(*hash);
             }
@@ -348,7 +352,8 @@ impl Calls {
 async fn random_answers_and_deaths_record_every_call_once_and_outbid_what_is_stuck() {
     let (simulation, mut process) = Simulation::new(seed()).await;
     make_relayer(&process.services, simulation.organization).await;
-    let mut calls = Calls { live: Vec::new(), all: BTreeMap::new(), outbid: Mutex::default() };
+    let user = simulation.users[0].id;
+    let mut calls = Calls { live: Vec::new(), user, all: BTreeMap::new(), outbid: Mutex::default() };
     for _ in 0..RANDOM_STEPS {
         match simulation.chance.below(100) {
             0..6 if calls.live.len() < LIVE_MAX => calls.begin(&simulation),

@@ -2,12 +2,16 @@ use std::collections::BTreeSet;
 
 use alloy_primitives::Address;
 
-use super::{NonceReservations, first_gap};
+use super::{Holder, NonceReservations, first_gap};
 use crate::{chain::ChainId, changes::Write};
 
 fn gap(used_on_chain: u64, held: &[u64], reserved: &[u64]) -> Option<u64> {
+    gap_of(Holder::Token, used_on_chain, held, reserved)
+}
+
+fn gap_of(holder: Holder, used_on_chain: u64, held: &[u64], reserved: &[u64]) -> Option<u64> {
     let set = |nonces: &[u64]| nonces.iter().copied().collect::<BTreeSet<_>>();
-    first_gap(used_on_chain, &set(held), &set(reserved))
+    first_gap((used_on_chain, holder), &set(held), &set(reserved))
 }
 
 #[test]
@@ -31,6 +35,13 @@ fn refuses_a_count_that_we_did_not_make() {
     assert_eq!(gap(1_000_000, &[], &[]), None);
     assert_eq!(gap(8, &[6], &[]), None);
     assert_eq!(gap(u64::MAX, &[3], &[]), None);
+}
+
+#[test]
+fn a_vendors_key_goes_on_where_the_chain_is() {
+    assert_eq!(gap_of(Holder::Vendor, 7, &[], &[]), Some(7), "all of them were somebody else's");
+    assert_eq!(gap_of(Holder::Vendor, 7, &[2, 3], &[]), Some(7));
+    assert_eq!(gap_of(Holder::Vendor, 7, &[7, 9], &[8]), Some(10));
 }
 
 #[test]

@@ -10,11 +10,12 @@ use crate::{
     actor::OpCtx,
     audit::AuditEvent,
     changes::{ChangeSet, CommitError, Contested, Write},
+    clock::Timestamp,
     error::{Error, Result},
     evaluations::{Fresh, retain},
     fireblocks::{
         CREATE_URI, FireblocksAccount, FireblocksApi, Integration, Login, Meaning, compose_transfer,
-        external_id,
+        external_id, is_about,
     },
     ids::{PermitId, VendorCallId},
     policy::{Approved, Decision, PermitRecord, VendorPermit, issue_vendor_permit},
@@ -37,15 +38,12 @@ pub(super) async fn hand_over(
     services: &Services,
     transaction: &Sealed<Transaction>,
 ) -> Result<Step> {
-    let Some(fireblocks) = &services.vendors.fireblocks else { return Ok(later(services)) };
-    let Some(login) = login(services, transaction).await? else { return Ok(later(services)) };
+    let access = access(services, transaction).await?;
     let earlier = earlier(services, transaction).await?;
-    if let Some(call) = &earlier.call {
-        match fireblocks.find(&login, &call.external_id).await {
-            Ok(Some(found)) => return accept(ctx, services, transaction, call, &found).await,
-            Ok(None) => {}
-            Err(error) => return Ok(away(services, transaction, &error)),
-        }
+    if let Some(call) = &earlier.call
+        && let Some(step) = ask_again(ctx, services, transaction, (&earlier, call, &access)).await?
+    {
+        return Ok(step);
     }
     let votes = services.store.votes(ctx.organization, transaction.id).await?;
     let stored = services.store.evaluations(ctx.organization, transaction.id).await?;
@@ -66,6 +64,11 @@ pub(super) async fn hand_over(
         retain(ctx, services, transaction, fresh).await?;
         return Ok(later(services));
     }
+    // Whatever else is approved, another account than the one that was judged does not pay.
+    let (Some(fireblocks), Access::Same(login)) = (&services.vendors.fireblocks, access) else {
+        retain(ctx, services, transaction, fresh).await?;
+        return Ok(later(services));
+    };
     let Some(prepared) = prepare(ctx, services, transaction, (&approved, &fresh), earlier).await? else {
         retain(ctx, services, transaction, fresh).await?;
         return Ok(Step::Moved);
@@ -94,24 +97,105 @@ async fn end_unsent(
     }
 }
 
-/// The integration's access, if it is still the one that was judged and may be used now.
-async fn login(services: &Services, transaction: &Sealed<Transaction>) -> Result<Option<Login>> {
+/// Asks about a request that was, or may have been, sent before. Without a step nobody has it.
+async fn ask_again(
+    ctx: &OpCtx,
+    services: &Services,
+    transaction: &Sealed<Transaction>,
+    (earlier, call, access): (&Earlier, &Sealed<VendorCall>, &Access),
+) -> Result<Option<Step>> {
+    let told = match ask(services, call, access).await {
+        Told::Found(found) => return accept(ctx, services, transaction, call, &found).await.map(Some),
+        // Said of the very account that would have paid.
+        Told::Unknown if matches!(access, Access::Same(_)) => return Ok(None),
+        told => told,
+    };
+    let in_force = earlier.permit.as_ref().is_some_and(|permit| ctx.now < permit.expires_at);
+    match told {
+        Told::Unknown if !in_force => lost(ctx, services, transaction, access).await.map(Some),
+        Told::Away(error) => Ok(Some(away(services, transaction, &error))),
+        Told::Unknown | Told::Found(_) | Told::Nothing => Ok(Some(later(services))),
+    }
+}
+
+/// With what Fireblocks can be asked about a transaction.
+enum Access {
+    /// The account that was judged.
+    Same(Login),
+    /// The integration was made anew or completed with another account: its present credentials, if it has any.
+    Changed { login: Option<Login>, since: Timestamp },
+    /// The credentials cannot be used now.
+    Away,
+}
+
+/// What Fireblocks says of an external id.
+enum Told {
+    Found(VendorTransaction),
+    /// It shows no such transaction to these credentials.
+    Unknown,
+    Away(VendorError),
+    /// It was not asked.
+    Nothing,
+}
+
+async fn ask(services: &Services, call: &VendorCall, access: &Access) -> Told {
+    let Some(fireblocks) = &services.vendors.fireblocks else { return Told::Nothing };
+    let login = match access {
+        Access::Same(login) | Access::Changed { login: Some(login), .. } => login,
+        Access::Changed { login: None, .. } => return Told::Unknown,
+        Access::Away => return Told::Nothing,
+    };
+    match (fireblocks.find(login, &call.external_id).await, access) {
+        (Ok(Some(found)), _) => Told::Found(found),
+        (Ok(None), _) | (Err(VendorError::Refused { .. }), Access::Changed { .. }) => Told::Unknown,
+        (Err(error), _) => Told::Away(error),
+    }
+}
+
+/// Ends what Fireblocks has, or may have, and no longer shows, once it was looked for long enough. It may still
+/// execute: neither its name nor anything that it counts against is freed.
+async fn lost(
+    ctx: &OpCtx,
+    services: &Services,
+    transaction: &Sealed<Transaction>,
+    access: &Access,
+) -> Result<Step> {
+    let changed = match access {
+        Access::Changed { since, .. } => (*since).max(transaction.updated_at),
+        Access::Same(_) | Access::Away => transaction.updated_at,
+    };
+    if ctx.now.since(changed) < services.vendors.limits.lost_after {
+        tracing::warn!(transaction.id = %transaction.id, "Fireblocks does not show what it has, or may have");
+        return Ok(poll(services));
+    }
+    let state = State::Failed { reason: FailureReason::VendorLost };
+    store(ctx, services, transaction, state, "transaction.failed").await
+}
+
+/// The integration's access, and whether it is still the one that was judged.
+async fn access(services: &Services, transaction: &Sealed<Transaction>) -> Result<Access> {
     let account = account(transaction)?;
-    let Some(integration) = integration(services, transaction).await? else { return Ok(None) };
+    let Some(integration) = integration(services, transaction).await? else {
+        return Ok(Access::Changed { login: None, since: transaction.updated_at });
+    };
     let unchanged = integration.state.access().is_some_and(|access| {
         access.environment == account.environment
             && access.region == account.region
             && access.vault_account == account.vault_account
     });
-    if integration.id != account.integration || integration.key != transaction.intent.key || !unchanged {
+    let is_same = integration.key == transaction.intent.key && unchanged;
+    if !is_same {
         tracing::warn!(transaction.id = %transaction.id, "the Fireblocks integration is no longer the one approved");
-        return Ok(None);
+    }
+    if integration.state.access().is_none() {
+        return Ok(Access::Changed { login: None, since: integration.updated_at });
     }
     match integration.login(services).await {
-        Ok(login) => Ok(Some(login)),
+        Ok(login) if is_same => Ok(Access::Same(login)),
+        Ok(login) => Ok(Access::Changed { login: Some(login), since: integration.updated_at }),
         Err(error @ (Error::Conflict(_) | Error::Unavailable { .. })) => {
             tracing::warn!(transaction.id = %transaction.id, %error, "the Fireblocks integration cannot be used now");
-            Ok(None)
+            Ok(Access::Away)
         }
         Err(error) => Err(error),
     }
@@ -231,6 +315,8 @@ async fn send(
     }
 }
 
+/// Takes the vendor's transaction for ours, unless it moves something else: then ours was never taken, for the vendor
+/// refuses a second one under the same id. That is the vendor's word, so nothing is freed.
 async fn accept(
     ctx: &OpCtx,
     services: &Services,
@@ -238,6 +324,13 @@ async fn accept(
     call: &Sealed<VendorCall>,
     told: &VendorTransaction,
 ) -> Result<Step> {
+    if !is_about(&told.transfer, transaction) {
+        tracing::error!(
+            transaction.id = %transaction.id, vendor.id = told.id, "Fireblocks has another transaction under our id"
+        );
+        let state = State::Failed { reason: FailureReason::VendorFailed };
+        return store(ctx, services, transaction, state, "transaction.failed").await;
+    }
     let state = State::HandedOver { call: call.id, since: ctx.now, status: told.status };
     let next = services.sealer.seal(transaction.moved_to(state, ctx.now));
     let outcome = CallOutcome::Accepted { vendor_id: told.id.clone() };
@@ -282,18 +375,15 @@ pub(super) async fn follow(
     transaction: &Sealed<Transaction>,
 ) -> Result<Step> {
     let State::HandedOver { call, since, status } = &transaction.state else { return Ok(Step::Moved) };
-    let Some(fireblocks) = &services.vendors.fireblocks else { return Ok(later(services)) };
-    let Some(login) = login(services, transaction).await? else { return Ok(later(services)) };
+    let access = access(services, transaction).await?;
     let earlier = earlier(services, transaction).await.inspect_err(count_invalid)?;
     let stored = earlier.call.filter(|stored| stored.id == *call);
     let stored = stored.ok_or_else(|| Error::inconsistency("a transaction handed over without its call"))?;
-    let told = match fireblocks.find(&login, &stored.external_id).await {
-        Ok(Some(told)) if stored.vendor_id() == Some(&told.id) => told,
-        Ok(_) => {
-            tracing::error!(transaction.id = %transaction.id, "Fireblocks does not know what it has accepted");
-            return Ok(later(services));
-        }
-        Err(error) => return Ok(away(services, transaction, &error)),
+    let told = match ask(services, &stored, &access).await {
+        Told::Found(told) if stored.vendor_id() == Some(&told.id) => told,
+        Told::Found(_) | Told::Unknown => return lost(ctx, services, transaction, &access).await,
+        Told::Away(error) => return Ok(away(services, transaction, &error)),
+        Told::Nothing => return Ok(later(services)),
     };
     let (state, action) = match told.status.meaning() {
         Meaning::Completed => {

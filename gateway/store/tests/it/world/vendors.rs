@@ -6,7 +6,7 @@ use gateway_domain::{
     identity::User,
     ids::{IntegrationId, QuorumId, VendorCallId},
     keys::KeyRecord,
-    quorums::{PrivyQuorum, QuorumType},
+    quorums::{PrivyQuorum, QuorumClaim, QuorumType},
     secrets::SealedSecret,
     transactions::Transaction,
     vendors::{CallOutcome, VendorCall, VendorRole},
@@ -30,10 +30,12 @@ pub(super) fn sample_integration(user: &User, key: &KeyRecord, at: Timestamp) ->
             vault_account: "0".into(),
             environment: Environment::Sandbox,
             region: Region::Us,
+            completed_at: at,
             validated_at: Some(at),
             validation_error: Some("refused".into()),
         }),
         recreated_at: vec![at],
+        self_registered: true,
         version: 1,
         created_at: at,
         updated_at: at,
@@ -53,6 +55,16 @@ pub(super) fn sample_call(transaction: &Transaction, at: Timestamp) -> VendorCal
         external_id: "0xab".into(),
         outcome: CallOutcome::Accepted { vendor_id: "one".into() },
         version: 1,
+        created_at: at,
+    }
+}
+
+pub(crate) fn sample_quorum_claim(user: &User, at: Timestamp) -> QuorumClaim {
+    QuorumClaim {
+        id: id(QuorumId::from_uuid),
+        organization: user.organization,
+        user: user.id,
+        self_registered: user.self_registered,
         created_at: at,
     }
 }

@@ -1,0 +1,21 @@
+-- Quorums that were, or may have been, made at Privy: each stays there, whatever becomes of the reference to it.
+
+CREATE TABLE privy_quorum_claims (
+    id TEXT NOT NULL PRIMARY KEY,
+    organization TEXT NOT NULL REFERENCES organizations (id),
+    user_id TEXT NOT NULL REFERENCES users (id),
+    self_registered INTEGER NOT NULL,
+    created_at INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX privy_quorum_claims_user ON privy_quorum_claims (organization, user_id);
+
+CREATE TRIGGER privy_quorum_claims_no_delete BEFORE DELETE ON privy_quorum_claims
+BEGIN
+    SELECT RAISE(ABORT, 'privy_quorum_claims keeps its rows');
+END;
+
+CREATE TRIGGER privy_quorum_claims_write_once BEFORE UPDATE ON privy_quorum_claims
+BEGIN
+    SELECT RAISE(ABORT, 'privy_quorum_claims is written once');
+END;
