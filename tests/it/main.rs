@@ -17,6 +17,7 @@ mod limits;
 mod login;
 mod main_job;
 mod newcomer;
+mod openapi;
 mod ownership;
 mod pair;
 mod plugin_authors;

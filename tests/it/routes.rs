@@ -13,7 +13,7 @@ const INTERNAL_TOKEN: &str = "0123456789abcdef0123456789abcdef";
 const NO_ROUTE: &str = "there is no such route";
 
 /// Method, path template and operation of every row of the contract's list.
-fn rows() -> Result<Vec<(Method, String, String)>> {
+pub(crate) fn rows() -> Result<Vec<(Method, String, String)>> {
     let text = std::fs::read_to_string(environment::root().join("gateway/api/tests/endpoints.tsv"))?;
     let row = |line: &str| {
         let mut columns = line.split('\t').skip(1);

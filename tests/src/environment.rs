@@ -39,6 +39,13 @@ pub fn login_clients() -> Result<PathBuf> {
     Ok(folder)
 }
 
+/// Programs of the judges of the OpenAPI document, where `deploy/setup` puts them.
+pub fn openapi_tools() -> Result<PathBuf> {
+    let folder = cache()?.join("openapi-tools/bin");
+    ensure!(folder.is_dir(), "no OpenAPI tools at `{}`: run deploy/setup test", folder.display());
+    Ok(folder)
+}
+
 fn cache() -> Result<PathBuf> {
     let cache = match variable("XDG_CACHE_HOME") {
         Some(folder) => PathBuf::from(folder),

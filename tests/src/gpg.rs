@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io::Write;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 
@@ -16,6 +17,11 @@ impl Gpg {
     pub fn new() -> Result<Gpg> {
         let home = tempfile::Builder::new().prefix("countersign-gpg-").tempdir()?;
         Ok(Gpg { home })
+    }
+
+    /// The folder of its keys.
+    pub fn home(&self) -> &Path {
+        self.home.path()
     }
 
     /// Makes a key without passphrase and returns the armored public half.

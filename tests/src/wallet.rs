@@ -56,6 +56,11 @@ impl Wallet {
         }
     }
 
+    /// The secret as 64 hexadecimal digits, for other people's software.
+    pub fn secret(&self) -> String {
+        hex::encode(self.key.to_bytes())
+    }
+
     pub fn address(&self) -> Address {
         self.address
     }

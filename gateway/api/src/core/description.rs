@@ -2,6 +2,7 @@
 
 mod errors;
 mod examples;
+mod links;
 mod optional;
 mod security;
 
@@ -48,6 +49,7 @@ pub(crate) fn document() -> OpenApi {
     security::add_schemes(document.components.get_or_insert_default());
     optional::never_null(&mut document);
     examples::attach(&mut document);
+    links::attach(&mut document);
     document
 }
 

@@ -83,7 +83,7 @@ pub(crate) struct UpdateSettlementDto {
     /// Required when settled.
     #[schema(value_type = Option<shapes::Hash>)]
     settlement_tx_hash: Option<B256>,
-    #[schema(minimum = 1)]
+    #[schema(value_type = Option<shapes::ChainId>)]
     chain_id: Option<u64>,
     block_number: Option<u64>,
     #[schema(value_type = Option<shapes::Count>)]
@@ -150,7 +150,7 @@ pub(crate) struct SettlementResponse {
     #[schema(value_type = Option<shapes::Hash>)]
     settlement_tx_hash: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 1)]
+    #[schema(value_type = Option<shapes::ChainId>)]
     chain_id: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     block_number: Option<u64>,

@@ -37,7 +37,7 @@ pub(crate) struct GenerateNonceDto {
     #[schema(value_type = Option<shapes::Address>)]
     ethereum_address: Option<Address>,
     /// The `Chain ID` of the message; refused early if logins on it are not taken.
-    #[schema(minimum = 1)]
+    #[schema(value_type = Option<shapes::ChainId>)]
     chain_id: Option<u64>,
 }
 

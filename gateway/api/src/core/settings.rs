@@ -40,7 +40,7 @@ pub(super) const PROVIDERS: [(&str, Provider); 4] = [
 pub(crate) struct UpdateSettingsDto {
     #[schema(value_type = Option<u8>, minimum = 0, maximum = 2)]
     execution_type: Option<ExecutionType>,
-    #[schema(minimum = 1)]
+    #[schema(value_type = Option<shapes::ChainId>)]
     chain_id: Option<u64>,
     /// The wallet that logged in, if its owner keeps the funds there. Excludes provider `hsm`.
     #[schema(value_type = Option<shapes::Address>)]
@@ -104,7 +104,7 @@ pub(crate) struct SettingsResponse {
     ethereum_address: String,
     #[schema(minimum = 0, maximum = 2)]
     execution_type: u8,
-    #[schema(minimum = 1)]
+    #[schema(value_type = shapes::ChainId)]
     chain_id: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<shapes::Address>)]

@@ -2,6 +2,7 @@
 //! the very tables that readers and answers use.
 
 use gateway_domain::{
+    chain::CHAIN_ID_MAX,
     credentials::Scope,
     fireblocks::{Environment as FireblocksEnvironment, Region as FireblocksRegion, VendorStatus},
     transactions::CoreStatus,
@@ -47,6 +48,18 @@ texts! {
     MemberKey: "SPKI of a P-256 key in PEM.", r"^[^\u0000-\u0008\u000B\u000C\u000E-\u001F\u007F-\u009F]*$", 1_024;
     Fingerprint: "Of an OpenPGP key of version 4.", "^[0-9A-F]{40}$", 40;
 }
+
+/// The number of a chain in the `eip155` namespace.
+pub(crate) struct ChainId;
+
+impl PartialSchema for ChainId {
+    fn schema() -> RefOr<Schema> {
+        let number = Object::builder().schema_type(Type::Integer);
+        number.minimum(Some(1_u64)).maximum(Some(CHAIN_ID_MAX)).into()
+    }
+}
+
+impl ToSchema for ChainId {}
 
 /// One word of a closed set, each set a schema of its own name.
 macro_rules! vocabularies {

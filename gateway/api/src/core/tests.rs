@@ -88,6 +88,34 @@ fn every_body_has_an_example() {
 }
 
 #[test]
+fn links_lead_to_operations_that_take_what_they_bring() {
+    let document = serde_json::to_value(document()).unwrap();
+    let operations: Vec<&Value> = document["paths"]
+        .as_object()
+        .unwrap()
+        .values()
+        .flat_map(|item| item.as_object().unwrap().values())
+        .collect();
+    let mut links = 0;
+    let responses =
+        operations.iter().flat_map(|operation| operation["responses"].as_object().unwrap().values());
+    for link in responses.flat_map(|response| response["links"].as_object().into_iter().flatten()) {
+        let (name, link) = link;
+        let next = operations.iter().find(|operation| operation["operationId"] == link["operationId"]);
+        let next = next.unwrap_or_else(|| panic!("{name} leads nowhere"));
+        for parameter in link["parameters"].as_object().into_iter().flatten() {
+            let taken = next["parameters"].as_array().unwrap().iter();
+            assert!(
+                taken.map(|one| &one["name"]).any(|one| one == parameter.0),
+                "{name} does not take {parameter:?}"
+            );
+        }
+        links += 1;
+    }
+    assert_eq!(links, 23);
+}
+
+#[test]
 fn nothing_is_described_as_nullable() {
     let document = serde_json::to_string(&document()).unwrap();
     assert!(!document.contains("\"null\""));

@@ -120,6 +120,7 @@ pub(crate) async fn get_verification_service_by_inbox(
 }
 
 /// The service with this key: its fingerprint, the armored key as base64url, or the armored key percent-encoded.
+/// A key that is too long for a path (414) is named by its fingerprint.
 #[utoipa::path(
     get,
     path = "/verification-services/pgp-public-key/{key}",

@@ -2,7 +2,10 @@
 //! value itself is never repeated.
 
 use gateway_chains::evm::{address as evm_address, amount};
-use gateway_domain::{Address, B256, Timestamp, U256, chain::ChainId};
+use gateway_domain::{
+    Address, B256, Timestamp, U256,
+    chain::{CHAIN_ID_MAX, ChainId},
+};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::extract::Json;
@@ -120,7 +123,7 @@ pub(crate) fn hexadecimal(bytes_max: usize) -> impl Fn(&Json) -> Read<Vec<u8>> {
 
 /// A number of the `eip155` namespace.
 pub(crate) fn chain(json: &Json) -> Read<ChainId> {
-    ChainId::eip155(integer(json)?).or_else(|_| fault("must be at least 1"))
+    ChainId::eip155(integer(json)?).map_err(|_| format!("must be 1 to {CHAIN_ID_MAX}"))
 }
 
 /// Text of `min` to `max` characters without control characters.

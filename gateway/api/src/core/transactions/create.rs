@@ -58,7 +58,7 @@ pub(crate) struct CreateTrustedTransactionDto {
     /// Call data, at most 128 KiB; absent means none.
     #[schema(value_type = Option<shapes::CallData>)]
     data: Vec<u8>,
-    #[schema(value_type = u64, minimum = 1)]
+    #[schema(value_type = shapes::ChainId)]
     chain_id: ChainId,
     /// Only 0 may be sent unencrypted.
     #[schema(value_type = Option<u8>, minimum = 0, maximum = 2)]

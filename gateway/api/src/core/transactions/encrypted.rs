@@ -42,7 +42,7 @@ pub(crate) struct CreateEncryptedTransactionDto {
     /// Whose funds move: the escrow address of the user.
     #[schema(value_type = shapes::Address)]
     escrow_address: Address,
-    #[schema(value_type = u64, minimum = 1)]
+    #[schema(value_type = shapes::ChainId)]
     chain_id: ChainId,
     /// Absent means what the user's settings say.
     #[schema(value_type = Option<u8>, minimum = 0, maximum = 2)]

@@ -28,7 +28,7 @@ pub(crate) struct TransactionResponse {
     ethereum_address: String,
     #[schema(value_type = shapes::Address)]
     escrow_address: String,
-    #[schema(minimum = 1)]
+    #[schema(value_type = shapes::ChainId)]
     chain_id: u64,
     #[schema(minimum = 0, maximum = 2)]
     execution_type: u8,

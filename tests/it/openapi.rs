@@ -1,0 +1,140 @@
+//! The OpenAPI document before judges who know nothing of this project: whether it is valid, and whether the running
+//! gateway keeps to it.
+
+use std::fs;
+use std::process::{Command, Output};
+
+use alloy_primitives::{Address, U256};
+use anyhow::{Context, Result, ensure};
+use countersign_tests::client::Credential;
+use countersign_tests::environment;
+use countersign_tests::fireblocks::Fireblocks;
+use countersign_tests::gateway::Gateway;
+use countersign_tests::gpg::Gpg;
+use countersign_tests::main_job::text;
+use countersign_tests::privy::{APP_ID, APP_SECRET, Privy};
+use countersign_tests::registry;
+use countersign_tests::wallet::Wallet;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::routes;
+use crate::stand::{CHAIN_ID, ETHER, Stand};
+
+const INTERNAL_TOKEN: &str = "0123456789abcdef0123456789abcdef";
+const STATIC_KEY: &str = "-----BEGIN PUBLIC KEY-----\\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAElNYESQKUzTNdjNgQXU/UIAEDmDaQ\\nD7x/RnfRdU0LnNPi3LbEn7z8hqZPfclp7DqGDLHHU5f3jmeYzhbqDMKa6g==\\n-----END PUBLIC KEY-----\\n";
+
+/// Operations whose success takes more than a sequence of requests: users whose funds lie at Fireblocks, or with somebody
+/// who executes by themselves.
+const UNREACHED: [&str; 2] = ["create_admin_transaction", "update_settlement"];
+
+/// A gateway with everything configured that an operation may need, at rates that nobody reaches.
+struct Scene {
+    stand: Stand,
+    gateway: Gateway,
+    service: Value,
+    escrow: Address,
+    gpg: Gpg,
+    _vendors: (Fireblocks, Privy),
+}
+
+impl Scene {
+    async fn new() -> Result<Scene> {
+        let vendors = (Fireblocks::start().await?, Privy::start().await?);
+        let stand = Stand::with_configuration(&configuration(&vendors)).await?;
+        registry::deploy(stand.anvil.node()).await?;
+        let gateway = stand.installation.start().await?;
+        let relayer: Address = gateway.bootstrap.relayer_address.parse()?;
+        stand.anvil.node().set_balance(relayer, U256::from(1_000 * ETHER)).await?;
+        let service = add_service(&stand)?;
+        let gpg = Gpg::new()?;
+        gpg.import(text(&service, "publicKey")?)?;
+        let escrow = stand.user(&gateway).await?;
+        Ok(Scene { stand, gateway, service, escrow, gpg, _vendors: vendors })
+    }
+
+    /// What `credentials.py` has to know.
+    fn description(&self) -> Value {
+        let bootstrap = &self.gateway.bootstrap;
+        json!({
+            "gateway": self.gateway.client().origin(), "operator": bootstrap.operator_url, "chainId": CHAIN_ID,
+            "service": self.service, "gpgHome": self.gpg.home(), "escrow": self.escrow, "walletKey": self.stand.wallet.secret(),
+            "internalToken": INTERNAL_TOKEN,
+            "keys": {
+                "admin": bootstrap.admin_api_key, "agent": bootstrap.agent_api_key,
+                "arbiter": bootstrap.arbiter_api_key, "orion": bootstrap.orion_api_key,
+            },
+        })
+    }
+}
+
+fn configuration((fireblocks, privy): &(Fireblocks, Privy)) -> String {
+    let (fireblocks, privy) = (fireblocks.url(), privy.url());
+    let hosts = [fireblocks, privy].map(|url| url.trim_start_matches("http://"));
+    let registry = registry::configuration(CHAIN_ID);
+    let open = ["login", "registration", "failure", "credential", "source"]
+        .map(|rate| format!("{rate}_burst = 1000000\n"))
+        .concat();
+    format!(
+        "{registry}[core]\ninternal_token = \"{INTERNAL_TOKEN}\"\n[egress]\nnamed_hosts = {hosts:?}\n\
+         [fireblocks]\nenabled = true\nsandbox_url = \"{fireblocks}\"\n\
+         assets = [\"sandbox eip155:{CHAIN_ID} ETH_TEST5\"]\n\
+         [privy]\nurl = \"{privy}\"\napp_id = \"{APP_ID}\"\napp_secret = \"{APP_SECRET}\"\n\
+         static_quorum_id = \"static-quorum\"\nstatic_quorum_threshold = 2\narbiter_public_key = \"{STATIC_KEY}\"\n\
+         [server]\n{open}request_timeout_ms = 120000\n\
+         [hsm]\nsign_timeout_ms = 60000\ngenerate_timeout_ms = 300000\ncanary_timeout_ms = 120000\n"
+    )
+}
+
+fn add_service(stand: &Stand) -> Result<Value> {
+    let data_dir = stand.installation.data_dir();
+    let data_dir = data_dir.to_str().context("the data directory's path is not UTF-8")?;
+    let inbox = Wallet::random().address().to_string();
+    let add = ["verification-service", "add", "--name", "Orion", "--inbox", &inbox, "--built-in", "rsa2048"];
+    let added = stand.installation.command(&[&add[..], &["--data-dir", data_dir, "--json"]].concat())?;
+    accepted(&added)?;
+    Ok(serde_json::from_slice(&added.stdout)?)
+}
+
+fn accepted(output: &Output) -> Result<()> {
+    let said = [output.stdout.as_slice(), &output.stderr].map(String::from_utf8_lossy).concat();
+    ensure!(output.status.success(), "{said}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_public_validator_accepts_the_document_and_its_examples() -> Result<()> {
+    let folder = TempDir::new()?;
+    let document = folder.path().join("core.json");
+    let printed = Command::new(environment::gateway_binary()?).args(["openapi", "core"]).output()?;
+    fs::write(&document, printed.stdout)?;
+    let tools = environment::openapi_tools()?;
+    accepted(&Command::new(tools.join("openapi-spec-validator")).arg(&document).output()?)?;
+    let examples = environment::root().join("tests/openapi/check_examples.py");
+    accepted(&Command::new(tools.join("python3")).arg(examples).arg(&document).output()?)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_running_gateway_keeps_to_its_document() -> Result<()> {
+    let scene = Scene::new().await?;
+    let folder = environment::root().join("tests/openapi");
+    let reports = TempDir::new()?;
+    let mut schemathesis = Command::new(environment::openapi_tools()?.join("schemathesis"));
+    schemathesis.arg("--config-file").arg(folder.join("schemathesis.toml"));
+    schemathesis.arg("run").arg(format!("{}/openapi/core.json", scene.gateway.client().origin()));
+    schemathesis.env("PYTHONPATH", &folder).env("PYTHONDONTWRITEBYTECODE", "1");
+    schemathesis.env("COUNTERSIGN_SCENE", scene.description().to_string()).current_dir(reports.path());
+    let judged = tokio::task::spawn_blocking(move || schemathesis.output()).await??;
+    let metrics = scene.gateway.operator().get("/metrics", Credential::Nobody).await?.body;
+    accepted(&judged)?;
+    let unreached: Vec<String> = routes::rows()?
+        .into_iter()
+        .filter(|(method, path, operation)| {
+            let labels = format!("{{method=\"{method}\",route=\"{path}\",status=\"20");
+            !metrics.contains(&labels) && !UNREACHED.contains(&operation.as_str())
+        })
+        .map(|(_, _, operation)| operation)
+        .collect();
+    assert!(unreached.is_empty(), "never answered with success: {unreached:?}");
+    scene.stand.finish(scene.gateway).await
+}
