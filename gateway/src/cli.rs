@@ -16,6 +16,7 @@ mod init;
 mod key;
 mod migrate;
 mod openapi;
+mod operator;
 mod order;
 mod output;
 mod place;
@@ -73,6 +74,9 @@ enum Command {
     /// Install and list plugins.
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
+    /// What operators do: make a key, propose changes, approve them.
+    #[command(subcommand)]
+    Operator(operator::OperatorCommand),
     /// Check or copy the audit log, without the gateway.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -131,6 +135,7 @@ async fn dispatch(command: Command) -> Result<Status> {
         Command::Freeze(freeze) => freeze.run().await,
         Command::Transaction(transaction) => transaction.run().await,
         Command::Plugin(plugin) => plugin.run().await,
+        Command::Operator(operator) => operator.run().await,
         Command::Audit(audit) => audit.run().await,
         Command::Openapi(openapi) => openapi.run(),
         Command::ConfigReference(reference) => reference.run(),

@@ -13,7 +13,7 @@ use gateway_domain::{
         Binding, BindingScope, Floor, Mode, PluginRevision, Policy, PolicyHead, Power, Requirement,
         validate_policy,
     },
-    ports::{PolicyReads as _, UnitOfWork as _},
+    ports::{OperatorReads as _, PolicyReads as _, UnitOfWork as _},
     transactions::Kind,
 };
 use plugin_host::Digest;
@@ -37,10 +37,12 @@ pub(crate) struct InstallPlugin {
 /// What an installation made.
 pub(crate) struct Installed {
     pub(crate) revision: PluginRevision,
-    pub(crate) policy_revision: u64,
+    /// The policy that binds it; absent where operators decide what is bound.
+    pub(crate) policy_revision: Option<u64>,
 }
 
-/// Checks the component and its settings in the sandbox, stores both, and moves the policy head.
+/// Checks the component and its settings in the sandbox, stores both, and moves the policy head. In a deployment with
+/// operators the policy stays: they propose and approve what binds the revision.
 pub(crate) async fn install_plugin(
     gateway: &Gateway,
     ctx: &OpCtx,
@@ -59,6 +61,17 @@ pub(crate) async fn install_plugin(
     };
     gateway.plugins.check(&revision, install.component.clone().into()).await?;
 
+    if gateway.store.charter().await?.is_some() {
+        let detail = json!({
+            "plugin": revision.plugin, "componentDigest": revision.component_digest,
+            "subjectDigest": revision.subject_digest(),
+        });
+        let event = AuditEvent::new(ctx, "plugin.stored", format!("plugin {}", revision.id), detail);
+        let sealed = gateway.services.sealer.seal(revision.clone());
+        let changes = ChangeSet::new(event).write(Write::InsertPluginRevision(sealed, install.component));
+        gateway.store.commit(changes).await.context("storing the plugin")?;
+        return Ok(Installed { revision, policy_revision: None });
+    }
     let present =
         gateway.store.policy(ctx.organization).await?.map(gateway_domain::sealed::Sealed::into_value);
     let policy = next_policy(
@@ -83,7 +96,7 @@ pub(crate) async fn install_plugin(
             .write(Write::InsertPolicy(seal.seal(policy)))
             .write(Write::MovePolicyHead(seal.seal(head)));
     gateway.store.commit(changes).await.context("storing the plugin and the policy")?;
-    Ok(Installed { revision, policy_revision })
+    Ok(Installed { revision, policy_revision: Some(policy_revision) })
 }
 
 fn next_policy(

@@ -18,6 +18,7 @@ mod login;
 mod main_job;
 mod newcomer;
 mod openapi;
+mod operators;
 mod ownership;
 mod pair;
 mod plugin_authors;

@@ -23,17 +23,18 @@ const SOFTHSM: [&str; 3] = [
 ];
 
 /// A deployment that `init` is to prepare: configuration and SoftHSM, and nothing else yet.
-struct Deployment {
+pub(crate) struct Deployment {
     folder: TempDir,
     module: String,
     pin: &'static str,
     /// Lines for the configuration's `[core]` and `[server]` sections.
     core: String,
     server: String,
+    operator: String,
 }
 
 impl Deployment {
-    fn new() -> Result<Deployment> {
+    pub(crate) fn new() -> Result<Deployment> {
         let folder = tempfile::Builder::new().prefix("countersign-").tempdir()?;
         fs::create_dir(folder.path().join("tokens"))?;
         let tokens = folder.path().join("tokens");
@@ -42,10 +43,10 @@ impl Deployment {
             format!("directories.tokendir = {}\nobjectstore.backend = file\n", tokens.display()),
         )?;
         let module = SOFTHSM.iter().find(|path| Path::new(path).exists()).context("softhsm2 is installed")?;
+        let operator = environment::free_loopback_address()?.to_string();
         let server = format!(
-            "listen = \"{}\"\noperator_listen = \"{}\"\n",
+            "listen = \"{}\"\noperator_listen = \"{operator}\"\n",
             environment::free_loopback_address()?,
-            environment::free_loopback_address()?
         );
         Ok(Deployment {
             folder,
@@ -53,10 +54,11 @@ impl Deployment {
             pin: "correct horse",
             core: String::new(),
             server,
+            operator,
         })
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
@@ -77,7 +79,27 @@ impl Deployment {
         Ok(path)
     }
 
-    fn run(&self, arguments: &[&str]) -> Result<Output> {
+    pub(crate) fn operator_url(&self) -> String {
+        format!("http://{}", self.operator)
+    }
+
+    /// A command that needs no deployment.
+    pub(crate) fn alone(&self, arguments: &[&str]) -> Result<Output> {
+        Ok(Command::new(environment::gateway_binary()?).args(arguments).output()?)
+    }
+
+    /// `serve`, for `env` to start.
+    pub(crate) fn serving(&self) -> Result<[String; 5]> {
+        Ok([
+            "SOFTHSM2_CONF=".to_owned() + self.path("softhsm2.conf").to_str().context("path")?,
+            environment::gateway_binary()?.to_str().context("path")?.to_owned(),
+            "serve".to_owned(),
+            "--config".to_owned(),
+            self.configuration()?.to_str().context("path")?.to_owned(),
+        ])
+    }
+
+    pub(crate) fn run(&self, arguments: &[&str]) -> Result<Output> {
         let mut command = Command::new(environment::gateway_binary()?);
         command.args(arguments).arg("--config").arg(self.configuration()?);
         command.env("SOFTHSM2_CONF", self.path("softhsm2.conf"));
@@ -85,18 +107,18 @@ impl Deployment {
     }
 
     /// Runs a command that must fail, and returns what it says.
-    fn fails(&self, arguments: &[&str], status: i32) -> Result<String> {
+    pub(crate) fn fails(&self, arguments: &[&str], status: i32) -> Result<String> {
         let output = self.run(arguments)?;
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         ensure!(output.status.code() == Some(status), "expected exit code {status}: {output:?}");
         Ok(text)
     }
 
-    fn init(&mut self) -> Result<Value> {
+    pub(crate) fn init(&mut self, further: &[&str]) -> Result<Value> {
         let security_officer = self.path("so-pin");
         let security_officer = security_officer.to_str().context("path")?;
         let arguments = ["init", "--organization", "acme", "--init-token", "--so-pin-file", security_officer];
-        let output = self.run(&[&arguments[..], &["--json"]].concat())?;
+        let output = self.run(&[&arguments[..], further, &["--json"]].concat())?;
         ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let made: Value = serde_json::from_slice(&output.stdout)?;
         self.core = format!("organization = {}\n", made["organization"]);
@@ -117,7 +139,7 @@ async fn a_deployment_is_made_from_an_empty_softhsm() -> Result<()> {
     let absent = deployment.fails(&["init", "--organization", "acme"], 1)?;
     says(&absent, &["no token labelled `acme`", "`countersign init --init-token`"]);
 
-    let made = deployment.init()?;
+    let made = deployment.init(&[])?;
     let rights = fs::metadata(deployment.path("so-pin"))?.permissions().mode() & 0o777;
     assert_eq!(rights, 0o600, "the security officer's PIN is open to others");
     ensure!(made["adminApiKey"].is_string(), "{made}");
@@ -134,14 +156,7 @@ async fn a_deployment_is_made_from_an_empty_softhsm() -> Result<()> {
     let node = part("chain eip155:31337")?;
     says(&node.to_string(), &["\"ok\":false", "`chains.rpc_urls`"]);
 
-    let serve = [
-        "SOFTHSM2_CONF=".to_owned() + deployment.path("softhsm2.conf").to_str().context("path")?,
-        environment::gateway_binary()?.to_str().context("path")?.to_owned(),
-        "serve".to_owned(),
-        "--config".to_owned(),
-        deployment.configuration()?.to_str().context("path")?.to_owned(),
-    ];
-    let mut service = Service::start("/usr/bin/env".as_ref(), &serve)?;
+    let mut service = Service::start("/usr/bin/env".as_ref(), &deployment.serving()?)?;
     service.line_after("ready ", DEADLINE).await?;
     let warned = wait::until("a warning that the node is away", DEADLINE, async || {
         Ok(service.output().contains("`chains.rpc_urls`").then_some(()))
@@ -157,7 +172,7 @@ async fn a_deployment_is_made_from_an_empty_softhsm() -> Result<()> {
 #[test]
 fn an_address_in_use_is_named() -> Result<()> {
     let mut deployment = Deployment::new()?;
-    deployment.init()?;
+    deployment.init(&[])?;
     let other = TcpListener::bind("127.0.0.1:0")?;
     let address = other.local_addr()?;
     deployment.server =
@@ -170,7 +185,7 @@ fn an_address_in_use_is_named() -> Result<()> {
 #[test]
 fn a_wrong_pin_is_sent_once_and_the_way_back_is_told() -> Result<()> {
     let mut deployment = Deployment::new()?;
-    deployment.init()?;
+    deployment.init(&[])?;
     deployment.pin = "battery staple";
     for _ in 0..2 {
         let text = deployment.fails(&["serve"], 3)?;

@@ -16,6 +16,7 @@ use gateway_domain::{
     entropy::draw,
     identity::Organization,
     ids::OrganizationId,
+    operators::{Charter, DEPLOYMENT, found_charter},
     ports::UnitOfWork as _,
 };
 use serde_json::json;
@@ -25,6 +26,11 @@ use super::{
     place::{data_dir_of, operator_context, sign_and_close},
     status::{Status, UsageError},
 };
+
+mod founding;
+
+use founding::Founding;
+
 use crate::{
     adapters::system::SystemEntropy,
     bootstrap,
@@ -54,6 +60,11 @@ pub(super) struct Init {
     /// file is absent; keep it away from this machine.
     #[arg(long, value_name = "FILE", requires = "makes_token")]
     so_pin_file: Option<PathBuf>,
+    /// TOML file of the operators: `approvals_required`, and for each an `[[operator]]` with `name`, `roles` (author,
+    /// approver, auditor) and `public_key`, a PEM file beside it. Without it, whoever may run commands in the data directory
+    /// decides what can be signed.
+    #[arg(long, value_name = "FILE")]
+    charter: Option<PathBuf>,
     #[command(flatten)]
     format: Format,
 }
@@ -63,6 +74,7 @@ impl Init {
         if !(1..=100).contains(&self.organization.chars().count()) {
             return Err(UsageError("`--organization` must have 1 to 100 characters").into());
         }
+        let founding = self.charter.as_deref().map(Founding::read).transpose()?;
         let mut config = Config::load(Some(&self.config), &Overrides::from_process())?;
         config.database.migrate = true;
         let data_dir = DataDir::open(&data_dir_of(&config)?)?;
@@ -82,9 +94,9 @@ impl Init {
         progress("making the gateway's own keys on the token, and the database");
         let gateway = wiring::build(config, data_dir, Absent::Create).await?;
         let fingerprint = gateway.fingerprint();
-        let made = first_organization(&gateway, self.organization).await;
+        let made = found(&gateway, self.organization, founding).await;
         sign_and_close(gateway).await;
-        let (organization, text) = made?;
+        let (organization, text, charter) = made?;
         let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&marker);
         created
             .and_then(|file| file.sync_all())
@@ -92,8 +104,12 @@ impl Init {
         let key = text.reveal();
         let value = json!({
             "organization": organization, "adminApiKey": key.as_str(), "auditKeyFingerprint": fingerprint,
+            "operators": charter.iter().flat_map(|charter| &charter.operators).map(|operator| json!({
+                "id": operator.id, "name": operator.name, "roles": operator.roles,
+                "keyFingerprint": operator.public_key.fingerprint(),
+            })).collect::<Vec<_>>(),
         });
-        let lines = [
+        let mut lines = vec![
             format!("organization          {organization}"),
             format!("admin API key         {}  (shown only now)", key.as_str()),
             format!("audit key fingerprint {fingerprint}"),
@@ -104,6 +120,15 @@ impl Init {
             "Then install a plugin that may approve (`countersign plugin install`) and run `countersign serve`."
                 .to_owned(),
         ];
+        lines.extend(charter.iter().flat_map(|charter| &charter.operators).map(|operator| {
+            let roles: Vec<_> = operator.roles.iter().map(|role| role.as_str()).collect();
+            format!(
+                "operator {}  {}  {}",
+                operator.id,
+                roles.join("+"),
+                plugin_host::plain(&operator.name, 64)
+            )
+        }));
         self.format.print(&value, &lines)
     }
 }
@@ -130,6 +155,23 @@ fn security_officer_pin(path: &Path) -> Result<String> {
         }
         Err(error) => Err(error).with_context(named),
     }
+}
+
+/// The first organization with its admin key, and the charter if there is to be one.
+async fn found(
+    gateway: &Gateway,
+    name: String,
+    founding: Option<Founding>,
+) -> Result<(OrganizationId, ApiKeyText, Option<Charter>)> {
+    let charter = match founding {
+        None => None,
+        Some(Founding { operators, approvals_required }) => {
+            let ctx = operator_context(gateway, DEPLOYMENT);
+            Some(found_charter(&ctx, &gateway.services, operators, approvals_required, false).await?)
+        }
+    };
+    let (organization, text) = first_organization(gateway, name).await?;
+    Ok((organization, text, charter))
 }
 
 async fn first_organization(gateway: &Gateway, name: String) -> Result<(OrganizationId, ApiKeyText)> {

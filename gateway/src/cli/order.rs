@@ -1,11 +1,12 @@
 //! What a command does in an organization, whichever process does it: the command's own while no gateway runs in the
 //! data directory, else the gateway, told through the control socket.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use gateway_domain::{
     Address,
     chain::ChainId,
     ids::{CredentialId, KeyId, OrganizationId, PrincipalId, TransactionId},
+    ports::OperatorReads as _,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -63,6 +64,12 @@ pub(crate) struct Answer {
 impl Order {
     pub(super) async fn carry_out(self, gateway: &Gateway) -> Result<Answer> {
         let ctx = &operator_context(gateway, self.organization);
+        if self.act.enlarges() && gateway.store.charter().await?.is_some() {
+            bail!(
+                "this deployment has operators: what permits more than before is proposed and approved \
+                 (`countersign operator propose`)"
+            );
+        }
         match self.act {
             Act::CreateApiKey(new) => apikey::create(gateway, ctx, new).await,
             Act::ListApiKeys => apikey::list(gateway, ctx).await,
@@ -107,6 +114,36 @@ impl Order {
 }
 
 impl Act {
+    /// Whether it permits more than before: then it is the operators' together (T31). A verification service has no
+    /// authority of its own; its orion key has. A plugin that is installed under a charter is stored, not bound.
+    fn enlarges(&self) -> bool {
+        match self {
+            Self::CreateApiKey(_)
+            | Self::EnrolContractAccount { .. }
+            | Self::FreezeOrganization { frozen: false }
+            | Self::FreezeKey { frozen: false, .. } => true,
+            Self::ListApiKeys
+            | Self::RevokeApiKey(_)
+            | Self::ListKeys
+            | Self::CreateKey(_)
+            | Self::RetireKey(_)
+            | Self::FreezeOrganization { frozen: true }
+            | Self::FreezeKey { frozen: true, .. }
+            | Self::InstallPlugin(_)
+            | Self::ListPlugins
+            | Self::ReplayPlugins(_)
+            | Self::ListTransactions { .. }
+            | Self::ShowTransaction(_)
+            | Self::AbortTransaction(_)
+            | Self::MakeRelayerKey
+            | Self::AddVerificationService(_)
+            | Self::ListVerificationServices
+            | Self::SwitchVerificationService { .. }
+            | Self::WithdrawContractAccount(_)
+            | Self::ListContractAccounts { .. } => false,
+        }
+    }
+
     /// As the command line has it.
     fn name(&self) -> &'static str {
         match self {

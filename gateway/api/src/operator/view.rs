@@ -49,8 +49,10 @@ pub(super) struct ProposalResponse {
     organization: String,
     #[schema(format = "uuid")]
     proposer: String,
-    /// What approvers sign: SHA-256 over id, organization, proposer, change, reason, creation and expiry.
+    /// What approvers sign: SHA-256 of `signedText`.
     digest: String,
+    /// JSON of everything that was proposed. Clients should show this, and compute the digest themselves.
+    signed_text: String,
     /// open, carried, used, refused, withdrawn or expired.
     state: &'static str,
     reason: String,
@@ -119,6 +121,7 @@ impl ProposalResponse {
             organization: proposal.organization.to_string(),
             proposer: proposal.proposer.to_string(),
             digest: proposal.digest().to_string(),
+            signed_text: proposal.signed_text(),
             state: if has_expired { "expired" } else { proposal.state.name() },
             reason: proposal.reason.clone(),
             change: serde_json::to_value(&proposal.change).unwrap_or_default(),

@@ -106,8 +106,14 @@ pub async fn propose(ctx: &OpCtx, services: &Services, request: Propose) -> Resu
 }
 
 impl Proposal {
-    /// What approvers sign: SHA-256 over everything that was proposed, and nothing that came after.
+    /// What approvers sign: SHA-256 of [`Proposal::signed_text`].
     pub fn digest(&self) -> B256 {
+        B256::new(Sha256::digest(self.signed_text()).into())
+    }
+
+    /// Everything that was proposed, and nothing that came after, as compact JSON: the word `countersign-proposal-1`, id,
+    /// organization, proposer, change, reason, and the times of creation and expiry in microseconds.
+    pub fn signed_text(&self) -> String {
         let proposed = json!([
             "countersign-proposal-1",
             self.id,
@@ -118,7 +124,7 @@ impl Proposal {
             self.created_at,
             self.expires_at,
         ]);
-        B256::new(Sha256::digest(proposed.to_string().as_bytes()).into())
+        proposed.to_string()
     }
 
     pub fn is_open(&self, now: Timestamp) -> bool {

@@ -94,13 +94,16 @@ pub(in crate::cli) async fn install(gateway: &Gateway, ctx: &OpCtx, new: NewPlug
         "id": revision.id, "plugin": revision.plugin, "componentDigest": revision.component_digest,
         "subjectDigest": revision.subject_digest(), "policyRevision": policy_revision,
     });
-    let lines = vec![
-        format!("revision  {}", revision.id),
-        format!("component {}", revision.component_digest),
-        format!(
-            "bound in policy revision {policy_revision}; a running gateway uses it from its next decision on"
-        ),
-    ];
+    let bound = match policy_revision {
+        Some(number) => {
+            format!("bound in policy revision {number}; a running gateway uses it from its next decision on")
+        }
+        None => {
+            "stored; operators bind it by a change of the policy (`countersign operator propose`)".to_owned()
+        }
+    };
+    let lines =
+        vec![format!("revision  {}", revision.id), format!("component {}", revision.component_digest), bound];
     Ok(Answer { value, lines })
 }
 

@@ -1,0 +1,122 @@
+//! A deployment with operators, run by its own commands: from the ceremony to a policy that two have approved (T31).
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use countersign_tests::environment;
+use countersign_tests::process::Service;
+use serde_json::{Value, json};
+
+use crate::newcomer::Deployment;
+
+const DEADLINE: Duration = Duration::from_mins(1);
+
+/// Commands of the three operators.
+struct Operators<'d> {
+    deployment: &'d Deployment,
+    url: String,
+    ids: Vec<String>,
+}
+
+const PEOPLE: [(&str, &str); 3] = [("ann", "author"), ("bob", "approver"), ("cy", "approver")];
+
+impl Operators<'_> {
+    fn run(&self, person: usize, arguments: &[&str]) -> Result<std::process::Output> {
+        let key = self.deployment.path(&format!("{}.key", PEOPLE[person].0));
+        let identity =
+            ["--url", &self.url, "--operator", &self.ids[person], "--key", key.to_str().context("path")?];
+        self.deployment.alone(&[&["operator"], arguments, &identity].concat())
+    }
+
+    fn done(&self, person: usize, arguments: &[&str]) -> Result<Value> {
+        let output = self.run(person, arguments)?;
+        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        Ok(serde_json::from_slice(&output.stdout)?)
+    }
+
+    fn refused(&self, person: usize, arguments: &[&str], rule: &str) -> Result<()> {
+        let output = self.run(person, arguments)?;
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        ensure!(!output.status.success() && text.contains(rule), "`{rule}`: {text}");
+        Ok(())
+    }
+}
+
+/// Each makes a key of their own; the charter's file names them.
+fn ceremony(deployment: &Deployment) -> Result<()> {
+    let mut charter = "approvals_required = 2\n".to_owned();
+    for (name, role) in PEOPLE {
+        let key = deployment.path(&format!("{name}.key"));
+        let output =
+            deployment.alone(&["operator", "keygen", "--json", "--out", key.to_str().context("path")?])?;
+        let made: Value = serde_json::from_slice(&output.stdout)?;
+        let public = made["publicKey"].as_str().context("no key")?;
+        fs::write(deployment.path(&format!("{name}.pem")), public)?;
+        charter +=
+            &format!("[[operator]]\nname = \"{name}\"\nroles = [\"{role}\"]\npublic_key = \"{name}.pem\"\n");
+    }
+    fs::write(deployment.path("charter.toml"), charter)?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_policy_takes_two_operators_and_no_command_alone_enlarges_anything() -> Result<()> {
+    let mut deployment = Deployment::new()?;
+    ceremony(&deployment)?;
+    let charter = deployment.path("charter.toml");
+    let made = deployment.init(&["--charter", charter.to_str().context("path")?])?;
+    let ids = made["operators"].as_array().context("operators")?;
+    let ids = ids.iter().map(|one| one["id"].as_str().unwrap_or_default().to_owned()).collect();
+    let organization = made["organization"].as_str().context("organization")?;
+
+    let mut service = Service::start("/usr/bin/env".as_ref(), &deployment.serving()?)?;
+    service.line_after("ready ", DEADLINE).await?;
+    let operators = Operators { deployment: &deployment, url: deployment.operator_url(), ids };
+
+    // What a command may do on the machine itself: store a plugin, and stop things.
+    let refusal = deployment.fails(&["apikey", "create", "--label", "agent", "--name", "mine"], 1)?;
+    ensure!(refusal.contains("countersign operator propose"), "{refusal}");
+    let orion = environment::gateway_binary()?.with_file_name("../guests/orion.wasm");
+    let orion = orion.to_str().context("path")?;
+    let grants = ["--grant", "log", "--grant", "settings", "--grant", "clock"];
+    let authority = ["--authority", "orion", "--json"];
+    let install = [&["plugin", "install", orion, "--name", "orion"], &grants[..], &authority[..]].concat();
+    let output = deployment.run(&install)?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let stored: Value = serde_json::from_slice(&output.stdout)?;
+    ensure!(stored["policyRevision"].is_null(), "{stored}");
+    ensure!(deployment.run(&["freeze", "organization"])?.status.success());
+    let refusal = deployment.fails(&["freeze", "organization", "--lift"], 1)?;
+    ensure!(refusal.contains("countersign operator propose"), "{refusal}");
+
+    let change = json!({
+        "kind": "policy", "replaces": 0,
+        "floor": {
+            "requirements": [], "minimum_execution_type": "direct_user", "minimum_confidence_ppm": 0,
+            "evaluation_age_max_seconds": 900, "vote_age_max_seconds": 604_800, "initiator_may_vote": false,
+        },
+        "bindings": [{
+            "revision": stored["id"], "mode": "enforce", "power": {"authority": "orion"},
+            "scope": {"kinds": ["transaction"], "chains": [], "keys": []},
+        }],
+    });
+    fs::write(deployment.path("change.json"), change.to_string())?;
+    let change = deployment.path("change.json");
+    let change = change.to_str().context("path")?;
+    let propose = ["propose", "--organization", organization, "--change", change, "--reason", "Orion judges"];
+    operators.refused(1, &propose, "author is required")?;
+    let proposal = operators.done(0, &propose)?;
+    let id = proposal["id"].as_str().context("id")?;
+    operators.refused(0, &["approve", "--yes", id], "approver is required")?;
+    ensure!(operators.done(1, &["approve", "--yes", id])?["state"] == "open");
+    ensure!(operators.done(2, &["approve", "--yes", id])?["state"] == "carried");
+    let policy = format!("/operator/v1/organizations/{organization}/policy");
+    let policy = operators.done(1, &["request", "get", &policy])?;
+    ensure!(policy["revision"] == 1 && policy["bindings"][0]["plugin"] == "orion", "{policy}");
+
+    ensure!(service.terminate(DEADLINE).await?.success());
+    let verified = deployment.run(&["audit", "verify"])?;
+    ensure!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stderr));
+    Ok(())
+}
