@@ -97,7 +97,7 @@ async fn a_policy_takes_two_operators_and_no_command_alone_enlarges_anything() -
             "evaluation_age_max_seconds": 900, "vote_age_max_seconds": 604_800, "initiator_may_vote": false,
         },
         "bindings": [{
-            "revision": stored["id"], "mode": "enforce", "power": {"authority": "orion"},
+            "revision": stored["id"], "subject_digest": stored["subjectDigest"], "mode": "enforce", "power": {"authority": "orion"},
             "scope": {"kinds": ["transaction"], "chains": [], "keys": []},
         }],
     });

@@ -107,6 +107,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<Desk>> {
         .routes(routes!(controls::freeze))
         .routes(routes!(controls::revoke_api_key))
         .routes(routes!(controls::get_policy))
+        .routes(routes!(controls::list_plugins))
         .routes(routes!(proposals::create_proposal, proposals::list_proposals))
         .routes(routes!(proposals::get_proposal))
         .routes(routes!(proposals::approve_proposal))

@@ -17,7 +17,7 @@ use gateway_domain::{
     identity::Organization,
     ids::OrganizationId,
     operators::{Charter, DEPLOYMENT, found_charter},
-    ports::UnitOfWork as _,
+    ports::{OperatorReads as _, UnitOfWork as _},
 };
 use serde_json::json;
 
@@ -93,6 +93,11 @@ impl Init {
         }
         progress("making the gateway's own keys on the token, and the database");
         let gateway = wiring::build(config, data_dir, Absent::Create).await?;
+        if gateway.store.charter().await?.is_some() {
+            return Err(anyhow!(
+                "the database belongs to a deployment with operators, which is initialized already"
+            ));
+        }
         let fingerprint = gateway.fingerprint();
         let made = found(&gateway, self.organization, founding).await;
         sign_and_close(gateway).await;

@@ -114,12 +114,14 @@ impl Order {
 }
 
 impl Act {
-    /// Whether it permits more than before: then it is the operators' together (T31). A verification service has no
-    /// authority of its own; its orion key has. A plugin that is installed under a charter is stored, not bound.
+    /// Whether it permits more than before: then it is the operators' together (T31). A new verification service
+    /// has no authority before it has an orion key. A plugin that is installed under a charter is stored, not bound.
     fn enlarges(&self) -> bool {
         match self {
             Self::CreateApiKey(_)
             | Self::EnrolContractAccount { .. }
+            | Self::WithdrawContractAccount(_)
+            | Self::SwitchVerificationService { active: true, .. }
             | Self::FreezeOrganization { frozen: false }
             | Self::FreezeKey { frozen: false, .. } => true,
             Self::ListApiKeys
@@ -138,8 +140,7 @@ impl Act {
             | Self::MakeRelayerKey
             | Self::AddVerificationService(_)
             | Self::ListVerificationServices
-            | Self::SwitchVerificationService { .. }
-            | Self::WithdrawContractAccount(_)
+            | Self::SwitchVerificationService { active: false, .. }
             | Self::ListContractAccounts { .. } => false,
         }
     }

@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 use super::{
     Desk,
     call::OperatorCall,
-    view::{CharterResponse, PolicyResponse},
+    view::{CharterResponse, PluginsResponse, PolicyResponse},
 };
 use crate::{
     answer::{Answered, ok},
@@ -98,6 +98,23 @@ pub(super) async fn get_policy(
     let organization: OrganizationId = call.id("organization")?;
     let policy = desk.services.store.policy(organization).await?.ok_or(Error::NotFound("policy"))?;
     Ok(ok(PolicyResponse::of(&policy)))
+}
+
+/// Stored plugin revisions: what a binding may name.
+#[utoipa::path(
+    get,
+    path = "/operator/v1/organizations/{organization}/plugins",
+    operation_id = "list_plugins",
+    tag = "Policies",
+    params(("organization" = String, Path, format = "uuid")),
+    responses((status = 200, body = PluginsResponse))
+)]
+pub(super) async fn list_plugins(
+    State(desk): State<Arc<Desk>>,
+    call: OperatorCall,
+) -> Answered<PluginsResponse> {
+    let revisions = desk.services.store.plugin_revision_list(call.id("organization")?).await?;
+    Ok(ok(PluginsResponse::of(&revisions)))
 }
 
 /// Stops an organization, or one of its keys, from signing. Letting it go on is a proposal.

@@ -6,7 +6,7 @@ use utoipa::{
         Content, OpenApi, Ref, RefOr,
         path::Operation,
         response::ResponseBuilder,
-        security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme},
+        security::{ApiKey, ApiKeyValue, SecurityRequirement, SecurityScheme},
     },
 };
 
@@ -56,9 +56,9 @@ pub(crate) fn document() -> OpenApi {
             complete(operation);
         }
     }
-    let scheme = Http::builder().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
-    let components = document.components.get_or_insert_default();
-    components.add_security_scheme("operatorProof", SecurityScheme::Http(scheme));
+    // `Operator` is no registered scheme, so the header is described as it is.
+    let scheme = SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("authorization")));
+    document.components.get_or_insert_default().add_security_scheme("operatorProof", scheme);
     document
 }
 

@@ -4,6 +4,8 @@
 //! It names the operator (`kid`), method (`htm`), path with query (`htu`), the body's SHA-256 in base64url (`bsh`), the time
 //! (`iat`) and a number of its own (`jti`). An operator's id is this deployment's own, so a proof is good nowhere else.
 
+use std::time::Duration;
+
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use gateway_domain::{
     B256, Error, Timestamp,
@@ -60,7 +62,7 @@ pub(super) async fn authenticate(
         signer: format!("operator {}", operator.id),
         // Not the signature, of which there is more than one for the same text.
         signed_hash: B256::new(Sha256::digest(claims.jti.as_bytes()).into()),
-        expires_at: now.plus(std::time::Duration::from_secs(2 * window)),
+        expires_at: now.plus(Duration::from_secs(2 * window)).plus(ReplayGuard::CLOCKS_DIFFER_BY),
     };
     if !services.store.use_once(guard).await? {
         return Err(Error::Unauthenticated.into());

@@ -21,7 +21,7 @@ use crate::{
 const REASON_CHARACTERS_MAX: usize = 1_000;
 const LIFETIME_DEFAULT: u64 = 7 * 86_400;
 const LIFETIME_MAX: u64 = 30 * 86_400;
-const PAGE_MAX: u32 = 100;
+const PAGE_MAX: u32 = 50;
 
 #[derive(Debug, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -148,7 +148,7 @@ pub(super) async fn create_proposal(
     tag = "Proposals",
     params(
         ("before" = Option<String>, Query, format = "uuid", description = "The last id of the page before."),
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "Default 50.")
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 50, description = "Default 25.")
     ),
     responses((status = 200, body = ProposalsResponse))
 )]

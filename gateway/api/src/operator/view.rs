@@ -2,7 +2,8 @@
 
 use gateway_domain::{
     operators::{Approval, Charter, Operator, OperatorRole, Proposal},
-    policy::Policy,
+    policy::{PluginRevision, Policy},
+    sealed::Sealed,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -87,6 +88,44 @@ pub(super) struct PolicyResponse {
     bindings: Value,
     #[schema(format = "date-time")]
     created_at: String,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct PluginsResponse {
+    plugins: Vec<PluginResponse>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct PluginResponse {
+    /// Of this revision.
+    #[schema(format = "uuid")]
+    id: String,
+    plugin: String,
+    /// SHA-256 of the component.
+    component_digest: String,
+    /// SHA-256 over component digest, settings and grants: what a binding names.
+    subject_digest: String,
+    /// JSON.
+    settings: String,
+    grants: Vec<String>,
+    #[schema(format = "date-time")]
+    created_at: String,
+}
+
+impl PluginsResponse {
+    pub(super) fn of(revisions: &[Sealed<PluginRevision>]) -> Self {
+        let shown = revisions.iter().map(|revision| PluginResponse {
+            id: revision.id.to_string(),
+            plugin: revision.plugin.clone(),
+            component_digest: revision.component_digest.to_string(),
+            subject_digest: revision.subject_digest().to_string(),
+            settings: revision.settings.clone(),
+            grants: revision.grants.iter().cloned().collect(),
+            created_at: time(revision.created_at),
+        });
+        Self { plugins: shown.collect() }
+    }
 }
 
 impl CharterResponse {

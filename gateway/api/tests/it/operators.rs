@@ -147,7 +147,7 @@ impl Deployment {
         let (_, policy) = self.get(&self.dee, &path).await;
         let bindings = policy["bindings"].as_array().unwrap().iter().map(|binding| {
             json!({
-                "revision": binding["revision"], "scope": binding["scope"],
+                "revision": binding["revision"], "subject_digest": binding["subject_digest"], "scope": binding["scope"],
                 "mode": binding["mode"], "power": binding["power"],
             })
         });

@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use alloy_primitives::B256;
 
 use super::{
-    Approval, Charter, OperatorRole, Proposal, ProposalState, require_charter, require_role, require_stopper,
+    Approval, Change, Charter, OperatorRole, Proposal, ProposalState, require_charter, require_role,
+    require_stopper,
 };
 use crate::{
     actor::OpCtx,
@@ -30,23 +31,31 @@ pub async fn approve_proposal(
     let approver = require_role(ctx, OperatorRole::Approver)?;
     for _ in 0..services.limits.contest_attempts_max.max(1) {
         let stored = signed_proposal(services, id, digest).await?;
-        if stored.approvals.iter().any(|approval| approval.operator == approver.operator) {
+        let charter = require_charter(services).await?;
+        let has_approved = stored.approvals.iter().any(|approval| approval.operator == approver.operator);
+        // A number that was lowered since may make an approval of before the last one.
+        if has_approved && (!stored.is_open(ctx.now) || !charter.suffice(&stored)) {
             return Ok(stored.into_value());
         }
         if !stored.is_open(ctx.now) {
             return Err(NOT_OPEN);
         }
-        let charter = require_charter(services).await?;
+        let proposer = charter.operator(stored.proposer);
+        if !proposer.is_some_and(|proposer| proposer.has(OperatorRole::Author)) {
+            return Err(Error::Conflict("who proposed it is no author any more"));
+        }
         if stored.proposer == approver.operator && !charter.self_approval {
             return Err(Error::Forbidden("somebody else must approve what you proposed"));
         }
         let mut proposal = stored.into_value();
         proposal.version += 1;
-        proposal.approvals.push(Approval {
-            operator: approver.operator,
-            at: ctx.now,
-            evidence: approver.evidence.clone(),
-        });
+        if !has_approved {
+            proposal.approvals.push(Approval {
+                operator: approver.operator,
+                at: ctx.now,
+                evidence: approver.evidence.clone(),
+            });
+        }
         let changes = approved(ctx, services, &charter, &mut proposal).await?;
         match services.store.commit(changes).await {
             Ok(()) => return Ok(proposal),
@@ -64,8 +73,7 @@ async fn approved(
     charter: &Sealed<Charter>,
     proposal: &mut Proposal,
 ) -> Result<ChangeSet> {
-    let is_carried = charter.counted(proposal) >= charter.approvals_required as usize;
-    if !is_carried {
+    if !charter.suffice(proposal) {
         let changes = ChangeSet::new(proposal.event(ctx, "proposal.approved"));
         return Ok(changes.write(Write::UpdateProposal(services.sealer.seal(proposal.clone()))));
     }
@@ -114,7 +122,9 @@ async fn end(
     action: &'static str,
 ) -> Result<Proposal> {
     let stored = signed_proposal(services, id, digest).await?;
-    if !stored.is_open(ctx.now) {
+    let is_unclaimed =
+        matches!((&stored.change, stored.state), (Change::ApiKey(_), ProposalState::Carried { .. }));
+    if !stored.is_open(ctx.now) && !is_unclaimed {
         return Err(NOT_OPEN);
     }
     let proposal = stored.moved_to(state);
@@ -134,6 +144,10 @@ async fn signed_proposal(services: &Services, id: ProposalId, digest: B256) -> R
 }
 
 impl Charter {
+    fn suffice(&self, proposal: &Proposal) -> bool {
+        self.counted(proposal) >= self.approvals_required as usize
+    }
+
     /// Approvals of those who may approve it now: distinct, active, approvers, and not the proposer.
     fn counted(&self, proposal: &Proposal) -> usize {
         let may = |id: OperatorId| {

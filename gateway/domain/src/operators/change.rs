@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use alloy_primitives::B256;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Charter, DEPLOYMENT, OperatorKey, OperatorRole, ProposalState, require_role};
+use super::{Charter, DEPLOYMENT, OperatorKey, OperatorRole, ProposalState, require_charter, require_role};
 use crate::{
     actor::OpCtx,
     audit::AuditEvent,
@@ -28,9 +29,20 @@ pub enum Change {
     /// The organization's next policy. Going back to an earlier one is a change too.
     Policy(PolicyChange),
     /// Further operators, or another number of approvals.
-    Charter { enrolled: Vec<NewOperator>, approvals_required: u32 },
+    Charter {
+        enrolled: Vec<NewOperator>,
+        approvals_required: u32,
+        /// The charter's revision when it was proposed; set by the gateway.
+        #[serde(default)]
+        replaces: Option<u64>,
+    },
     /// The organization signs again, or one of its keys.
-    Thaw { key: Option<KeyId> },
+    Thaw {
+        key: Option<KeyId>,
+        /// The frozen row's version when it was proposed, so that approvals are for this freeze; set by the gateway.
+        #[serde(default)]
+        replaces: Option<u64>,
+    },
     /// An API key, which the proposer takes once the proposal is carried.
     ApiKey(NewApiKey),
 }
@@ -48,6 +60,8 @@ pub struct PolicyChange {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProposedBinding {
     pub revision: PluginRevisionId,
+    /// Of the revision's component, settings and grants: what is approved is this plugin and no other.
+    pub subject_digest: B256,
     pub scope: BindingScope,
     pub mode: Mode,
     pub power: Power,
@@ -91,22 +105,25 @@ impl Change {
         }
         match self {
             Self::Policy(change) => change.prepare(ctx, services).await,
-            Self::Charter { enrolled, approvals_required } => {
+            Self::Charter { enrolled, approvals_required, replaces } => {
+                require_unchanged(*replaces, charter.revision)?;
                 let next = charter.next(ctx, services, enrolled.clone(), *approvals_required)?;
                 let events = vec![next.event(ctx, "charter.changed")];
                 Ok(Carried { events, writes: vec![Write::UpdateCharter(services.sealer.seal(next))] })
             }
-            Self::Thaw { key: Some(id) } => {
+            Self::Thaw { key: Some(id), replaces } => {
                 let stored = services.store.key(ctx.organization, *id).await?;
                 let stored = stored.ok_or(Error::NotFound("key"))?;
                 require_frozen(stored.frozen)?;
+                require_unchanged(*replaces, stored.version)?;
                 let (event, key) = key_frozen(ctx, stored, false);
                 Ok(Carried { events: vec![event], writes: vec![Write::UpdateKey(services.sealer.seal(key))] })
             }
-            Self::Thaw { key: None } => {
+            Self::Thaw { key: None, replaces } => {
                 let stored = services.store.organization(ctx.organization).await?;
                 let stored = stored.ok_or(Error::NotFound("organization"))?;
                 require_frozen(stored.frozen)?;
+                require_unchanged(*replaces, stored.version)?;
                 let (event, organization) = organization_frozen(ctx, stored, false);
                 let write = Write::UpdateOrganization(services.sealer.seal(organization));
                 Ok(Carried { events: vec![event], writes: vec![write] })
@@ -118,6 +135,33 @@ impl Change {
             }
         }
     }
+}
+
+impl Change {
+    /// The same change, tied to what it changes as that is now.
+    pub(super) async fn tied(self, ctx: &OpCtx, services: &Services, charter: &Charter) -> Result<Self> {
+        Ok(match self {
+            Self::Charter { enrolled, approvals_required, .. } => {
+                Self::Charter { enrolled, approvals_required, replaces: Some(charter.revision) }
+            }
+            Self::Thaw { key, .. } => {
+                let version = match key {
+                    Some(id) => services.store.key(ctx.organization, id).await?.map(|key| key.version),
+                    None => services.store.organization(ctx.organization).await?.map(|found| found.version),
+                };
+                Self::Thaw { key, replaces: version }
+            }
+            Self::Policy(_) | Self::ApiKey(_) => self,
+        })
+    }
+}
+
+/// `replaces` is absent only before the proposal is stored.
+fn require_unchanged(replaces: Option<u64>, version: u64) -> Result<()> {
+    if replaces.is_none_or(|replaces| replaces == version) {
+        return Ok(());
+    }
+    Err(Error::Conflict("what it changes has moved on since; propose the change again"))
 }
 
 fn require_frozen(frozen: bool) -> Result<()> {
@@ -136,6 +180,9 @@ impl PolicyChange {
         for proposed in &self.bindings {
             let revision = services.store.plugin_revision(ctx.organization, proposed.revision).await?;
             let revision = revision.ok_or(Error::NotFound("plugin revision"))?;
+            if revision.subject_digest() != proposed.subject_digest {
+                return Err(Error::invalid("bindings.subject_digest is not that of the plugin revision"));
+            }
             let bound = present
                 .as_ref()
                 .and_then(|policy| policy.bindings.iter().find(|binding| binding.plugin == revision.plugin));
@@ -190,6 +237,10 @@ pub async fn claim_api_key(ctx: &OpCtx, services: &Services, id: ProposalId) -> 
     let Change::ApiKey(new) = &proposal.change else {
         return Err(Error::Conflict("the proposal is not for an API key"));
     };
+    let charter = require_charter(services).await?;
+    if !charter.operator(proposer).is_some_and(|operator| operator.has(OperatorRole::Author)) {
+        return Err(Error::Unauthenticated);
+    }
     let is_carried = matches!(proposal.state, ProposalState::Carried { .. });
     if !is_carried || proposal.expires_at <= ctx.now {
         return Err(Error::Conflict("the proposal was not carried, was used already, or has expired"));
@@ -199,6 +250,7 @@ pub async fn claim_api_key(ctx: &OpCtx, services: &Services, id: ProposalId) -> 
     let used = proposal.moved_to(ProposalState::Used { at: ctx.now, credential: key.id });
     let changes = changes
         .event(used.event(&ctx, "proposal.used"))
+        .write(Write::RequireCharter(charter.revision))
         .write(Write::UpdateProposal(services.sealer.seal(used)));
     services.store.commit(changes).await?;
     Ok((key, text))

@@ -70,6 +70,8 @@ pub struct Propose {
 }
 
 const REASON_CHARACTERS_MAX: usize = 1_000;
+/// As compact JSON: a policy of a hundred bindings.
+const CHANGE_BYTES_MAX: usize = 64 << 10;
 
 /// Stores a proposal in the caller's organization, if the change could be made now.
 pub async fn propose(ctx: &OpCtx, services: &Services, request: Propose) -> Result<Proposal> {
@@ -79,7 +81,11 @@ pub async fn propose(ctx: &OpCtx, services: &Services, request: Propose) -> Resu
         return Err(Error::invalid(format!("reason must have 1 to {REASON_CHARACTERS_MAX} characters")));
     }
     let charter = require_charter(services).await?;
-    request.change.prepare(ctx, services, &charter).await?;
+    let change = request.change.tied(ctx, services, &charter).await?;
+    change.prepare(ctx, services, &charter).await?;
+    if json!(change).to_string().len() > CHANGE_BYTES_MAX {
+        return Err(Error::invalid(format!("change must have at most {CHANGE_BYTES_MAX} bytes")));
+    }
     let open = services.store.open_proposals(ctx.now).await?;
     if open >= u64::from(services.limits.open_proposals_max) {
         return Err(Error::Exhausted {
@@ -91,7 +97,7 @@ pub async fn propose(ctx: &OpCtx, services: &Services, request: Propose) -> Resu
         id: ProposalId::generate(ctx.now, services.entropy.as_ref()),
         organization: ctx.organization,
         proposer: proposer.operator,
-        change: request.change,
+        change,
         reason: request.reason,
         approvals: Vec::new(),
         state: ProposalState::Open,
@@ -138,8 +144,10 @@ impl Proposal {
 
     pub(super) fn event(&self, ctx: &OpCtx, action: &'static str) -> AuditEvent {
         let ctx = OpCtx { organization: self.organization, ..ctx.clone() };
+        // The whole of it once, when it is made; its digest stands for it afterwards.
+        let change = (self.version == 1).then_some(&self.change);
         let detail = json!({
-            "digest": self.digest(), "proposer": self.proposer, "change": self.change,
+            "digest": self.digest(), "proposer": self.proposer, "change": change,
             "approvals": self.approvals.iter().map(|approval| approval.operator).collect::<Vec<_>>(),
         });
         AuditEvent::new(&ctx, action, format!("proposal {}", self.id), detail)

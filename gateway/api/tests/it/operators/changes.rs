@@ -143,6 +143,10 @@ async fn an_api_key_is_made_once_for_its_proposer() {
         assert_eq!(deployment.say(who, &proposal, "approve").await.0, 200);
     }
     assert_eq!(deployment.poke(&deployment.bob, &claim).await.0, 403);
+    // Carried, and stopped before it was taken.
+    let stopped = deployment.carried(&change).await;
+    assert_eq!(deployment.say(&deployment.bob, &stopped, "refuse").await.1["state"], "refused");
+    assert_eq!(deployment.poke(&deployment.ann, &path(&stopped, "api-key")).await.0, 409);
     let (one, other) =
         tokio::join!(deployment.poke(&deployment.ann, &claim), deployment.poke(&deployment.ann, &claim));
     let (won, lost) = if one.0 == 201 { (one, other) } else { (other, one) };
@@ -164,6 +168,12 @@ async fn freezing_takes_one_and_thawing_two() {
     assert_eq!(status, 409, "{problem}");
     let freeze = format!("/operator/v1/organizations/{organization}/freeze");
     assert_eq!(deployment.post(&deployment.bob, &freeze, &json!({})).await.0, 200);
+    // An approval is for this freeze: once thawed and frozen again, it counts for nothing.
+    let early = deployment.propose(&thaw).await;
+    assert_eq!(deployment.say(&deployment.bob, &early, "approve").await.0, 200);
+    deployment.carried(&thaw).await;
+    assert_eq!(deployment.post(&deployment.bob, &freeze, &json!({})).await.0, 200);
+    assert_eq!(deployment.say(&deployment.cy, &early, "approve").await.0, 409);
     let frozen =
         async || deployment.world.services.store.organization(organization).await.unwrap().unwrap().frozen;
     assert!(frozen().await);
@@ -211,6 +221,8 @@ async fn what_a_change_says_is_read_whole() {
     missing.as_object_mut().unwrap().remove("replaces");
     let mut stale = deployment.next_policy().await;
     stale["replaces"] = json!(0);
+    let mut other = deployment.next_policy().await;
+    other["bindings"][0]["subject_digest"] = json!(format!("0x{}", "7".repeat(64)));
     let mut powerless = deployment.next_policy().await;
     powerless["bindings"][0]["power"] = json!("gate");
     for (body, status, rule) in [
@@ -224,6 +236,7 @@ async fn what_a_change_says_is_read_whole() {
         (json!({"organization": organization, "change": {"kind": "sudo"}, "reason": "x"}), 400, "`sudo`"),
         (json!({"organization": organization, "change": stale, "reason": "x"}), 409, "moved on"),
         (json!({"organization": organization, "change": powerless, "reason": "x"}), 400, "authority"),
+        (json!({"organization": organization, "change": other, "reason": "x"}), 400, "subject_digest"),
         (json!({"change": deployment.next_policy().await, "reason": "x"}), 400, "organization must be given"),
         (
             json!({"organization": organization, "change": deployment.next_policy().await, "reason": ""}),
