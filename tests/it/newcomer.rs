@@ -84,7 +84,7 @@ impl Deployment {
     }
 
     /// A command that needs no deployment.
-    pub(crate) fn alone(&self, arguments: &[&str]) -> Result<Output> {
+    pub(crate) fn alone(arguments: &[&str]) -> Result<Output> {
         Ok(Command::new(environment::gateway_binary()?).args(arguments).output()?)
     }
 

@@ -26,7 +26,7 @@ impl Operators<'_> {
         let key = self.deployment.path(&format!("{}.key", PEOPLE[person].0));
         let identity =
             ["--url", &self.url, "--operator", &self.ids[person], "--key", key.to_str().context("path")?];
-        self.deployment.alone(&[&["operator"], arguments, &identity].concat())
+        Deployment::alone(&[&["operator"], arguments, &identity].concat())
     }
 
     fn done(&self, person: usize, arguments: &[&str]) -> Result<Value> {
@@ -45,18 +45,19 @@ impl Operators<'_> {
 
 /// Each makes a key of their own; the charter's file names them.
 fn ceremony(deployment: &Deployment) -> Result<()> {
-    let mut charter = "approvals_required = 2\n".to_owned();
+    let mut charter = vec!["approvals_required = 2".to_owned()];
     for (name, role) in PEOPLE {
         let key = deployment.path(&format!("{name}.key"));
         let output =
-            deployment.alone(&["operator", "keygen", "--json", "--out", key.to_str().context("path")?])?;
+            Deployment::alone(&["operator", "keygen", "--json", "--out", key.to_str().context("path")?])?;
         let made: Value = serde_json::from_slice(&output.stdout)?;
         let public = made["publicKey"].as_str().context("no key")?;
         fs::write(deployment.path(&format!("{name}.pem")), public)?;
-        charter +=
-            &format!("[[operator]]\nname = \"{name}\"\nroles = [\"{role}\"]\npublic_key = \"{name}.pem\"\n");
+        charter.push_str(&format!(
+            "[[operator]]\nname = \"{name}\"\nroles = [\"{role}\"]\npublic_key = \"{name}.pem\"\n"
+        ));
     }
-    fs::write(deployment.path("charter.toml"), charter)?;
+    fs::write(deployment.path("charter.toml"), charter.join("\n"))?;
     Ok(())
 }
 

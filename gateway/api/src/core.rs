@@ -8,7 +8,6 @@ mod dialect;
 mod documents;
 mod fireblocks;
 mod internal;
-pub(crate) mod presentation;
 mod quorums;
 mod registration;
 mod sessions;

@@ -14,6 +14,7 @@ mod failure;
 mod layers;
 pub mod openapi;
 mod operator;
+mod presentation;
 mod state;
 mod wording;
 

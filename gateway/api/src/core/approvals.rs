@@ -18,13 +18,14 @@ use crate::{
     answer::{Answered, created, ok},
     core::{
         call::Call,
-        presentation, shapes,
+        shapes,
         transactions::{
             ApiKeyApproval, Hearing, TransactionApproval, VoteView, execution_number, role_words, status_word,
         },
     },
     extract::{Fields, Json, Wire, scalar},
     failure::Failure,
+    presentation,
     state::App,
 };
 

@@ -17,11 +17,12 @@ use crate::{
     answer::{Answered, ok},
     core::{
         call::Call,
-        presentation, shapes,
+        shapes,
         transactions::{Hearing, OrionMetadataResponse},
     },
     extract::{Fields, Json, Wire, scalar},
     failure::Failure,
+    presentation,
     state::App,
 };
 

@@ -16,9 +16,10 @@ use utoipa::ToSchema;
 
 use crate::{
     answer::{Answered, created, ok},
-    core::{call::Call, presentation, shapes},
+    core::{call::Call, shapes},
     extract::{Fields, Json, Wire, scalar},
     failure::Failure,
+    presentation,
     state::App,
 };
 

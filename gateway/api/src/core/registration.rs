@@ -18,9 +18,10 @@ use utoipa::ToSchema;
 
 use crate::{
     answer::{Answered, created, ok},
-    core::{call::Call, presentation, shapes, user_api_keys::UserApiKeyResponse},
+    core::{call::Call, shapes, user_api_keys::UserApiKeyResponse},
     extract::{Fields, Wire, scalar},
     failure::Failure,
+    presentation,
     state::App,
 };
 

@@ -18,9 +18,10 @@ use zeroize::Zeroizing;
 use crate::{
     answer::{Answered, ok},
     auth::{SIGNATURE_BYTES, authenticate_sign_in, takes_chain},
-    core::{call::Call, presentation, shapes, users::UserResponse},
+    core::{call::Call, shapes, users::UserResponse},
     extract::{Fields, Wire, scalar},
     failure::Failure,
+    presentation,
     state::App,
 };
 

@@ -17,11 +17,12 @@ use utoipa::ToSchema;
 use crate::{
     answer::{Answered, ok},
     core::{
-        authorization::Reach, call::Call, presentation, quorums::PrivyQuorumResponse, shapes,
+        authorization::Reach, call::Call, quorums::PrivyQuorumResponse, shapes,
         transactions::execution_number,
     },
     extract::{Fields, Wire, scalar},
     failure::Failure,
+    presentation,
     state::App,
 };
 

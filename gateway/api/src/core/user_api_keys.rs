@@ -15,8 +15,9 @@ use utoipa::ToSchema;
 
 use crate::{
     answer::{Answered, created, ok},
-    core::{call::Call, presentation, shapes},
+    core::{call::Call, shapes},
     extract::{Fields, Wire, scalar},
+    presentation,
     state::App,
 };
 

@@ -12,10 +12,11 @@ use utoipa::ToSchema;
 
 use crate::{
     answer::{Answered, created, ok},
-    core::{authorization::Reach, call::Call, presentation, shapes},
+    core::{authorization::Reach, call::Call, shapes},
     extract::{Fields, Wire, scalar},
     failure::Failure,
     layers::{REGISTRATIONS, Source},
+    presentation,
     state::App,
 };
 

@@ -14,9 +14,10 @@ use utoipa::ToSchema;
 
 use crate::{
     answer::{Answered, ok},
-    core::{call::Call, presentation, shapes},
+    core::{call::Call, shapes},
     extract::scalar,
     failure::Failure,
+    presentation,
     state::App,
 };
 

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::core::presentation::time;
+use crate::presentation::{prose, time};
 
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -143,7 +143,7 @@ impl OperatorResponse {
     fn of(operator: &Operator) -> Self {
         Self {
             id: operator.id.to_string(),
-            name: operator.name.clone(),
+            name: prose(&operator.name),
             roles: operator.roles.iter().copied().map(OperatorRole::as_str).collect(),
             key_fingerprint: operator.public_key.fingerprint(),
             enrolled_at: time(operator.enrolled_at),
@@ -162,7 +162,7 @@ impl ProposalResponse {
             digest: proposal.digest().to_string(),
             signed_text: proposal.signed_text(),
             state: if has_expired { "expired" } else { proposal.state.name() },
-            reason: proposal.reason.clone(),
+            reason: prose(&proposal.reason),
             change: serde_json::to_value(&proposal.change).unwrap_or_default(),
             approvals: proposal.approvals.iter().map(ApprovalResponse::of).collect(),
             created_at: time(proposal.created_at),

@@ -19,11 +19,12 @@ use crate::{
     answer::{Answered, created},
     core::{
         call::Call,
-        presentation, shapes,
+        shapes,
         transactions::{Asked, make, requirements},
     },
     extract::{Fields, Wire, scalar},
     failure::Failure,
+    presentation,
     state::App,
 };
 

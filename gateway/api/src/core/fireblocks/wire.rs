@@ -10,8 +10,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    core::{presentation, shapes},
+    core::shapes,
     extract::{Fields, Json, Wire, scalar},
+    presentation,
 };
 
 const API_KEY_CHARACTERS_MAX: usize = 128;

@@ -22,11 +22,12 @@ use crate::{
     core::{
         authorization::Reach,
         call::Call,
-        presentation, shapes,
+        shapes,
         transactions::{Hearing, TransactionResponse},
     },
     extract::{Fields, Wire, scalar},
     failure::Failure,
+    presentation,
     state::App,
 };
 

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use crate::core::{
     internal::{SettlementResponse, TeeProofResponse},
-    presentation, shapes,
+    shapes,
     transactions::hearing::{Hearing, OrionWord},
 };
 
