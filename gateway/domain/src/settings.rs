@@ -11,7 +11,7 @@ use crate::{
 
 mod update;
 
-pub use update::{SettingsUpdate, require_settings, update_settings};
+pub use update::{EscrowProof, SettingsUpdate, require_settings, update_settings};
 
 /// A user's settings row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::{
     extract::{FromRequest, FromRequestParts, MatchedPath, RawPathParams, Request},
-    http::{HeaderMap, header, request::Parts},
+    http::{HeaderMap, Method, header, request::Parts},
 };
 use gateway_domain::{
     B256, Error, OpCtx,
@@ -26,6 +26,8 @@ use crate::{
     state::App,
 };
 
+mod escrow_proof;
+
 pub(crate) struct Call {
     pub(crate) ctx: OpCtx,
     pub(crate) reach: Reach,
@@ -34,6 +36,9 @@ pub(crate) struct Call {
     pub(crate) signed_until: Option<u64>,
     pub(crate) body: RawBody,
     source: Source,
+    method: Method,
+    /// Path with query, as sent.
+    target: String,
     path: Vec<(String, String)>,
     query: Option<String>,
     app: Arc<App>,
@@ -125,8 +130,10 @@ impl FromRequest<Arc<App>> for Call {
         charge(app, &ctx)?;
         let reach = rule.reach(&ctx)?;
         let query = parts.uri.query().map(str::to_owned);
+        let target = target(&parts).to_owned();
+        let Parts { method, headers, .. } = parts;
         let app = Arc::clone(app);
-        Ok(Self { ctx, reach, headers: parts.headers, signed_until, body, source, path, query, app })
+        Ok(Self { ctx, reach, headers, signed_until, body, source, method, target, path, query, app })
     }
 }
 
@@ -263,7 +270,7 @@ impl Caller<'_> {
                 Err(Failure::Malformed("header x-ethereum-timestamp is required".to_owned()))
             }
             SignedAt::Expires(_) | SignedAt::Timestamp(_) | SignedAt::Untimed => {
-                let path = self.parts.uri.path_and_query().map_or("/", |path| path.as_str());
+                let path = target(self.parts);
                 let facts = RequestFacts { method: self.parts.method.as_str(), path, body_hash: body.hash() };
                 let services = &self.app.services;
                 let place = (organization, services.clock.now());
@@ -327,6 +334,11 @@ impl Caller<'_> {
         let host = self.parts.uri.authority().map(axum::http::uri::Authority::as_str).or(header);
         self.app.organization_of_host(host)
     }
+}
+
+/// Path with query, as sent.
+fn target(parts: &Parts) -> &str {
+    parts.uri.path_and_query().map_or("/", |path| path.as_str())
 }
 
 /// How long a contract's signature may be, where contracts are asked at all.

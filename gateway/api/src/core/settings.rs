@@ -8,7 +8,7 @@ use gateway_domain::{
     chain::ChainId,
     identity::{User, require_user},
     quorums::QuorumType,
-    settings::{Settings, SettingsUpdate, require_settings, update_settings as update},
+    settings::{EscrowProof, Settings, SettingsUpdate, require_settings, update_settings as update},
     transactions::{ExecutionType, Provider},
 };
 use serde::Serialize;
@@ -88,6 +88,7 @@ impl From<UpdateSettingsDto> for SettingsUpdate {
             execution_type: body.execution_type,
             chain_id: body.chain_id,
             escrow_address: body.escrow_address,
+            escrow_proof: EscrowProof::Session,
             execution_provider: body.execution_provider,
             agent_provider: body.agent_provider,
             verification_service: body.verification_service_id,
@@ -186,7 +187,9 @@ pub(crate) async fn get_settings(State(app): State<Arc<App>>, call: Call) -> Ans
     Ok(ok(SettingsResponse::of(&app, &settings).await?))
 }
 
-/// Changes the named settings. A user who has no escrow yet gets a key made in the HSM.
+/// Changes the named settings. A user who has no escrow yet gets a key made in the HSM. An `escrowAddress` that is neither
+/// a key of the HSM nor the wallet that logged in needs, besides the token, a signature of this request by it, in the
+/// headers of signed requests, or an admin's `x-api-key`.
 #[utoipa::path(
     put,
     path = "/settings",
@@ -196,8 +199,12 @@ pub(crate) async fn get_settings(State(app): State<Arc<App>>, call: Call) -> Ans
 )]
 pub(crate) async fn update_settings(State(app): State<Arc<App>>, call: Call) -> Answered<SettingsResponse> {
     let body: UpdateSettingsDto = call.body()?;
-    let user = call.session()?.principal;
-    let settings = update(&call.ctx, &app.services, user, body.into()).await?;
+    let session = call.session()?;
+    let mut wanted = SettingsUpdate::from(body);
+    if wanted.escrow_address.is_some_and(|address| address != session.address) {
+        wanted.escrow_proof = call.escrow_proof().await?;
+    }
+    let settings = update(&call.ctx, &app.services, session.principal, wanted).await?;
     Ok(ok(SettingsResponse::of(&app, &settings).await?))
 }
 

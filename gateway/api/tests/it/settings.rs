@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{
     wallet::Wallet,
-    world::{CHAIN, Reply, World, limits},
+    world::{CHAIN, ORIGIN, Reply, World, limits},
 };
 
 impl World {
@@ -136,6 +136,47 @@ async fn an_escrow_address_is_ones_own_wallet_or_stays() {
     world.put(&access, &foreign(other.address())).await.expect(409);
     let same = json!({"escrowAddress": held["escrowAddress"]});
     assert_eq!(world.put(&access, &same).await.expect(200)["escrowAddress"], held["escrowAddress"]);
+}
+
+/// T4: nobody puts an escrow under their name that is not theirs.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_foreign_escrow_address_signs_the_request_or_comes_with_an_admin_key() {
+    let world = World::new().await;
+    let (wallet, vault, stranger) = (Wallet::new(1), Wallet::new(5), Wallet::new(6));
+    let foreign = |wallet: &Wallet| {
+        let address = wallet.address();
+        json!({"escrowAddress": address, "executionProvider": "none", "agentProvider": "none"})
+    };
+    let access = world.log_in(&wallet).await.access;
+    let put = |access: &str, body: &Value| world.call(Method::PUT, "/settings").json(body).bearer(access);
+    let to_vault = foreign(&vault);
+    for (call, status) in [
+        (put(&access, &to_vault), 400),
+        (put(&access, &to_vault).signed(&stranger), 400),
+        (put(&access, &to_vault).signed(&vault).key(&world, "admin"), 400),
+        (put(&access, &to_vault).key(&world, "agent"), 401),
+        (put(&access, &to_vault).header("x-api-key", "ck_admin_nobody"), 401),
+        // Signed for another request.
+        (put(&access, &foreign(&stranger)).signed(&vault).json_again(&to_vault), 401),
+    ] {
+        call.send().await.expect(status);
+    }
+    let timestamp = world.seconds();
+    let bytes = serde_json::to_vec(&to_vault).unwrap();
+    let signature = vault.sign_request([ORIGIN, "PUT", "/settings"], &bytes, Some(timestamp));
+    let signed = || {
+        let call = put(&access, &to_vault).signature(&vault, &signature);
+        call.header("x-ethereum-timestamp", &timestamp.to_string()).send()
+    };
+    let moved = signed().await.expect(200);
+    assert_eq!(moved["escrowAddress"], json!(vault.address().to_checksum(None)));
+    put(&access, &foreign(&wallet)).send().await.expect(200);
+    signed().await.expect(401);
+
+    let other = world.log_in(&Wallet::new(2)).await.access;
+    put(&other, &foreign(&wallet)).key(&world, "admin").send().await.expect(409);
+    let moved = put(&other, &to_vault).key(&world, "admin").send().await.expect(200);
+    assert_eq!(moved["escrowAddress"], json!(vault.address().to_checksum(None)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -324,6 +324,12 @@ impl Call<'_> {
         self.header("content-type", "application/json")
     }
 
+    /// Another body under the headers as they are.
+    pub(crate) fn json_again(mut self, body: &Value) -> Self {
+        self.body = serde_json::to_vec(body).unwrap();
+        self
+    }
+
     pub(crate) fn raw(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = body.into();
         self.header("content-type", "application/json")

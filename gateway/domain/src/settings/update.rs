@@ -4,15 +4,14 @@ use alloy_primitives::Address;
 use serde_json::json;
 
 use crate::{
-    actor::{Actor, OpCtx},
+    actor::{Actor, OpCtx, WalletActor},
     audit::AuditEvent,
     chain::ChainId,
-    changes::{ChangeSet, CommitError, Contested, Write},
-    credentials::Scope,
+    changes::{ChangeSet, CommitError, Contested, ReplayGuard, Write},
     error::{Error, Result},
     fireblocks::IntegrationState,
     identity::{Escrow, User, require_escrow},
-    ids::{OrganizationId, PrincipalId},
+    ids::{CredentialId, OrganizationId, PrincipalId},
     ports::Services,
     quorums::QuorumType,
     settings::Settings,
@@ -26,12 +25,25 @@ pub struct SettingsUpdate {
     pub execution_type: Option<ExecutionType>,
     pub chain_id: Option<u64>,
     pub escrow_address: Option<Address>,
+    pub escrow_proof: EscrowProof,
     pub execution_provider: Option<Provider>,
     pub agent_provider: Option<Provider>,
     pub verification_service: Option<u64>,
     pub require_arbiter: Option<bool>,
     pub orion_confidence_threshold_ppm: Option<u32>,
     pub approval_ttl_seconds: Option<u32>,
+}
+
+/// Who stands for a foreign escrow address.
+#[derive(Clone, Debug, Default)]
+pub enum EscrowProof {
+    /// The session alone: a login is a signature by its wallet.
+    #[default]
+    Session,
+    /// The address itself, which signed this very request.
+    Wallet(WalletActor),
+    /// An admin of the organization.
+    AdminKey(CredentialId),
 }
 
 /// The user with their settings, or not found.
@@ -56,7 +68,7 @@ pub async fn update_settings(
 ) -> Result<(User, Settings)> {
     for _ in 0..services.limits.contest_attempts_max {
         let (user, settings) = require_settings(services, ctx.organization, id).await?;
-        let moved_to = new_escrow(ctx, services, &user, update.escrow_address).await?;
+        let moved_to = new_escrow(ctx, services, &user, &update).await?;
         let next = next(ctx, &settings, &update);
         check(ctx, services, (&user, moved_to.or(user.escrow)), (&next, &update)).await?;
         let user = match moved_to {
@@ -69,10 +81,11 @@ pub async fn update_settings(
         let mut changes =
             ChangeSet::new(event).write(Write::UpdateSettings(services.sealer.seal(next.clone())));
         if moved_to.is_some() {
-            let detail = json!({"escrow": user.escrow});
+            let detail = json!({"escrow": user.escrow, "proof": update.escrow_proof.described()});
             changes = changes
                 .event(AuditEvent::new(ctx, "user.escrow_linked", format!("user {id}"), detail))
-                .write(Write::UpdateUser(services.sealer.seal(user.clone())));
+                .write(Write::UpdateUser(services.sealer.seal(user.clone())))
+                .writes_of(update.escrow_proof.guard(ctx).map(Write::InsertReplayGuard));
         }
         match services.store.commit(changes).await {
             Ok(()) => return Ok((user, next)),
@@ -104,14 +117,33 @@ fn next(ctx: &OpCtx, settings: &Settings, update: &SettingsUpdate) -> Settings {
     }
 }
 
+impl EscrowProof {
+    /// A signature moves an escrow once.
+    fn guard(&self, ctx: &OpCtx) -> Option<ReplayGuard> {
+        match self {
+            Self::Wallet(wallet) => Some(wallet.replay_guard(ctx.organization)),
+            Self::Session | Self::AdminKey(_) => None,
+        }
+    }
+
+    fn described(&self) -> String {
+        match self {
+            Self::Session => "session".to_owned(),
+            Self::Wallet(wallet) => format!("signature {}", wallet.evidence.signed_hash),
+            Self::AdminKey(key) => format!("api key {key}"),
+        }
+    }
+}
+
 /// The foreign escrow that the update moves to, if it moves.
 async fn new_escrow(
     ctx: &OpCtx,
     services: &Services,
     user: &User,
-    wanted: Option<Address>,
+    update: &SettingsUpdate,
 ) -> Result<Option<Escrow>> {
-    let Some(address) = wanted.filter(|wanted| user.escrow.map(|escrow| escrow.address()) != Some(*wanted))
+    let Some(address) =
+        update.escrow_address.filter(|wanted| user.escrow.map(|escrow| escrow.address()) != Some(*wanted))
     else {
         return Ok(None);
     };
@@ -122,20 +154,15 @@ async fn new_escrow(
     if matches!(user.escrow, Some(Escrow::Hsm { .. })) {
         return Err(Error::Conflict("the user's escrow key is in the HSM; its funds would be left behind"));
     }
-    let proven = match &ctx.actor {
-        // A login is a signature by that wallet.
-        Actor::Session(session) => session.address == address,
-        Actor::Wallet(wallet) => wallet.address == address,
-        Actor::ApiKey(_) => ctx.has_scope(Scope::Admin),
-        Actor::Anonymous
-        | Actor::InternalToken
-        | Actor::Gateway
-        | Actor::Operator(_)
-        | Actor::LocalOperator => false,
+    let proven = match (&update.escrow_proof, &ctx.actor) {
+        (EscrowProof::Session, Actor::Session(session)) => session.address == address,
+        (EscrowProof::Session, _) => false,
+        (EscrowProof::Wallet(wallet), _) => wallet.address == address,
+        (EscrowProof::AdminKey(_), _) => true,
     };
     if !proven {
         return Err(Error::invalid(
-            "escrowAddress must be the wallet that logged in, or be named with an admin key",
+            "escrowAddress must be the wallet that logged in, sign the request, or come with an admin key",
         ));
     }
     Ok(Some(Escrow::Foreign { address }))
