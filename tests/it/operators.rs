@@ -53,8 +53,8 @@ fn ceremony(deployment: &Deployment) -> Result<()> {
         let made: Value = serde_json::from_slice(&output.stdout)?;
         let public = made["publicKey"].as_str().context("no key")?;
         fs::write(deployment.path(&format!("{name}.pem")), public)?;
-        charter.push_str(&format!(
-            "[[operator]]\nname = \"{name}\"\nroles = [\"{role}\"]\npublic_key = \"{name}.pem\"\n"
+        charter.push(format!(
+            "[[operator]]\nname = \"{name}\"\nroles = [\"{role}\"]\npublic_key = \"{name}.pem\""
         ));
     }
     fs::write(deployment.path("charter.toml"), charter.join("\n"))?;

@@ -16,6 +16,7 @@ use crate::core::{
     shapes,
     transactions::hearing::{Hearing, OrionWord},
 };
+use crate::presentation;
 
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
