@@ -58,9 +58,7 @@ impl Watchdog {
             if self.seats.iter().any(|seat| seat.is_generating(now)) {
                 self.busy_until = now + self.shared.config.timeouts.canary;
             }
-            if now >= self.busy_until {
-                self.write_off_stuck_threads(now);
-            }
+            self.write_off_stuck_threads(now);
             self.collect_canary(now);
             self.ask_for_canary(now);
             telemetry::queue_depths(self.shared.lanes.depths());
@@ -70,8 +68,11 @@ impl Watchdog {
     fn write_off_stuck_threads(&mut self, now: Instant) {
         let mut replacements = 0;
         let shared = &self.shared;
+        let is_busy = now < self.busy_until;
         self.seats.retain(|seat| {
-            let Some((operation, replaced)) = seat.write_off_if_stuck(shared, now) else { return true };
+            let Some((operation, replaced)) = seat.write_off_if_stuck(shared, now, is_busy) else {
+                return true;
+            };
             let stuck = shared.gate.stuck();
             tracing::error!(operation, stuck, "an hsm thread does not come back from the module");
             if replaced {

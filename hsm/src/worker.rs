@@ -114,11 +114,17 @@ impl Seat {
         std::mem::take(&mut activity.fate)
     }
 
-    /// Writes the thread off if it has been inside for too long; returns the operation and whether to replace it.
-    pub(crate) fn write_off_if_stuck(&self, shared: &Shared, now: Instant) -> Option<(&'static str, bool)> {
+    /// Writes the thread off if it has been inside for too long; returns the operation and whether to replace it. While
+    /// the token is busy with making a key, only the one who makes it can be stuck.
+    pub(crate) fn write_off_if_stuck(
+        &self,
+        shared: &Shared,
+        now: Instant,
+        is_busy: bool,
+    ) -> Option<(&'static str, bool)> {
         let mut activity = self.activity();
         let Activity { job: Some(running), fate: Fate::Working } = &*activity else { return None };
-        if now < running.give_up_at {
+        if now < running.give_up_at || (is_busy && running.lane != Lane::Generate) {
             return None;
         }
         let operation = running.operation;

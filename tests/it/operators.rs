@@ -117,7 +117,8 @@ async fn a_policy_takes_two_operators_and_no_command_alone_enlarges_anything() -
     ensure!(policy["revision"] == 1 && policy["bindings"][0]["plugin"] == "orion", "{policy}");
 
     ensure!(service.terminate(DEADLINE).await?.success());
-    let verified = deployment.run(&["audit", "verify"])?;
+    let pinned = made["auditKeyFingerprint"].as_str().context("fingerprint")?;
+    let verified = deployment.run(&["audit", "verify", "--key", pinned])?;
     ensure!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stderr));
     Ok(())
 }
