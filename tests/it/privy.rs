@@ -145,9 +145,11 @@ async fn quorums_are_made_named_replaced_and_forgotten() -> Result<()> {
         body.as_object_mut().context("an object")?.remove(missing);
         client.post(register, user, &body).await?.expect(400)?;
     }
-    // What is ignored may be anything.
+    // What is ignored must have the described form, and may say anything.
+    let too_long = json!({"type": "agent", "navaAgent": true, "displayName": "x".repeat(51)});
+    client.post(register, user, &too_long).await?.expect(400)?;
     let configured =
-        json!({"type": "agent", "navaAgent": true, "displayName": "x".repeat(99), "p256PublicKey": "no key"});
+        json!({"type": "agent", "navaAgent": true, "displayName": "anything", "p256PublicKey": "no key"});
     let agent = client.post(register, user, &configured).await?.expect(201)?;
     assert_eq!((&agent["quorumId"], &agent["isStatic"]), (&json!("static-quorum"), &json!(true)));
     assert_eq!((&agent["authorizationThreshold"], agent.get("p256PublicKey")), (&json!(2), None));
