@@ -39,7 +39,9 @@ impl Place {
         symlink(target, folder.path().join("target"))?;
         let [public, operator, node] =
             [free_loopback_address()?, free_loopback_address()?, free_loopback_address()?];
-        let chain = format!("[[chains]]\nid = \"eip155:31337\"\nrpc_urls = \"http://{node}\"\n");
+        // As `dev` has it, but for the port.
+        let chain =
+            format!("[[chains]]\nid = \"eip155:31337\"\nrpc_urls = \"http://{node}\"\nconfirmations = 1\n");
         fs::write(folder.path().join("config.toml"), chain)?;
         Ok(Place { folder, public, operator, node })
     }
