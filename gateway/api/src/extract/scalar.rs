@@ -192,6 +192,11 @@ pub(crate) fn confidence(json: &Json) -> Read<u32> {
     Ok(parts)
 }
 
+/// An identifier of any kind.
+pub(crate) fn uuid<T: std::str::FromStr>(json: &Json) -> Read<T> {
+    text(json)?.parse().or_else(|_| fault("must be a UUID"))
+}
+
 /// RFC 3339 with any offset.
 pub(crate) fn time(json: &Json) -> Read<Timestamp> {
     let parsed = OffsetDateTime::parse(text(json)?, &Rfc3339);

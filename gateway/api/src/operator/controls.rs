@@ -34,8 +34,7 @@ pub(super) struct FreezeDto {
 
 impl Wire for FreezeDto {
     fn read(fields: &mut Fields) -> Option<Self> {
-        let key = fields
-            .optional("key", |json| scalar::text(json)?.parse().map_err(|_| "must be a UUID".to_owned()));
+        let key = fields.optional("key", scalar::uuid);
         Some(Self { key })
     }
 }

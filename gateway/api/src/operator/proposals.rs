@@ -41,7 +41,7 @@ pub(super) struct ProposeDto {
 
 impl Wire for ProposeDto {
     fn read(fields: &mut Fields) -> Option<Self> {
-        let organization = fields.optional("organization", uuid);
+        let organization = fields.optional("organization", scalar::uuid);
         let change = fields.required("change", change);
         let reason = fields.required("reason", scalar::prose(REASON_CHARACTERS_MAX));
         let lifetime_seconds = fields.optional("lifetimeSeconds", scalar::whole(60, LIFETIME_MAX));
@@ -71,7 +71,7 @@ pub(super) struct ListQuery {
 
 impl Wire for ListQuery {
     fn read(fields: &mut Fields) -> Option<Self> {
-        let before = fields.optional("before", uuid);
+        let before = fields.optional("before", scalar::uuid);
         let limit = fields.optional("limit", scalar::count(1, PAGE_MAX));
         Some(Self { before, limit })
     }
@@ -89,10 +89,6 @@ pub(super) struct ClaimedResponse {
     id: String,
     /// Shown only now.
     api_key: String,
-}
-
-fn uuid<T: std::str::FromStr>(json: &Json) -> Result<T, String> {
-    scalar::text(json)?.parse().map_err(|_| "must be a UUID".to_owned())
 }
 
 /// The change, and nothing in it that would be overlooked.
