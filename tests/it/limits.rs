@@ -103,6 +103,9 @@ plugins.deadline_ms plugins/host/tests/it/hostile.rs endless_loop_meets_the_dead
 plugins.memory_bytes_max plugins/host/tests/it/hostile.rs memory_bomb_in_one_go_meets_the_memory_limit
 plugins.table_elements_max plugins/host/tests/it/hostile.rs table_that_grows_meets_the_table_limit
 plugins.instances_max plugins/host/tests/it/compile.rs component_of_too_many_instances_or_too_large_memories_is_refused
+plugins.large_memory_bytes_max plugins/host/tests/it/languages.rs large_components_have_bounds_of_their_own
+plugins.large_instances_max plugins/host/tests/it/languages.rs large_components_have_bounds_of_their_own
+plugins.large_component_bytes_min plugins/host/tests/it/languages.rs large_components_have_bounds_of_their_own
 plugins.memories_max plugins/host/tests/it/compile.rs component_of_too_many_instances_or_too_large_memories_is_refused
 plugins.stack_bytes_max plugins/host/tests/it/hostile.rs deep_recursion_meets_the_native_stack_limit
 plugins.transfer_bytes_max plugins/host/tests/it/hostile.rs alias_bomb_meets_the_transfer_limit

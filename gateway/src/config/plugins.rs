@@ -6,7 +6,9 @@ use std::{
 };
 
 use gateway_domain::ports::{HistoryLimits, StateLimits};
-use plugin_host::{CacheConfig, CacheKey, CompileCommand, CompileConfig, HostConfig, Limits, ScheduleConfig};
+use plugin_host::{
+    CacheConfig, CacheKey, CompileCommand, CompileConfig, HostConfig, LargeLimits, Limits, ScheduleConfig,
+};
 
 use super::section::section;
 
@@ -35,6 +37,13 @@ section! {
         instances_max: usize = 10, within 1..=1000;
         /// Linear memories of one component.
         memories_max: usize = 2, within 1..=100;
+        /// Bytes that make a component large: one that brings an interpreter along, as JavaScript's and Python's do. With
+        /// more than `component_bytes_max` there are none, and everything is bound as tightly as Rust's.
+        large_component_bytes_min: usize = 4 << 20, within 1024..=1 << 30;
+        /// Bytes of linear memory of an evaluation of a large component, instead of `memory_bytes_max`.
+        large_memory_bytes_max: usize = 64 << 20, within 65_536..=256 << 20;
+        /// Core instances, and tables, of a large component, instead of `instances_max`; Python's has 40.
+        large_instances_max: usize = 100, within 1..=1000;
         /// Bytes of native stack.
         stack_bytes_max: usize = 512 << 10, within 65_536..=16 << 20;
         /// Bytes lifted from the plugin in one host call, and in its answer.
@@ -138,6 +147,11 @@ impl Plugins {
             table_elements: self.table_elements_max,
             instances: self.instances_max,
             memories: self.memories_max,
+            large: LargeLimits {
+                component_bytes: self.large_component_bytes_min,
+                memory_bytes: self.large_memory_bytes_max,
+                instances: self.large_instances_max,
+            },
             stack_bytes: self.stack_bytes_max,
             transfer_bytes: self.transfer_bytes_max,
             log_lines: self.log_lines_max,

@@ -42,6 +42,8 @@ pub struct Limits {
     pub instances: usize,
     /// Linear memories of one component.
     pub memories: usize,
+    /// What large components have instead of the above.
+    pub large: LargeLimits,
     /// Native stack that guest code may use.
     pub stack_bytes: usize,
     /// Data lifted from the guest in one host call, and in its answer.
@@ -74,6 +76,33 @@ pub struct Limits {
     pub schema_bytes: usize,
 }
 
+/// Bounds of a component that brings an interpreter along, as those of JavaScript and Python do. What is small stays
+/// tightly bound; what wants more has to be so large that nobody overlooks it.
+#[derive(Debug, Clone)]
+pub struct LargeLimits {
+    /// A component of as many bytes is large.
+    pub component_bytes: usize,
+    /// Linear memory of all instances together; at most 256 MiB.
+    pub memory_bytes: usize,
+    /// Core instances, and tables, of one component.
+    pub instances: usize,
+}
+
+impl Default for LargeLimits {
+    /// Measured: JavaScript starts with 9 MiB and 5 instances, Python with 13 MiB and 40.
+    fn default() -> Self {
+        Self { component_bytes: 4 * MEBIBYTE, memory_bytes: 64 * MEBIBYTE, instances: 100 }
+    }
+}
+
+impl Limits {
+    /// The same bounds for large components.
+    pub(crate) fn of_large_components(&self) -> Self {
+        let LargeLimits { memory_bytes, instances, .. } = self.large;
+        Self { memory_bytes, instances, ..self.clone() }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -81,6 +110,7 @@ impl Default for Limits {
             table_elements: 20_000,
             instances: 10,
             memories: 2,
+            large: LargeLimits::default(),
             stack_bytes: 512 * KIBIBYTE,
             transfer_bytes: MEBIBYTE,
             log_lines: 100,

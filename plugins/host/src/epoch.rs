@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use wasmtime::Engine;
+use wasmtime::{Engine, EngineWeak};
 
 /// Ticks without a running guest after which the ticker sleeps until one starts.
 const IDLE_TICKS: u32 = 200;
@@ -41,17 +41,17 @@ impl Drop for Running<'_> {
     }
 }
 
-/// Starts the ticker thread; it ends when `activity` is gone.
+/// Starts the ticker thread for all engines of a host; it ends when `activity` is gone.
 pub(crate) fn start(
-    engine: &Engine,
+    engines: [&Engine; 2],
     activity: &Arc<Activity>,
     tick: Duration,
 ) -> std::io::Result<JoinHandle<()>> {
-    let engine = engine.weak();
+    let engines = engines.map(Engine::weak);
     let weak = Arc::downgrade(activity);
     let ticker = thread::Builder::new().name("plugin-epoch".to_owned()).spawn(move || {
         let mut idle = 0;
-        while let (Some(engine), Some(busy)) = (engine.upgrade(), busy(&weak)) {
+        while let Some(busy) = busy(&weak) {
             idle = if busy { 0 } else { idle + 1 };
             if idle < IDLE_TICKS {
                 thread::sleep(tick);
@@ -59,7 +59,7 @@ pub(crate) fn start(
                 // Woken by the next guest; the limit lets the thread end with its host.
                 thread::park_timeout(Duration::from_secs(1));
             }
-            engine.increment_epoch();
+            engines.iter().filter_map(EngineWeak::upgrade).for_each(|engine| engine.increment_epoch());
         }
     })?;
     activity.ticker.get_or_init(|| ticker.thread().clone());

@@ -21,39 +21,35 @@ fn unbound() -> Grants {
     Grants::from_iter([Capability::Log])
 }
 
-pub(crate) fn describe(
-    plugin: &PreparedPlugin,
-    limits: &Arc<Limits>,
-    deadline: Instant,
-) -> Result<Description, EvaluationFailure> {
-    let mut store = Sandbox::new(Arc::clone(limits), unbound()).into_store(plugin.engine(), deadline);
+pub(crate) fn describe(plugin: &PreparedPlugin, deadline: Instant) -> Result<Description, EvaluationFailure> {
+    let mut store =
+        Sandbox::new(Arc::clone(plugin.limits()), unbound()).into_store(plugin.engine(), deadline);
     let description = plugin.contract().describe(&mut store);
     let description = description.map_err(|error| failure(classify::stop(&error, store.data())))?;
-    answer::description(description, limits).map_err(failure)
+    answer::description(description, plugin.limits()).map_err(failure)
 }
 
 pub(crate) fn validate_settings(
     plugin: &PreparedPlugin,
     settings: &str,
-    limits: &Arc<Limits>,
     deadline: Instant,
 ) -> Result<Vec<SettingsProblem>, EvaluationFailure> {
-    require_settings_length(settings, limits).map_err(failure)?;
-    let mut store = Sandbox::new(Arc::clone(limits), unbound()).into_store(plugin.engine(), deadline);
+    require_settings_length(settings, plugin.limits()).map_err(failure)?;
+    let mut store =
+        Sandbox::new(Arc::clone(plugin.limits()), unbound()).into_store(plugin.engine(), deadline);
     let problems = plugin.contract().validate_settings(&mut store, settings);
     let problems = problems.map_err(|error| failure(classify::stop(&error, store.data())))?;
-    answer::settings_problems(&problems, limits).map_err(failure)
+    answer::settings_problems(&problems, plugin.limits()).map_err(failure)
 }
 
 /// Judges one transaction. `started` is when the caller asked.
 pub(crate) fn evaluate(
     plugin: &PreparedPlugin,
     request: EvaluationRequest,
-    limits: &Arc<Limits>,
     started: Instant,
     deadline: Instant,
 ) -> Result<Evaluation, EvaluationFailure> {
-    require_settings_length(request.settings.as_str(), limits).map_err(failure)?;
+    require_settings_length(request.settings.as_str(), plugin.limits()).map_err(failure)?;
     if let Some(capability) = plugin.required().missing_from(request.grants).next() {
         let detail = format!("the component imports `{capability}`, which its binding is not granted");
         return Err(EvaluationFailure::new(FailureCode::MissingCapability, detail));
@@ -61,7 +57,7 @@ pub(crate) fn evaluate(
     let EvaluationRequest { verified, claimed, settings, grants, state, outside, requested_at_ms, .. } =
         request;
     let entered = Instant::now();
-    let mut store = Sandbox::new(Arc::clone(limits), grants)
+    let mut store = Sandbox::new(Arc::clone(plugin.limits()), grants)
         .with_inputs(settings.clone(), requested_at_ms, state, (outside, deadline))
         .into_store(plugin.engine(), deadline);
     let answered = plugin.contract().evaluate(&mut store, &verified, &claimed);

@@ -6,14 +6,14 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 
-use crate::config::{HostConfig, Limits, ScheduleConfig};
+use crate::config::{HostConfig, ScheduleConfig};
 use crate::epoch::{self, Activity};
 use crate::failure::{EvaluationFailure, FailureCode};
 use crate::outcome::{Description, SettingsProblem};
 use crate::prepare::{ComponentSource, PreparedPlugin, Workshop};
 use crate::queue::Queue;
 use crate::record::{Evaluation, EvaluationRequest};
-use crate::{engine, evaluation, measure};
+use crate::{evaluation, measure};
 
 /// Runs plugins. Clones share the host; when the last one is dropped, its threads end.
 #[derive(Clone)]
@@ -24,7 +24,6 @@ pub struct PluginHost {
 struct Inner {
     workshop: Arc<Workshop>,
     queue: Arc<Queue>,
-    limits: Arc<Limits>,
     schedule: ScheduleConfig,
     activity: Arc<Activity>,
 }
@@ -32,21 +31,14 @@ struct Inner {
 impl PluginHost {
     /// Opens the cache and starts the threads.
     pub fn start(config: &HostConfig) -> Result<Self, EvaluationFailure> {
-        if config.limits.memory_bytes > engine::MEMORY_BYTES_MAX {
-            let detail = format!("`memory_bytes` must be at most {}", engine::MEMORY_BYTES_MAX);
-            return Err(EvaluationFailure::new(FailureCode::HostError, detail));
-        }
-        let engine = engine::running(&config.limits, &config.schedule, config.compile.count_fuel)
-            .map_err(|error| EvaluationFailure::new(FailureCode::HostError, format!("{error:#}")))?;
         let activity = Activity::new();
         let inner = Inner {
-            workshop: Arc::new(Workshop::open(engine.clone(), config)?),
+            workshop: Arc::new(Workshop::open(config)?),
             queue: Arc::new(Queue::new(&config.schedule)),
-            limits: Arc::new(config.limits.clone()),
             schedule: config.schedule.clone(),
             activity,
         };
-        let started = inner.start_threads(&engine);
+        let started = inner.start_threads();
         started.map_err(|error| {
             EvaluationFailure::new(FailureCode::HostError, format!("cannot start threads: {error}"))
         })?;
@@ -63,8 +55,8 @@ impl PluginHost {
     /// Asks a plugin who it is.
     pub async fn describe(&self, plugin: &Arc<PreparedPlugin>) -> Result<Description, EvaluationFailure> {
         let deadline = Instant::now() + self.inner.schedule.deadline;
-        let (called, limits) = (Arc::clone(plugin), Arc::clone(&self.inner.limits));
-        self.call(plugin, deadline, move || evaluation::describe(&called, &limits, deadline)).await
+        let called = Arc::clone(plugin);
+        self.call(plugin, deadline, move || evaluation::describe(&called, deadline)).await
     }
 
     /// Asks a plugin what is wrong with some settings; an empty list accepts them.
@@ -74,9 +66,8 @@ impl PluginHost {
         settings: &str,
     ) -> Result<Vec<SettingsProblem>, EvaluationFailure> {
         let deadline = Instant::now() + self.inner.schedule.deadline;
-        let (called, limits, settings) =
-            (Arc::clone(plugin), Arc::clone(&self.inner.limits), settings.to_owned());
-        let work = move || evaluation::validate_settings(&called, &settings, &limits, deadline);
+        let (called, settings) = (Arc::clone(plugin), settings.to_owned());
+        let work = move || evaluation::validate_settings(&called, &settings, deadline);
         self.call(plugin, deadline, work).await
     }
 
@@ -90,8 +81,8 @@ impl PluginHost {
         let started = Instant::now();
         let latest = started + self.inner.schedule.deadline;
         let deadline = request.deadline.map_or(latest, |asked| asked.min(latest));
-        let (called, limits) = (Arc::clone(plugin), Arc::clone(&self.inner.limits));
-        let work = move || evaluation::evaluate(&called, request, &limits, started, deadline);
+        let called = Arc::clone(plugin);
+        let work = move || evaluation::evaluate(&called, request, started, deadline);
         let answer = self.call(plugin, deadline, work).await;
         answer.inspect(|evaluation| plugin.gauges().verdict(&evaluation.outcome.verdict))
     }
@@ -135,8 +126,8 @@ impl PluginHost {
 }
 
 impl Inner {
-    fn start_threads(&self, engine: &wasmtime::Engine) -> std::io::Result<()> {
-        epoch::start(engine, &self.activity, self.schedule.tick)?;
+    fn start_threads(&self) -> std::io::Result<()> {
+        epoch::start(self.workshop.engines(), &self.activity, self.schedule.tick)?;
         for number in 0..self.schedule.threads.max(1) {
             let queue = Arc::clone(&self.queue);
             thread::Builder::new().name(format!("plugin-{number}")).spawn(move || queue.work())?;

@@ -40,7 +40,7 @@ mod transaction;
 pub use cache::CacheKey;
 pub use capability::{Capability, Grants};
 pub use compile::{CompileCommand, compile_child_main};
-pub use config::{CacheConfig, CompileConfig, HostConfig, Limits, ScheduleConfig};
+pub use config::{CacheConfig, CompileConfig, HostConfig, LargeLimits, Limits, ScheduleConfig};
 pub use digest::Digest;
 pub use failure::{EvaluationFailure, FailureCode};
 pub use host::PluginHost;

@@ -13,8 +13,9 @@ use crate::bindings::Contract;
 use crate::cache::{Cache, Cached};
 use crate::capability::Grants;
 use crate::compile;
-use crate::config::{CompileConfig, HostConfig};
+use crate::config::{CompileConfig, HostConfig, Limits};
 use crate::digest::Digest;
+use crate::engine;
 use crate::failure::{EvaluationFailure, FailureCode};
 use crate::imports;
 use crate::measure::{self, Gauges};
@@ -32,6 +33,7 @@ pub struct PreparedPlugin {
     digest: Digest,
     engine: Engine,
     engine_digest: Digest,
+    limits: Arc<Limits>,
     contract: Contract,
     required: Grants,
     origin: Origin,
@@ -85,6 +87,11 @@ impl PreparedPlugin {
         &self.engine
     }
 
+    /// What bounds each of its calls.
+    pub(crate) const fn limits(&self) -> &Arc<Limits> {
+        &self.limits
+    }
+
     /// Fingerprint of the engine that runs it, as evaluations record it.
     pub const fn engine_digest(&self) -> Digest {
         self.engine_digest
@@ -105,10 +112,32 @@ impl fmt::Debug for PreparedPlugin {
     }
 }
 
-/// Prepares components, each digest once.
-pub(crate) struct Workshop {
+/// An engine whose pool is as tight as the bounds of the components that it runs.
+struct Class {
     engine: Engine,
     linker: Linker<Sandbox>,
+    limits: Arc<Limits>,
+}
+
+impl Class {
+    fn new(limits: Limits, config: &HostConfig) -> Result<Self, EvaluationFailure> {
+        if limits.memory_bytes > engine::MEMORY_BYTES_MAX {
+            let detail = format!("`memory_bytes` must be at most {}", engine::MEMORY_BYTES_MAX);
+            return Err(EvaluationFailure::new(FailureCode::HostError, detail));
+        }
+        let unusable =
+            |error: wasmtime::Error| EvaluationFailure::new(FailureCode::HostError, format!("{error:#}"));
+        let engine =
+            engine::running(&limits, &config.schedule, config.compile.count_fuel).map_err(unusable)?;
+        let linker = Contract::linker(&engine).map_err(unusable)?;
+        Ok(Self { engine, linker, limits: Arc::new(limits) })
+    }
+}
+
+/// Prepares components, each digest once.
+pub(crate) struct Workshop {
+    small: Class,
+    large: Class,
     cache: Cache,
     config: CompileConfig,
     compiling: Semaphore,
@@ -116,20 +145,29 @@ pub(crate) struct Workshop {
 }
 
 impl Workshop {
-    pub(crate) fn open(engine: Engine, config: &HostConfig) -> Result<Self, EvaluationFailure> {
-        let cache = Cache::open(&config.cache, &engine, config.compile.artifact_bytes);
+    pub(crate) fn open(config: &HostConfig) -> Result<Self, EvaluationFailure> {
+        let small = Class::new(config.limits.clone(), config)?;
+        let large = Class::new(config.limits.of_large_components(), config)?;
+        // Engines differ in their pools alone: code is the same for both.
+        let cache = Cache::open(&config.cache, &small.engine, config.compile.artifact_bytes);
         let cache = cache.map_err(|error| cache_unavailable(&config.cache.directory, &error))?;
-        let linker = Contract::linker(&engine);
-        let linker =
-            linker.map_err(|error| EvaluationFailure::new(FailureCode::HostError, format!("{error:#}")))?;
         Ok(Self {
-            engine,
-            linker,
+            small,
+            large,
             cache,
             compiling: Semaphore::new(config.compile.concurrent.max(1)),
             config: config.compile.clone(),
             prepared: Mutex::default(),
         })
+    }
+
+    pub(crate) fn engines(&self) -> [&Engine; 2] {
+        [&self.small.engine, &self.large.engine]
+    }
+
+    fn class(&self, component_bytes: usize) -> &Class {
+        let is_large = component_bytes >= self.small.limits.large.component_bytes;
+        if is_large { &self.large } else { &self.small }
     }
 
     /// Compiles or loads a component. The bytes are hashed every time, whatever is known about them.
@@ -148,7 +186,8 @@ impl Workshop {
             return Ok(prepared);
         }
         let this = Arc::clone(&self);
-        let origin = match blocking(move || this.load_cached(source.digest)).await? {
+        let bytes = source.bytes.len();
+        let origin = match blocking(move || this.load_cached(source.digest, bytes)).await? {
             Lookup::Loaded(prepared) => return Ok(prepared),
             Lookup::Missing(origin) => origin,
         };
@@ -157,7 +196,7 @@ impl Workshop {
         blocking(move || {
             let written = this.cache.write(source.digest, &artifact);
             written.map_err(|error| cache_unavailable(this.cache.directory(), &error))?;
-            this.load(source.digest, &artifact, origin)
+            this.load((source.digest, bytes), &artifact, origin)
         })
         .await
     }
@@ -180,12 +219,14 @@ impl Workshop {
         self.prepared.lock().unwrap_or_else(PoisonError::into_inner).get(&digest)?.upgrade()
     }
 
-    fn load_cached(&self, digest: Digest) -> Result<Lookup, EvaluationFailure> {
+    fn load_cached(&self, digest: Digest, bytes: usize) -> Result<Lookup, EvaluationFailure> {
         let found =
             self.cache.read(digest).map_err(|error| cache_unavailable(self.cache.directory(), &error))?;
         match found {
             Cached::Absent => Ok(Lookup::Missing(Origin::Compiled)),
-            Cached::Artifact(artifact) => self.load(digest, &artifact, Origin::Cached).map(Lookup::Loaded),
+            Cached::Artifact(artifact) => {
+                self.load((digest, bytes), &artifact, Origin::Cached).map(Lookup::Loaded)
+            }
             Cached::Invalid => {
                 tracing::warn!(plugin = %digest, "the compiled component in the cache fails its MAC; compiling again");
                 Ok(Lookup::Missing(Origin::Rebuilt))
@@ -195,24 +236,25 @@ impl Workshop {
 
     fn load(
         &self,
-        digest: Digest,
+        (digest, bytes): (Digest, usize),
         artifact: &[u8],
         origin: Origin,
     ) -> Result<Arc<PreparedPlugin>, EvaluationFailure> {
+        let Class { engine, linker, limits } = self.class(bytes);
         // SAFETY: the artifact comes from this host's own compiler child, or from the cache after its
         // MAC was verified over this same buffer; nothing that a plugin's author supplies gets here.
         #[expect(unsafe_code, reason = "wasmtime loads native code only so")]
-        let component = unsafe { Component::deserialize(&self.engine, artifact) };
+        let component = unsafe { Component::deserialize(engine, artifact) };
         // The code is ours and fits this engine, so what remains to refuse are the limits of its pool.
         let beyond_pool = |error| EvaluationFailure::new(FailureCode::InstanceLimit, format!("{error:#}"));
         let component = component.map_err(beyond_pool)?;
-        let required = imports::check(&self.engine, &component)?;
-        let contract = Contract::resolve(&self.linker, &component)?;
-        let engine = self.engine.clone();
+        let required = imports::check(engine, &component)?;
+        let contract = Contract::resolve(linker, &component)?;
         let prepared = Arc::new(PreparedPlugin {
             digest,
-            engine,
+            engine: engine.clone(),
             engine_digest: self.cache.engine(),
+            limits: Arc::clone(limits),
             contract,
             required,
             origin,

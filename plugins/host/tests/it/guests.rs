@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use plugin_host::{
     CacheKey, Capability, ClaimedTransaction, CompileCommand, ComponentSource, Digest, EvaluationRequest,
@@ -27,8 +28,10 @@ impl TestHost {
         let program = PathBuf::from(env!("CARGO_BIN_EXE_countersign-plugin-compiler"));
         let command = CompileCommand { program, arguments: Vec::new() };
         let mut config = HostConfig::new(command, directory.path().join("cache"), CacheKey::new([7; 32]));
-        // Machines that run tests are busy: only tests of the deadline set a short one.
-        config.schedule.deadline = std::time::Duration::from_secs(20);
+        // Machines that run tests are busy: only tests of these bounds set tight ones.
+        config.schedule.deadline = Duration::from_secs(20);
+        config.compile.timeout = Duration::from_secs(600);
+        config.compile.cpu_seconds = 300;
         change(&mut config);
         Self { host: PluginHost::start(&config).unwrap(), config, _directory: directory }
     }

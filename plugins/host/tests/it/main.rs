@@ -9,6 +9,7 @@ mod guests;
 mod history;
 mod hostile;
 mod imports;
+mod languages;
 mod orion;
 mod outside;
 mod record;
