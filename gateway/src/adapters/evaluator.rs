@@ -280,7 +280,12 @@ fn call(request: &EvaluationRequest) -> Option<Call> {
     let argument = |argument: &gateway_domain::chain::DecodedArgument| Argument {
         name: argument.name.clone(),
         kind: argument.kind.clone(),
-        value: argument.value.clone(),
+        // People read addresses with their checksum; the contract with plugins has them all in one form.
+        value: if argument.kind == "address" {
+            argument.value.to_ascii_lowercase()
+        } else {
+            argument.value.clone()
+        },
     };
     Some(Call {
         selector: format!("0x{}", hex::encode(selector)),
