@@ -1,4 +1,4 @@
-//! What a plugin's author does, with nothing but the binary and a Rust toolchain.
+//! What a plugin's author does, with nothing but the binary and a toolchain.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -58,6 +58,40 @@ fn a_new_project_builds_checks_and_passes_its_cases() -> Result<()> {
     assert_eq!(checked["digest"], built["components"][0]["digest"]);
     let tested = answer(folder.path(), &["test", component, "spend-limit/cases"])?;
     assert_eq!((&tested["passed"], &tested["failed"]), (&json!(2), &json!(0)), "{tested}");
+    Ok(())
+}
+
+/// The compilers are those that `deploy/setup` fetched.
+#[test]
+fn a_new_project_in_javascript_and_in_python_builds_checks_and_passes_its_cases() -> Result<()> {
+    for (language, program, arguments) in [
+        ("js", "npm", &["test", "--silent"][..]),
+        ("python", "python3", &["-B", "-m", "unittest", "discover", "--start-directory", "tests"]),
+    ] {
+        let folder = TempDir::new()?;
+        answer(folder.path(), &["new", "spend-limit", "--lang", language])?;
+        let project = folder.path().join("spend-limit");
+        let own =
+            Command::new(program).args(arguments).current_dir(&project).env("PYTHONPATH", "src").output()?;
+        ensure!(own.status.success(), "{language}: {}", String::from_utf8_lossy(&own.stderr));
+
+        let built = answer(folder.path(), &["build", "spend-limit"])?;
+        let component = built["components"][0]["path"].as_str().context("no component")?;
+        let checked = answer(folder.path(), &["check", component])?;
+        assert_eq!((&checked["name"], &checked["faults"]), (&json!("spend-limit"), &json!([])));
+        assert_eq!(checked["wantedCapabilities"], json!([]), "{checked}");
+        let tested = answer(folder.path(), &["test", component, "spend-limit/cases"])?;
+        assert_eq!((&tested["passed"], &tested["failed"]), (&json!(2), &json!(0)), "{tested}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_project_of_no_known_language_is_not_built() -> Result<()> {
+    let folder = TempDir::new()?;
+    let output = plugin(folder.path(), &["build", "."])?;
+    let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(complaint.contains("no `Cargo.toml`, `package.json` or `pyproject.toml`"), "{complaint}");
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! `countersign plugin build`: a component from a Rust project.
+//! `countersign plugin build`: a component from a project in Rust, JavaScript or Python.
 
 use std::{
     fs,
@@ -11,11 +11,14 @@ use clap::Args;
 use plugin_host::Digest;
 use serde_json::{Value, json};
 
+use self::script::Script;
 use super::toolchain::Toolchain;
 use crate::cli::{
     output::{Format, progress},
     status::Status,
 };
+
+mod script;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Build {
@@ -47,16 +50,24 @@ fn print(components: &[PathBuf], format: Format) -> Result<Status> {
     format.print(&json!({ "components": values }), &lines)
 }
 
-/// Runs cargo, which tells people what it does, and answers the components of the project's own crates.
+/// Answers the components of the project's own sources. Compilers tell people what they do.
 fn build(project: &Path) -> Result<Vec<PathBuf>> {
-    if !project.join("Cargo.toml").is_file() {
-        bail!(
-            "`{}` holds no `Cargo.toml`: only Rust is built here; components of other toolchains go straight to \
-             `countersign plugin check`",
-            project.display()
-        );
-    }
     progress(&format!("building {}", project.display()));
+    if project.join("Cargo.toml").is_file() {
+        return build_crates(project);
+    }
+    let built = Script::find(project)?.map(|script| script.build(project));
+    let Some(built) = built else {
+        bail!(
+            "`{}` holds no `Cargo.toml`, `package.json` or `pyproject.toml`: write a project with `countersign plugin \
+             new`; components of other toolchains go straight to `countersign plugin check`",
+            project.display()
+        )
+    };
+    Ok(vec![built?])
+}
+
+fn build_crates(project: &Path) -> Result<Vec<PathBuf>> {
     let mut cargo = Toolchain::find()?.build(project);
     let output = cargo.stdin(Stdio::null()).stderr(Stdio::inherit()).output().context("running cargo")?;
     if !output.status.success() {

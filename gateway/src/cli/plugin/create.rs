@@ -7,10 +7,13 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde_json::json;
 
+use self::template::Language;
 use crate::cli::{output::Format, status::Status};
+
+mod template;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct New {
@@ -24,57 +27,22 @@ pub(in crate::cli) struct New {
     format: Format,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Language {
-    Rust,
-}
-
-/// Files of the project that are written for it; `NAME` stands for its name.
-const OWN: [(&str, &str); 5] = [
-    ("Cargo.toml", include_str!("template/Cargo.toml.txt")),
-    ("src/lib.rs", include_str!("template/lib.rs.txt")),
-    ("cases/first.json", include_str!("template/first.json")),
-    ("README.md", include_str!("template/README.md.txt")),
-    (".gitignore", "target/\n"),
-];
-
-macro_rules! copied {
-    ($($path:literal),+ $(,)?) => {
-        [$((concat!("countersign/", $path), include_str!(concat!("../../../../", $path)))),+]
-    };
-}
-
-/// Files of ours that go along as they are.
-const COPIED: [(&str, &str); 7] = copied![
-    "plugins/sdk/src/lib.rs",
-    "plugins/sdk/src/arena.rs",
-    "plugins/sdk/src/outcome.rs",
-    "plugins/sdk/src/panic.rs",
-    "wit/0.1/types.wit",
-    "wit/0.1/capabilities.wit",
-    "wit/0.1/policy.wit",
-];
-
-/// The SDK's manifest, made to stand without the guests' workspace.
-const SDK_MANIFEST: &str = include_str!("template/sdk.toml.txt");
-
 impl New {
     pub(super) fn run(&self) -> Result<Status> {
         let folder = PathBuf::from(&self.name);
-        let Language::Rust = self.lang;
         if folder.exists() {
             bail!("`{}` exists already", folder.display());
         }
-        let sdk = ("countersign/plugins/sdk/Cargo.toml", SDK_MANIFEST);
-        for (path, text) in OWN.iter().chain(&COPIED).chain([&sdk]) {
-            write(&folder.join(path), &text.replace("NAME", &self.name))?;
+        for (path, text) in self.lang.files(&self.name) {
+            write(&folder.join(path), &text)?;
         }
-        let lines = vec![
-            format!("{}/ is a plugin that abstains. Next:", self.name),
+        let mut lines = vec![format!("{}/ is a plugin that abstains. Next:", self.name)];
+        lines.extend(self.lang.preparation().map(|preparation| format!("  {preparation}")));
+        lines.extend([
             format!("  countersign plugin build {}", self.name),
             "  countersign plugin check COMPONENT        with the path that `build` prints".to_owned(),
             format!("  countersign plugin test COMPONENT {}/cases", self.name),
-        ];
+        ]);
         self.format.print(&json!({ "folder": folder, "name": self.name }), &lines)
     }
 }

@@ -1,4 +1,4 @@
-//! A plugin host for authors: no gateway, no token, no database, and a cache that goes with the command.
+//! A plugin host for authors: no gateway, no token and no database.
 
 use std::{
     env, fs,
@@ -17,6 +17,8 @@ use tempfile::TempDir;
 
 use crate::{cli::output::progress, wiring::COMPILE_COMMAND};
 
+mod shelf;
+
 /// The first eight bytes of a WebAssembly binary: magic, version and layer.
 const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
 const CORE_MODULE: &[u8] = b"\0asm\x01\0\0\0";
@@ -32,7 +34,8 @@ pub(in crate::cli) struct ComponentArgument {
 /// The sandbox with its default limits.
 pub(super) struct Workbench {
     pub(super) host: PluginHost,
-    _directory: TempDir,
+    /// Of compiled code, where there is no lasting one.
+    _directory: Option<TempDir>,
 }
 
 /// A component on the workbench.
@@ -43,14 +46,21 @@ pub(super) struct Loaded {
 
 impl Workbench {
     pub(super) fn open(change: impl FnOnce(&mut HostConfig)) -> Result<Self> {
-        let directory = tempfile::tempdir().context("making a directory for compiled code")?;
         let program =
             env::current_exe().context("finding this program's own path, to compile plugins with")?;
         let command = CompileCommand { program, arguments: vec![COMPILE_COMMAND.into()] };
-        let mut config =
-            HostConfig::new(command, directory.path().join("cache"), CacheKey::new(rand::random()));
+        let (folder, key, directory) = match shelf::open() {
+            Some((folder, key)) => (folder, key, None),
+            None => {
+                let directory = tempfile::tempdir().context("making a directory for compiled code")?;
+                (directory.path().join("cache"), CacheKey::new(rand::random()), Some(directory))
+            }
+        };
+        let mut config = HostConfig::new(command, folder, key);
         // An author's machine may be busy; what an evaluation takes is told by `bench`.
         config.schedule.deadline = Duration::from_secs(10);
+        config.compile.timeout = Duration::from_secs(600);
+        config.compile.cpu_seconds = 300;
         change(&mut config);
         let host = PluginHost::start(&config).context("starting the plugin host")?;
         Ok(Self { host, _directory: directory })

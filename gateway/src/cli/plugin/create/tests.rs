@@ -5,7 +5,7 @@ use super::*;
 fn manifest_of_the_copied_sdk_names_the_libraries_of_the_original() {
     let workspace: toml::Table = include_str!("../../../../../plugins/Cargo.toml").parse().unwrap();
     let original: toml::Table = include_str!("../../../../../plugins/sdk/Cargo.toml").parse().unwrap();
-    let copy: toml::Table = SDK_MANIFEST.parse().unwrap();
+    let copy: toml::Table = template::SDK_MANIFEST.parse().unwrap();
     let names = |manifest: &toml::Table| -> Vec<String> {
         manifest["dependencies"].as_table().unwrap().keys().cloned().collect()
     };
@@ -23,10 +23,40 @@ fn every_file_of_the_sdk_and_of_the_contract_goes_along() {
     for folder in ["plugins/sdk/src", "wit/0.1"] {
         for entry in root.join(folder).read_dir().unwrap() {
             let name = entry.unwrap().file_name().into_string().unwrap();
-            let path = format!("countersign/{folder}/{name}");
-            assert!(COPIED.iter().any(|(copied, _)| *copied == path), "`{path}` stays behind");
+            let path = format!("{folder}/{name}");
+            let mut copied = template::SDK.iter().chain(&template::CONTRACT);
+            assert!(copied.any(|(copied, _)| *copied == path), "`{path}` stays behind");
         }
     }
+}
+
+#[test]
+fn each_language_finds_the_contract_where_its_toolchain_looks() {
+    for (language, place) in [
+        (Language::Rust, "countersign/wit/0.1/policy.wit"),
+        (Language::Js, "wit/deps/countersign-policy/policy.wit"),
+        (Language::Python, "wit/deps/countersign-policy/policy.wit"),
+    ] {
+        let files = language.files("spend-limit");
+        assert!(files.iter().any(|(path, _)| path == place), "{language:?}");
+        assert!(files.iter().all(|(_, text)| !text.contains("\"NAME\"")), "{language:?}");
+    }
+}
+
+/// Guests of the project and projects of authors are compiled by the same compilers.
+#[test]
+fn templates_pin_the_compilers_that_setup_fetches() {
+    let setup = include_str!("../../../../../deploy/setup");
+    let package: serde_json::Value =
+        serde_json::from_str(include_str!("../template/javascript/package.json.txt")).unwrap();
+    for (name, version) in package["devDependencies"].as_object().unwrap() {
+        let pinned = format!("{name}@{}", version.as_str().unwrap());
+        assert!(setup.contains(&pinned), "{pinned}");
+    }
+    let project: toml::Table = include_str!("../template/python/pyproject.toml.txt").parse().unwrap();
+    let pinned = project["dependency-groups"]["dev"][0].as_str().unwrap();
+    assert!(setup.contains(pinned), "{pinned}");
+    assert!(Language::Python.preparation().unwrap().contains(pinned));
 }
 
 #[test]

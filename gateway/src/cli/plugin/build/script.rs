@@ -1,0 +1,127 @@
+//! Projects in JavaScript and Python: an interpreter goes into the component, and the project's sources into that.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
+
+use crate::config::user_cache_dir;
+
+/// The world that a project's `wit/` names.
+const WORLD: &str = "plugin";
+/// With these, componentize-js leaves out every import of WASI.
+const FEATURES: [&str; 5] = ["stdio", "random", "clocks", "http", "fetch-event"];
+
+/// A project of scripts.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Script {
+    JavaScript { name: String, main: String },
+    Python { name: String },
+}
+
+impl Script {
+    /// The project of a folder, if its manifest is there.
+    pub(super) fn find(project: &Path) -> Result<Option<Self>> {
+        let path = project.join("package.json");
+        if path.is_file() {
+            let manifest: Value = serde_json::from_str(&read(&path)?)
+                .with_context(|| format!("`{}` is not JSON", path.display()))?;
+            let main = manifest["main"].as_str().unwrap_or("src/plugin.js").to_owned();
+            let name = file_name(manifest["name"].as_str(), &path)?;
+            return Ok(Some(Self::JavaScript { name, main }));
+        }
+        let path = project.join("pyproject.toml");
+        if !path.is_file() {
+            return Ok(None);
+        }
+        let manifest: toml::Table =
+            read(&path)?.parse().with_context(|| format!("`{}` is not TOML", path.display()))?;
+        let name = manifest.get("project").and_then(|project| project.get("name")?.as_str());
+        Ok(Some(Self::Python { name: file_name(name, &path)? }))
+    }
+
+    /// Compiles and answers the component's path, which appears there whole or not at all.
+    pub(super) fn build(&self, project: &Path) -> Result<PathBuf> {
+        let (Self::JavaScript { name, .. } | Self::Python { name }) = self;
+        let folder = project.join("target");
+        fs::create_dir_all(&folder).with_context(|| format!("making `{}`", folder.display()))?;
+        let unfinished = format!("target/{name}.unfinished");
+        let mut compiler = self.compiler(project, &unfinished)?;
+        compiler.current_dir(project).stdin(Stdio::null()).stdout(io::stderr());
+        let program = compiler.get_program().to_owned();
+        let status = compiler.status().with_context(|| format!("running `{}`", program.display()))?;
+        if !status.success() {
+            bail!("`{}` ended with {status}; its complaint is above", program.display());
+        }
+        let component = folder.join(format!("{name}.wasm"));
+        let (unfinished, finished) = (project.join(unfinished), component.display());
+        fs::rename(unfinished, &component).with_context(|| format!("writing `{finished}`"))?;
+        Ok(component)
+    }
+
+    fn compiler(&self, project: &Path, output: &str) -> Result<Command> {
+        match self {
+            Self::JavaScript { main, .. } => {
+                if !runs("node") {
+                    bail!("there is no `node`: install Node.js 20 or newer, with npm");
+                }
+                let places = ["node_modules/.bin/componentize-js"; 2];
+                let compiler = program(project, places, "componentize-js").with_context(|| {
+                    format!("there is no `componentize-js`: run `npm install` in `{}`", project.display())
+                })?;
+                let mut command = Command::new(compiler);
+                command.args([main, "--wit", "wit", "--world-name", WORLD, "--out", output]);
+                command.args(FEATURES.iter().flat_map(|feature| ["--disable", feature]));
+                Ok(command)
+            }
+            Self::Python { .. } => {
+                let places = [".venv/bin/componentize-py", "python/bin/componentize-py"];
+                let compiler = program(project, places, "componentize-py").with_context(|| {
+                    format!(
+                        "there is no `componentize-py`: run `python3 -m venv .venv && .venv/bin/pip install \
+                         componentize-py==0.25.1` in `{}`",
+                        project.display()
+                    )
+                })?;
+                let mut command = Command::new(compiler);
+                command.args(["--quiet", "--wit-path", "wit", "--world", WORLD, "componentize", "plugin"]);
+                command.args(["--python-path", "src", "--stub-wasi", "--output", output]);
+                Ok(command)
+            }
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<String> {
+    fs::read_to_string(path).with_context(|| format!("reading `{}`", path.display()))
+}
+
+/// A name that becomes a file's.
+fn file_name(name: Option<&str>, manifest: &Path) -> Result<String> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    match name {
+        Some(name) if !name.is_empty() && name.bytes().all(allowed) => Ok(name.to_owned()),
+        _ => bail!("`{}` needs a `name` of letters, digits, `-` and `_`", manifest.display()),
+    }
+}
+
+/// A compiler: the project's own, the one that `deploy/setup guests` fetched, or whichever is on the path.
+fn program(project: &Path, [own, fetched]: [&str; 2], name: &str) -> Option<PathBuf> {
+    let toolchains = user_cache_dir().map(|cache| cache.join("countersign/guest-toolchains"));
+    let places = [fs::canonicalize(project.join(own)).ok(), toolchains.map(|folder| folder.join(fetched))];
+    let found = places.into_iter().flatten().find(|place| place.is_file());
+    found.or_else(|| runs(name).then(|| PathBuf::from(name)))
+}
+
+fn runs(program: &str) -> bool {
+    let mut command = Command::new(program);
+    command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok()
+}
+
+#[cfg(test)]
+mod tests;

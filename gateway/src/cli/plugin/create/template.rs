@@ -1,0 +1,117 @@
+//! The files of a new project, by language.
+
+use clap::ValueEnum;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum Language {
+    Rust,
+    Js,
+    Python,
+}
+
+/// A path and its text.
+pub(super) type File = (&'static str, &'static str);
+
+/// Files that are written for every project; `NAME` stands for its name.
+const OF_ALL: [File; 1] = [("cases/first.json", include_str!("../template/first.json"))];
+
+const RUST: [File; 5] = [
+    ("Cargo.toml", include_str!("../template/rust/Cargo.toml.txt")),
+    ("src/lib.rs", include_str!("../template/rust/lib.rs.txt")),
+    ("countersign/plugins/sdk/Cargo.toml", SDK_MANIFEST),
+    (
+        "README.md",
+        concat!(include_str!("../template/rust/README.md.txt"), include_str!("../template/cases.md.txt")),
+    ),
+    (".gitignore", "target/\n"),
+];
+
+/// The SDK's manifest, made to stand without the guests' workspace.
+pub(super) const SDK_MANIFEST: &str = include_str!("../template/rust/sdk.toml.txt");
+
+const JS: [File; 7] = [
+    ("package.json", include_str!("../template/javascript/package.json.txt")),
+    ("src/plugin.js", include_str!("../template/javascript/plugin.js.txt")),
+    ("src/judge.js", include_str!("../template/javascript/judge.js.txt")),
+    ("test/judge.test.js", include_str!("../template/javascript/judge.test.js.txt")),
+    ("wit/world.wit", WORLD),
+    (
+        "README.md",
+        concat!(
+            include_str!("../template/javascript/README.md.txt"),
+            include_str!("../template/cases.md.txt")
+        ),
+    ),
+    (".gitignore", "target/\nnode_modules/\n"),
+];
+
+const PYTHON: [File; 7] = [
+    ("pyproject.toml", include_str!("../template/python/pyproject.toml.txt")),
+    ("src/plugin.py", include_str!("../template/python/plugin.py.txt")),
+    ("src/rules.py", include_str!("../template/python/rules.py.txt")),
+    ("tests/test_rules.py", include_str!("../template/python/test_rules.py.txt")),
+    ("wit/world.wit", WORLD),
+    (
+        "README.md",
+        concat!(include_str!("../template/python/README.md.txt"), include_str!("../template/cases.md.txt")),
+    ),
+    (".gitignore", "target/\n.venv/\n__pycache__/\n"),
+];
+
+const WORLD: &str = include_str!("../template/world.wit.txt");
+
+macro_rules! copied {
+    ($($path:literal),+ $(,)?) => {
+        [$(($path, include_str!(concat!("../../../../../", $path)))),+]
+    };
+}
+
+/// The SDK for Rust, as it is.
+pub(super) const SDK: [File; 4] = copied![
+    "plugins/sdk/src/lib.rs",
+    "plugins/sdk/src/arena.rs",
+    "plugins/sdk/src/outcome.rs",
+    "plugins/sdk/src/panic.rs",
+];
+
+/// The contract, as it is.
+pub(super) const CONTRACT: [File; 3] =
+    copied!["wit/0.1/types.wit", "wit/0.1/capabilities.wit", "wit/0.1/policy.wit"];
+const CONTRACT_FOLDER: &str = "wit/0.1/";
+
+impl Language {
+    /// Every file of a project, by its path there.
+    pub(super) fn files(self, name: &str) -> Vec<(String, String)> {
+        let own: &[File] = match self {
+            Self::Rust => &RUST,
+            Self::Js => &JS,
+            Self::Python => &PYTHON,
+        };
+        let own =
+            own.iter().chain(&OF_ALL).map(|(path, text)| ((*path).to_owned(), text.replace("NAME", name)));
+        let sdk: &[File] = if self == Self::Rust { &SDK } else { &[] };
+        let copied = sdk.iter().chain(&CONTRACT).map(|(path, text)| (self.place(path), (*text).to_owned()));
+        own.chain(copied).collect()
+    }
+
+    /// Where a file of ours goes: Rust has the folders as they are here, other toolchains look for packages in one place.
+    fn place(self, path: &str) -> String {
+        match path.strip_prefix(CONTRACT_FOLDER) {
+            Some(file) if self != Self::Rust => format!("wit/deps/countersign-policy/{file}"),
+            _ => format!("countersign/{path}"),
+        }
+    }
+
+    /// What has to be done before the first build.
+    pub(super) const fn preparation(self) -> Option<&'static str> {
+        match self {
+            Self::Rust => None,
+            Self::Js => Some(
+                "npm install                               in its folder: the compiler, unless it is in the cache of `deploy/setup guests`",
+            ),
+            Self::Python => {
+                Some("python3 -m venv .venv && .venv/bin/pip install componentize-py==0.25.1    likewise")
+            }
+        }
+    }
+}
