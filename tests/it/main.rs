@@ -22,6 +22,7 @@ mod operators;
 mod ownership;
 mod pair;
 mod plugin_authors;
+mod plugin_languages;
 mod plugin_outside;
 mod plugin_state;
 mod power_cut;

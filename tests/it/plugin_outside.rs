@@ -22,7 +22,7 @@ use crate::stand::{Stand, request_hash, transfer};
 const SECRET: &str = "Bearer s3cr3t-of-the-upstream";
 
 /// Installs a guest as a gate beside Orion.
-fn install(stand: &Stand, guest: &str, settings: &str, grants: &[&str]) -> Result<()> {
+pub(crate) fn install(stand: &Stand, guest: &str, settings: &str, grants: &[&str]) -> Result<()> {
     let component = environment::gateway_binary()?.with_file_name(format!("../guests/{guest}.wasm"));
     let path = stand.installation.data_dir().join("settings.json");
     fs::write(&path, settings)?;
