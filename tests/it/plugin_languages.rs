@@ -47,7 +47,7 @@ async fn allowlist_in_javascript_holds_transactions_to_its_list() -> Result<()> 
     let escrow = stand.user(&gateway).await?;
     // In mixed case on the way in, so that one form is what the plugin sees.
     let (listed, stranger) = (Wallet::random().address(), Wallet::random().address());
-    let chain = format!("eip155:{}", CHAIN_ID);
+    let chain = format!("eip155:{CHAIN_ID}");
     let settings = json!({ "chains": { chain: {
         "recipients": { format!("{listed:#x}"): "Treasury" }, "tokens": { format!("{TOKEN:#x}"): "USDX" },
     } } });
@@ -72,7 +72,7 @@ async fn travel_rule_threshold_in_python_demands_a_note_and_an_arbiter() -> Resu
     let stand = Stand::with_configuration(PATIENT).await?;
     let gateway = stand.installation.start().await?;
     let escrow = stand.user(&gateway).await?;
-    let chain = format!("eip155:{}", CHAIN_ID);
+    let chain = format!("eip155:{CHAIN_ID}");
     let threshold = json!({ "chain": chain, "asset": "native", "decimals": 0, "amount": "1000" });
     let settings = json!({
         "thresholds": [threshold], "requiredClaims": ["description"], "approvals": { "arbiter": 1 },

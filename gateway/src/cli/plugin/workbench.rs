@@ -49,17 +49,16 @@ impl Workbench {
         let program =
             env::current_exe().context("finding this program's own path, to compile plugins with")?;
         let command = CompileCommand { program, arguments: vec![COMPILE_COMMAND.into()] };
-        let (folder, key, directory) = match shelf::open() {
-            Some((folder, key)) => (folder, key, None),
-            None => {
-                let directory = tempfile::tempdir().context("making a directory for compiled code")?;
-                (directory.path().join("cache"), CacheKey::new(rand::random()), Some(directory))
-            }
+        let (folder, key, directory) = if let Some((folder, key)) = shelf::open() {
+            (folder, key, None)
+        } else {
+            let directory = tempfile::tempdir().context("making a directory for compiled code")?;
+            (directory.path().join("cache"), CacheKey::new(rand::random()), Some(directory))
         };
         let mut config = HostConfig::new(command, folder, key);
         // An author's machine may be busy; what an evaluation takes is told by `bench`.
         config.schedule.deadline = Duration::from_secs(10);
-        config.compile.timeout = Duration::from_secs(600);
+        config.compile.timeout = Duration::from_mins(10);
         config.compile.cpu_seconds = 300;
         change(&mut config);
         let host = PluginHost::start(&config).context("starting the plugin host")?;

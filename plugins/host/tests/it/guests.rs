@@ -30,7 +30,7 @@ impl TestHost {
         let mut config = HostConfig::new(command, directory.path().join("cache"), CacheKey::new([7; 32]));
         // Machines that run tests are busy: only tests of these bounds set tight ones.
         config.schedule.deadline = Duration::from_secs(20);
-        config.compile.timeout = Duration::from_secs(600);
+        config.compile.timeout = Duration::from_mins(10);
         config.compile.cpu_seconds = 300;
         change(&mut config);
         Self { host: PluginHost::start(&config).unwrap(), config, _directory: directory }

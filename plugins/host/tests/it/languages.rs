@@ -37,9 +37,9 @@ async fn judged(host: &TestHost, guest: &str, asked: EvaluationRequest) -> Outco
 fn call(settings: &str, function: &str, arguments: &[&str]) -> EvaluationRequest {
     let mut asked = request(settings);
     let argument = |value: &&str| Argument { value: (*value).to_owned(), ..Argument::default() };
-    asked.verified.kind = "contract-call".to_owned();
+    asked.verified.kind = "contract-call".into();
     asked.verified.recipient = Some(TOKEN.to_owned());
-    asked.verified.value = "0".to_owned();
+    asked.verified.value = "0".into();
     asked.verified.data = vec![0xa9; 68];
     asked.verified.call = Some(Call {
         selector: "0xa9a9a9a9".to_owned(),
