@@ -12,8 +12,9 @@ use gateway_domain::{
     B256, Clock,
     audit::{Checkpoint, LaneHead, SignedCheckpoint},
     ids::InstanceId,
-    ports::{CheckpointSigner, Store},
+    ports::{AuditReads as _, CheckpointSigner},
 };
+use gateway_store::Store;
 use p256::ecdsa::{Signature, VerifyingKey, signature::hazmat::PrehashVerifier as _};
 use tokio_util::sync::CancellationToken;
 
@@ -25,12 +26,30 @@ mod witness;
 
 /// Makes checkpoints; one writer a database, contention is settled by the unique number.
 pub(crate) struct Checkpoints {
-    pub(crate) store: Arc<dyn Store>,
+    pub(crate) store: Arc<Store>,
     pub(crate) signer: Arc<dyn CheckpointSigner>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) config: Audit,
     /// The last checkpoint this host saw, beside the database: start-up refuses a database behind it.
     pub(crate) anchor: PathBuf,
+}
+
+/// The log in the database is not the one that was signed: nobody knows what else of it is.
+#[derive(Debug, thiserror::Error)]
+enum LogFault {
+    #[error("audit checkpoint {0} in the database was not signed by this gateway's key")]
+    Unsigned(u64),
+    #[error("audit lane {lane} ends before entry {signed}, which checkpoint {number} signed")]
+    LaneCut { lane: InstanceId, signed: u64, number: u64 },
+    #[error(
+        "the audit log was rolled back: the database ends at checkpoint {} ({}), handed on was {} ({})",
+        .end.number, .end.hash, .reached.number, .reached.hash
+    )]
+    RolledBack { end: Position, reached: Position },
+    #[error("the database lacks checkpoint {0}")]
+    Missing(u64),
+    #[error("audit checkpoint {number} does not continue checkpoint {reached}")]
+    Discontinued { number: u64, reached: u64 },
 }
 
 /// Stored checkpoints that are handed on at once.
@@ -64,18 +83,24 @@ impl Checkpoints {
     }
 
     /// A stored checkpoint is built on only if our own key signed it and the lanes reach what it says.
-    fn check_stored(&self, last: &SignedCheckpoint, heads: &BTreeMap<InstanceId, LaneHead>) -> Result<()> {
-        let number = last.checkpoint.number;
-        if last.public_key != self.signer.public_key() || !verifies(last, last.checkpoint.hash()) {
-            bail!("audit checkpoint {number} in the database was not signed by this gateway's key");
-        }
+    fn check_stored(
+        &self,
+        last: &SignedCheckpoint,
+        heads: &BTreeMap<InstanceId, LaneHead>,
+    ) -> Result<(), LogFault> {
+        self.check_signature(last)?;
         for (lane, signed) in &last.checkpoint.heads {
             if heads.get(lane).is_none_or(|head| head.sequence < signed.sequence) {
-                bail!(
-                    "audit lane {lane} ends before entry {}, which checkpoint {number} signed",
-                    signed.sequence
-                );
+                let (signed, number) = (signed.sequence, last.checkpoint.number);
+                return Err(LogFault::LaneCut { lane: *lane, signed, number });
             }
+        }
+        Ok(())
+    }
+
+    fn check_signature(&self, stored: &SignedCheckpoint) -> Result<(), LogFault> {
+        if stored.public_key != self.signer.public_key() || !verifies(stored, stored.checkpoint.hash()) {
+            return Err(LogFault::Unsigned(stored.checkpoint.number));
         }
         Ok(())
     }
@@ -91,7 +116,7 @@ impl Checkpoints {
             }
             looks += 1;
             let due = stop.is_cancelled() || looks >= LOOKS_PER_INTERVAL;
-            match self.sign_if(due, &mut handed_on).await {
+            match self.look(due, &mut handed_on).await {
                 Ok(true) => looks = 0,
                 Ok(false) if due => looks = 0,
                 Ok(false) => {}
@@ -102,16 +127,31 @@ impl Checkpoints {
         }
     }
 
+    /// Signs as [`Self::sign_if`] does, and has the store give no permit for as long as the log is not the one that was
+    /// signed. What only keeps this look from telling, as a database that is away, changes nothing about it.
+    async fn look(&self, due: bool, handed_on: &mut Option<Position>) -> Result<bool> {
+        let signed = self.sign_if(due, handed_on).await;
+        match &signed {
+            Ok(_) => self.store.set_log_fault(None),
+            Err(error) => {
+                if let Some(fault) = error.downcast_ref::<LogFault>() {
+                    metrics::counter!("countersign_audit_forged_checkpoints_total").increment(1);
+                    tracing::error!(%fault, "the audit log is not the one that was signed; no permit is given");
+                    self.store.set_log_fault(Some(&fault.to_string()));
+                }
+            }
+        }
+        signed
+    }
+
     /// Signs if anything is unsigned and either `due` or more than the configured number of entries are. `handed_on` is
     /// the last checkpoint that witness and anchor have; absent until they have been looked at.
     async fn sign_if(&self, due: bool, handed_on: &mut Option<Position>) -> Result<bool> {
-        let heads = self.store.lane_heads().await?;
+        // In this order: what another gateway signs in between reaches further than heads that were read before.
         let last = self.store.last_checkpoint().await?;
-        if let Some(last) = &last
-            && let Err(error) = self.check_stored(last, &heads)
-        {
-            metrics::counter!("countersign_audit_forged_checkpoints_total").increment(1);
-            return Err(error);
+        let heads = self.store.lane_heads().await?;
+        if let Some(last) = &last {
+            self.check_stored(last, &heads)?;
         }
         self.hand_on(last.as_ref(), handed_on).await.context("handing checkpoints on")?;
         let signed = last.as_ref().map(|last| &last.checkpoint.heads);
@@ -142,19 +182,12 @@ impl Checkpoints {
         };
         let end = last.map_or(Position::START, Position::of);
         if end.number < reached.number || (end.number == reached.number && end.hash != reached.hash) {
-            metrics::counter!("countersign_audit_forged_checkpoints_total").increment(1);
-            bail!(
-                "the audit log was rolled back: the database ends at checkpoint {} ({}), handed on was {} ({})",
-                end.number,
-                end.hash,
-                reached.number,
-                reached.hash
-            );
+            return Err(LogFault::RolledBack { end, reached }.into());
         }
         while reached.number < end.number {
             let batch = self.store.checkpoints(reached.number, HAND_ON_BATCH).await?;
             if batch.is_empty() {
-                bail!("the database lacks checkpoint {}", reached.number + 1);
+                return Err(LogFault::Missing(reached.number + 1).into());
             }
             for stored in &batch {
                 self.check_continues(stored, reached)?;
@@ -182,13 +215,11 @@ impl Checkpoints {
     }
 
     /// Nothing is handed on that this gateway's key did not sign, or that does not continue what was handed on before.
-    fn check_continues(&self, stored: &SignedCheckpoint, reached: Position) -> Result<()> {
+    fn check_continues(&self, stored: &SignedCheckpoint, reached: Position) -> Result<(), LogFault> {
+        self.check_signature(stored)?;
         let Checkpoint { number, previous, .. } = stored.checkpoint;
-        if stored.public_key != self.signer.public_key() || !verifies(stored, stored.checkpoint.hash()) {
-            bail!("audit checkpoint {number} in the database was not signed by this gateway's key");
-        }
         if number != reached.number + 1 || previous != reached.hash {
-            bail!("audit checkpoint {number} does not continue checkpoint {}", reached.number);
+            return Err(LogFault::Discontinued { number, reached: reached.number });
         }
         Ok(())
     }

@@ -225,7 +225,8 @@ fn operator_state(gateway: &Gateway, metrics: PrometheusHandle) -> Result<Operat
     })
 }
 
-/// Ready while the last canary signature is recent, the database answers and its rows are as they were written.
+/// Ready while the last canary signature is recent, the database answers, its rows are as they were written and its
+/// audit log is the one that was signed.
 struct Probe {
     hsm: hsm::Hsm,
     store: Arc<gateway_store::Store>,
@@ -237,6 +238,7 @@ impl ReadinessProbe for Probe {
         let database = self.store.health(HEALTH_DEADLINE).await.err().map(|error| error.to_string());
         Readiness {
             parts: BTreeMap::from([
+                ("audit", self.store.log_fault().map(|fault| fault.to_string())),
                 ("database", database),
                 ("hsm", self.hsm_fault()),
                 ("rows", self.rows_fault()),

@@ -199,7 +199,7 @@ fn sorted_sections(config: &Config) -> Vec<&crate::config::Chain> {
 impl Gateway {
     pub(crate) fn checkpoints(&self) -> Checkpoints {
         Checkpoints {
-            store: self.services.store.clone(),
+            store: self.store.clone(),
             signer: Arc::new(HsmCheckpointSigner { hsm: self.hsm.clone(), key: self.checkpoint_key.clone() }),
             clock: self.services.clock.clone(),
             config: self.config.audit.clone(),

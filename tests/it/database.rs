@@ -63,9 +63,28 @@ impl Snapshot {
     pub(crate) async fn attack_with(&self, earlier: &Path, statements: &[&str]) -> Result<()> {
         self.restore()?;
         let mut connection = self.connect().await?;
-        let attach = format!("ATTACH DATABASE '{}' AS earlier", earlier.display());
-        connection.execute(AssertSqlSafe(attach)).await?;
+        attach(&mut connection, earlier, "earlier").await?;
         self.attack_on(connection, statements).await
+    }
+
+    /// Takes every checkpoint out of the database of a running gateway, into one at `kept`.
+    pub(crate) async fn take_checkpoints(&self, kept: &Path) -> Result<()> {
+        // An empty file is an empty database; attaching makes none.
+        fs::File::create_new(kept)?;
+        let mut connection = self.connect().await?;
+        attach(&mut connection, kept, "kept").await?;
+        connection
+            .execute("CREATE TABLE kept.audit_checkpoints AS SELECT * FROM main.audit_checkpoints")
+            .await?;
+        self.attack_on(connection, &["DELETE FROM main.audit_checkpoints"]).await
+    }
+
+    /// Puts them back.
+    pub(crate) async fn put_checkpoints_back(&self, kept: &Path) -> Result<()> {
+        let mut connection = self.connect().await?;
+        attach(&mut connection, kept, "kept").await?;
+        let back = "INSERT INTO main.audit_checkpoints SELECT * FROM kept.audit_checkpoints";
+        self.attack_on(connection, &[back]).await
     }
 
     async fn attack_on(&self, mut connection: SqliteConnection, statements: &[&str]) -> Result<()> {
@@ -140,6 +159,12 @@ impl Column {
             _ => format!("UPDATE {table} SET {name} = coalesce({name}, '') || '0'"),
         }
     }
+}
+
+async fn attach(connection: &mut SqliteConnection, database: &Path, name: &str) -> Result<()> {
+    let attach = format!("ATTACH DATABASE '{}' AS {name}", database.display());
+    connection.execute(AssertSqlSafe(attach)).await?;
+    Ok(())
 }
 
 fn find_database(data_dir: &Path) -> Result<PathBuf> {

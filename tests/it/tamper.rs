@@ -3,7 +3,9 @@
 
 use alloy_primitives::U256;
 use anyhow::Result;
-use countersign_tests::client::hex;
+use countersign_tests::client::{Credential, hex};
+use countersign_tests::main_job::{FINAL_DEADLINE, text};
+use countersign_tests::wait;
 use serde_json::Value;
 
 use crate::database::Snapshot;
@@ -136,6 +138,57 @@ async fn an_executed_transfer_that_is_put_back_is_not_paid_again() -> Result<()>
         assert_eq!(case.signs(true).await?, is_paid_again, "with `{configuration}`");
     }
     Ok(())
+}
+
+/// While the gateway runs: nothing is signed on a log that went back behind what was handed on.
+#[tokio::test]
+async fn a_log_that_went_back_under_a_running_gateway_stops_signatures_until_it_is_whole() -> Result<()> {
+    let stand = Stand::with_configuration("[audit]\ncheckpoint_interval_ms = 100\n").await?;
+    let gateway = stand.installation.start().await?;
+    let escrow = stand.user(&gateway).await?;
+    let (_, proposed) = stand.pending(&gateway, escrow).await?;
+    let request_hash = request_hash(&proposed);
+    stand.job(&gateway).approve_as_agent(request_hash).await?.expect(201)?;
+    let (database, operator) = (Snapshot::take(&stand.installation.data_dir())?, gateway.operator());
+    let readiness = async |status: u16| {
+        wait::until("readiness to change", FINAL_DEADLINE, async || {
+            let reply = operator.get("/readyz", Credential::Nobody).await?;
+            if reply.status == status { reply.expect(status).map(Some) } else { Ok(None) }
+        })
+        .await
+    };
+    wait::until("a checkpoint", FINAL_DEADLINE, async || {
+        Ok((database.count("SELECT count(*) FROM audit_checkpoints").await? > 0).then_some(()))
+    })
+    .await?;
+    // Whatever is stored by then has been handed on.
+    let directory = tempfile::tempdir()?;
+    let kept = directory.path().join("kept.db");
+    wait::until("a checkpoint that is handed on", FINAL_DEADLINE, async || {
+        Ok(stand.installation.data_dir().join("audit-anchor.json").exists().then_some(()))
+    })
+    .await?;
+    database.take_checkpoints(&kept).await?;
+    let cause = readiness(503).await?;
+    let cause = text(&cause["parts"], "audit")?.to_owned();
+    assert!(cause.contains("was rolled back: the database ends at checkpoint 0"), "{cause}");
+
+    stand.job(&gateway).approve_as_user(request_hash).await?.expect(201)?;
+    // Every claim of the outbox raises the number.
+    let tries = "SELECT max(fencing) FROM outbox";
+    let before = database.count(tries).await?;
+    wait::until("the outbox to have tried in vain", FINAL_DEADLINE, async || {
+        Ok((database.count(tries).await? > before + 2).then_some(()))
+    })
+    .await?;
+    assert_eq!(database.count("SELECT count(*) FROM permits").await?, 0, "{}", gateway.output());
+    assert!(stand.node.calls("eth_sendRawTransaction").is_empty());
+
+    database.put_checkpoints_back(&kept).await?;
+    readiness(200).await?;
+    let ended = stand.job(&gateway).final_transaction(request_hash).await?;
+    assert_eq!(ended["status"], "EXECUTED", "{ended}");
+    stand.finish(gateway).await
 }
 
 #[tokio::test]

@@ -47,7 +47,7 @@ impl Clock for Noon {
 /// A log, its checkpoints and the files they are handed on to.
 struct Log {
     directory: TempDir,
-    store: Arc<gateway_store::Store>,
+    store: Arc<Store>,
     checkpoints: Checkpoints,
 }
 
@@ -58,8 +58,7 @@ impl Log {
         let keys = MacKeys::new(BTreeMap::from([(1, MacKey::new([3; 32]))]), 1);
         let config = StoreConfig { migrate: true, ..StoreConfig::new(url) };
         let lane = InstanceId::from_uuid(Uuid::from_u128(1));
-        let store =
-            gateway_store::Store::open(config, Arc::new(Sealer::new(keys)), lane, Arc::new(Notify::new()));
+        let store = Store::open(config, Arc::new(Sealer::new(keys)), lane, Arc::new(Notify::new()));
         let store = Arc::new(store.await.expect("opens"));
         let config = Audit { witness_file: Some(directory.path().join("witness.jsonl")), ..Audit::default() };
         let checkpoints = Checkpoints {
@@ -227,12 +226,44 @@ async fn a_database_that_went_back_under_a_running_gateway_is_not_signed_on() {
     }
     older.append().await;
     for ends_at in ["checkpoint 0", "checkpoint 1", "checkpoint 2"] {
-        let error = older.checkpoints.sign_if(true, &mut handed_on).await.expect_err("refused");
+        let error = older.checkpoints.look(true, &mut handed_on).await.expect_err("refused");
         let text = format!("{error:#}");
         assert!(text.contains("was rolled back") && text.contains(ends_at), "{text}");
+        let fault = older.store.log_fault().expect("no permit is given");
+        assert!(text.contains(&*fault), "{text}: {fault}");
         // Others of the same number are no better.
         older.append().await;
         older.sign_and_die().await;
     }
     assert!(!older.witness().exists());
+    // The log as it was: what was known of it no longer holds.
+    assert!(older.checkpoints.look(true, &mut None).await.is_ok());
+    assert_eq!(older.store.log_fault(), None);
+}
+
+#[tokio::test]
+async fn a_disk_or_a_token_that_is_away_says_nothing_about_the_log() {
+    let log = Log::new().await;
+    log.sign().await.expect("signs");
+    fs::remove_file(log.witness()).expect("removed");
+    fs::create_dir(log.witness()).expect("made");
+    log.append().await;
+    log.checkpoints.look(true, &mut None).await.expect_err("the witness cannot be read");
+    assert_eq!(log.store.log_fault(), None);
+}
+
+#[tokio::test]
+async fn a_checkpoint_by_another_key_stops_permits() {
+    let log = Log::new().await;
+    log.append().await;
+    let heads = log.store.lane_heads().await.expect("read");
+    let at = Timestamp::from_unix_micros(1);
+    let checkpoint = Checkpoint { number: 1, previous: B256::ZERO, at, heads };
+    let forger = Key(SigningKey::from_slice(&[8; 32]).expect("a scalar"));
+    let signature = forger.sign_checkpoint(&checkpoint).await.expect("signs");
+    let forged = SignedCheckpoint { checkpoint, public_key: forger.public_key(), signature };
+    log.store.insert_checkpoint(&forged).await.expect("stored");
+    log.checkpoints.look(true, &mut None).await.expect_err("refused");
+    let fault = log.store.log_fault().expect("no permit is given");
+    assert!(fault.contains("was not signed by this gateway's key"), "{fault}");
 }

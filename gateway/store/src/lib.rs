@@ -6,7 +6,7 @@
 //!
 //! Metrics, all named `countersign_store_*`: `commit_seconds` and `commit_group_size` per group,
 //! `statements_total` of the writer, `round_trips_total` to the database, `sweep_seconds`, `conflicts_total` by what was contested, `group_retries_total`, `stale_claims_total`, `lapsed_leases_total`, and the
-//! gauges `rows_proven` and `commit_queue_depth`, `read_connections_idle` and `read_connections_used` that
+//! gauges `rows_proven`, `log_intact`, `commit_queue_depth`, `read_connections_idle` and `read_connections_used` that
 //! [`Store::publish_metrics`] sets.
 #![forbid(unsafe_code)]
 
@@ -27,6 +27,7 @@ mod integrations;
 mod keys;
 mod known;
 mod lease;
+mod log_standing;
 mod migrations;
 mod operators;
 mod outbox;

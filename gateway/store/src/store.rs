@@ -21,6 +21,7 @@ use crate::{
     guards,
     known::Known,
     lease::{Heartbeat, Lease},
+    log_standing::LogStanding,
     migrations,
     ownership::Ownership,
     rates::Rates,
@@ -42,6 +43,7 @@ pub struct Store {
     pub(crate) sql: Arc<EngineSql>,
     pub(crate) rates: Rates,
     room: Room,
+    log: LogStanding,
     ownership: Option<Ownership>,
     sweeper: Arc<Sweeper>,
     sweeping: Sweeping,
@@ -100,8 +102,8 @@ impl Store {
         let heartbeat = lease.map(|lease| Heartbeat::start(lease, writer.clone(), sql.clone()));
         let room = Room::of(engine.file(&config.url), config.free_bytes_min);
         let sweeping = sweeper.clone().start(config.sweep_interval);
-        let store =
-            Self { reads, writer, sql, rates, room, ownership, sweeper, sweeping, _heartbeat: heartbeat };
+        let (log, _heartbeat) = (LogStanding::default(), heartbeat);
+        let store = Self { reads, writer, sql, rates, room, log, ownership, sweeper, sweeping, _heartbeat };
         if store.ownership.is_some() {
             store.release_abandoned_claims().await?;
         }
@@ -125,6 +127,16 @@ impl Store {
     /// What the last sweep told of the rows.
     pub fn integrity(&self) -> Integrity {
         self.sweeper.integrity()
+    }
+
+    /// Why the audit log is known not to be the one that was signed, if it is. No permit is given meanwhile.
+    pub fn log_fault(&self) -> Option<Arc<str>> {
+        self.log.fault()
+    }
+
+    /// Says what whoever signs checkpoints found: a fault of the log, or none any more.
+    pub fn set_log_fault(&self, fault: Option<&str>) {
+        self.log.set(fault);
     }
 
     /// Compares every sealed row with the audit log now.
@@ -170,6 +182,7 @@ impl UnitOfWork for Store {
         let unit = Unit::of(&changes, &self.sql, &self.reads.sealer)?;
         if unit.permits {
             self.sweeper.require_proven().await?;
+            self.log.require_intact()?;
         }
         self.writer.submit(unit).await.map(|_| ())
     }
