@@ -9,7 +9,8 @@ CREATE TABLE sessions (
     ended_at BIGINT,
     end_reason TEXT,
     version BIGINT NOT NULL,
-    seal TEXT NOT NULL
+    seal TEXT NOT NULL,
+    wallet_epoch BIGINT NOT NULL
 );
 
 CREATE UNIQUE INDEX sessions_refresh_hash ON sessions (organization, refresh_hash);

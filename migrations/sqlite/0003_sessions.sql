@@ -9,7 +9,8 @@ CREATE TABLE sessions (
     ended_at INTEGER,
     end_reason TEXT,
     version INTEGER NOT NULL,
-    seal TEXT NOT NULL
+    seal TEXT NOT NULL,
+    wallet_epoch INTEGER NOT NULL
 ) STRICT;
 
 CREATE UNIQUE INDEX sessions_refresh_hash ON sessions (organization, refresh_hash);

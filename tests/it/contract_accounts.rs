@@ -156,3 +156,24 @@ async fn an_address_without_code_and_a_contract_that_takes_anything() -> Result<
     log_in(client, stand.wallet.address(), &stand.wallet, 0).await?.expect(401)?;
     stand.finish(gateway).await
 }
+
+/// A contract that fails has refused; its nodes are not away.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_contract_that_reverts_halts_or_runs_for_ever_refuses() -> Result<()> {
+    let stand = Stand::with_a_second_node(TAKEN).await?;
+    let (node, owner) = (stand.anvil.node(), Wallet::random());
+    // REVERT; INVALID; a byte that is no instruction; a jump to nowhere; a loop that never ends.
+    let codes = ["0x5f5ffd", "0xfe", "0x0c", "0x5f56", "0x5b5f56"];
+    let accounts: Vec<Address> = codes.iter().map(|_| Wallet::random().address()).collect();
+    for (code, account) in codes.iter().zip(&accounts) {
+        node.call("anvil_setCode", json!([account, code])).await?;
+    }
+    ContractWallet::deploy(node, owner.address()).await?;
+    let gateway = stand.installation.start().await?;
+    for (code, account) in codes.iter().zip(&accounts) {
+        enrol(&stand, *account).with_context(|| format!("enrolling {code}"))?;
+        let reply = log_in(gateway.client(), *account, &owner, 0).await?;
+        reply.expect(401).with_context(|| format!("{code} says no"))?;
+    }
+    stand.finish(gateway).await
+}

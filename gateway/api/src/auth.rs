@@ -10,7 +10,7 @@ mod sign_in;
 
 pub(crate) use access_token::TokenVerifier;
 pub(crate) use api_key::authenticate_key;
-pub(crate) use ethereum::{RequestFacts, SignedApproval, authenticate_approval, authenticate_request};
+pub(crate) use ethereum::{Place, RequestFacts, SignedApproval, authenticate_approval, authenticate_request};
 pub(crate) use key_uses::KeyUses;
 pub(crate) use presented::{Presented, SIGNATURE_BYTES, SignatureHeaders, SignedAt};
 pub(crate) use sign_in::{authenticate_sign_in, takes_chain};

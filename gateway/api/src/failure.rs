@@ -7,7 +7,7 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use gateway_domain::Error;
+use gateway_domain::{Error, identity::is_unanswered};
 
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -48,8 +48,9 @@ impl Failure {
         Self::Domain(Error::invalid(rule))
     }
 
-    pub(crate) fn is_unauthenticated(&self) -> bool {
-        matches!(self, Self::Domain(Error::Unauthenticated))
+    /// Whether a proof failed, or cost as much as one that fails: a question to nodes that brought no answer.
+    pub(crate) fn is_failed_proof(&self) -> bool {
+        matches!(self, Self::Domain(error) if matches!(error, Error::Unauthenticated) || is_unanswered(error))
     }
 }
 

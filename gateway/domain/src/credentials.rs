@@ -17,8 +17,8 @@ mod own;
 
 pub use hash::{CredentialHash, CredentialHasher};
 pub use key_text::{ApiKeySecret, ApiKeyText, KeyTextMalformed};
-pub(crate) use manage::api_key_with_owner;
 pub use manage::{CreateApiKey, authenticate_api_key, create_api_key, revoke_api_key};
+pub(crate) use manage::{api_key_with_owner, revoking_own_keys};
 pub use own::{CreateOwnApiKey, UsedApiKey, create_own_api_key, own_api_keys, revoke_own_api_key};
 
 /// What an API key may stand for in an approval.

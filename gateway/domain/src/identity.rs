@@ -19,7 +19,7 @@ mod freeze;
 mod login;
 
 pub use contract_account::{
-    ContractAccountLimits, ContractAccounts, enrol_contract_account, prove_contract_signature,
+    ContractAccountLimits, ContractAccounts, enrol_contract_account, is_unanswered, prove_contract_signature,
     withdraw_contract_account,
 };
 pub use create::{CreateUser, create_user, require_user};
@@ -70,6 +70,9 @@ pub struct User {
     /// Set where the wallet is a contract: the one chain on which it is asked what it signed (ERC-1271). No key proves
     /// anything for such a user.
     pub contract_chain: Option<ChainId>,
+    /// Rises whenever it changes what proves for the wallet: its key, or a contract on some chain. Whatever was proven
+    /// before counts for nothing.
+    pub wallet_epoch: u64,
     pub escrow: Option<Escrow>,
     pub privy_user_id: Option<String>,
     pub display_name: Option<String>,
@@ -98,6 +101,7 @@ impl User {
             organization: ctx.organization,
             ethereum_address,
             contract_chain: None,
+            wallet_epoch: 0,
             escrow: None,
             privy_user_id: None,
             display_name: None,

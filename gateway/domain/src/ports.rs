@@ -74,6 +74,13 @@ pub trait CredentialReads: Send + Sync {
         principal: PrincipalId,
         limit: u32,
     ) -> Result<Vec<Sealed<ApiKey>>>;
+    /// The principal's keys of label user that are good at `now`.
+    async fn active_user_api_keys(
+        &self,
+        organization: OrganizationId,
+        principal: PrincipalId,
+        now: Timestamp,
+    ) -> Result<Vec<Sealed<ApiKey>>>;
     /// How many of the principal's keys of label user are good at `now`.
     async fn active_user_api_key_count(
         &self,

@@ -24,6 +24,7 @@ pub use expired::remove_expired_sessions;
 pub use lifecycle::{
     TokenPair, end_every_session, end_session, open_session, refresh_session, require_session,
 };
+pub(crate) use lifecycle::{ending_every_session, require_session_of};
 pub use login_nonce::{IssuedNonce, NonceKeys, issue_nonce, use_nonce};
 pub use refresh_token::{RefreshToken, RefreshTokenMalformed};
 
@@ -33,6 +34,8 @@ pub struct Session {
     pub id: SessionId,
     pub organization: OrganizationId,
     pub user: PrincipalId,
+    /// The user's when the login was proven; once theirs is another one the session is over.
+    pub wallet_epoch: u64,
     /// Keyed hash of the newest refresh token.
     pub refresh_hash: CredentialHash,
     pub created_at: Timestamp,
@@ -58,6 +61,8 @@ pub enum EndReason {
     TokenReused,
     /// The user has too many sessions; this was the oldest.
     Displaced,
+    /// The user's wallet became a contract, a contract on another chain, or a plain wallet again.
+    WalletSwitched,
 }
 
 /// A refresh token that has been exchanged, kept until it would have ended.

@@ -26,6 +26,10 @@ section! {
         signature_bytes_max: usize = 4096, within 65..=4096;
         /// Questions to nodes about contracts that may be under way at once; further requests are answered 503.
         questions_max: usize = 16, within 1..=1024;
+        /// Those of them about one contract account.
+        questions_per_account_max: usize = 4, within 1..=1024;
+        /// Those of them that requests from one source cause.
+        questions_per_source_max: usize = 2, within 1..=1024;
     }
 }
 
@@ -38,6 +42,8 @@ impl ContractAccountRules {
             block_age_max: Duration::from_secs(self.block_age_max_seconds),
             signature_bytes_max: self.signature_bytes_max,
             questions_max: self.questions_max,
+            questions_per_account_max: self.questions_per_account_max,
+            questions_per_source_max: self.questions_per_source_max,
         };
         self.enabled.then(|| Arc::new(ContractAccounts::new(limits)))
     }

@@ -46,6 +46,12 @@ const OWN: &str = concat!(
     " FROM api_keys WHERE organization = $1 AND principal = $2 AND label = $3 \
      ORDER BY created_at DESC, id DESC LIMIT $4"
 );
+const ACTIVE_OWN_KEYS: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM api_keys WHERE organization = $1 AND principal = $2 AND label = $3 AND revoked_at IS NULL \
+     AND (expires_at IS NULL OR expires_at > $4) ORDER BY created_at, id"
+);
 const ACTIVE_OWN: &str = "SELECT COUNT(*) AS active FROM api_keys WHERE organization = $1 AND principal = $2 \
      AND label = $3 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $4)";
 const NOTE_USE: &str = "INSERT INTO api_key_uses (organization, credential, last_used_at) VALUES ($1, $2, $3) \
@@ -138,6 +144,16 @@ impl CredentialReads for Store {
     ) -> Result<Vec<Sealed<ApiKey>>> {
         let statement = Statement::new(OWN).shown(organization).shown(principal);
         self.reads.list(statement.word(&Label::User).bind(limit)).await
+    }
+
+    async fn active_user_api_keys(
+        &self,
+        organization: OrganizationId,
+        principal: PrincipalId,
+        now: Timestamp,
+    ) -> Result<Vec<Sealed<ApiKey>>> {
+        let statement = Statement::new(ACTIVE_OWN_KEYS).shown(organization).shown(principal);
+        self.reads.list(statement.word(&Label::User).bind(now)).await
     }
 
     async fn active_user_api_key_count(

@@ -23,7 +23,7 @@ use crate::{
 macro_rules! user_columns {
     () => {
         "id, organization, ethereum_address, contract_chain, escrow_key, escrow_address, privy_user_id, display_name, \
-         email, version, created_at, updated_at, seal, self_registered"
+         email, version, created_at, updated_at, seal, wallet_epoch, self_registered"
     };
 }
 
@@ -112,7 +112,7 @@ pub(crate) fn insert_user(user: &Sealed<User>) -> Result<Statement, TooLarge> {
     let sql = concat!(
         "INSERT INTO users (",
         user_columns!(),
-        ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
+        ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
     );
     Ok(user_values(Statement::new(sql), user)?.bind(user.self_registered))
 }
@@ -120,7 +120,7 @@ pub(crate) fn insert_user(user: &Sealed<User>) -> Result<Statement, TooLarge> {
 pub(crate) fn update_user(user: &Sealed<User>) -> Result<Statement, TooLarge> {
     let sql = "UPDATE users SET ethereum_address = $3, contract_chain = $4, escrow_key = $5, escrow_address = $6, \
          privy_user_id = $7, display_name = $8, email = $9, version = $10, created_at = $11, updated_at = $12, \
-         seal = $13 WHERE id = $1 AND organization = $2 AND version = $10 - 1";
+         seal = $13, wallet_epoch = $14 WHERE id = $1 AND organization = $2 AND version = $10 - 1";
     Ok(user_values(Statement::new(sql), user)?.expecting(Expect::Change(Contested::Version)))
 }
 
@@ -129,7 +129,7 @@ fn user_values(statement: Statement, user: &Sealed<User>) -> Result<Statement, T
         Some(Escrow::Hsm { key, .. }) => Some(key.to_string()),
         Some(Escrow::Foreign { .. }) | None => None,
     };
-    Ok(statement
+    statement
         .shown(user.id)
         .shown(user.organization)
         .hex(user.ethereum_address)
@@ -142,7 +142,8 @@ fn user_values(statement: Statement, user: &Sealed<User>) -> Result<Statement, T
         .unsigned("version", user.version)?
         .bind(user.created_at)
         .bind(user.updated_at)
-        .shown(user.seal()))
+        .shown(user.seal())
+        .unsigned("wallet_epoch", user.wallet_epoch)
 }
 
 pub(crate) fn insert_settings(settings: &Sealed<Settings>) -> Result<Statement, TooLarge> {
@@ -219,6 +220,7 @@ impl Stored for User {
             organization: row.parsed("organization")?,
             ethereum_address: row.parsed("ethereum_address")?,
             contract_chain: row.optional_parsed("contract_chain")?,
+            wallet_epoch: row.unsigned("wallet_epoch")?,
             escrow,
             privy_user_id: row.optional_text("privy_user_id")?,
             display_name: row.optional_text("display_name")?,

@@ -24,7 +24,7 @@ use crate::{
 macro_rules! columns {
     () => {
         "id, organization, user_id, refresh_hash, created_at, refreshed_at, expires_at, ended_at, end_reason, \
-         version, seal"
+         version, seal, wallet_epoch"
     };
 }
 
@@ -50,14 +50,15 @@ pub(crate) fn insert(session: &Sealed<Session>) -> Result<Statement, TooLarge> {
     let sql = concat!(
         "INSERT INTO sessions (",
         columns!(),
-        ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+        ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
     );
     values(Statement::new(sql), session)
 }
 
 pub(crate) fn update(session: &Sealed<Session>) -> Result<Statement, TooLarge> {
     let sql = "UPDATE sessions SET user_id = $3, refresh_hash = $4, created_at = $5, refreshed_at = $6, \
-         expires_at = $7, ended_at = $8, end_reason = $9, version = $10, seal = $11 \
+         expires_at = $7, ended_at = $8, end_reason = $9, version = $10, seal = $11, \
+         wallet_epoch = $12 \
          WHERE id = $1 AND organization = $2 AND version = $10 - 1";
     Ok(values(Statement::new(sql), session)?.expecting(Expect::Change(Contested::Version)))
 }
@@ -76,7 +77,8 @@ fn values(statement: Statement, session: &Sealed<Session>) -> Result<Statement, 
         Some(end) => statement.word(&end.reason),
         None => statement.bind(None::<String>),
     };
-    Ok(statement.unsigned("version", session.version)?.shown(session.seal()))
+    let statement = statement.unsigned("version", session.version)?.shown(session.seal());
+    statement.unsigned("wallet_epoch", session.wallet_epoch)
 }
 
 pub(crate) fn insert_used(used: &UsedRefreshToken) -> Statement {
@@ -115,6 +117,7 @@ impl Stored for Session {
             id: row.parsed("id")?,
             organization: row.parsed("organization")?,
             user: row.parsed("user_id")?,
+            wallet_epoch: row.unsigned("wallet_epoch")?,
             refresh_hash: row.parsed("refresh_hash")?,
             created_at: row.time("created_at")?,
             refreshed_at: row.time("refreshed_at")?,

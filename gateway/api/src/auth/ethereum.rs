@@ -1,6 +1,6 @@
 //! Ethereum signatures over a request (forms 1 and 2) and over an approval (form 3), contract/core.md section 1.3.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use gateway_chains::evm::{
     eip712::{Approval, Request, approval_signing_hash, request_signing_hash},
@@ -25,6 +25,15 @@ use crate::{
     failure::Failure,
 };
 
+/// Where, when and from where something is to be proven.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub(crate) organization: OrganizationId,
+    pub(crate) now: Timestamp,
+    /// What rates and shares are counted by.
+    pub(crate) source: IpAddr,
+}
+
 /// The parts of a request that a signature covers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RequestFacts<'a> {
@@ -47,10 +56,11 @@ pub(crate) struct SignedApproval<'a> {
 pub(crate) async fn authenticate_request(
     services: &Services,
     config: &EthSignatureConfig,
-    (organization, now): (OrganizationId, Timestamp),
+    place: Place,
     headers: &SignatureHeaders,
     facts: &RequestFacts<'_>,
 ) -> Result<WalletActor, Failure> {
+    let Place { organization, now, .. } = place;
     let timestamp = match headers.signed_at {
         SignedAt::Timestamp(seconds) => {
             within_window(seconds, now, config.window_seconds)?;
@@ -71,7 +81,7 @@ pub(crate) async fn authenticate_request(
         body_hash: facts.body_hash,
         timestamp: timestamp.unwrap_or(0),
     };
-    let signer = Signer::of(services, organization, headers).await?;
+    let signer = Signer::of(services, place, headers).await?;
     let signed_hash = signed_hash(services, &request, timestamp.is_some(), &signer).await?;
     let replay_until = timestamp.map_or(now, from_seconds).plus(Duration::from_secs(config.window_seconds));
     let evidence = WalletEvidence {
@@ -87,10 +97,11 @@ pub(crate) async fn authenticate_request(
 /// Proves form 3.
 pub(crate) async fn authenticate_approval(
     services: &Services,
-    (organization, now): (OrganizationId, Timestamp),
+    place: Place,
     headers: &SignatureHeaders,
     approval: &SignedApproval<'_>,
 ) -> Result<WalletActor, Failure> {
+    let Place { organization, now, .. } = place;
     let SignedApproval { transaction, approved, expires } = *approval;
     let expires_at = from_seconds(expires);
     if expires_at <= now {
@@ -108,7 +119,7 @@ pub(crate) async fn authenticate_approval(
         },
         services.domain_chain,
     );
-    let signer = Signer::of(services, organization, headers).await?;
+    let signer = Signer::of(services, place, headers).await?;
     // A node's word about a contract is not a signature that can be verified again (T9).
     if signer.contract_chain().is_some() || !signer.signed(services, digest).await? {
         return Err(Failure::Domain(Error::Unauthenticated));
@@ -126,22 +137,20 @@ pub(crate) async fn authenticate_approval(
 /// Who signs, and with what: a key, or for users enrolled so the contract that their wallet is. Never either of both.
 enum Signer {
     Key { address: Address, signature: Signature },
-    Contract { user: Sealed<User>, chain: ChainId, signature: Vec<u8> },
+    Contract { user: Sealed<User>, chain: ChainId, signature: Vec<u8>, source: IpAddr },
 }
 
 impl Signer {
-    async fn of(
-        services: &Services,
-        organization: OrganizationId,
-        headers: &SignatureHeaders,
-    ) -> Result<Self, Failure> {
-        let address = headers.address;
+    async fn of(services: &Services, place: Place, headers: &SignatureHeaders) -> Result<Self, Failure> {
+        let (Place { organization, source, .. }, address) = (place, headers.address);
         let found = match services.contract_accounts {
             Some(_) => services.store.user_by_address(organization, address).await?,
             None => None,
         };
         match found.and_then(|user| Some((user.contract_chain?, user))) {
-            Some((chain, user)) => Ok(Self::Contract { user, chain, signature: headers.signature.0.clone() }),
+            Some((chain, user)) => {
+                Ok(Self::Contract { user, chain, signature: headers.signature.0.clone(), source })
+            }
             None => Ok(Self::Key { address, signature: headers.signature.by_key()? }),
         }
     }
@@ -149,8 +158,8 @@ impl Signer {
     async fn signed(&self, services: &Services, digest: B256) -> Result<bool, Failure> {
         match self {
             Self::Key { address, signature } => Ok(signature.recover(digest) == Ok(*address)),
-            Self::Contract { user, signature, .. } => {
-                match prove_contract_signature(services, user, digest, signature).await {
+            Self::Contract { user, signature, source, .. } => {
+                match prove_contract_signature(services, (user, *source), digest, signature).await {
                     Ok(()) => Ok(true),
                     Err(Error::Unauthenticated) => Ok(false),
                     Err(error) => Err(error.into()),

@@ -12,7 +12,14 @@ use gateway_domain::{
 };
 use time::OffsetDateTime;
 
-use crate::{config::SiweConfig, failure::Failure};
+use crate::{config::SiweConfig, failure::Failure, layers::Source};
+
+/// Who has proven a login.
+pub(crate) struct SignedIn {
+    pub(crate) address: Address,
+    /// The user's when it was proven, 0 where there is no user yet.
+    pub(crate) wallet_epoch: u64,
+}
 
 /// The address that proves to log in with `message`. Whatever is wrong with a well-formed one is one and the same
 /// failure.
@@ -22,7 +29,7 @@ pub(crate) async fn authenticate_sign_in(
     config: &SiweConfig,
     message: &str,
     signature: &[u8],
-) -> Result<Address, Failure> {
+) -> Result<SignedIn, Failure> {
     let sign_in = SignIn::parse(message).map_err(|error| Failure::invalid(format!("message: {error}")))?;
     let origin = config.origin.as_deref().unwrap_or(&services.origin);
     if !(is_for(&sign_in, origin) && takes_chain(services, config, sign_in.chain_id)) {
@@ -33,28 +40,31 @@ pub(crate) async fn authenticate_sign_in(
     if !(is_recent(&sign_in, config, ctx.now) && holds_at(&sign_in, ctx.now)) {
         return Err(Error::Unauthenticated.into());
     }
-    prove(ctx, services, &sign_in, (message, signature)).await?;
-    Ok(sign_in.address)
+    let wallet_epoch = prove(ctx, services, &sign_in, (message, signature)).await?;
+    Ok(SignedIn { address: sign_in.address, wallet_epoch })
 }
 
 /// By the address's key; for a user whose wallet is a contract by that contract, on the chain it is enrolled on, which
-/// must be the message's.
+/// must be the message's. Tells the user's epoch.
 async fn prove(
     ctx: &OpCtx,
     services: &Services,
     sign_in: &SignIn,
     (message, signature): (&str, &[u8]),
-) -> Result<(), Failure> {
+) -> Result<u64, Failure> {
     let user = services.store.user_by_address(ctx.organization, sign_in.address).await?;
+    let wallet_epoch = user.as_ref().map_or(0, |user| user.wallet_epoch);
     let Some((chain, user)) = user.and_then(|user| Some((user.contract_chain?, user))) else {
         let signed = signer(message, signature) == Some(sign_in.address);
-        return if signed { Ok(()) } else { Err(Error::Unauthenticated.into()) };
+        return if signed { Ok(wallet_epoch) } else { Err(Error::Unauthenticated.into()) };
     };
     if chain.number() != sign_in.chain_id {
         return Err(Error::Unauthenticated.into());
     }
     let digest = personal_message_hash(message.as_bytes());
-    Ok(prove_contract_signature(services, &user, digest, signature).await?)
+    let source = Source(ctx.source).bucket();
+    prove_contract_signature(services, (&user, source), digest, signature).await?;
+    Ok(wallet_epoch)
 }
 
 /// Whether messages with this `Chain ID` are taken.

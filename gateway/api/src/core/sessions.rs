@@ -196,8 +196,8 @@ async fn log_in(app: &App, ctx: &OpCtx, body: &VerifySiweDto) -> Result<TokenPai
             Some(_) => format!("signature must be {SIGNATURE_BYTES} to {bytes_max} bytes"),
         }));
     }
-    let address = authenticate_sign_in(ctx, services, siwe, &body.message, &body.signature).await?;
-    let user = user_at_login(ctx, services, address).await?;
+    let proven = authenticate_sign_in(ctx, services, siwe, &body.message, &body.signature).await?;
+    let user = user_at_login(ctx, services, proven.address, proven.wallet_epoch).await?;
     Ok(open_session(ctx, services, user).await?)
 }
 

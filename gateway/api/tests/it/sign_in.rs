@@ -52,6 +52,13 @@ impl World {
         self.post("/auth/siwe/verify", &json!({"message": message, "signature": signature})).send().await
     }
 
+    /// On another chain than the world's first.
+    pub(crate) async fn log_in_on(&self, wallet: &Wallet, chain: u64) -> Tokens {
+        let message = self.sign_in(wallet, &self.nonce().await);
+        let message = message.replace(&format!("Chain ID: {CHAIN}"), &format!("Chain ID: {chain}"));
+        Tokens::of(&self.verify(wallet, &message).await.expect(200))
+    }
+
     pub(crate) async fn log_in(&self, wallet: &Wallet) -> Tokens {
         let message = self.sign_in(wallet, &self.nonce().await);
         Tokens::of(&self.verify(wallet, &message).await.expect(200))

@@ -134,6 +134,20 @@ impl From<&ApiKey> for Actor {
     }
 }
 
+/// Adds the end of every key that the user made and can still use.
+pub(crate) async fn revoking_own_keys(
+    ctx: &OpCtx,
+    services: &Services,
+    user: PrincipalId,
+    changes: ChangeSet,
+) -> Result<ChangeSet> {
+    let active = services.store.active_user_api_keys(ctx.organization, user, ctx.now).await?;
+    Ok(active.into_iter().fold(changes, |changes, key| {
+        let (_, event, write) = revocation(ctx, services, key);
+        changes.event(event).write(write)
+    }))
+}
+
 /// Ends a key at once. Doing it again changes nothing.
 pub async fn revoke_api_key(ctx: &OpCtx, services: &Services, id: CredentialId) -> Result<ApiKey> {
     for _ in 0..services.limits.contest_attempts_max {
@@ -141,17 +155,22 @@ pub async fn revoke_api_key(ctx: &OpCtx, services: &Services, id: CredentialId) 
         if key.revoked_at.is_some() {
             return Ok(key.into_value());
         }
-        let version = key.version + 1;
-        let revoked = ApiKey { revoked_at: Some(ctx.now), version, ..key.into_value() };
-        let event = AuditEvent::new(ctx, "api_key.revoked", format!("api_key {id}"), json!({}));
-        let changes = ChangeSet::new(event).write(Write::UpdateApiKey(services.sealer.seal(revoked.clone())));
-        match services.store.commit(changes).await {
+        let (revoked, event, write) = revocation(ctx, services, key);
+        match services.store.commit(ChangeSet::new(event).write(write)).await {
             Ok(()) => return Ok(revoked),
             Err(CommitError::Conflict(Contested::Version)) => {}
             Err(error) => return Err(error.into()),
         }
     }
     Err(Error::unavailable("the database", "too many writers wanted the same API key"))
+}
+
+fn revocation(ctx: &OpCtx, services: &Services, key: Sealed<ApiKey>) -> (ApiKey, AuditEvent, Write) {
+    let version = key.version + 1;
+    let revoked = ApiKey { revoked_at: Some(ctx.now), version, ..key.into_value() };
+    let event = AuditEvent::new(ctx, "api_key.revoked", format!("api_key {}", revoked.id), json!({}));
+    let write = Write::UpdateApiKey(services.sealer.seal(revoked.clone()));
+    (revoked, event, write)
 }
 
 async fn require_api_key(

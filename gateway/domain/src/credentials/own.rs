@@ -9,6 +9,7 @@ use crate::{
     identity::{User, require_escrow},
     ids::{CredentialId, PrincipalId},
     ports::Services,
+    sessions::require_session_of,
 };
 
 /// Keys that are listed; older ones have been revoked or have expired long ago.
@@ -49,6 +50,7 @@ pub async fn create_own_api_key(
     refuse_surplus(ctx, services, user).await?;
     for _ in 0..services.limits.contest_attempts_max {
         let owner = require_escrow(ctx, services, user).await?;
+        require_session_of(ctx, services, &owner).await?;
         refuse_surplus(ctx, services, user).await?;
         let (changes, key, text) = api_key_creation(ctx, services, user, wanted.clone())?;
         // The owner's version rises with every key, so that two at once cannot both be the last that is allowed.

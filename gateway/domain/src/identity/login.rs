@@ -11,14 +11,21 @@ use crate::{
     ports::Services,
 };
 
-/// The active user with the wallet that has just proven a login; one without a key is made if there is none, for
-/// nobody gets an HSM key merely by logging in (T25).
-pub async fn user_at_login(ctx: &OpCtx, services: &Services, address: Address) -> Result<User> {
+/// The active user with the wallet that has just proven a login under `wallet_epoch`, 0 where there was no user; one
+/// without a key is made if there is none, for nobody gets an HSM key merely by logging in (T25).
+pub async fn user_at_login(
+    ctx: &OpCtx,
+    services: &Services,
+    address: Address,
+    wallet_epoch: u64,
+) -> Result<User> {
     for _ in 0..services.limits.contest_attempts_max {
         if let Some(user) = services.store.user_by_address(ctx.organization, address).await? {
             let principals = services.store.principals(ctx.organization, &[user.id]).await?;
             return match principals.first() {
-                Some(principal) if principal.active => Ok(user.into_value()),
+                Some(principal) if principal.active && user.wallet_epoch == wallet_epoch => {
+                    Ok(user.into_value())
+                }
                 Some(_) | None => Err(Error::Unauthenticated),
             };
         }

@@ -30,6 +30,7 @@ pub async fn open_session(ctx: &OpCtx, services: &Services, user: User) -> Resul
         id: SessionId::generate(ctx.now, services.entropy.as_ref()),
         organization: ctx.organization,
         user: user.id,
+        wallet_epoch: user.wallet_epoch,
         refresh_hash: services.credentials.hash_refresh_token(&refresh_token),
         created_at: ctx.now,
         refreshed_at: ctx.now,
@@ -77,7 +78,7 @@ pub async fn refresh_session(ctx: &OpCtx, services: &Services, token: &RefreshTo
         if !session.is_alive(ctx.now) {
             return Err(Error::Unauthenticated);
         }
-        let user = require_active_user(services, ctx.organization, session.user).await?;
+        let user = require_active_user(services, &session).await?;
         if let Some(pair) = rotate(ctx, services, session, user).await? {
             return Ok(pair);
         }
@@ -152,6 +153,29 @@ pub async fn end_every_session(ctx: &OpCtx, services: &Services, user: Principal
     Err(contested())
 }
 
+/// Adds the end of every session that the user has now.
+pub(crate) async fn ending_every_session(
+    ctx: &OpCtx,
+    services: &Services,
+    user: PrincipalId,
+    (changes, reason): (ChangeSet, EndReason),
+) -> Result<ChangeSet> {
+    let most = services.sessions.limits.sessions_per_user_max;
+    let live = services.store.live_sessions(ctx.organization, user, ctx.now, most).await?;
+    Ok(live.into_iter().fold(changes, |changes, session| ended(changes, ctx, services, session, reason)))
+}
+
+/// Refuses a caller by session whose session is not one of `user` as they are now. Read after the user and followed by
+/// a write on their version, it tells that nothing has ended the session until then.
+pub(crate) async fn require_session_of(ctx: &OpCtx, services: &Services, user: &User) -> Result<()> {
+    let Actor::Session(actor) = &ctx.actor else { return Ok(()) };
+    let session = services.store.session(ctx.organization, actor.session).await?;
+    let is_theirs = session.is_some_and(|session| {
+        session.is_alive(ctx.now) && session.user == user.id && session.wallet_epoch == user.wallet_epoch
+    });
+    if is_theirs { Ok(()) } else { Err(Error::Unauthenticated) }
+}
+
 /// The caller behind access claims whose signature was checked: session alive, user active.
 pub async fn require_session(
     services: &Services,
@@ -161,21 +185,20 @@ pub async fn require_session(
     let session = services.store.session(organization, claims.sid).await?;
     let session = session.filter(|session| session.is_alive(now) && session.user == claims.sub);
     let session = session.ok_or(Error::Unauthenticated)?;
-    let user = require_active_user(services, organization, session.user).await?;
+    let user = require_active_user(services, &session).await?;
     let expires_at = Timestamp::from_unix_micros(claims.exp.saturating_mul(1_000_000));
     Ok(SessionActor { principal: user.id, session: session.id, address: user.ethereum_address, expires_at })
 }
 
-async fn require_active_user(
-    services: &Services,
-    organization: OrganizationId,
-    id: PrincipalId,
-) -> Result<User> {
+/// The session's user, whose wallet is still what it was at the login.
+async fn require_active_user(services: &Services, session: &Session) -> Result<User> {
+    let Session { organization, user: id, wallet_epoch, .. } = *session;
     let principals = services.store.principals(organization, &[id]).await?;
     if principals.first().is_none_or(|principal| !principal.active) {
         return Err(Error::Unauthenticated);
     }
-    let user = services.store.user(organization, id).await?.ok_or(Error::Unauthenticated)?;
+    let user = services.store.user(organization, id).await?;
+    let user = user.filter(|user| user.wallet_epoch == wallet_epoch).ok_or(Error::Unauthenticated)?;
     Ok(user.into_value())
 }
 

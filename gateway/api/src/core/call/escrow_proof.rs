@@ -3,8 +3,8 @@
 use gateway_domain::{Error, OpCtx, actor::Actor, credentials::Scope, settings::EscrowProof};
 
 use crate::{
-    auth::{self, Presented, RequestFacts, SignedAt},
-    core::call::{Call, contract_signature_bytes_max},
+    auth::{self, Place, Presented, RequestFacts, SignedAt},
+    core::call::{Call, caller::contract_signature_bytes_max},
     failure::Failure,
 };
 
@@ -33,7 +33,8 @@ impl Call {
         let facts =
             RequestFacts { method: self.method.as_str(), path: &self.target, body_hash: self.body.hash() };
         let (services, config) = (&self.app.services, &self.app.config.eth_signature);
-        let place = (self.ctx.organization, self.ctx.now);
+        let (organization, now) = (self.ctx.organization, self.ctx.now);
+        let place = Place { organization, now, source: self.source.bucket() };
         auth::authenticate_request(services, config, place, &headers, &facts).await.map(EscrowProof::Wallet)
     }
 

@@ -22,14 +22,20 @@ use gateway_domain::{
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::world::{CHAIN, Reply, World, transfer};
+use crate::{
+    wallet::Wallet,
+    world::{CHAIN, Reply, World, transfer},
+};
 
 /// A tenant whose user has one provider.
 pub(super) struct Scene {
     pub(super) world: World,
     pub(super) provider: Provider,
+    /// For which executions the provider is the user's; for the others it is `none`.
+    role: VendorRole,
     /// Whether the key of the user's escrow is in no token of ours, though no vendor has it.
     pub(super) is_elsewhere: bool,
+    pub(super) wallet: Wallet,
     pub(super) escrow: Address,
     pub(super) owner: PrincipalId,
 }
@@ -40,19 +46,25 @@ pub(super) fn id<T>(make: impl Fn(Uuid) -> T) -> T {
 
 impl Scene {
     pub(super) async fn new(provider: Provider) -> Self {
-        Self::of(provider, false).await
+        Self::of(provider, VendorRole::Execution, false).await
+    }
+
+    /// The provider executes for the user's agent.
+    pub(super) async fn of_agent(provider: Provider) -> Self {
+        Self::of(provider, VendorRole::Agent, false).await
     }
 
     /// Provider `none`, and an escrow that is no key of this gateway.
     pub(super) async fn elsewhere() -> Self {
-        Self::of(Provider::None, true).await
+        Self::of(Provider::None, VendorRole::Execution, true).await
     }
 
-    async fn of(provider: Provider, is_elsewhere: bool) -> Self {
+    async fn of(provider: Provider, role: VendorRole, is_elsewhere: bool) -> Self {
         let world = World::new().await;
         let ctx = OpCtx::gateway(world.organization, world.services.clock.now());
         let (escrow, owner) = (Address::ZERO, id(PrincipalId::from_uuid));
-        let mut scene = Self { world, provider, is_elsewhere, escrow, owner };
+        let wallet = Wallet::new(61);
+        let mut scene = Self { world, provider, role, is_elsewhere, wallet, escrow, owner };
         scene.enrol(&ctx).await;
         scene
     }
@@ -109,8 +121,9 @@ impl Scene {
         let user = User {
             id: self.owner,
             organization,
-            ethereum_address: Address::repeat_byte(0x61),
+            ethereum_address: self.wallet.address(),
             contract_chain: None,
+            wallet_epoch: 0,
             escrow: Some(escrow),
             privy_user_id: Some("did:privy:test".to_owned()),
             display_name: None,
@@ -131,7 +144,10 @@ impl Scene {
         };
         let mut settings = Settings::defaults(self.owner, organization, now);
         settings.chain_id = CHAIN;
-        settings.execution_provider = self.provider;
+        (settings.execution_provider, settings.agent_provider) = match self.role {
+            VendorRole::Execution => (self.provider, Provider::None),
+            VendorRole::Agent => (Provider::None, self.provider),
+        };
         writes.extend([
             Write::InsertPrincipal(sealer.seal(principal)),
             Write::InsertUser(sealer.seal(user)),
@@ -171,7 +187,7 @@ impl Scene {
             id: integration,
             organization: ctx.organization,
             owner: self.owner,
-            role: VendorRole::Execution,
+            role: self.role,
             key: key.id,
             csr: String::new(),
             csr_created_at: ctx.now,
@@ -189,8 +205,7 @@ impl Scene {
 
     async fn integration(&self) -> Integration {
         let store = &self.world.services.store;
-        let found =
-            store.integration(self.world.organization, self.owner, VendorRole::Execution).await.unwrap();
+        let found = store.integration(self.world.organization, self.owner, self.role).await.unwrap();
         found.unwrap().into_value()
     }
 
@@ -214,7 +229,7 @@ impl Scene {
     pub(super) async fn complete_anew(&self, vault_account: &str) {
         let request = CompleteIntegration {
             owner: self.owner,
-            role: VendorRole::Execution,
+            role: self.role,
             api_key: SecretText::new("another-key".to_owned()),
             vault_account: vault_account.to_owned(),
             environment: Environment::Testnet,
@@ -237,7 +252,7 @@ impl Scene {
             id: id(QuorumId::from_uuid),
             organization: ctx.organization,
             owner: self.owner,
-            kind: QuorumType::Execution,
+            kind: QuorumType::of(self.role),
             quorum_id: "quorum".to_owned(),
             display_name: "quorum".to_owned(),
             public_key_pem: None,

@@ -153,10 +153,10 @@ impl Single {
     ) -> Result<bool, NodeError> {
         let data = erc1271::call_data(question.digest, question.signature).into();
         let call = CallRequest { from: Address::ZERO, to: question.account, value: U256::ZERO, data };
-        match self.rpc.call_contract(&call, question.gas_max, block).await.map_err(translate) {
+        match self.rpc.call_contract(&call, question.gas_max, block).await {
             Ok(answer) => Ok(erc1271::is_yes(&answer)),
-            Err(NodeError::Rejected(NodeRejection::Reverted | NodeRejection::GasTooLow)) => Ok(false),
-            Err(error) => Err(error),
+            Err(error) if error.reason.is_by_contract() => Ok(false),
+            Err(error) => Err(translate(error)),
         }
     }
 
@@ -213,7 +213,9 @@ fn translate(error: rpc::NodeError) -> NodeError {
         Found::WrongChain => NodeRejection::WrongChain,
         Found::IntrinsicGasTooLow | Found::GasLimitTooHigh => NodeRejection::GasTooLow,
         Found::ExecutionReverted => NodeRejection::Reverted,
-        Found::NonceTooHigh | Found::AlreadyKnown | Found::Other => NodeRejection::Other,
+        Found::NonceTooHigh | Found::AlreadyKnown | Found::ExecutionHalted | Found::Other => {
+            NodeRejection::Other
+        }
     };
     NodeError::Rejected(rejection)
 }

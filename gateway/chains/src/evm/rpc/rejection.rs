@@ -19,6 +19,8 @@ pub enum NodeRejection {
     /// The gas limit exceeds what a block or the node allows.
     GasLimitTooHigh,
     ExecutionReverted,
+    /// The code breaks a rule of the machine or uses up its gas: the contract's doing, as a revert is.
+    ExecutionHalted,
     MethodUnsupported,
     /// Not reached, too slow, or overloaded; the call may be made again.
     Unavailable,
@@ -40,6 +42,7 @@ impl fmt::Display for NodeRejection {
             Self::IntrinsicGasTooLow => "gas limit is below the intrinsic cost",
             Self::GasLimitTooHigh => "gas limit is above what the chain allows",
             Self::ExecutionReverted => "execution reverts",
+            Self::ExecutionHalted => "execution ends without a result",
             Self::MethodUnsupported => "node does not support the method",
             Self::Unavailable => "node is not available",
             Self::Malformed => "node answered out of protocol",
@@ -86,6 +89,25 @@ const TEXTS: &[(&str, NodeRejection)] = &[
     ("gas required exceeds allowance", NodeRejection::GasLimitTooHigh),
     ("execution reverted", NodeRejection::ExecutionReverted),
     ("vm execution error", NodeRejection::ExecutionReverted),
+    ("out of gas", NodeRejection::ExecutionHalted),
+    ("outofgas", NodeRejection::ExecutionHalted),
+    ("gas uint64 overflow", NodeRejection::ExecutionHalted),
+    ("invalid opcode", NodeRejection::ExecutionHalted),
+    ("opcodenotfound", NodeRejection::ExecutionHalted),
+    ("invalidfeopcode", NodeRejection::ExecutionHalted),
+    ("invalid jump", NodeRejection::ExecutionHalted),
+    ("invalidjump", NodeRejection::ExecutionHalted),
+    ("bad jump destination", NodeRejection::ExecutionHalted),
+    ("stack underflow", NodeRejection::ExecutionHalted),
+    ("stackunderflow", NodeRejection::ExecutionHalted),
+    ("stack overflow", NodeRejection::ExecutionHalted),
+    ("stackoverflow", NodeRejection::ExecutionHalted),
+    ("stack limit reached", NodeRejection::ExecutionHalted),
+    ("return data out of bounds", NodeRejection::ExecutionHalted),
+    ("outofoffset", NodeRejection::ExecutionHalted),
+    ("write protection", NodeRejection::ExecutionHalted),
+    ("statechangeduringstaticcall", NodeRejection::ExecutionHalted),
+    ("illegal state change", NodeRejection::ExecutionHalted),
     ("method not found", NodeRejection::MethodUnsupported),
     ("does not exist/is not available", NodeRejection::MethodUnsupported),
     ("rate limit", NodeRejection::Unavailable),
@@ -105,6 +127,17 @@ const CODES: &[(i64, NodeRejection)] = &[
 ];
 
 impl NodeRejection {
+    /// Whether a call failed by what is called, and not by the node: asked anywhere, it would fail.
+    pub fn is_by_contract(self) -> bool {
+        matches!(
+            self,
+            Self::ExecutionReverted
+                | Self::ExecutionHalted
+                | Self::IntrinsicGasTooLow
+                | Self::GasLimitTooHigh
+        )
+    }
+
     /// Classifies a JSON-RPC error.
     pub fn classify(code: i64, message: &str) -> Self {
         let message = message.to_ascii_lowercase();

@@ -50,7 +50,8 @@ async fn as_many_nodes_as_demanded_must_say_yes() {
 
 #[tokio::test]
 async fn a_node_that_always_says_yes_is_not_believed_beside_one_that_says_no() {
-    for no in [NO, NO_CODE, Contract::Fails(Reason::ExecutionReverted)] {
+    let gives_up = [Reason::ExecutionReverted, Reason::ExecutionHalted, Reason::GasLimitTooHigh];
+    for no in [NO, NO_CODE].into_iter().chain(gives_up.map(Contract::Fails)) {
         for nodes in [
             vec![says(YES), says(no)],
             vec![says(no), says(YES), says(YES)],
