@@ -259,9 +259,9 @@ async fn a_checkpoint_by_another_key_stops_permits() {
     let heads = log.store.lane_heads().await.expect("read");
     let at = Timestamp::from_unix_micros(1);
     let checkpoint = Checkpoint { number: 1, previous: B256::ZERO, at, heads };
-    let forger = Key(SigningKey::from_slice(&[8; 32]).expect("a scalar"));
-    let signature = forger.sign_checkpoint(&checkpoint).await.expect("signs");
-    let forged = SignedCheckpoint { checkpoint, public_key: forger.public_key(), signature };
+    let stranger = Key(SigningKey::from_slice(&[8; 32]).expect("a scalar"));
+    let signature = stranger.sign_checkpoint(&checkpoint).await.expect("signs");
+    let forged = SignedCheckpoint { checkpoint, public_key: stranger.public_key(), signature };
     log.store.insert_checkpoint(&forged).await.expect("stored");
     log.checkpoints.look(true, &mut None).await.expect_err("refused");
     let fault = log.store.log_fault().expect("no permit is given");

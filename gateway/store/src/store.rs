@@ -102,8 +102,18 @@ impl Store {
         let heartbeat = lease.map(|lease| Heartbeat::start(lease, writer.clone(), sql.clone()));
         let room = Room::of(engine.file(&config.url), config.free_bytes_min);
         let sweeping = sweeper.clone().start(config.sweep_interval);
-        let (log, _heartbeat) = (LogStanding::default(), heartbeat);
-        let store = Self { reads, writer, sql, rates, room, log, ownership, sweeper, sweeping, _heartbeat };
+        let store = Self {
+            reads,
+            writer,
+            sql,
+            rates,
+            room,
+            log: LogStanding::default(),
+            ownership,
+            sweeper,
+            sweeping,
+            _heartbeat: heartbeat,
+        };
         if store.ownership.is_some() {
             store.release_abandoned_claims().await?;
         }

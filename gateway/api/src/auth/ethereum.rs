@@ -137,7 +137,7 @@ pub(crate) async fn authenticate_approval(
 /// Who signs, and with what: a key, or for users enrolled so the contract that their wallet is. Never either of both.
 enum Signer {
     Key { address: Address, signature: Signature },
-    Contract { user: Sealed<User>, chain: ChainId, signature: Vec<u8>, source: IpAddr },
+    Contract { user: Box<Sealed<User>>, chain: ChainId, signature: Vec<u8>, source: IpAddr },
 }
 
 impl Signer {
@@ -148,9 +148,12 @@ impl Signer {
             None => None,
         };
         match found.and_then(|user| Some((user.contract_chain?, user))) {
-            Some((chain, user)) => {
-                Ok(Self::Contract { user, chain, signature: headers.signature.0.clone(), source })
-            }
+            Some((chain, user)) => Ok(Self::Contract {
+                user: Box::new(user),
+                chain,
+                signature: headers.signature.0.clone(),
+                source,
+            }),
             None => Ok(Self::Key { address, signature: headers.signature.by_key()? }),
         }
     }

@@ -17,6 +17,7 @@ use gateway_domain::{
     sessions::{open_session, refresh_session},
 };
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 use crate::{
     sign_in::{Tokens, without_login_rate},
@@ -370,40 +371,41 @@ async fn one_stranger_holds_neither_all_places_of_an_account_nor_all_there_are()
     let contract = Contract::enrolled(&world).await;
     let other = Contract { address: Address::repeat_byte(0xcd), owner: Wallet::new(9) };
     enrol_contract_account(&world.ctx(), &world.services, other.address, chain()).await.unwrap();
-    let log_in = async |contract: &Contract, peer: u8| {
+    let login = async |contract: &Contract| {
         let message = contract.message(&world).await;
-        let body = json!({"message": message, "signature": hex(&contract.sign(&message, 0))});
-        world.post("/auth/siwe/verify", &body).peer([203, 0, 113, peer]).send()
+        json!({"message": message, "signature": hex(&contract.sign(&message, 0))})
     };
+    let send =
+        |login: &Value, peer: u8| world.post("/auth/siwe/verify", login).peer([203, 0, 113, peer]).send();
     world.node.contract_gate.forget_permits(usize::MAX);
-    let hold = async |contract: &Contract, peer: u8| {
+    let mut requests = JoinSet::new();
+    let mut hold = async |contract: &Contract, peer: u8| {
         let before = world.node.contract_questions();
-        let held = tokio::spawn(log_in(contract, peer).await);
+        requests.spawn(send(&login(contract).await, peer));
         while world.node.contract_questions() == before {
             tokio::task::yield_now().await;
         }
-        held
     };
     let refused = async |contract: &Contract, peer: u8| {
         let before = world.node.contract_questions();
-        let reply = log_in(contract, peer).await.await;
+        let reply = send(&login(contract).await, peer).await;
         reply.expect(503);
         assert_eq!(reply.message(), "room for another question to contract accounts is unavailable");
         assert_eq!(world.node.contract_questions(), before, "no node was asked");
     };
-    let stranger = hold(&contract, 1).await;
+    hold(&contract, 1).await;
     refused(&contract, 1).await;
     refused(&other, 1).await;
-    let owner = hold(&contract, 2).await;
+    hold(&contract, 2).await;
     refused(&contract, 3).await;
-    let another = hold(&other, 3).await;
+    hold(&other, 3).await;
     refused(&other, 4).await;
     world.node.contract_gate.add_permits(3);
-    for held in [stranger, owner, another] {
-        held.await.unwrap().expect(200);
+    for reply in requests.join_all().await {
+        reply.expect(200);
     }
     world.node.contract_gate.add_permits(1);
-    log_in(&other, 1).await.await.expect(200);
+    send(&login(&other).await, 1).await.expect(200);
 }
 
 /// Whatever nodes are asked in vain costs the source as much as a signature that does not fit.

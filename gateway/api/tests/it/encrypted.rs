@@ -17,14 +17,20 @@ use crate::{
 
 const TO: Address = Address::repeat_byte(0x42);
 
-fn plaintext(escrow: Address, request_hash: B256) -> Value {
+pub(crate) fn plaintext(escrow: Address, request_hash: B256) -> Value {
     json!({
         "requestHash": request_hash, "escrowAddress": escrow, "chainId": CHAIN, "to": TO, "value": "5000",
         "data": "0x",
     })
 }
 
-fn body(wallet: &Wallet, escrow: Address, request_hash: B256, message: &str, service: u32) -> Value {
+pub(crate) fn body(
+    wallet: &Wallet,
+    escrow: Address,
+    request_hash: B256,
+    message: &str,
+    service: u32,
+) -> Value {
     json!({
         "encryptedPayload": message, "requestHash": request_hash, "escrowAddress": escrow, "chainId": CHAIN,
         "executionType": 2, "ethereumAddress": wallet.address(), "verificationServiceId": service,
@@ -35,7 +41,7 @@ async fn send(world: &World, body: &Value) -> Reply {
     world.post("/transactions", body).key(world, "agent").send().await
 }
 
-fn hash(byte: u8) -> B256 {
+pub(crate) fn hash(byte: u8) -> B256 {
     B256::repeat_byte(byte)
 }
 

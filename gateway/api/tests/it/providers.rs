@@ -20,6 +20,7 @@ use crate::{
     world::{FREE_WEI, transfer},
 };
 
+mod execution_types;
 mod scene;
 mod settlement;
 

@@ -125,21 +125,7 @@ impl World {
         let at = now();
         let (organization, principal) = (id(OrganizationId::from_uuid), id(PrincipalId::from_uuid));
         let key = sample_key(organization, at);
-        let user = User {
-            id: principal,
-            organization,
-            ethereum_address: address(),
-            contract_chain: Some(ChainId::eip155(1).unwrap()),
-            wallet_epoch: 3,
-            escrow: Some(Escrow::Hsm { key: key.id, address: key.address.unwrap() }),
-            privy_user_id: Some("privy".into()),
-            display_name: Some("Ünïcode \u{1F511}".into()),
-            email: None,
-            self_registered: true,
-            version: 1,
-            created_at: at,
-            updated_at: at,
-        };
+        let user = sample_user((organization, principal), &key, at);
         let revision = sample_revision(organization, at);
         let policy = sample_policy(organization, &revision, at);
         let transaction = sample_transaction(&user, &key, at);
@@ -340,6 +326,24 @@ pub(crate) fn sample_api_key(organization: OrganizationId, principal: PrincipalI
         revoked_at: None,
         version: 1,
         created_at: at,
+    }
+}
+
+fn sample_user((organization, id): (OrganizationId, PrincipalId), key: &KeyRecord, at: Timestamp) -> User {
+    User {
+        id,
+        organization,
+        ethereum_address: address(),
+        contract_chain: Some(ChainId::eip155(1).unwrap()),
+        wallet_epoch: 3,
+        escrow: Some(Escrow::Hsm { key: key.id, address: key.address.unwrap() }),
+        privy_user_id: Some("privy".into()),
+        display_name: Some("Ünïcode \u{1F511}".into()),
+        email: None,
+        self_registered: true,
+        version: 1,
+        created_at: at,
+        updated_at: at,
     }
 }
 
