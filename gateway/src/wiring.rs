@@ -83,7 +83,12 @@ pub(crate) async fn build(config: Config, data_dir: DataDir, absent: Absent) -> 
     let store = Arc::new(store.context("opening the database")?);
 
     let host = start_plugins(&config, &data_dir, plugin_cache)?;
-    let plugins = Arc::new(PluginEvaluator::new(host, store.clone(), plugins::sources(&config)?));
+    let plugins = Arc::new(PluginEvaluator::new(
+        host,
+        store.clone(),
+        plugins::sources(&config)?,
+        config.plugins.prepared_max,
+    ));
     let (chains, domain_chain) = chains(&config)?;
     let vendors = vendors::connect(&config, &hsm, secrets, (clock.clone(), entropy.clone()))?;
     let services = Services {

@@ -100,6 +100,9 @@ plugins.running_per_plugin_max plugins/host/tests/it/schedule.rs plugin_that_hog
 plugins.waiting_per_plugin_max plugins/host/tests/it/schedule.rs full_queue_refuses_its_own_plugin_at_once_and_no_other
 plugins.waiting_total_max plugins/host/src/queue/tests.rs all_plugins_together_fill_the_host
 plugins.deadline_ms plugins/host/tests/it/hostile.rs endless_loop_meets_the_deadline
+plugins.breaker_failures_max plugins/host/src/breaker/tests.rs so_many_stops_in_a_row_open_it_for_this_subject_alone
+plugins.breaker_open_ms plugins/host/src/breaker/tests.rs after_its_time_one_run_decides_for_all
+plugins.prepared_max gateway/src/adapters/evaluator/recent/tests.rs beyond_its_number_the_one_not_asked_for_longest_goes
 plugins.memory_bytes_max plugins/host/tests/it/hostile.rs memory_bomb_in_one_go_meets_the_memory_limit
 plugins.table_elements_max plugins/host/tests/it/hostile.rs table_that_grows_meets_the_table_limit
 plugins.instances_max plugins/host/tests/it/compile.rs component_of_too_many_instances_or_too_large_memories_is_refused

@@ -26,10 +26,12 @@ use plugin_host::{
 };
 use tokio::runtime::Handle;
 
+mod recent;
 mod replay;
 
 pub(crate) use replay::Replayed;
 
+use self::recent::Recent;
 use super::outside::{Outside, Pinned, Upstreams};
 use crate::grants::Granted;
 
@@ -46,14 +48,21 @@ pub(crate) struct PluginEvaluator {
     store: Arc<dyn Store>,
     sources: Sources,
     /// Components that were verified, compiled and linked in this process, by digest.
-    prepared: Mutex<BTreeMap<B256, Arc<PreparedPlugin>>>,
+    prepared: Mutex<Recent<B256, Arc<PreparedPlugin>>>,
     /// Settings of the revisions that were asked, hashed. Revisions are never edited.
-    settings: Mutex<BTreeMap<PluginRevisionId, Settings>>,
+    settings: Mutex<Recent<PluginRevisionId, Settings>>,
 }
 
 impl PluginEvaluator {
-    pub(crate) fn new(host: PluginHost, store: Arc<dyn Store>, sources: Sources) -> Self {
-        Self { host, store, sources, prepared: Mutex::default(), settings: Mutex::default() }
+    /// Keeps so many components, and settings, at hand; others are loaded again when they are asked for.
+    pub(crate) fn new(
+        host: PluginHost,
+        store: Arc<dyn Store>,
+        sources: Sources,
+        prepared_max: usize,
+    ) -> Self {
+        let (prepared, settings) = (Recent::new(prepared_max), Recent::new(prepared_max));
+        Self { host, store, sources, prepared: prepared.into(), settings: settings.into() }
     }
 
     /// The linked component of a revision; its bytes are hashed again whenever they are loaded.
@@ -101,17 +110,21 @@ impl PluginEvaluator {
     }
 
     fn cached(&self, digest: B256) -> Option<Arc<PreparedPlugin>> {
-        self.locked().get(&digest).cloned()
+        self.locked().get(digest)
     }
 
-    fn locked(&self) -> std::sync::MutexGuard<'_, BTreeMap<B256, Arc<PreparedPlugin>>> {
+    fn locked(&self) -> std::sync::MutexGuard<'_, Recent<B256, Arc<PreparedPlugin>>> {
         self.prepared.lock().expect("nobody panics while holding the map")
     }
 
     fn settings(&self, revision: &PluginRevision) -> Settings {
         let mut known = self.settings.lock().expect("nobody panics while holding the map");
-        let settings = known.entry(revision.id);
-        settings.or_insert_with(|| Settings::from(revision.settings.as_str())).clone()
+        if let Some(settings) = known.get(revision.id) {
+            return settings;
+        }
+        let settings = Settings::from(revision.settings.as_str());
+        known.insert(revision.id, settings.clone());
+        settings
     }
 
     fn outside(
@@ -319,7 +332,7 @@ fn claimed(request: &EvaluationRequest) -> ClaimedTransaction {
 
 const NOTE_BYTES_MAX: usize = 1024;
 
-fn outcome(outcome: plugin_host::Outcome) -> Outcome {
+pub(crate) fn outcome(outcome: plugin_host::Outcome) -> Outcome {
     let verdict = match outcome.verdict {
         plugin_host::Verdict::Approve => Verdict::Approve,
         plugin_host::Verdict::Reject => Verdict::Reject,

@@ -29,6 +29,13 @@ section! {
         deadline_ms: u64 = 500, within 1..=60_000;
         /// Milliseconds between looks at the deadline.
         tick_ms: u64 = 5, within 1..=1000;
+        /// Evaluations in a row of one plugin that the sandbox had to stop (time, memory, a trap), after which it is not run
+        /// for `breaker_open_ms`; requests are told to come back.
+        breaker_failures_max: u32 = 20, within 1..=1_000_000;
+        /// Milliseconds for which a plugin that was stopped so often is not run; then one evaluation is let through.
+        breaker_open_ms: u64 = 10_000, within 1..=3_600_000;
+        /// Compiled components, and settings, kept in memory; the ones that were not asked for longest go.
+        prepared_max: usize = 64, within 1..=10_000;
         /// Bytes of linear memory, all instances of an evaluation together.
         memory_bytes_max: usize = 16 << 20, within 65_536..=1 << 30;
         /// Elements of one table.
@@ -181,6 +188,8 @@ impl Plugins {
             waiting_total: self.waiting_total_max,
             deadline: Duration::from_millis(self.deadline_ms),
             tick: Duration::from_millis(self.tick_ms),
+            breaker_failures: self.breaker_failures_max,
+            breaker_open: Duration::from_millis(self.breaker_open_ms),
         }
     }
 }

@@ -12,6 +12,17 @@ const SECONDS: [f64; 15] = [
 ];
 /// Upper bounds of every other histogram: sizes and counts.
 const COUNTS: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 64.0, 256.0, 1024.0, 16_384.0, 1_048_576.0];
+/// Upper bounds of every histogram of bytes: a page of WebAssembly at the bottom, the largest memory at the top.
+const BYTES: [f64; 8] = [
+    65_536.0,
+    262_144.0,
+    1_048_576.0,
+    4_194_304.0,
+    16_777_216.0,
+    67_108_864.0,
+    268_435_456.0,
+    1_073_741_824.0,
+];
 /// How often samples are folded into their buckets while nobody asks.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -46,5 +57,6 @@ impl Metrics {
 pub(super) fn builder() -> Result<PrometheusBuilder> {
     Ok(PrometheusBuilder::new()
         .set_buckets(&COUNTS)?
-        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?)
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
+        .set_buckets_for_metric(Matcher::Suffix("_bytes".to_owned()), &BYTES)?)
 }

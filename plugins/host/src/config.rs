@@ -148,6 +148,11 @@ pub struct ScheduleConfig {
     /// How often running guests are interrupted to look at the deadline. The answer to a late call
     /// comes at most two of these after the deadline.
     pub tick: Duration,
+    /// Evaluations in a row of one plugin under the same settings that the sandbox had to stop, after which it is not
+    /// run for a while.
+    pub breaker_failures: u32,
+    /// How long that is; then one evaluation shows whether others may follow.
+    pub breaker_open: Duration,
 }
 
 impl Default for ScheduleConfig {
@@ -161,6 +166,8 @@ impl Default for ScheduleConfig {
             waiting_total: 8192,
             deadline: Duration::from_millis(500),
             tick: Duration::from_millis(5),
+            breaker_failures: 20,
+            breaker_open: Duration::from_secs(10),
         }
     }
 }

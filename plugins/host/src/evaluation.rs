@@ -9,6 +9,7 @@ use std::time::Instant;
 use crate::capability::{Capability, Grants};
 use crate::config::Limits;
 use crate::failure::{EvaluationFailure, FailureCode, Stop};
+use crate::measure::{self, Spent};
 use crate::outcome::{Description, Outcome, SettingsProblem};
 use crate::prepare::PreparedPlugin;
 use crate::record::{Evaluation, EvaluationRecord, EvaluationRequest};
@@ -51,6 +52,7 @@ pub(crate) fn evaluate(
 ) -> Result<Evaluation, EvaluationFailure> {
     require_settings_length(request.settings.as_str(), plugin.limits()).map_err(failure)?;
     if let Some(capability) = plugin.required().missing_from(request.grants).next() {
+        measure::denied(plugin.digest(), capability);
         let detail = format!("the component imports `{capability}`, which its binding is not granted");
         return Err(EvaluationFailure::new(FailureCode::MissingCapability, detail));
     }
@@ -65,8 +67,12 @@ pub(crate) fn evaluate(
     let fuel = store.get_fuel().ok().map(|left| u64::MAX - left);
     let sandbox = store.into_data();
     let run_time = entered.elapsed();
-    plugin.gauges().run_seconds.record(run_time);
-    plugin.gauges().guest(sandbox.memory_peak_bytes, sandbox.logs.len());
+    let instantiate = sandbox.instantiated_at.map_or(run_time, |at| at.duration_since(entered));
+    let host_calls = sandbox.calls.waited() + sandbox.memory.waited();
+    plugin.gauges().ran(&Spent { run: run_time, instantiate, host_calls }, &sandbox);
+    if let Some(capability) = sandbox.denied.get() {
+        measure::denied(plugin.digest(), capability);
+    }
     let record = record(plugin, sandbox, grants, settings, (verified, claimed));
     match checked {
         Ok(outcome) => {

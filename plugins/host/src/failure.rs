@@ -17,6 +17,8 @@ pub enum FailureCode {
     Timeout,
     /// The plugin's queue, or the host's as a whole, is full.
     QueueFull,
+    /// The sandbox had to stop the plugin too often in a row; it is not run for a while.
+    BreakerOpen,
     /// The host is shutting down.
     ShuttingDown,
     /// The guest asked for more linear memory than it may have.
@@ -85,6 +87,7 @@ impl FailureCode {
         match self {
             Self::Timeout => "timeout",
             Self::QueueFull => "queue_full",
+            Self::BreakerOpen => "breaker_open",
             Self::ShuttingDown => "shutting_down",
             Self::MemoryLimit => "memory_limit",
             Self::TableLimit => "table_limit",

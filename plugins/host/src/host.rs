@@ -6,13 +6,14 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 
+use crate::breaker::{Breakers, Subject};
 use crate::config::{HostConfig, ScheduleConfig};
 use crate::epoch::{self, Activity};
 use crate::failure::{EvaluationFailure, FailureCode};
 use crate::outcome::{Description, SettingsProblem};
 use crate::prepare::{ComponentSource, PreparedPlugin, Workshop};
 use crate::queue::Queue;
-use crate::record::{Evaluation, EvaluationRequest};
+use crate::record::{Evaluation, EvaluationRecord, EvaluationRequest};
 use crate::{evaluation, measure};
 
 /// Runs plugins. Clones share the host; when the last one is dropped, its threads end.
@@ -21,11 +22,15 @@ pub struct PluginHost {
     inner: Arc<Inner>,
 }
 
+/// One evaluation, about to run.
+type Run<'a> = Box<dyn FnOnce() -> Result<Evaluation, EvaluationFailure> + 'a>;
+
 struct Inner {
     workshop: Arc<Workshop>,
     queue: Arc<Queue>,
     schedule: ScheduleConfig,
     activity: Arc<Activity>,
+    breakers: Arc<Breakers>,
 }
 
 impl PluginHost {
@@ -37,6 +42,7 @@ impl PluginHost {
             queue: Arc::new(Queue::new(&config.schedule)),
             schedule: config.schedule.clone(),
             activity,
+            breakers: Breakers::new(&config.schedule),
         };
         let started = inner.start_threads();
         started.map_err(|error| {
@@ -47,9 +53,8 @@ impl PluginHost {
 
     /// Checks, compiles or loads a component, and links it. Plugins of one digest share the result.
     pub async fn prepare(&self, source: ComponentSource) -> Result<Arc<PreparedPlugin>, EvaluationFailure> {
-        let digest = source.digest;
         let prepared = Arc::clone(&self.inner.workshop).prepare(source).await;
-        prepared.inspect_err(|failure| measure::failure(digest, failure.code))
+        prepared.inspect_err(|failure| measure::unprepared(failure.code))
     }
 
     /// Asks a plugin who it is.
@@ -72,25 +77,62 @@ impl PluginHost {
     }
 
     /// Asks a plugin to judge a transaction. Answers by the request's deadline, or the host's if that is
-    /// earlier; a guest still running then is interrupted.
+    /// earlier; a guest still running then is interrupted. A plugin that had to be stopped too often in a row is not
+    /// run for a while.
     pub async fn evaluate(
         &self,
         plugin: &Arc<PreparedPlugin>,
         request: EvaluationRequest,
     ) -> Result<Evaluation, EvaluationFailure> {
-        let started = Instant::now();
-        let latest = started + self.inner.schedule.deadline;
-        let deadline = request.deadline.map_or(latest, |asked| asked.min(latest));
-        let called = Arc::clone(plugin);
-        let work = move || evaluation::evaluate(&called, request, started, deadline);
-        let answer = self.call(plugin, deadline, work).await;
-        answer.inspect(|evaluation| plugin.gauges().verdict(&evaluation.outcome.verdict))
+        let subject = Subject { component: plugin.digest(), settings: request.settings.digest() };
+        let breakers = Arc::clone(&self.inner.breakers);
+        let closed = breakers.require_closed(subject, Instant::now());
+        closed.inspect_err(|failure| measure::failure(plugin.digest(), failure.code))?;
+        let component = plugin.digest();
+        let judged = self.judge(plugin, request, move |run| {
+            let pass = breakers.enter(subject, Instant::now())?;
+            let answer = run();
+            if pass.leave(answer.as_ref().err().map(|failure| failure.code), Instant::now()) {
+                tracing::warn!(plugin = %component, "a plugin was stopped too often in a row, and rests");
+                measure::breaker_opened(component);
+            }
+            answer
+        });
+        judged.await.inspect(|evaluation| plugin.gauges().verdict(&evaluation.outcome.verdict))
+    }
+
+    /// Evaluates a record again, from its own answers. Neither held up by the plugin's breaker nor counted by it.
+    pub async fn repeat(
+        &self,
+        plugin: &Arc<PreparedPlugin>,
+        record: &EvaluationRecord,
+    ) -> Result<Evaluation, EvaluationFailure> {
+        self.judge(plugin, record.repeat(), |run| run()).await
+    }
+
+    /// Components that are compiled, linked and held by somebody.
+    pub fn live_components(&self) -> usize {
+        self.inner.workshop.live()
     }
 
     /// Refuses calls from now on and fails those that wait, with `shutting_down`. Calls that run end by
     /// their deadlines.
     pub fn shut_down(&self) {
         self.inner.queue.close();
+    }
+
+    async fn judge(
+        &self,
+        plugin: &Arc<PreparedPlugin>,
+        request: EvaluationRequest,
+        around: impl FnOnce(Run<'_>) -> Result<Evaluation, EvaluationFailure> + Send + 'static,
+    ) -> Result<Evaluation, EvaluationFailure> {
+        let started = Instant::now();
+        let latest = started + self.inner.schedule.deadline;
+        let deadline = request.deadline.map_or(latest, |asked| asked.min(latest));
+        let called = Arc::clone(plugin);
+        let work = move || around(Box::new(|| evaluation::evaluate(&called, request, started, deadline)));
+        self.call(plugin, deadline, work).await
     }
 
     /// Runs `work` on an evaluation thread, unless its turn comes after the deadline or nobody waits.

@@ -12,6 +12,7 @@
 #![deny(unsafe_code)]
 
 mod bindings;
+mod breaker;
 mod cache;
 mod capability;
 mod compile;
@@ -46,7 +47,7 @@ pub use failure::{EvaluationFailure, FailureCode};
 pub use host::PluginHost;
 pub use outcome::{ApprovalsNeeded, Description, Outcome, PARTS_PER_MILLION, SettingsProblem, Verdict};
 pub use outside::{
-    ChainAnswer, ChainFailure, ChainMethod, ChainQuestion, HistoryAnswer, HistoryQuestion, HostCall,
+    ChainAnswer, ChainFailure, ChainMethod, ChainQuestion, Gap, HistoryAnswer, HistoryQuestion, HostCall,
     HttpAnswer, HttpFailure, HttpQuestion, HttpResponse, NoOutside, OutsideError, OutsidePort,
     PastTransaction, PinnedBlock, Selection, Stage,
 };

@@ -1,6 +1,7 @@
 //! What a plugin asks of the world outside its sandbox, behind a port of the caller. Every answer goes into the
 //! evaluation's record, refusals too, so that a replay hears the same.
 
+mod answers;
 mod chain;
 mod history;
 mod http;
@@ -10,6 +11,8 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::answers::Gap;
+pub(crate) use self::answers::RecordedAnswers;
 pub use self::chain::{ChainAnswer, ChainFailure, ChainMethod, ChainQuestion, PinnedBlock};
 pub use self::history::{HistoryAnswer, HistoryQuestion, PastTransaction, Selection, Stage};
 pub(crate) use self::http::bytes as http_bytes;

@@ -215,6 +215,12 @@ impl Workshop {
         Ok(self.known(source.digest))
     }
 
+    /// Components that somebody holds.
+    pub(crate) fn live(&self) -> usize {
+        let known = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
+        known.values().filter(|plugin| plugin.strong_count() > 0).count()
+    }
+
     fn known(&self, digest: Digest) -> Option<Arc<PreparedPlugin>> {
         self.prepared.lock().unwrap_or_else(PoisonError::into_inner).get(&digest)?.upgrade()
     }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::capability::Grants;
 use crate::digest::Digest;
 use crate::outcome::Outcome;
-use crate::outside::{HostCall, OutsidePort, RecordedCalls};
+use crate::outside::{Gap, HostCall, OutsidePort, RecordedAnswers, RecordedCalls};
 use crate::settings::Settings;
 use crate::state::{Counted, CounterName, StatePort, StateSnapshot};
 use crate::transaction::{ClaimedTransaction, VerifiedTransaction};
@@ -126,6 +126,24 @@ impl EvaluationRecord {
             requested_at_ms: self.requested_at_ms,
             deadline: None,
         }
+    }
+
+    /// The request that asks another plugin about the same transaction, under settings and grants of its own, with
+    /// whatever answers this record has. What it asks besides ends the evaluation and is told by the gap.
+    pub fn ask_anew(&self, settings: Settings, grants: Grants) -> (EvaluationRequest, Gap) {
+        let gap = Gap::default();
+        let answers = Arc::new(RecordedAnswers::of(self, gap.clone()));
+        let request = EvaluationRequest {
+            verified: self.verified.clone(),
+            claimed: self.claimed.clone(),
+            settings,
+            grants,
+            state: Arc::clone(&answers) as Arc<dyn StatePort>,
+            outside: answers,
+            requested_at_ms: self.requested_at_ms,
+            deadline: None,
+        };
+        (request, gap)
     }
 
     fn state(&self) -> StateSnapshot {

@@ -3,6 +3,7 @@
 mod calls;
 mod memory;
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -30,6 +31,11 @@ pub(crate) struct Sandbox {
     pub(crate) memory: Memory,
     pub(crate) calls: Calls,
     pub(crate) memory_peak_bytes: usize,
+    /// When the guest was instantiated, if it came to that.
+    pub(crate) instantiated_at: Option<Instant>,
+    /// What the guest called without being granted it.
+    pub(crate) denied: Cell<Option<Capability>>,
+    pub(crate) log_lines_cut: u64,
     grants: Grants,
     log_bytes: usize,
     memory_bytes: usize,
@@ -45,6 +51,9 @@ impl Sandbox {
             memory: Memory::default(),
             calls: Calls::default(),
             memory_peak_bytes: 0,
+            instantiated_at: None,
+            denied: Cell::new(None),
+            log_lines_cut: 0,
             grants,
             log_bytes: 0,
             memory_bytes: 0,
@@ -88,6 +97,7 @@ impl Sandbox {
         if self.grants.allows(capability) {
             return Ok(());
         }
+        self.denied.set(Some(capability));
         let detail = format!("capability `{capability}` is not granted");
         Err(Stop::new(FailureCode::MissingCapability, detail))
     }
@@ -99,6 +109,7 @@ impl Sandbox {
             let detail = format!("more than {log_lines} log lines or {log_bytes} bytes of them");
             return Err(Stop::new(FailureCode::LogLimit, detail));
         }
+        self.log_lines_cut += u64::from(message.len() > self.limits.log_line_bytes);
         self.logs.push(LogLine { level, message: plain(message, self.limits.log_line_bytes) });
         Ok(())
     }

@@ -4,18 +4,24 @@ use gateway_domain::{
     B256,
     evaluations::{Evaluation, EvaluationResult},
 };
-use plugin_host::{EvaluationFailure, EvaluationRecord};
+use plugin_host::{Digest, EvaluationFailure, EvaluationRecord};
 
 use super::{PluginEvaluator, outcome};
 
+#[cfg(test)]
+mod tests;
+
 /// What came of evaluating a record again.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Replayed {
     /// Result and record are the same to the byte.
-    Same,
+    Same {
+        /// Whether another engine, or the same with other settings, made the record.
+        engine_changed: bool,
+    },
     Different {
         what: String,
-        /// Whether another engine, or the same with other settings, made the record.
+        /// As above.
         engine_changed: bool,
     },
     /// The evaluation was stopped in a way that leaves nothing to repeat.
@@ -23,7 +29,7 @@ pub(crate) enum Replayed {
 }
 
 /// Failures that depend on the time or on the gateway around the sandbox, and not on the record.
-const NOT_REPEATABLE: [&str; 3] = ["timeout", "queue_full", "state_limit"];
+const NOT_REPEATABLE: [&str; 4] = ["timeout", "queue_full", "breaker_open", "state_limit"];
 
 impl PluginEvaluator {
     /// Feeds the evaluation's component with the evaluation's record, and compares what comes of it with what was
@@ -43,8 +49,7 @@ impl PluginEvaluator {
             Ok(prepared) => prepared,
             Err(failure) => return different(format!("the component cannot be run: {failure}")),
         };
-        let engine_changed = prepared.engine_digest() != record.engine;
-        let (result, repeated) = match self.host.evaluate(&prepared, record.repeat()).await {
+        let (result, repeated) = match self.host.repeat(&prepared, &record).await {
             Ok(evaluation) => {
                 (EvaluationResult::Verdict(outcome(evaluation.outcome)), Some(evaluation.record))
             }
@@ -53,15 +58,25 @@ impl PluginEvaluator {
                 (result, record.map(|record| *record))
             }
         };
-        if result != evaluation.result {
-            let what = format!("it says {result:?}, where {:?} is stored", evaluation.result);
-            return Replayed::Different { what, engine_changed };
-        }
-        let expected = EvaluationRecord { engine: prepared.engine_digest(), ..record };
-        if repeated.as_ref() != Some(&expected) {
-            let what = "it says the same, and asked, wrote or logged something else".to_owned();
-            return Replayed::Different { what, engine_changed };
-        }
-        Replayed::Same
+        compare((&evaluation.result, record), (&result, repeated), prepared.engine_digest())
     }
+}
+
+/// Compares what was stored with what came of it on `engine`.
+fn compare(
+    (stored, record): (&EvaluationResult, EvaluationRecord),
+    (result, repeated): (&EvaluationResult, Option<EvaluationRecord>),
+    engine: Digest,
+) -> Replayed {
+    let engine_changed = engine != record.engine;
+    if result != stored {
+        let what = format!("it says {result:?}, where {stored:?} is stored");
+        return Replayed::Different { what, engine_changed };
+    }
+    let expected = EvaluationRecord { engine, ..record };
+    if repeated.as_ref() != Some(&expected) {
+        let what = "it says the same, and asked, wrote or logged something else".to_owned();
+        return Replayed::Different { what, engine_changed };
+    }
+    Replayed::Same { engine_changed }
 }

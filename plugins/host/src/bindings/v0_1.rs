@@ -3,6 +3,8 @@
 mod capabilities;
 mod convert;
 
+use std::time::Instant;
+
 use wasmtime::Store;
 use wasmtime::component::{HasSelf, Linker};
 
@@ -48,6 +50,7 @@ pub(super) fn evaluate(
     claimed: &ClaimedTransaction,
 ) -> wasmtime::Result<Result<Outcome, String>> {
     let plugin = pre.instantiate(&mut *store)?;
+    store.data_mut().instantiated_at = Some(Instant::now());
     let lent = convert::Lent::new(verified, claimed);
     let answer = plugin.countersign_policy_policy().call_evaluate(
         store,

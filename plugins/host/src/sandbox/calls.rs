@@ -1,7 +1,7 @@
 //! Calls of an evaluation to the outside: counted, bounded, recorded.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::config::Limits;
 use crate::failure::{FailureCode, Stop};
@@ -16,6 +16,7 @@ pub(crate) struct Calls {
     port: Option<(Arc<dyn OutsidePort>, Instant)>,
     made: Vec<HostCall>,
     bytes: usize,
+    waited: Duration,
 }
 
 impl Calls {
@@ -29,23 +30,35 @@ impl Calls {
         limits: &Limits,
     ) -> Result<HistoryAnswer, Stop> {
         let (port, _) = self.begin(question.bytes(), limits)?;
-        let answer = port.history(&question);
+        let answer = self.timed(|| port.history(&question));
         self.made.push(HostCall::History { question, answer: answer.clone() });
         self.charged(answer, HistoryAnswer::bytes, limits)
     }
 
     pub(crate) fn http(&mut self, question: HttpQuestion, limits: &Limits) -> Result<HttpAnswer, Stop> {
         let (port, deadline) = self.begin(question.bytes(), limits)?;
-        let answer = port.http(&question, deadline);
+        let answer = self.timed(|| port.http(&question, deadline));
         self.made.push(HostCall::Http { question, answer: answer.clone() });
         self.charged(answer, outside::http_bytes, limits)
     }
 
     pub(crate) fn chain(&mut self, question: ChainQuestion, limits: &Limits) -> Result<ChainAnswer, Stop> {
         let (port, deadline) = self.begin(question.bytes(), limits)?;
-        let answer = port.chain(&question, deadline);
+        let answer = self.timed(|| port.chain(&question, deadline));
         self.made.push(HostCall::Chain { question, answer: answer.clone() });
         self.charged(answer, ChainAnswer::bytes, limits)
+    }
+
+    /// The time in which the port was asked.
+    pub(crate) const fn waited(&self) -> Duration {
+        self.waited
+    }
+
+    fn timed<T>(&mut self, ask: impl FnOnce() -> T) -> T {
+        let asked = Instant::now();
+        let answer = ask();
+        self.waited += asked.elapsed();
+        answer
     }
 
     pub(crate) fn into_record(self) -> Vec<HostCall> {

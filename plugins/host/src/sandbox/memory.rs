@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use alloy_primitives::U256;
 
@@ -23,6 +24,7 @@ pub(crate) struct Memory {
     writes: BTreeMap<String, Option<Vec<u8>>>,
     counters: BTreeMap<CounterName, Counted>,
     reservations: BTreeMap<CounterName, U256>,
+    waited: Duration,
 }
 
 /// The parts of an evaluation's record that are about state, in order of key and counter.
@@ -45,7 +47,7 @@ impl Memory {
                 require_name(unread.key(), limits)?;
                 within(known + 1, limits.state_keys, "state keys and counters read")?;
                 let value = match &self.port {
-                    Some(port) => port.read(unread.key()).map_err(|error| unavailable(&error))?,
+                    Some(port) => timed(&mut self.waited, || port.read(unread.key()))?,
                     None => None,
                 };
                 Ok(unread.insert(value).clone())
@@ -99,6 +101,11 @@ impl Memory {
         Ok(fits)
     }
 
+    /// The time in which the port was asked.
+    pub(crate) const fn waited(&self) -> Duration {
+        self.waited
+    }
+
     pub(crate) fn into_record(self) -> Remembered {
         (
             self.reads.into_iter().map(|(key, value)| StateRead { key, value }).collect(),
@@ -118,7 +125,7 @@ impl Memory {
         }
         within(self.known() + 1, limits.state_keys, "state keys and counters read")?;
         let found = match &self.port {
-            Some(port) => port.counted(&counter).map_err(|error| unavailable(&error))?,
+            Some(port) => timed(&mut self.waited, || port.counted(&counter))?,
             None => Counted::default(),
         };
         self.counters.insert(counter.clone(), found);
@@ -128,6 +135,13 @@ impl Memory {
     fn known(&self) -> usize {
         self.reads.len() + self.counters.len()
     }
+}
+
+fn timed<T>(waited: &mut Duration, ask: impl FnOnce() -> Result<T, StatePortError>) -> Result<T, Stop> {
+    let asked = Instant::now();
+    let answer = ask();
+    *waited += asked.elapsed();
+    answer.map_err(|error| unavailable(&error))
 }
 
 fn unavailable(error: &StatePortError) -> Stop {

@@ -70,6 +70,14 @@ pub(crate) fn with_module(guest: &str, module: &str) -> ComponentSource {
     source(bytes)
 }
 
+/// The guest with a custom section, which changes its digest and nothing else.
+pub(crate) fn with_section(guest: &str, name: &str, contents: &[u8]) -> ComponentSource {
+    let mut bytes = component(guest).bytes.to_vec();
+    let length = u8::try_from(name.len()).expect("a name below 128 bytes has a length of one byte");
+    section(&mut bytes, 0, &[&[length], name.as_bytes(), contents].concat());
+    source(bytes)
+}
+
 /// Appends a section: its id, its length as LEB128, its contents.
 fn section(component: &mut Vec<u8>, id: u8, contents: &[u8]) {
     component.push(id);

@@ -5,14 +5,18 @@
 
 mod cache;
 mod compile;
+mod fuzz;
 mod guests;
 mod history;
 mod hostile;
 mod imports;
 mod languages;
+mod matrix;
 mod orion;
 mod outside;
+mod patched;
 mod record;
+mod reload;
 mod schedule;
 mod state;
 mod velocity;
