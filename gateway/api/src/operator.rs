@@ -28,6 +28,7 @@ mod call;
 mod controls;
 mod description;
 mod dialect;
+mod dry_runs;
 mod proof;
 mod proposals;
 mod view;
@@ -108,6 +109,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<Desk>> {
         .routes(routes!(controls::revoke_api_key))
         .routes(routes!(controls::get_policy))
         .routes(routes!(controls::list_plugins))
+        .routes(routes!(dry_runs::create_dry_run))
         .routes(routes!(proposals::create_proposal, proposals::list_proposals))
         .routes(routes!(proposals::get_proposal))
         .routes(routes!(proposals::approve_proposal))

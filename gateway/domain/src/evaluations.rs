@@ -16,7 +16,7 @@ mod run;
 
 pub(crate) use fresh::Fresh;
 pub(crate) use retain::{retain, store_alone};
-pub(crate) use run::{evaluate, evaluate_shadows};
+pub(crate) use run::{evaluate, evaluate_dry, evaluate_shadows};
 
 /// Why an evaluation was made. Only decisions are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +26,18 @@ pub enum Purpose {
     Shadow,
     DryRun,
     Replay,
+}
+
+impl Purpose {
+    /// As stored and shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Decision => "decision",
+            Self::Shadow => "shadow",
+            Self::DryRun => "dry_run",
+            Self::Replay => "replay",
+        }
+    }
 }
 
 /// A binding's word about one intent, with what is needed to hear it again.

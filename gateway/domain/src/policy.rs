@@ -17,6 +17,7 @@ use crate::{
 
 mod decide;
 mod permit;
+mod rehearse;
 mod requirements;
 mod validate;
 mod vendor_permit;
@@ -24,6 +25,7 @@ mod vendor_permit;
 pub(crate) use decide::denied as refusal;
 pub use decide::{Approved, Decision, DecisionInput, Denial, DenialReason, Open, decide};
 pub use permit::{PERMIT_LIFETIME, PermitMismatch, PermitRecord, SigningPermit, issue_permit};
+pub use rehearse::{Rehearsal, rehearse};
 pub(crate) use requirements::demanded;
 pub use requirements::{Standing, required_roles};
 pub use validate::validate_policy;

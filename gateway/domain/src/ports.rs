@@ -206,6 +206,14 @@ pub trait DecisionReads: Send + Sync {
         organization: OrganizationId,
         transaction: TransactionId,
     ) -> Result<Vec<Sealed<Evaluation>>>;
+    /// Transactions and dry runs that were evaluated, in order of their ids, which is that of time: those above
+    /// `after`, at most `limit`.
+    async fn evaluated_transactions(
+        &self,
+        organization: OrganizationId,
+        after: TransactionId,
+        limit: u32,
+    ) -> Result<Vec<TransactionId>>;
     async fn permits(
         &self,
         organization: OrganizationId,

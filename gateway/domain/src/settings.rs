@@ -3,8 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    approvals::{EvidenceLevel, Role},
     clock::Timestamp,
     ids::{OrganizationId, PrincipalId},
+    policy::{Applies, Requirement},
     sealed::{RowVersion, Sealable},
     transactions::{ExecutionType, Provider},
 };
@@ -48,6 +50,18 @@ impl Settings {
             version: 1,
             updated_at: now,
         }
+    }
+
+    /// What a transaction of this type demands, and what the user does. The policy's floor comes on top (T7).
+    pub fn requirements(&self, execution_type: ExecutionType) -> Vec<Requirement> {
+        let arbiter = Requirement {
+            role: Role::Arbiter,
+            count: 1,
+            evidence: EvidenceLevel::Bearer,
+            applies: Applies::Always,
+        };
+        let arbiter = self.require_arbiter.then_some(arbiter);
+        execution_type.requirements().chain(arbiter).collect()
     }
 }
 

@@ -5,8 +5,9 @@ use anyhow::{Result, bail};
 use gateway_domain::{
     Address,
     chain::ChainId,
-    ids::{CredentialId, KeyId, OrganizationId, PrincipalId, TransactionId},
+    ids::{CredentialId, KeyId, OrganizationId, PluginRevisionId, PrincipalId, TransactionId},
     ports::OperatorReads as _,
+    transactions::DryRunRequest,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -42,9 +43,12 @@ pub(super) enum Act {
     InstallPlugin(plugin::NewPlugin),
     ListPlugins,
     ReplayPlugins(TransactionId),
+    ReadEvaluations { after: TransactionId },
+    ReadPlugin(PluginRevisionId),
     ListTransactions { limit: u32 },
     ShowTransaction(TransactionId),
     AbortTransaction(TransactionId),
+    DryRun(DryRunRequest),
     MakeRelayerKey,
     AddVerificationService(verification_service::NewService),
     ListVerificationServices,
@@ -93,9 +97,12 @@ impl Order {
             Act::ListContractAccounts { after } => contract_account::list(gateway, ctx, after).await,
             Act::ListPlugins => plugin::list(gateway, ctx).await,
             Act::ReplayPlugins(id) => plugin::replay(gateway, ctx, id).await,
+            Act::ReadEvaluations { after } => plugin::read_evaluations(gateway, ctx, after).await,
+            Act::ReadPlugin(id) => plugin::read_plugin(gateway, ctx, id).await,
             Act::ListTransactions { limit } => transaction::list(gateway, ctx, limit).await,
             Act::ShowTransaction(id) => transaction::show(gateway, ctx, id).await,
             Act::AbortTransaction(id) => transaction::abort(gateway, ctx, id).await,
+            Act::DryRun(asked) => transaction::dry_run(gateway, ctx, asked).await,
         }
     }
 
@@ -134,9 +141,12 @@ impl Act {
             | Self::InstallPlugin(_)
             | Self::ListPlugins
             | Self::ReplayPlugins(_)
+            | Self::ReadEvaluations { .. }
+            | Self::ReadPlugin(_)
             | Self::ListTransactions { .. }
             | Self::ShowTransaction(_)
             | Self::AbortTransaction(_)
+            | Self::DryRun(_)
             | Self::MakeRelayerKey
             | Self::AddVerificationService(_)
             | Self::ListVerificationServices
@@ -161,6 +171,8 @@ impl Act {
             Self::InstallPlugin(_) => "plugin install",
             Self::ListPlugins => "plugin list",
             Self::ReplayPlugins(_) => "plugin replay",
+            Self::ReadEvaluations { .. } => "plugin backtest",
+            Self::ReadPlugin(_) => "plugin backtest --revision",
             Self::MakeRelayerKey => "key relayer",
             Self::AddVerificationService(_) => "verification-service add",
             Self::ListVerificationServices => "verification-service list",
@@ -172,6 +184,7 @@ impl Act {
             Self::ListTransactions { .. } => "transaction list",
             Self::ShowTransaction(_) => "transaction show",
             Self::AbortTransaction(_) => "transaction abort",
+            Self::DryRun(_) => "transaction dry-run",
         }
     }
 }

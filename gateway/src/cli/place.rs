@@ -4,6 +4,7 @@ use std::{
     fs,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result, anyhow};
@@ -46,6 +47,35 @@ pub(crate) struct OrganizationPlace {
     /// Id of the organization; without it, `core.organization`, or the demo organization of `dev`.
     #[arg(long, value_name = "ID")]
     organization: Option<OrganizationId>,
+}
+
+/// Who carries out a command's acts.
+pub(super) enum Hand {
+    /// This process.
+    Own { organization: OrganizationId, gateway: Box<Gateway> },
+    /// The gateway that runs in the data directory.
+    Running { organization: OrganizationId, data_dir: PathBuf, timeout: Duration },
+}
+
+impl Hand {
+    pub(super) async fn order(&self, act: Act) -> Result<Answer> {
+        match self {
+            Self::Own { organization, gateway } => {
+                Order { organization: *organization, act }.carry_out(gateway).await
+            }
+            Self::Running { organization, data_dir, timeout } => {
+                let order = Order { organization: *organization, act };
+                Ok(control::ask(data_dir, &order, *timeout).await?)
+            }
+        }
+    }
+
+    pub(super) async fn let_go(self) {
+        match self {
+            Self::Own { gateway, .. } => sign_and_close(*gateway).await,
+            Self::Running { .. } => {}
+        }
+    }
 }
 
 /// The part of `bootstrap.json` that commands use.
@@ -109,24 +139,33 @@ impl Place {
 impl OrganizationPlace {
     /// Has the act carried out: by this process while no gateway runs in the data directory, else by that gateway.
     pub(super) async fn order(&self, act: Act) -> Result<Answer> {
-        let (config, data_dir) = match self.place.lock() {
-            Ok(locked) => locked,
-            Err(error) => match error.downcast_ref::<DataDirError>() {
-                Some(DataDirError::InUse(path)) => return self.order_from_running(path, act).await,
-                _ => return Err(error),
-            },
-        };
-        let order = Order { organization: self.organization(&config)?, act };
-        let gateway = wiring::build(config, data_dir, Absent::Refuse).await?;
-        let answer = order.carry_out(&gateway).await;
-        sign_and_close(gateway).await;
+        let hand = self.hand().await?;
+        let answer = hand.order(act).await;
+        hand.let_go().await;
         answer
     }
 
-    async fn order_from_running(&self, data_dir: &Path, act: Act) -> Result<Answer> {
+    /// Whoever carries out acts, for several of them.
+    pub(super) async fn hand(&self) -> Result<Hand> {
+        let (config, data_dir) = match self.place.lock() {
+            Ok(locked) => locked,
+            Err(error) => match error.downcast_ref::<DataDirError>() {
+                Some(DataDirError::InUse(path)) => return self.running_hand(path),
+                _ => return Err(error),
+            },
+        };
+        let organization = self.organization(&config)?;
+        let gateway = Box::new(wiring::build(config, data_dir, Absent::Refuse).await?);
+        Ok(Hand::Own { organization, gateway })
+    }
+
+    fn running_hand(&self, data_dir: &Path) -> Result<Hand> {
         let config = self.place.load()?;
-        let order = Order { organization: self.organization(&config)?, act };
-        Ok(control::ask(data_dir, &order, config.server.control_timeout()).await?)
+        Ok(Hand::Running {
+            organization: self.organization(&config)?,
+            data_dir: data_dir.to_owned(),
+            timeout: config.server.control_timeout(),
+        })
     }
 
     fn organization(&self, config: &Config) -> Result<OrganizationId> {

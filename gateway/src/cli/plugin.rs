@@ -5,11 +5,15 @@ use clap::Subcommand;
 
 use super::status::Status;
 
+mod backtest;
 mod bench;
 mod build;
 mod cases;
 mod check;
+mod comparison;
 mod create;
+mod diff;
+mod evaluations;
 mod install;
 mod list;
 mod replay;
@@ -18,6 +22,7 @@ mod toolchain;
 mod workbench;
 
 pub(super) use self::{
+    evaluations::{read_evaluations, read_plugin},
     install::{NewPlugin, install},
     list::list,
     replay::replay,
@@ -41,6 +46,10 @@ pub(super) enum PluginCommand {
     List(list::List),
     /// Evaluate a transaction's records again and compare, bit for bit. Nothing is decided anew.
     Replay(replay::Replay),
+    /// Ask a candidate about past transactions, from their records, and show which decisions would have been others.
+    Backtest(backtest::Backtest),
+    /// Compare what a shadow binding has said about past transactions with what was decided on.
+    Diff(diff::Diff),
 }
 
 impl PluginCommand {
@@ -54,6 +63,8 @@ impl PluginCommand {
             Self::Install(install) => install.run().await,
             Self::List(list) => list.run().await,
             Self::Replay(replay) => replay.run().await,
+            Self::Backtest(backtest) => backtest.run().await,
+            Self::Diff(diff) => diff.run().await,
         }
     }
 }

@@ -50,6 +50,8 @@ fn each_command_is_accepted() {
         "migrate --config f --check",
         "apikey create --data-dir d --label agent --name bot --expires-in-days 30",
         "apikey list --config f --json",
+        "transaction dry-run --data-dir d --escrow 0x1111111111111111111111111111111111111111 --to \
+         0x1111111111111111111111111111111111111111 --value 7 --data 0xa9059cbb --chain eip155:1 --json",
         &format!("apikey revoke {id} --config f"),
         "key list --data-dir d",
         &format!("key retire {id} --data-dir d"),

@@ -1,4 +1,4 @@
-//! `countersign transaction list | show | abort`: what waits to be signed, and taking it back.
+//! `countersign transaction list | show | abort | dry-run`: what waits to be signed, taking it back, and trying it out.
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
@@ -21,6 +21,10 @@ use super::{
 };
 use crate::wiring::Gateway;
 
+mod dry_run;
+
+pub(super) use dry_run::dry_run;
+
 #[derive(Debug, Subcommand)]
 pub(super) enum TransactionCommand {
     /// List transactions that are pending or approved and not signed, oldest first.
@@ -29,6 +33,8 @@ pub(super) enum TransactionCommand {
     Show(One),
     /// End a pending transaction, or an approved one for which no permit is in force.
     Abort(One),
+    /// Ask whether a transaction would be approved: every plugin is heard, nothing is signed or decided.
+    DryRun(dry_run::DryRun),
 }
 
 #[derive(Debug, Args)]
@@ -58,6 +64,7 @@ impl TransactionCommand {
             Self::List(List { place, limit, format }) => (place, Act::ListTransactions { limit }, format),
             Self::Show(One { place, id, format }) => (place, Act::ShowTransaction(id), format),
             Self::Abort(One { place, id, format }) => (place, Act::AbortTransaction(id), format),
+            Self::DryRun(asked) => return asked.run().await,
         };
         format.print_answer(&place.order(act).await?)
     }

@@ -49,6 +49,10 @@ const EVALUATIONS: &str = concat!(
     " FROM evaluations WHERE organization = $1 AND transaction_id = $2 ORDER BY created_at, id"
 );
 
+/// The index on transactions is walked from there and left at the limit.
+const EVALUATED: &str = "SELECT DISTINCT transaction_id FROM evaluations WHERE organization = $1 AND transaction_id > $2 \
+     ORDER BY transaction_id LIMIT $3";
+
 pub(crate) fn insert_vote(vote: &Sealed<Vote>) -> Statement {
     let sql = concat!(
         "INSERT INTO votes (",
@@ -147,6 +151,19 @@ impl DecisionReads for Store {
         transaction: TransactionId,
     ) -> Result<Vec<Sealed<Evaluation>>> {
         self.reads.list(Statement::new(EVALUATIONS).shown(organization).shown(transaction)).await
+    }
+
+    async fn evaluated_transactions(
+        &self,
+        organization: OrganizationId,
+        after: TransactionId,
+        limit: u32,
+    ) -> Result<Vec<TransactionId>> {
+        let statement = Statement::new(EVALUATED).shown(organization).shown(after).bind(limit);
+        let rows = self.reads.rows(statement).await?;
+        let ids: Result<_, Malformed> =
+            rows.iter().map(|row| Fields::new("evaluations", row).parsed("transaction_id")).collect();
+        Ok(ids?)
     }
 
     async fn permits(

@@ -26,8 +26,6 @@ use crate::{
     state::App,
 };
 
-const EXECUTION_TYPES: [(u64, ExecutionType); 3] =
-    [(0, ExecutionType::DirectUser), (1, ExecutionType::UserExecuted), (2, ExecutionType::AgentExecuted)];
 pub(super) const PROVIDERS: [(&str, Provider); 4] = [
     ("hsm", Provider::Hsm),
     ("privy", Provider::Privy),
@@ -68,7 +66,7 @@ impl Wire for UpdateSettingsDto {
             u32::try_from(seconds).map_err(|error| error.to_string())
         };
         Some(Self {
-            execution_type: fields.optional("executionType", scalar::numbered(&EXECUTION_TYPES)),
+            execution_type: fields.optional("executionType", scalar::execution_type),
             chain_id: fields.optional("chainId", scalar::chain).map(ChainId::number),
             escrow_address: fields.optional("escrowAddress", scalar::address),
             execution_provider: fields.optional("executionProvider", scalar::choice(&PROVIDERS)),

@@ -8,7 +8,7 @@ mod view;
 
 #[cfg(test)]
 pub(crate) use create::CreateTrustedTransactionDto;
-pub(crate) use create::{__path_create_transaction, Asked, create_transaction, make, requirements};
+pub(crate) use create::{__path_create_transaction, Asked, create_transaction, make};
 #[cfg(test)]
 pub(crate) use encrypted::CreateEncryptedTransactionDto;
 pub(crate) use hearing::Hearing;

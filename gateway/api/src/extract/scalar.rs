@@ -5,6 +5,7 @@ use gateway_chains::evm::{address as evm_address, amount};
 use gateway_domain::{
     Address, B256, Timestamp, U256,
     chain::{CHAIN_ID_MAX, ChainId},
+    transactions::ExecutionType,
 };
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
@@ -230,6 +231,13 @@ pub(crate) fn choice<T: Copy>(choices: &[(&'static str, T)]) -> impl Fn(&Json) -
             format!("must be one of {}", words.join(", "))
         })
     }
+}
+
+/// Who executes, by its number in the core contract.
+pub(crate) fn execution_type(json: &Json) -> Read<ExecutionType> {
+    let types =
+        [(0, ExecutionType::DirectUser), (1, ExecutionType::UserExecuted), (2, ExecutionType::AgentExecuted)];
+    numbered(&types)(json)
 }
 
 /// One of the numbers in `choices`, as what it stands for.

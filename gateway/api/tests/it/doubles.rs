@@ -311,6 +311,11 @@ impl Evaluator for TestPlugin {
             }
             None => self.outcome.lock().unwrap().clone(),
         };
+        // Settings, where a revision has some, are what it says.
+        let outcome = match revision.settings.as_str() {
+            "{}" => outcome,
+            settings => Outcome { analysis: settings.to_owned(), ..outcome },
+        };
         if let Some(state) = self.reserve(state).await {
             return EvaluationReply { state, ..reply(EvaluationResult::Verdict(outcome)) };
         }

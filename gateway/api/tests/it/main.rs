@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a case that cannot go on has failed")]
 
 mod abort;
+mod activations;
 mod authorization;
 mod bad_input;
 mod bounds;

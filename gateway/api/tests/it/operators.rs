@@ -8,6 +8,7 @@ use axum::{
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use gateway_api::{ApiConfig, operator_api_router};
 use gateway_domain::{
+    Address,
     ids::OperatorId,
     operators::{Charter, NewOperator, OperatorKey, OperatorRole, found_charter},
     ports::Limits,
@@ -21,9 +22,10 @@ use sha2::{Digest as _, Sha256};
 use tower::ServiceExt as _;
 use uuid::Uuid;
 
-use crate::world::{World, limits};
+use crate::world::{World, limits, transfer};
 
 mod changes;
+mod dry_runs;
 mod proofs;
 
 /// An operator's own key, as an independent client holds it.
@@ -209,6 +211,7 @@ fn operations(deployment: &Deployment, proposal: &Value) -> Vec<(Method, String,
             let schema = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].as_str();
             let body = schema.map(|name| match name.rsplit('/').next().unwrap() {
                 "DigestDto" => json!({"digest": proposal["digest"]}),
+                "DryRunDto" => transfer(Address::repeat_byte(7), 1),
                 "FreezeDto" => json!({}),
                 "ProposeDto" => json!({
                     "organization": organization, "change": proposal["change"], "reason": "again",

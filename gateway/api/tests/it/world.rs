@@ -457,7 +457,7 @@ pub(crate) async fn found_organization(services: &Services, organization: Organi
     store.commit(changes).await.unwrap();
 }
 
-fn component_digest() -> B256 {
+pub(crate) fn component_digest() -> B256 {
     use sha2::{Digest, Sha256};
     B256::new(Sha256::digest(b"component").into())
 }
@@ -475,7 +475,7 @@ fn policy(organization: OrganizationId, revision: &PluginRevision, at: Timestamp
     }
 }
 
-fn binding(revision: &PluginRevision, mode: Mode, power: Power) -> Binding {
+pub(crate) fn binding(revision: &PluginRevision, mode: Mode, power: Power) -> Binding {
     Binding {
         id: BindingId::from_uuid(Uuid::new_v4()),
         revision: revision.id,

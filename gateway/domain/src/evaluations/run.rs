@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures::future::{join_all, try_join_all};
+use futures::future::{join, join_all, try_join_all};
 
 use crate::{
     error::{Error, Result},
@@ -17,8 +17,9 @@ use crate::{
 
 /// Failure codes that say nothing about the transaction: nobody asked the plugin. They are not recorded, the
 /// caller is told to come back.
-const NOT_ASKED: [&str; 6] = [
+const NOT_ASKED: [&str; 7] = [
     "queue_full",
+    "breaker_open",
     "shutting_down",
     "host_error",
     "cache_unavailable",
@@ -34,8 +35,24 @@ pub(crate) async fn evaluate(
     request: &EvaluationRequest,
 ) -> Result<Fresh> {
     let asked =
-        bindings.iter().map(|(binding, revision)| ask(services, transaction, binding, *revision, request));
+        bindings.iter().map(|binding| ask(services, transaction, *binding, request, Purpose::Decision));
     Ok(try_join_all(asked).await?.into_iter().collect())
+}
+
+/// Asks bindings of both modes what they would say. Nothing that a plugin would remember is kept.
+pub(crate) async fn evaluate_dry(
+    services: &Services,
+    transaction: &Transaction,
+    bindings: &[(&Binding, u64)],
+    request: &EvaluationRequest,
+) -> Result<Vec<Sealed<Evaluation>>> {
+    let (enforced, shadows): (Vec<_>, Vec<_>) =
+        bindings.iter().copied().partition(|(binding, _)| binding.mode == Mode::Enforce);
+    let asked = enforced.iter().map(|binding| ask(services, transaction, *binding, request, Purpose::DryRun));
+    let (enforced, shadows) =
+        join(try_join_all(asked), evaluate_apart(services, transaction, &shadows, request, Purpose::DryRun))
+            .await;
+    Ok(enforced?.into_iter().map(|(evaluation, _)| evaluation).chain(shadows).collect())
 }
 
 /// Asks shadows. Whatever goes wrong is what they said: nothing rests on it.
@@ -45,8 +62,18 @@ pub(crate) async fn evaluate_shadows(
     bindings: &[(&Binding, u64)],
     request: &EvaluationRequest,
 ) -> Vec<Sealed<Evaluation>> {
-    let heard = bindings.iter().map(async |(binding, revision)| {
-        match ask(services, transaction, binding, *revision, request).await {
+    evaluate_apart(services, transaction, bindings, request, Purpose::Shadow).await
+}
+
+async fn evaluate_apart(
+    services: &Services,
+    transaction: &Transaction,
+    bindings: &[(&Binding, u64)],
+    request: &EvaluationRequest,
+    purpose: Purpose,
+) -> Vec<Sealed<Evaluation>> {
+    let heard = bindings.iter().map(async |binding| {
+        match ask(services, transaction, *binding, request, purpose).await {
             Ok((evaluation, _)) => evaluation,
             Err(error) => {
                 let cause = error.internal_cause().map_or_else(|| error.to_string(), ToString::to_string);
@@ -57,7 +84,7 @@ pub(crate) async fn evaluate_shadows(
                     record: String::from("{}"),
                     state: StateChanges::default(),
                 };
-                sealed(services, transaction, (binding, *revision), request, reply)
+                sealed(services, transaction, (*binding, purpose), request, reply)
             }
         }
     });
@@ -67,9 +94,9 @@ pub(crate) async fn evaluate_shadows(
 async fn ask(
     services: &Services,
     transaction: &Transaction,
-    binding: &Binding,
-    policy_revision: u64,
+    (binding, policy_revision): (&Binding, u64),
     request: &EvaluationRequest,
+    purpose: Purpose,
 ) -> Result<(Sealed<Evaluation>, Option<StateUse>)> {
     let organization = transaction.organization;
     let revision = services.store.plugin_revision(organization, binding.revision).await?;
@@ -88,7 +115,7 @@ async fn ask(
     {
         return Err(Error::unavailable("the plugin host", detail.clone()));
     }
-    let used = match remembered(services, binding, &state, &reply).await? {
+    let used = match remembered(services, &state, &reply, purpose).await? {
         Ok(used) => used,
         Err(exceeded) => {
             reply.result =
@@ -96,30 +123,33 @@ async fn ask(
             None
         }
     };
-    Ok((sealed(services, transaction, (binding, policy_revision), request, reply), used))
+    let binding = ((binding, policy_revision), purpose);
+    Ok((sealed(services, transaction, binding, request, reply), used))
 }
 
 /// What is to be stored of the state that a plugin used: nothing for one that failed, or that nobody listens to.
 async fn remembered(
     services: &Services,
-    binding: &Binding,
     state: &StateView,
     reply: &EvaluationReply,
+    purpose: Purpose,
 ) -> Result<Result<Option<StateUse>, StateExceeded>> {
-    match (&reply.result, binding.mode) {
-        (EvaluationResult::Verdict(_), Mode::Enforce) => state.used(&services.sealer, &reply.state).await,
-        (EvaluationResult::Failure { .. }, _) | (_, Mode::Shadow) => Ok(Ok(None)),
+    match (&reply.result, purpose) {
+        (EvaluationResult::Verdict(_), Purpose::Decision) => state.used(&services.sealer, &reply.state).await,
+        (EvaluationResult::Failure { .. }, _) | (_, Purpose::Shadow | Purpose::DryRun | Purpose::Replay) => {
+            Ok(Ok(None))
+        }
     }
 }
 
 fn sealed(
     services: &Services,
     transaction: &Transaction,
-    (binding, policy_revision): (&Binding, u64),
+    ((binding, policy_revision), purpose): ((&Binding, u64), Purpose),
     request: &EvaluationRequest,
     reply: EvaluationReply,
 ) -> Sealed<Evaluation> {
-    count(&binding.plugin, &reply.result);
+    count(&binding.plugin, purpose, &reply.result);
     services.sealer.seal(Evaluation {
         id: EvaluationId::generate(request.now, services.entropy.as_ref()),
         organization: transaction.organization,
@@ -129,7 +159,7 @@ fn sealed(
         policy_revision,
         subject_digest: binding.subject_digest,
         subject_name: binding.plugin.clone(),
-        purpose: if binding.mode == Mode::Enforce { Purpose::Decision } else { Purpose::Shadow },
+        purpose,
         result: reply.result,
         duration_micros: u64::try_from(reply.duration.as_micros()).unwrap_or(u64::MAX),
         record: reply.record,
@@ -137,11 +167,12 @@ fn sealed(
     })
 }
 
-fn count(plugin: &str, result: &EvaluationResult) {
+fn count(plugin: &str, purpose: Purpose, result: &EvaluationResult) {
     let result = match result {
         EvaluationResult::Verdict(outcome) => outcome.verdict.as_str().to_owned(),
         EvaluationResult::Failure { code, .. } => code.clone(),
     };
-    metrics::counter!("countersign_evaluations_total", "plugin" => plugin.to_owned(), "result" => result)
-        .increment(1);
+    let labels =
+        [("plugin", plugin.to_owned()), ("purpose", purpose.as_str().to_owned()), ("result", result)];
+    metrics::counter!("countersign_evaluations_total", &labels).increment(1);
 }

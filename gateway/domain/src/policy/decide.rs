@@ -126,13 +126,11 @@ impl Decision {
 
 /// Decides. The caller must have read all parts for the same version of the transaction.
 pub fn decide(input: &DecisionInput<'_>) -> Decision {
-    match judge(input) {
-        Ok(decision) => decision,
-        Err(denial) => Decision::Denied(denial),
-    }
+    judge(input, Purpose::Decision).unwrap_or_else(Decision::Denied)
 }
 
-fn judge(input: &DecisionInput<'_>) -> Result<Decision, Denial> {
+/// Judges by the evaluations of one purpose alone; all others count for nothing (T16).
+pub(super) fn judge(input: &DecisionInput<'_>, purpose: Purpose) -> Result<Decision, Denial> {
     let transaction = input.transaction;
     check_evidence(input)?;
     if transaction.is_overdue(input.now) {
@@ -161,7 +159,7 @@ fn judge(input: &DecisionInput<'_>) -> Result<Decision, Denial> {
     let mut unheard = Vec::new();
     let mut heard = Vec::new();
     for binding in bindings {
-        match latest(input, binding) {
+        match latest(input, binding, purpose) {
             Some(evaluation) => heard.push((binding, outcome_of(binding, evaluation)?)),
             None => unheard.push(binding.id),
         }
@@ -170,7 +168,7 @@ fn judge(input: &DecisionInput<'_>) -> Result<Decision, Denial> {
         return Ok(Decision::Unheard(unheard));
     }
 
-    let requirements = applicable(input, &heard)?;
+    let requirements = applicable(input, &heard, purpose)?;
     let required: BTreeSet<Role> = requirements.iter().map(|requirement| requirement.role.clone()).collect();
     let tally = Tally::of(input, &heard);
     let rejected_by: BTreeSet<Role> = tally.rejected().intersection(&required).cloned().collect();
@@ -234,11 +232,11 @@ fn check_evidence(input: &DecisionInput<'_>) -> Result<(), Denial> {
     Ok(())
 }
 
-fn latest<'a>(input: &DecisionInput<'a>, binding: &Binding) -> Option<&'a Evaluation> {
+fn latest<'a>(input: &DecisionInput<'a>, binding: &Binding, purpose: Purpose) -> Option<&'a Evaluation> {
     let age_max = u64::from(input.policy.floor.evaluation_age_max_seconds);
     let counts = |evaluation: &&Sealed<Evaluation>| {
         evaluation.binding == binding.id
-            && evaluation.purpose == Purpose::Decision
+            && evaluation.purpose == purpose
             && evaluation.subject_digest == binding.subject_digest
             && evaluation.intent_hash == input.transaction.intent_hash
             && evaluation.policy_revision == input.policy.revision

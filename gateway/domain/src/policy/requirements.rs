@@ -46,13 +46,15 @@ pub(super) struct Tally {
 pub(super) fn applicable(
     input: &DecisionInput<'_>,
     heard: &[(&Binding, &Outcome)],
+    purpose: Purpose,
 ) -> Result<Vec<Requirement>, Denial> {
     let snapshot = &input.transaction.snapshot;
     let intent = &input.transaction.intent;
     let declared = input.policy.floor.demands().chain(snapshot.requirements.iter().cloned());
     let mut requirements: BTreeSet<Requirement> =
         declared.filter(|requirement| requirement.applies.to(intent)).collect();
-    requirements.extend(demanded(input.evaluations.iter().map(|evaluation| &**evaluation), intent));
+    let said = input.evaluations.iter().map(|evaluation| &**evaluation);
+    requirements.extend(demanded_for(purpose, said, intent));
     if confidence_is_weak(input, heard) {
         requirements.insert(always(Role::Arbiter, 1));
     }
@@ -71,9 +73,17 @@ pub(crate) fn demanded<'a>(
     evaluations: impl Iterator<Item = &'a Evaluation>,
     intent: &Intent,
 ) -> BTreeSet<Requirement> {
+    demanded_for(Purpose::Decision, evaluations, intent)
+}
+
+fn demanded_for<'a>(
+    purpose: Purpose,
+    evaluations: impl Iterator<Item = &'a Evaluation>,
+    intent: &Intent,
+) -> BTreeSet<Requirement> {
     let about = intent.hash();
     evaluations
-        .filter(|evaluation| evaluation.purpose == Purpose::Decision && evaluation.intent_hash == about)
+        .filter(|evaluation| evaluation.purpose == purpose && evaluation.intent_hash == about)
         .filter_map(|evaluation| match &evaluation.result {
             EvaluationResult::Verdict(Outcome { verdict: Verdict::NeedApprovals(needs), .. }) => Some(needs),
             EvaluationResult::Verdict(_) | EvaluationResult::Failure { .. } => None,
@@ -89,7 +99,7 @@ fn always(role: Role, count: u32) -> Requirement {
 
 /// The roles that must agree, as far as is known before every binding has spoken.
 pub fn required_roles(input: &DecisionInput<'_>) -> BTreeSet<Role> {
-    applicable(input, &[])
+    applicable(input, &[], Purpose::Decision)
         .map_or_else(|_| BTreeSet::new(), |all| all.into_iter().map(|one| one.role).collect())
 }
 

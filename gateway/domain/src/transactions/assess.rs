@@ -9,9 +9,11 @@ use crate::{
     clock::Timestamp,
     credentials::Label,
     error::{Error, Result},
-    evaluations::{Evaluation, Fresh, evaluate, evaluate_shadows, store_alone},
+    evaluations::{Evaluation, Fresh, evaluate, evaluate_dry, evaluate_shadows, store_alone},
     ids::TransactionId,
-    policy::{Binding, Decision, DecisionInput, Mode, Policy, Standing, decide},
+    policy::{
+        Binding, Decision, DecisionInput, Mode, Policy, Rehearsal, Standing, decide, rehearse as rehearsed,
+    },
     ports::{EvaluationRequest, RecipientHistory, Services},
     sealed::Sealed,
     transactions::{Intent, Transaction},
@@ -67,6 +69,38 @@ pub(crate) async fn assess(
         Decision::Unheard(_) => Err(Error::inconsistency("bindings stay unheard after they were asked")),
         decision => Ok(Assessment { decision, fresh, shadowed }),
     }
+}
+
+/// What would be decided, by whom, and under which policy.
+pub(super) struct Rehearsed {
+    pub(super) rehearsal: Rehearsal,
+    pub(super) policy: Sealed<Policy>,
+    pub(super) heard: Vec<Sealed<Evaluation>>,
+}
+
+/// Asks every binding that covers the draft, shadows too, and says what would be decided before anybody votes.
+pub(super) async fn rehearse(
+    services: &Services,
+    draft: &Sealed<Transaction>,
+    history: RecipientHistory,
+    now: Timestamp,
+) -> Result<Rehearsed> {
+    let policy = services.store.policy(draft.organization).await?;
+    let policy = policy.ok_or_else(|| Error::inconsistency("the organization has no policy"))?;
+    let covering = policy.bindings.iter().filter(|binding| binding.scope.covers(&draft.intent));
+    let asked: Vec<(&Binding, u64)> = covering.map(|binding| (binding, policy.revision)).collect();
+    let request = evaluation_request(services, draft, &[], history, now)?;
+    let heard = evaluate_dry(services, draft, &asked, &request).await?;
+    let standing = Standing::default();
+    let rehearsal = rehearsed(&DecisionInput {
+        transaction: draft,
+        policy: &policy,
+        evaluations: &heard,
+        votes: &[],
+        standing: &standing,
+        now,
+    });
+    Ok(Rehearsed { rehearsal, policy, heard })
 }
 
 /// Asks the shadows of `transaction` that have not spoken yet and stores what they say. Apart from every decision, so

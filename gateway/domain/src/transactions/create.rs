@@ -191,7 +191,7 @@ async fn store(
     Err(Error::unavailable("the database", "too many writers wanted the same request hash"))
 }
 
-async fn draft(
+pub(super) async fn draft(
     ctx: &OpCtx,
     services: &Services,
     chain: &Chain,
@@ -281,13 +281,20 @@ pub(super) async fn recent_denials(
     services: &Services,
     intent: &Intent,
 ) -> Result<RecipientHistory> {
+    let (history, may_ask) = history_of(ctx, services, intent).await?;
+    if may_ask { Ok(history) } else { Err(denied_too_often(services.limits.denied_window)) }
+}
+
+/// What is known of the recipient, and whether this may be asked again after what was denied lately.
+pub(super) async fn history_of(
+    ctx: &OpCtx,
+    services: &Services,
+    intent: &Intent,
+) -> Result<(RecipientHistory, bool)> {
     let Limits { denied_tries_max, denied_window, .. } = services.limits;
     let history = services.store.recipient_history(intent, ctx.now.minus(denied_window)).await?;
     let denied = history.denied.max(services.denials.count(intent, ctx.now.minus(denied_window)));
-    if denied >= u64::from(denied_tries_max) {
-        return Err(denied_too_often(denied_window));
-    }
-    Ok(history)
+    Ok((history, denied < u64::from(denied_tries_max)))
 }
 
 /// Notes a denial, and drops a kinder word if others who asked at the same time were denied too often meanwhile.

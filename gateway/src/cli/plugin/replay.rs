@@ -6,7 +6,7 @@ use gateway_domain::{
     Error,
     actor::OpCtx,
     ids::TransactionId,
-    ports::{DecisionReads as _, TransactionReads as _},
+    ports::{DecisionReads as _, PolicyReads as _, TransactionReads as _},
 };
 use serde_json::{Value, json};
 
@@ -25,7 +25,7 @@ use crate::{
 pub(in crate::cli) struct Replay {
     #[command(flatten)]
     place: OrganizationPlace,
-    /// Id of the transaction, as `transaction list` shows it.
+    /// Id of the transaction, as `transaction list` shows it, or of a dry run.
     transaction: TransactionId,
     #[command(flatten)]
     format: Format,
@@ -41,15 +41,28 @@ impl Replay {
 
 pub(in crate::cli) async fn replay(gateway: &Gateway, ctx: &OpCtx, id: TransactionId) -> Result<Answer> {
     let (store, organization) = (&gateway.store, ctx.organization);
-    store.transaction(organization, id).await?.ok_or(Error::NotFound("transaction"))?;
+    let evaluations = store.evaluations(organization, id).await?;
+    // A dry run has evaluations and no transaction.
+    if evaluations.is_empty() && store.transaction(organization, id).await?.is_none() {
+        return Err(Error::NotFound("transaction").into());
+    }
+    let policy = store.policy(organization).await?;
     let (mut same, mut values, mut lines) = (true, Vec::new(), Vec::new());
-    for evaluation in store.evaluations(organization, id).await? {
+    for evaluation in evaluations {
         let replayed = gateway.plugins.replay(&evaluation).await;
         same &= !matches!(replayed, Replayed::Different { .. });
         let (outcome, text) = told(&replayed);
         let name = &evaluation.subject_name;
-        values.push(json!({ "evaluation": evaluation.id, "plugin": name, "purpose": evaluation.purpose, "outcome": outcome }));
-        lines.push(format!("{}  {:<20} {text}", evaluation.id, plugin_host::plain(name, 100)));
+        let bound = policy.iter().flat_map(|policy| &policy.bindings);
+        let guest_changed =
+            !bound.into_iter().any(|binding| binding.subject_digest == evaluation.subject_digest);
+        let today =
+            if guest_changed { "; no longer bound: today another revision is asked, or none" } else { "" };
+        values.push(json!({
+            "evaluation": evaluation.id, "plugin": name, "purpose": evaluation.purpose, "outcome": outcome,
+            "guestChanged": guest_changed,
+        }));
+        lines.push(format!("{}  {:<20} {text}{today}", evaluation.id, plugin_host::plain(name, 100)));
     }
     if lines.is_empty() {
         lines.push("no plugin was asked about this transaction".to_owned());
@@ -59,7 +72,11 @@ pub(in crate::cli) async fn replay(gateway: &Gateway, ctx: &OpCtx, id: Transacti
 
 fn told(replayed: &Replayed) -> (Value, String) {
     match replayed {
-        Replayed::Same => (json!({ "kind": "same" }), "the same, bit for bit".to_owned()),
+        Replayed::Same { engine_changed } => {
+            let engine = if *engine_changed { ", by an engine that has changed since" } else { "" };
+            let value = json!({ "kind": "same", "engineChanged": engine_changed });
+            (value, format!("the same, bit for bit{engine}"))
+        }
         Replayed::NotRecorded => {
             let text = "not recorded: the plugin was stopped before it could answer".to_owned();
             (json!({ "kind": "not_recorded" }), text)

@@ -1,6 +1,7 @@
 use gateway_domain::{
     changes::{Contested, Write},
     identity::Organization,
+    ids::TransactionId,
     keys::KeyRecord,
     ports::{
         CredentialReads, DecisionReads, IdentityReads, KeyReads, PluginStateReads, PolicyReads,
@@ -45,6 +46,10 @@ async fn nothing_of_one_organization_is_read_through_another(database: &Database
     assert!(store.transactions_of(other, ours.user.id, &all).await.unwrap().is_empty());
     assert!(store.votes(other, transaction).await.unwrap().is_empty());
     assert!(store.evaluations(other, transaction).await.unwrap().is_empty());
+    let first = TransactionId::from_uuid(uuid::Uuid::nil());
+    assert_eq!(store.evaluated_transactions(ours.organization.id, first, 10).await.unwrap(), [transaction]);
+    assert!(store.evaluated_transactions(ours.organization.id, transaction, 10).await.unwrap().is_empty());
+    assert_eq!(store.evaluated_transactions(other, first, 10).await.unwrap(), []);
     assert!(store.permits(other, transaction).await.unwrap().is_empty());
     assert!(store.attempts(other, transaction).await.unwrap().is_empty());
     let lineage = ours.state.lineage;

@@ -20,7 +20,7 @@ use crate::{
     core::{
         call::Call,
         shapes,
-        transactions::{Asked, make, requirements},
+        transactions::{Asked, make},
     },
     extract::{Fields, Wire, scalar},
     failure::Failure,
@@ -136,7 +136,7 @@ async fn transaction(
         external_id: Some(body.request_hash),
         request_nonce: None,
         note: None,
-        requirements: requirements(ExecutionType::DirectUser, &settings),
+        requirements: settings.requirements(ExecutionType::DirectUser),
         minimum_confidence_ppm: settings.orion_confidence_threshold_ppm,
         approval_ttl: Duration::from_secs(u64::from(settings.approval_ttl_seconds)),
         idempotency: None,

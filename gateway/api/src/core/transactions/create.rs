@@ -5,7 +5,6 @@ use std::{sync::Arc, time::Duration};
 use axum::extract::State;
 use gateway_domain::{
     Address, B256, Error, OpCtx, U256,
-    approvals::{EvidenceLevel, Role},
     chain::ChainId,
     credentials::Scope,
     error::Internal,
@@ -13,7 +12,6 @@ use gateway_domain::{
     identity::User,
     ids::{OrganizationId, TransactionId},
     payloads,
-    policy::{Applies, Requirement},
     sealed::Sealed,
     settings::Settings,
     transactions::{
@@ -72,9 +70,6 @@ pub(crate) struct CreateTrustedTransactionDto {
     note: Option<String>,
 }
 
-pub(super) const EXECUTION_TYPES: [(u64, ExecutionType); 3] =
-    [(0, ExecutionType::DirectUser), (1, ExecutionType::UserExecuted), (2, ExecutionType::AgentExecuted)];
-
 impl Wire for CreateTrustedTransactionDto {
     fn read(fields: &mut Fields) -> Option<Self> {
         let escrow_address = fields.required("escrowAddress", scalar::address);
@@ -82,7 +77,7 @@ impl Wire for CreateTrustedTransactionDto {
         let value = fields.required("value", scalar::wei);
         let data = fields.optional("data", scalar::bytes(DATA_BYTES_MAX)).unwrap_or_default();
         let chain_id = fields.required("chainId", scalar::chain);
-        let execution_type = fields.optional("executionType", scalar::numbered(&EXECUTION_TYPES));
+        let execution_type = fields.optional("executionType", scalar::execution_type);
         match (fields.has("requestHash"), fields.has("requestNonce")) {
             (true, false) => fields.fault("requestHash needs requestNonce"),
             (false, true) => fields.fault("requestNonce needs requestHash"),
@@ -202,7 +197,7 @@ async fn trusted(app: &App, call: &Call) -> Result<CreateTransaction, Failure> {
         request_hash: body.request_hash,
         request_nonce: body.request_nonce,
         note: body.note,
-        requirements: requirements(body.execution_type, &settings),
+        requirements: settings.requirements(body.execution_type),
         minimum_confidence_ppm: settings.orion_confidence_threshold_ppm,
         approval_ttl: Duration::from_secs(u64::from(settings.approval_ttl_seconds)),
         idempotency,
@@ -215,18 +210,6 @@ async fn owner_of(app: &App, ctx: &OpCtx, escrow: Address) -> Result<(Sealed<Use
     let settings = app.services.store.settings(ctx.organization, owner.id).await?;
     let settings = settings.ok_or_else(|| Error::inconsistency("a user without settings"))?;
     Ok((owner, settings.into_value()))
-}
-
-/// What the execution type and the user's settings demand. The policy's floor comes on top (T7).
-pub(crate) fn requirements(execution_type: ExecutionType, settings: &Settings) -> Vec<Requirement> {
-    let arbiter = Requirement {
-        role: Role::Arbiter,
-        count: 1,
-        evidence: EvidenceLevel::Bearer,
-        applies: Applies::Always,
-    };
-    let arbiter = settings.require_arbiter.then_some(arbiter);
-    execution_type.requirements().chain(arbiter).collect()
 }
 
 pub(super) fn idempotency_key(call: &Call) -> Result<Option<IdempotencyKey>, Failure> {

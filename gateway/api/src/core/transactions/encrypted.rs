@@ -19,7 +19,7 @@ use gateway_domain::{
 };
 use utoipa::ToSchema;
 
-use super::create::{DATA_BYTES_MAX, EXECUTION_TYPES, NOTE_CHARACTERS_MAX, idempotency_key, requirements};
+use super::create::{DATA_BYTES_MAX, NOTE_CHARACTERS_MAX, idempotency_key};
 use crate::{
     core::{call::Call, shapes},
     extract::{Fields, Json, Wire, scalar},
@@ -68,7 +68,7 @@ impl Wire for CreateEncryptedTransactionDto {
         let request_hash = fields.required("requestHash", scalar::bytes32);
         let escrow_address = fields.required("escrowAddress", scalar::address);
         let chain_id = fields.required("chainId", scalar::chain);
-        let execution_type = fields.optional("executionType", scalar::numbered(&EXECUTION_TYPES));
+        let execution_type = fields.optional("executionType", scalar::execution_type);
         let ethereum_address = fields.optional("ethereumAddress", scalar::address);
         let verification_service_id = fields.optional("verificationServiceId", scalar::service_number);
         let ipfs_cid = fields.optional("ipfsCid", scalar::text_within(1, CID_CHARACTERS_MAX));
@@ -122,7 +122,7 @@ pub(super) async fn encrypted(app: &App, call: &Call) -> Result<CreateEncryptedT
         vendor_role,
         cid: body.ipfs_cid,
         user_signature,
-        requirements: requirements(execution_type, &settings),
+        requirements: settings.requirements(execution_type),
         minimum_confidence_ppm: settings.orion_confidence_threshold_ppm,
         approval_ttl: Duration::from_secs(u64::from(settings.approval_ttl_seconds)),
         idempotency,

@@ -7,7 +7,7 @@ use crate::{
     approvals::{Ballot, Evidence, EvidenceLevel, Role},
     clock::Timestamp,
     evaluations::{EvaluationResult, Purpose, Verdict},
-    policy::{Applies, Decision, DenialReason, Mode, Power, Requirement},
+    policy::{Applies, Decision, DenialReason, Mode, Power, Rehearsal, Requirement},
     transactions::{Intent, Kind, Provider, State},
 };
 
@@ -128,6 +128,30 @@ fn evaluations_count_only_for_this_intent_binding_revision_purpose_and_age() {
         let mut case = situation();
         change(&mut case);
         assert!(matches!(case.decide(), Decision::Unheard(_)), "case {index}");
+    }
+}
+
+/// T16: what was said for a dry run and what was said for a decision never meet.
+#[test]
+fn a_rehearsal_hears_dry_runs_alone_and_a_decision_none() {
+    let demand = Verdict::NeedApprovals(vec![(Role::Agent, 1)]);
+    let mut case = heard(verdict(demand));
+    assert_eq!(unmet(&case), [Role::Agent]);
+    assert!(matches!(case.rehearse(), Rehearsal::Denied(_)), "nobody was heard");
+    case.evaluations[0].purpose = Purpose::DryRun;
+    assert!(matches!(case.decide(), Decision::Unheard(_)));
+    assert!(matches!(case.rehearse(), Rehearsal::Pending(open) if open.unmet[0].role == Role::Agent));
+
+    // A kind word for the decision, an unkind one for the dry run, and the other way round.
+    for (dry, real, approved) in
+        [(Verdict::Approve, Verdict::Reject, false), (Verdict::Reject, Verdict::Approve, true)]
+    {
+        let mut case = heard(verdict(real));
+        let mut rehearsed = evaluation(&case.transaction, 1, verdict(dry));
+        rehearsed.purpose = Purpose::DryRun;
+        case.evaluations.push(rehearsed);
+        assert_eq!(case.is_approved(), approved);
+        assert_eq!(matches!(case.rehearse(), Rehearsal::Approved { .. }), !approved);
     }
 }
 

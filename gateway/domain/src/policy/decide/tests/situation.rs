@@ -16,8 +16,8 @@ use crate::{
     },
     mac::{MacKey, MacKeys},
     policy::{
-        Applies, Binding, BindingScope, Decision, DecisionInput, Floor, Mode, Policy, Power, Requirement,
-        Standing, decide,
+        Applies, Binding, BindingScope, Decision, DecisionInput, Floor, Mode, Policy, Power, Rehearsal,
+        Requirement, Standing, decide, rehearse,
     },
     sealed::Sealer,
     transactions::{
@@ -189,10 +189,18 @@ impl Situation {
     }
 
     pub(super) fn decide(&self) -> Decision {
+        self.judged(decide)
+    }
+
+    pub(super) fn rehearse(&self) -> Rehearsal {
+        self.judged(rehearse)
+    }
+
+    fn judged<T>(&self, judge: impl Fn(&DecisionInput<'_>) -> T) -> T {
         let sealer = Sealer::new(MacKeys::new(BTreeMap::from([(1, MacKey::new([7; 32]))]), 1));
         let evaluations: Vec<_> = self.evaluations.iter().cloned().map(|value| sealer.seal(value)).collect();
         let votes: Vec<_> = self.votes.iter().cloned().map(|value| sealer.seal(value)).collect();
-        decide(&DecisionInput {
+        judge(&DecisionInput {
             transaction: &sealer.seal(self.transaction.clone()),
             policy: &sealer.seal(self.policy.clone()),
             evaluations: &evaluations,

@@ -1,0 +1,140 @@
+//! `countersign plugin backtest`: a candidate and the past, on this machine's sandbox and not on the gateway's.
+
+use std::{collections::BTreeSet, fs, path::PathBuf, sync::Arc};
+
+use anyhow::{Context as _, Result, bail};
+use clap::Args;
+use gateway_domain::{
+    Clock as _,
+    evaluations::{Evaluation, EvaluationResult, Purpose},
+    ids::PluginRevisionId,
+};
+use plugin_host::{
+    ComponentSource, Digest, EvaluationFailure, EvaluationRecord, Grants, PreparedPlugin, Settings,
+};
+
+use super::{
+    comparison::{Comparison, last_word},
+    evaluations::{self, Evaluated, Since, StoredPlugin},
+    workbench::{Workbench, diagnosis, settings_text},
+};
+use crate::{
+    adapters::{evaluator, system::SystemClock},
+    cli::{
+        order::Act,
+        output::{Format, progress},
+        place::{Hand, OrganizationPlace},
+        status::{Status, UsageError},
+    },
+    grants::Granted,
+};
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Backtest {
+    #[command(flatten)]
+    place: OrganizationPlace,
+    /// The candidate's component.
+    #[arg(value_name = "COMPONENT", required_unless_present = "revision", conflicts_with = "revision")]
+    component: Option<PathBuf>,
+    /// JSON file of its settings; without it, `{}`.
+    #[arg(long, value_name = "FILE", requires = "component")]
+    settings: Option<PathBuf>,
+    /// Capability that it would be granted, as for `install`; repeat for several.
+    #[arg(long = "grant", value_name = "CAPABILITY", requires = "component")]
+    grants: Vec<String>,
+    /// A stored revision instead, as `plugin list` shows it.
+    #[arg(long, value_name = "ID")]
+    revision: Option<PluginRevisionId>,
+    /// Name of the plugin whose past decisions it is compared with.
+    #[arg(long, value_name = "NAME")]
+    against: String,
+    #[command(flatten)]
+    since: Since,
+    /// List at most so many transactions; all are counted.
+    #[arg(long, value_name = "NUMBER", default_value_t = 100)]
+    list: usize,
+    #[command(flatten)]
+    format: Format,
+}
+
+/// What is tried out, ready to run.
+struct Candidate {
+    workbench: Workbench,
+    plugin: Arc<PreparedPlugin>,
+    settings: Settings,
+    grants: Grants,
+}
+
+impl Backtest {
+    pub(super) async fn run(self) -> Result<Status> {
+        let hand = self.place.hand().await?;
+        let compared = self.compare(&hand).await;
+        hand.let_go().await;
+        compared?.print(self.format)
+    }
+
+    async fn compare(&self, hand: &Hand) -> Result<Comparison> {
+        let candidate = Candidate::prepare(self.plugin(hand).await?).await?;
+        let comparison = std::cell::RefCell::new(Comparison::listing(self.list));
+        let take = async |Evaluated { transaction, evaluations }: Evaluated| {
+            let Some(decided) = last_word(&evaluations, &self.against, Purpose::Decision) else {
+                return Ok(());
+            };
+            let judged = candidate.judge(decided).await;
+            let mut comparison = comparison.borrow_mut();
+            match judged {
+                Ok(said) => comparison.compare(transaction, &decided.result, &said),
+                Err(why) => comparison.skip(transaction, &why),
+            }
+            Ok(())
+        };
+        let tell = |count| progress(&comparison.borrow().progress(count));
+        evaluations::each(hand, (&self.since, SystemClock.now()), take, tell).await?;
+        Ok(comparison.into_inner())
+    }
+
+    async fn plugin(&self, hand: &Hand) -> Result<StoredPlugin> {
+        if let Some(id) = self.revision {
+            let answer = hand.order(Act::ReadPlugin(id)).await?;
+            return serde_json::from_value(answer.value).context("reading a plugin revision");
+        }
+        let path = self.component.as_ref().ok_or(UsageError("a component or `--revision` is needed"))?;
+        let component = fs::read(path).with_context(|| format!("reading `{}`", path.display()))?;
+        let settings = settings_text(self.settings.as_deref())?;
+        Ok(StoredPlugin { component, settings, grants: self.grants.iter().cloned().collect::<BTreeSet<_>>() })
+    }
+}
+
+impl Candidate {
+    async fn prepare(plugin: StoredPlugin) -> Result<Self> {
+        let StoredPlugin { component, settings, grants } = plugin;
+        progress(&format!("compiling {} bytes", component.len()));
+        // Every failure is a finding here, however many there are in a row.
+        let workbench = Workbench::open(|config| config.schedule.breaker_failures = u32::MAX)?;
+        let source = ComponentSource { digest: Digest::of(&component), bytes: component.into() };
+        let prepared = workbench.host.prepare(source).await;
+        let plugin = prepared.map_err(|failure| anyhow::anyhow!("{}", diagnosis(&failure)))?;
+        let grants = Granted::of(&grants).capabilities();
+        if let Some(missing) = plugin.required().missing_from(grants).next() {
+            bail!("the candidate imports `{missing}`, which is not granted: name it with `--grant`");
+        }
+        Ok(Self { workbench, plugin, settings: Settings::from(settings.as_str()), grants })
+    }
+
+    /// What the candidate says where `decided` was said, or why that cannot be told.
+    async fn judge(&self, decided: &Evaluation) -> Result<EvaluationResult, String> {
+        let record: EvaluationRecord = serde_json::from_str(&decided.record)
+            .map_err(|_| "the plugin was stopped before it left a record".to_owned())?;
+        let (request, gap) = record.ask_anew(self.settings.clone(), self.grants);
+        let answer = self.workbench.host.evaluate(&self.plugin, request).await;
+        if let Some(asked) = gap.found() {
+            return Err(format!("the candidate asked what is not recorded: {asked}"));
+        }
+        Ok(match answer {
+            Ok(evaluation) => EvaluationResult::Verdict(evaluator::outcome(evaluation.outcome)),
+            Err(EvaluationFailure { code, detail, .. }) => {
+                EvaluationResult::Failure { code: code.as_str().to_owned(), detail }
+            }
+        })
+    }
+}
