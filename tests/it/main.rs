@@ -24,6 +24,7 @@ mod pair;
 mod plugin_authors;
 mod plugin_languages;
 mod plugin_outside;
+mod plugin_staging;
 mod plugin_state;
 mod power_cut;
 mod privy;

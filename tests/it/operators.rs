@@ -8,7 +8,7 @@ use countersign_tests::environment;
 use countersign_tests::process::Service;
 use serde_json::{Value, json};
 
-use crate::newcomer::Deployment;
+use countersign_tests::deployment::Deployment;
 
 const DEADLINE: Duration = Duration::from_mins(1);
 

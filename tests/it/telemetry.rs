@@ -26,9 +26,22 @@ async fn a_signed_transaction_is_traced_counted_and_logged() -> Result<()> {
     assert_eq!(job.final_transaction(hash).await?["status"], "EXECUTED");
 
     let metrics = gateway.operator().get("/metrics", Credential::Nobody).await?.body;
-    for word in ["orion", "sign"] {
+    for word in [
+        "orion",
+        "sign",
+        "countersign_evaluations_total{plugin=\"orion\",purpose=\"decision\",result=\"approve\"}",
+        "countersign_plugin_instantiate_seconds_bucket{plugin=",
+        "countersign_plugin_guest_seconds_bucket{plugin=",
+        "countersign_plugin_host_call_seconds_bucket{plugin=",
+        "countersign_plugin_wait_seconds_bucket{plugin=",
+        "countersign_plugin_log_lines_cut_total{plugin=",
+    ] {
         assert!(metrics.contains(word), "no metric speaks of `{word}`:\n{metrics}");
     }
+    // Orion's memory lies within the buckets.
+    let peak = "countersign_plugin_memory_peak_bytes_bucket{plugin=";
+    let peak = metrics.lines().find(|line| line.starts_with(peak) && line.contains("le=\"16777216\""));
+    assert!(peak.is_some_and(|line| !line.ends_with(" 0")), "{metrics}");
     // The route's template, never the values in it.
     let route = "/transactions/{requestHash}/approvals";
     assert!(gateway.output().contains(route), "no access line:\n{}", gateway.output());

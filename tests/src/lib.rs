@@ -9,6 +9,7 @@ pub mod client;
 pub mod cluster;
 pub mod configuration;
 pub mod contract_wallet;
+pub mod deployment;
 pub mod environment;
 pub mod evaluations;
 pub mod fault_proxy;

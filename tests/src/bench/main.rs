@@ -4,9 +4,11 @@
 mod audit_log;
 mod bare_wasm;
 mod baseline;
+mod dry_run;
 mod instant_node;
 mod ledger;
 mod load;
+mod neighbours;
 mod operations;
 mod plugins;
 mod postgres;
@@ -46,6 +48,7 @@ fn main() -> Result<()> {
     }
     if options.measures(Part::Plugins) {
         parallel.block_on(interruptible(plugins::measure(directory.path(), &scale, &report)))?;
+        parallel.block_on(interruptible(neighbours::measure(directory.path(), &scale, &report)))?;
     }
     if options.measures(Part::Http) {
         let runtimes = Runtimes::new()?;
@@ -57,6 +60,11 @@ fn main() -> Result<()> {
         let runtimes = Runtimes::new()?;
         let conductor = Builder::new_current_thread().enable_all().build()?;
         conductor.block_on(interruptible(operations::measure(&runtimes, &scale, &report)))?;
+    }
+    if options.measures(Part::DryRun) {
+        let runtimes = Runtimes::new()?;
+        let conductor = Builder::new_current_thread().enable_all().build()?;
+        conductor.block_on(interruptible(dry_run::measure(&runtimes, &scale, &report)))?;
     }
     if options.only == Some(Part::Scale) {
         let runtimes = Runtimes::new()?;
@@ -86,6 +94,7 @@ enum Part {
     Plugins,
     Http,
     Operations,
+    DryRun,
     /// Takes many minutes and gigabytes: only when asked for.
     Scale,
 }
@@ -108,9 +117,10 @@ impl Options {
                 "--only=plugins" => options.only = Some(Part::Plugins),
                 "--only=http" => options.only = Some(Part::Http),
                 "--only=operations" => options.only = Some(Part::Operations),
+                "--only=dryrun" => options.only = Some(Part::DryRun),
                 "--only=scale" => options.only = Some(Part::Scale),
                 other => bail!(
-                    "unknown argument `{other}`: --json, --quick, --only=hsm|plugins|http|operations|scale"
+                    "unknown argument `{other}`: --json, --quick, --only=hsm|plugins|http|operations|dryrun|scale"
                 ),
             }
         }

@@ -20,7 +20,7 @@ use crate::report::{Figure, Goal, Report, Section};
 use crate::scale::Scale;
 use crate::statistics::{median, micros_each};
 
-const SETTINGS: &str = concat!(
+pub(crate) const SETTINGS: &str = concat!(
     r#"{"valueLimit":"10000000000000000000","#,
     r#""denyList":["0x000000000000000000000000000000000000dead"],"#,
     r#""newRecipientValue":"5000000000000000000"}"#
@@ -51,7 +51,7 @@ pub(crate) async fn measure(directory: &Path, scale: &Scale, report: &Report) ->
         "plugin",
         "Plugin evaluation: Orion in a fresh sandbox, against bare InstancePre and typed call",
     )?;
-    let component = component()?;
+    let component = component("orion")?;
     let bare = BareWasm::new(&component, SETTINGS, &request().verified).map_err(wasmtime_failure)?;
     let one = Sandbox::start(directory.join("one"), &component, 1).await?;
     let two = Sandbox::start(directory.join("two"), &component, 2).await?;
@@ -175,14 +175,14 @@ fn wasmtime_failure(error: wasmtime::Error) -> anyhow::Error {
     anyhow!("{error:#}")
 }
 
-fn component() -> Result<Vec<u8>> {
+pub(crate) fn component(guest: &str) -> Result<Vec<u8>> {
     let build = environment::gateway_binary()?;
     let target = build.parent().and_then(Path::parent).context("the gateway lies in no build folder")?;
-    let path = target.join("guests/orion.wasm");
+    let path = target.join(format!("guests/{guest}.wasm"));
     fs::read(&path).with_context(|| format!("no component `{}`: run deploy/guests", path.display()))
 }
 
-fn request() -> EvaluationRequest {
+pub(crate) fn request() -> EvaluationRequest {
     EvaluationRequest {
         verified: VerifiedTransaction {
             organization: "0de0c0de-0000-8000-8000-000000000001".to_owned(),
