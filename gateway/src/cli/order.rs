@@ -102,7 +102,7 @@ impl Order {
             Act::ListTransactions { limit } => transaction::list(gateway, ctx, limit).await,
             Act::ShowTransaction(id) => transaction::show(gateway, ctx, id).await,
             Act::AbortTransaction(id) => transaction::abort(gateway, ctx, id).await,
-            Act::DryRun(asked) => transaction::dry_run(gateway, ctx, asked).await,
+            Act::DryRun(asked) => Box::pin(transaction::dry_run(gateway, ctx, asked)).await,
         }
     }
 
