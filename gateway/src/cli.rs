@@ -123,7 +123,7 @@ async fn dispatch(command: Command) -> Result<Status> {
         crate::telemetry::start_for_command();
     }
     match command {
-        Command::Dev(dev) => dev.run().await,
+        Command::Dev(dev) => Box::pin(dev.run()).await,
         Command::Init(init) => init.run().await,
         Command::Serve(serve) => serve.run().await,
         Command::Doctor(doctor) => doctor.run().await,
