@@ -1,7 +1,8 @@
 // The rules. Everything rests on `verified`, which the host decoded from the bytes that will be signed.
 
 const CERTAIN = 1_000_000;
-const UNLIMITED = 2n ** 255n;
+// At least half of all that a word can say, or the maximum of tokens that count in 96 or 160 bits.
+const isUnlimited = (amount) => amount >= 2n ** 255n || amount === 2n ** 160n - 1n || amount === 2n ** 96n - 1n;
 
 /** The outcome for a transaction under settings as `parse` gives them. */
 export function judge(settings, verified) {
@@ -47,6 +48,8 @@ function examineCall(listed, verified) {
       return examineTransfer(listed, token, [values[1], values[2]], evidence);
     case 'approve(address,uint256)':
       return examineApproval(listed, token, [values[0], values[1]], evidence);
+    case 'decreaseAllowance(address,uint256)':
+      return lessened(token, values[0], evidence);
     default: {
       const called = verified.call?.function ?? verified.call?.selector ?? 'data without a selector';
       return denied('unlisted_function', `The token ${token} is called with ${called}.`, evidence);
@@ -63,15 +66,21 @@ function examineTransfer(listed, token, [recipient, amount], evidence) {
 }
 
 function examineApproval(listed, token, [spender, amount], evidence) {
+  if (amount === '0') return lessened(token, spender, evidence);
   const name = listed.spenders.get(spender);
   const found = [...evidence, ['spender', spender], ['amount', amount]];
   if (name === undefined) {
     return denied('unlisted_spender', `${spender}, which is not listed, could spend ${token}.`, found);
   }
-  if (BigInt(amount) >= UNLIMITED && !listed.unlimitedApprovals) {
+  if (isUnlimited(BigInt(amount)) && !listed.unlimitedApprovals) {
     return denied('unlimited_approval', `${name} could spend ${token} without limit.`, found);
   }
   return allowed('listed_spender', `Lets ${name} spend ${amount} base units of ${token}.`, found);
+}
+
+// Whoever once could spend, and is listed no more, must be stopped from it.
+function lessened(token, spender, evidence) {
+  return allowed('allowance_lessened', `Lets ${spender} spend less ${token}.`, [...evidence, ['spender', spender]]);
 }
 
 function allowed(code, analysis, evidence) {

@@ -30,12 +30,12 @@ export const schema = {
         additionalProperties: false,
         properties: {
           recipients: addresses('Who may be sent the chain\'s own coin, and listed tokens.'),
-          tokens: addresses('Token contracts whose `transfer`, `transferFrom` and `approve` are read.'),
+          tokens: addresses('Token contracts whose `transfer`, `transferFrom`, `approve` and `decreaseAllowance` are read.'),
           spenders: addresses('Who may be approved to spend listed tokens.'),
           unlimitedApprovals: {
             type: 'boolean',
             default: false,
-            description: 'Whether a spender may be approved for 2^255 and more, which is meant to be without limit.',
+            description: 'Whether a spender may be approved without limit: for 2^255 and more, 2^160-1 or 2^96-1.',
           },
         },
       },

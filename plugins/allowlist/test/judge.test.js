@@ -38,6 +38,9 @@ const allowed = [
   ['a token of others to a listed recipient',
     call('transferFrom(address,address,uint256)', [STRANGER, TREASURY, '7']), 'listed_recipient'],
   ['an approval of a listed spender', call('approve(address,uint256)', [EXCHANGE, '7']), 'listed_spender'],
+  ['the end of an approval of a stranger', call('approve(address,uint256)', [STRANGER, '0']), 'allowance_lessened'],
+  ['less of an approval of a stranger',
+    call('decreaseAllowance(address,uint256)', [STRANGER, '7']), 'allowance_lessened'],
 ];
 
 const denied = [
@@ -52,7 +55,11 @@ const denied = [
   ['a token that is not listed',
     call('transfer(address,uint256)', [TREASURY, '7'], { recipient: STRANGER }), 'unlisted_contract'],
   ['an approval of a recipient', call('approve(address,uint256)', [TREASURY, '7']), 'unlisted_spender'],
-  ['an approval without limit', call('approve(address,uint256)', [EXCHANGE, UNLIMITED]), 'unlimited_approval'],
+  ...[256n, 255n, 160n, 96n].map((bits) => [
+    `an approval without limit of ${bits} bits`,
+    call('approve(address,uint256)', [EXCHANGE, (2n ** bits - (bits === 255n ? 0n : 1n)).toString()]),
+    'unlimited_approval',
+  ]),
   ['a coin along with a token', call('transfer(address,uint256)', [TREASURY, '7'], { value: '1' }), 'coin_to_token'],
   ['another function of a token', call('increaseAllowance(address,uint256)', [EXCHANGE, '7']), 'unlisted_function'],
   ['a call that the host cannot decode', call(undefined, []), 'unlisted_function'],

@@ -1,6 +1,6 @@
 """Travel-rule-threshold demands of a transfer at or above a threshold that the client says who is behind it, and that
-named roles approve it. What moves is read from what the host decoded; what the client claims makes nothing laxer than
-the settings allow."""
+named roles approve it. Each transaction is judged by itself: amounts that were split are velocity's to find. What
+moves is read from what the host decoded; what the client claims makes nothing laxer than the settings allow."""
 
 from componentize_py_types import Err
 from wit_world import exports

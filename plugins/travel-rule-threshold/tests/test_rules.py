@@ -92,3 +92,26 @@ class Rules(unittest.TestCase):
     def test_an_asset_without_threshold_is_not_waved_through(self):
         for moved in [coin(1, chain="eip155:10"), call("transfer(address,uint256)", RECIPIENT, "1", recipient=RECIPIENT)]:
             self.assert_found(judge(settings(), moved, claims()), "reject", "no_threshold")
+
+    def test_a_reached_threshold_outweighs_what_cannot_be_read(self):
+        unreadable = [
+            coin(ETHER, data=b"\0"),
+            coin(ETHER, recipient=None, data=b"\0"),
+            call(None, value=ETHER),
+            call("setApprovalForAll(address,bool)", RECIPIENT, "true", value=ETHER),
+        ]
+        for moved in unreadable:
+            for choice in ["reject", "abstain"]:
+                finding = judge(settings(unreadable=choice), moved, NOTHING)
+                self.assert_found(finding, "reject", "claims_missing")
+            said = judge(settings(unreadable="abstain"), moved, claims())
+            self.assert_found(said, "need-approvals", "approvals_needed")
+            self.assert_found(judge(settings(), moved, claims()), "reject", "unreadable")
+
+    def test_a_reached_threshold_outweighs_an_asset_without_one(self):
+        of_token = {"chain": "eip155:1", "asset": TOKEN, "decimals": 6, "amount": "1000"}
+        only_the_token = settings(thresholds=[of_token], unreadable="abstain")
+        moved = call("transfer(address,uint256)", RECIPIENT, "1000000000", value=1)
+        self.assert_found(judge(only_the_token, moved, NOTHING), "reject", "claims_missing")
+        below = call("transfer(address,uint256)", RECIPIENT, "1", value=1)
+        self.assert_found(judge(only_the_token, below, NOTHING), "abstain", "no_threshold")

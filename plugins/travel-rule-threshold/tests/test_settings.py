@@ -46,6 +46,9 @@ class Reading(unittest.TestCase):
             (document({"limit": 1}), ["thresholds[0].limit"]),
             (document(requiredClaims=["A"]), ["requiredClaims"]),
             (document(requiredClaims=[]), [""]),
+            (document(requiredClaims=["a", "a"]), ["requiredClaims"]),
+            (document(requiredClaims=[f"claim{number}" for number in range(17)]), ["requiredClaims"]),
+            (document(approvals={f"role{number}": 1 for number in range(17)}), ["approvals"]),
             (document(approvals={"compliance": 0}), ["approvals.compliance"]),
             (document(approvals=[]), ["approvals"]),
             (document(unreadable="approve"), ["unreadable"]),
@@ -64,3 +67,8 @@ class Reading(unittest.TestCase):
             with self.assertRaises(Problems) as raised:
                 Settings.parse(text)
             self.assertEqual(raised.exception.found, [("", "must be a JSON object")])
+
+    def test_a_field_that_is_given_twice_is_named(self):
+        with self.assertRaises(Problems) as raised:
+            Settings.parse('{"thresholds": [], "thresholds": [{"chain": "eip155:1", "chain": "eip155:2"}]}')
+        self.assertEqual(raised.exception.found, [("chain", "must not be given twice")])

@@ -28,31 +28,39 @@ class Movement:
 
 
 def judge(settings: Settings, verified: Any, claimed: Any) -> Finding:
-    """The finding on a transaction as the contract's records describe it."""
+    """The finding on a transaction as the contract's records describe it. A threshold that is reached outweighs
+    whatever else about the transaction cannot be read or has no threshold."""
     evidence = [("chain", verified.chain)]
     movements, unreadable = movements_of(verified)
-    if unreadable is not None:
-        return Finding(settings.unreadable, "unreadable", unreadable, evidence)
-    reached = []
+    reached, without = [], []
     for movement in movements:
         threshold = settings.thresholds.get((verified.chain, movement.asset))
         if threshold is None:
-            analysis = f"There is no threshold for {movement.asset} on {verified.chain}."
-            return Finding(settings.unreadable, "no_threshold", analysis, evidence)
+            without.append(movement.asset)
+            continue
         evidence += [("asset", movement.asset), ("amount", str(movement.amount)), ("threshold", str(threshold))]
         if movement.amount >= threshold:
             reached.append(f"{movement.amount} base units of {movement.asset} reach the threshold of {threshold}")
-    if not reached:
-        return Finding("approve", "below_threshold", "What moves is below its threshold.", evidence)
-    return demand(settings, claimed, " and ".join(reached), evidence)
+    if reached:
+        return demand(settings, claimed, " and ".join(reached), evidence, unreadable)
+    if unreadable is not None:
+        return Finding(settings.unreadable, "unreadable", unreadable, evidence)
+    if without:
+        analysis = f"There is no threshold for {' and '.join(without)} on {verified.chain}."
+        return Finding(settings.unreadable, "no_threshold", analysis, evidence)
+    return Finding("approve", "below_threshold", "What moves is below its threshold.", evidence)
 
 
-def demand(settings: Settings, claimed: Any, reached: str, evidence: list[tuple[str, str]]) -> Finding:
-    """The finding where a threshold is reached."""
+def demand(
+    settings: Settings, claimed: Any, reached: str, evidence: list[tuple[str, str]], unreadable: str | None
+) -> Finding:
+    """The finding where a threshold is reached. Nobody is asked to approve what would be rejected anyway."""
     missing = [name for name in settings.required_claims if not claim(claimed, name).strip()]
     if missing:
         analysis = f"{reached}, and the client does not say: {', '.join(missing)}."
         return Finding("reject", "claims_missing", analysis, evidence)
+    if unreadable is not None and settings.unreadable == "reject":
+        return Finding("reject", "unreadable", f"{reached}, and more may: {unreadable}", evidence)
     said = [(f"claimed-{name}", claim(claimed, name)) for name in settings.required_claims]
     if not settings.approvals:
         return Finding("approve", "claims_present", f"{reached}; the client says what it must.", evidence + said)
@@ -73,12 +81,12 @@ def movements_of(verified: Any) -> tuple[list[Movement], str | None]:
     value = int(verified.value)
     coin = [Movement(NATIVE, value)] if value > 0 else []
     if verified.recipient is None:
-        return [], "The transaction creates a contract."
+        return coin, "The transaction creates a contract."
     if not verified.data:
         return coin or [Movement(NATIVE, 0)], None
     call = verified.call
     if call is None or call.function is None:
-        return [], f"The call to {verified.recipient} cannot be read."
+        return coin, f"The call to {verified.recipient} cannot be read."
     # An approval lets somebody move as much at any later time, and nothing here would see it.
     places = {
         "transfer(address,uint256)": 1,
@@ -88,5 +96,5 @@ def movements_of(verified: Any) -> tuple[list[Movement], str | None]:
     }
     place = places.get(call.function)
     if place is None:
-        return [], f"{call.function} of {verified.recipient} is no transfer."
+        return coin, f"{call.function} of {verified.recipient} is no transfer."
     return [*coin, Movement(verified.recipient, int(call.arguments[place].value))], None

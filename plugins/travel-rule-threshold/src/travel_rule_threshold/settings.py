@@ -11,6 +11,9 @@ NAME = re.compile(r"[a-z0-9_.-]{1,64}")
 AMOUNT = re.compile(r"[0-9]{1,60}(\.[0-9]{1,36})?")
 DECIMALS_MAX = 36
 THRESHOLDS_MAX = 64
+# What is demanded goes into the outcome's evidence, which has 32 places.
+CLAIMS_MAX = 16
+ROLES_MAX = 16
 PROBLEMS_MAX = 16
 
 SCHEMA = json.dumps(
@@ -52,14 +55,18 @@ SCHEMA = json.dumps(
             "requiredClaims": {
                 "type": "array",
                 "items": {"type": "string", "pattern": f"^{NAME.pattern}$"},
+                "maxItems": CLAIMS_MAX,
+                "uniqueItems": True,
                 "default": [],
                 "description": "What the client must say at the threshold: `reference`, `description`, or a name in "
-                "its further claims. Without it, the transfer is rejected.",
+                "its further claims. Without it, the transfer is rejected. A transaction of the core family says "
+                "`description` (its `note`) and nothing else.",
             },
             "approvals": {
                 "type": "object",
                 "propertyNames": {"pattern": f"^{NAME.pattern}$"},
                 "additionalProperties": {"type": "integer", "minimum": 1, "maximum": 100},
+                "maxProperties": ROLES_MAX,
                 "default": {},
                 "description": "Roles that must approve at the threshold, and how many of each.",
             },
@@ -128,7 +135,9 @@ class _Reader:
 
     def _document(self, text: str) -> dict:
         try:
-            document = json.loads(text)
+            document = json.loads(text, object_pairs_hook=_once)
+        except _Repeated as repeated:
+            raise Problems([(repeated.name, "must not be given twice")])
         except (ValueError, RecursionError):
             document = None
         if not isinstance(document, dict):
@@ -176,12 +185,16 @@ class _Reader:
         if not isinstance(names, list) or not all(_matches(NAME, name) for name in names):
             self._wrong("requiredClaims", "must be a list of names of 1 to 64 of `a-z`, `0-9`, `_`, `-`, `.`")
             return []
+        if len(names) > CLAIMS_MAX or len(set(names)) != len(names):
+            self._wrong("requiredClaims", f"must be a list of at most {CLAIMS_MAX} different names")
         return names
 
     def _approvals(self, counts: object) -> dict[str, int]:
         if not isinstance(counts, dict):
             self._wrong("approvals", "must be an object of roles and counts")
             return {}
+        if len(counts) > ROLES_MAX:
+            self._wrong("approvals", f"must have at most {ROLES_MAX} roles")
         for role, count in counts.items():
             if not _matches(NAME, role):
                 self._wrong(f"approvals.{role}", "must be named by 1 to 64 of `a-z`, `0-9`, `_`, `-`, `.`")
@@ -197,6 +210,22 @@ class _Reader:
     def _wrong(self, field: str, rule: str) -> None:
         if len(self.problems) < PROBLEMS_MAX:
             self.problems.append((field, rule))
+
+
+class _Repeated(Exception):
+    def __init__(self, name: str):
+        super().__init__(name)
+        self.name = name
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict:
+    """An object in which no name stands twice: people would read one value, and the last would rule."""
+    fields: dict[str, object] = {}
+    for name, value in pairs:
+        if name in fields:
+            raise _Repeated(name)
+        fields[name] = value
+    return fields
 
 
 def _matches(pattern: re.Pattern, text: object) -> bool:
