@@ -5,6 +5,7 @@
 
 mod cache;
 mod compile;
+mod conformance;
 mod fuzz;
 mod guests;
 mod history;
