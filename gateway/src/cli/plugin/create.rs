@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use serde_json::json;
 
+pub(super) use self::template::CONTRACT;
 use self::template::Language;
 use crate::cli::{output::Format, status::Status};
 

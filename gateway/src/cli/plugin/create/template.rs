@@ -10,7 +10,7 @@ pub(in crate::cli) enum Language {
 }
 
 /// A path and its text.
-pub(super) type File = (&'static str, &'static str);
+pub(in crate::cli::plugin) type File = (&'static str, &'static str);
 
 /// Files that are written for every project; `NAME` stands for its name.
 const OF_ALL: [File; 1] = [("cases/first.json", include_str!("../template/first.json"))];
@@ -75,7 +75,7 @@ pub(super) const SDK: [File; 4] = copied![
 ];
 
 /// The contract, as it is.
-pub(super) const CONTRACT: [File; 3] =
+pub(in crate::cli::plugin) const CONTRACT: [File; 3] =
     copied!["wit/0.1/types.wit", "wit/0.1/capabilities.wit", "wit/0.1/policy.wit"];
 const CONTRACT_FOLDER: &str = "wit/0.1/";
 

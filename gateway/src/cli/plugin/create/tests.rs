@@ -24,7 +24,7 @@ fn every_file_of_the_sdk_and_of_the_contract_goes_along() {
         for entry in root.join(folder).read_dir().unwrap() {
             let name = entry.unwrap().file_name().into_string().unwrap();
             let path = format!("{folder}/{name}");
-            let mut copied = template::SDK.iter().chain(&template::CONTRACT);
+            let mut copied = template::SDK.iter().chain(&CONTRACT);
             assert!(copied.any(|(copied, _)| *copied == path), "`{path}` stays behind");
         }
     }
