@@ -185,6 +185,37 @@ fn bad_settings_are_faults_with_their_fields() -> Result<()> {
 }
 
 #[test]
+fn a_check_says_what_is_exported_and_which_grants_are_missing() -> Result<()> {
+    let folder = TempDir::new()?;
+    let component = guest("velocity")?;
+    let arguments = ["check", &component, "--grant", "settings", "--grant", "log", "--json"];
+    let output = plugin(folder.path(), &arguments)?;
+    assert_eq!(output.status.code(), Some(5));
+    let checked: Value = serde_json::from_slice(&output.stdout)?;
+    assert_eq!(
+        checked["faults"],
+        json!([
+            "the component imports `state`, which is not among the grants: add `--grant state`, or do not use it"
+        ])
+    );
+    assert_eq!(checked["exports"].as_array().map(Vec::len), Some(1), "{checked}");
+    assert!(
+        checked["exports"][0].as_str().is_some_and(|name| name.starts_with("countersign:policy/policy@"))
+    );
+    let enough = answer(folder.path(), &[&arguments[..6], &["--grant", "state"]].concat())?;
+    assert_eq!(enough["faults"], json!([]));
+    Ok(())
+}
+
+#[test]
+fn a_check_tells_what_a_large_component_costs_and_asks_it_about_its_own_examples() -> Result<()> {
+    let folder = TempDir::new()?;
+    let checked = answer(folder.path(), &["check", &guest("allowlist")?])?;
+    assert!(checked["remarks"][0].as_str().is_some_and(|remark| remark.contains("64 MiB")), "{checked}");
+    Ok(())
+}
+
+#[test]
 fn a_benchmark_counts_the_same_fuel_every_time() -> Result<()> {
     let folder = TempDir::new()?;
     let path = cases(&folder, &json!({"cases": [{"name": "one", "expect": {"verdict": "abstain"}}]}))?;

@@ -1,7 +1,10 @@
 //! Plugins in JavaScript and Python behind the real gateway: installed, heard, and replayed.
 
+use std::fs;
+
 use alloy_primitives::Address;
 use anyhow::{Context, Result};
+use countersign_tests::environment;
 use countersign_tests::gateway::Gateway;
 use countersign_tests::main_job::text;
 use countersign_tests::wallet::Wallet;
@@ -59,6 +62,22 @@ async fn allowlist_in_javascript_holds_transactions_to_its_list() -> Result<()> 
         assert_ne!(proposed["status"], "REJECTED", "{proposed}");
         assert_replays(&stand, &gateway, &proposed).await?;
     }
+    // What was asked and answered is a case for its author, without a gateway.
+    let last = propose(&stand, &gateway, escrow, token_transfer(stranger)).await?;
+    let status = stand.job(&gateway).approval_status(request_hash(&last)).await?;
+    let transaction = text(&status, "transactionId")?.to_owned();
+    let data_dir = stand.installation.data_dir();
+    let data_dir = data_dir.to_str().context("path")?;
+    let recorded = ["plugin", "record", &transaction, "--plugin", "allowlist", "--data-dir", data_dir];
+    let recorded = stand.installation.command(&recorded)?;
+    assert!(recorded.status.success(), "{}", String::from_utf8_lossy(&recorded.stderr));
+    let cases = stand.installation.data_dir().join("recorded.json");
+    fs::write(&cases, &recorded.stdout)?;
+    let component = environment::gateway_binary()?.with_file_name("../guests/allowlist.wasm");
+    let test = [component.to_str().context("path")?, cases.to_str().context("path")?];
+    let tested = stand.installation.command(&["plugin", "test", test[0], test[1], "--json"])?;
+    let told: Value = serde_json::from_slice(&tested.stdout)?;
+    assert_eq!((&told["passed"], &told["failed"]), (&json!(1), &json!(0)), "{told}");
     for denied in [to(stranger), token_transfer(stranger), to(TOKEN)] {
         let proposed = propose(&stand, &gateway, escrow, denied).await?;
         assert_eq!(proposed["status"], "REJECTED", "{proposed}");

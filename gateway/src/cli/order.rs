@@ -45,6 +45,7 @@ pub(super) enum Act {
     ReplayPlugins(TransactionId),
     ReadEvaluations { after: TransactionId },
     ReadPlugin(PluginRevisionId),
+    RecordPlugins(TransactionId),
     ListTransactions { limit: u32 },
     ShowTransaction(TransactionId),
     AbortTransaction(TransactionId),
@@ -99,6 +100,7 @@ impl Order {
             Act::ReplayPlugins(id) => plugin::replay(gateway, ctx, id).await,
             Act::ReadEvaluations { after } => plugin::read_evaluations(gateway, ctx, after).await,
             Act::ReadPlugin(id) => plugin::read_plugin(gateway, ctx, id).await,
+            Act::RecordPlugins(id) => plugin::record(gateway, ctx, id).await,
             Act::ListTransactions { limit } => transaction::list(gateway, ctx, limit).await,
             Act::ShowTransaction(id) => transaction::show(gateway, ctx, id).await,
             Act::AbortTransaction(id) => transaction::abort(gateway, ctx, id).await,
@@ -143,6 +145,7 @@ impl Act {
             | Self::ReplayPlugins(_)
             | Self::ReadEvaluations { .. }
             | Self::ReadPlugin(_)
+            | Self::RecordPlugins(_)
             | Self::ListTransactions { .. }
             | Self::ShowTransaction(_)
             | Self::AbortTransaction(_)
@@ -173,6 +176,7 @@ impl Act {
             Self::ReplayPlugins(_) => "plugin replay",
             Self::ReadEvaluations { .. } => "plugin backtest",
             Self::ReadPlugin(_) => "plugin backtest --revision",
+            Self::RecordPlugins(_) => "plugin record",
             Self::MakeRelayerKey => "key relayer",
             Self::AddVerificationService(_) => "verification-service add",
             Self::ListVerificationServices => "verification-service list",

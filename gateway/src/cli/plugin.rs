@@ -16,6 +16,8 @@ mod diff;
 mod evaluations;
 mod install;
 mod list;
+mod manual;
+mod record;
 mod replay;
 mod test;
 mod toolchain;
@@ -25,6 +27,7 @@ pub(super) use self::{
     evaluations::{read_evaluations, read_plugin},
     install::{NewPlugin, install},
     list::list,
+    record::record,
     replay::replay,
 };
 
@@ -44,6 +47,10 @@ pub(super) enum PluginCommand {
     Install(install::Install),
     /// List the organization's plugin revisions and where they are bound.
     List(list::List),
+    /// Print what plugins were asked and told about a transaction, as cases for `plugin test`.
+    Record(record::Record),
+    /// Print the contract with plugins as one page.
+    Manual(manual::Manual),
     /// Evaluate a transaction's records again and compare, bit for bit. Nothing is decided anew.
     Replay(replay::Replay),
     /// Ask a candidate about past transactions, from their records, and show which decisions would have been others.
@@ -62,6 +69,8 @@ impl PluginCommand {
             Self::Bench(bench) => bench.run().await,
             Self::Install(install) => install.run().await,
             Self::List(list) => list.run().await,
+            Self::Record(record) => record.run().await,
+            Self::Manual(_) => manual::Manual::run(),
             Self::Replay(replay) => replay.run().await,
             Self::Backtest(backtest) => backtest.run().await,
             Self::Diff(diff) => diff.run().await,

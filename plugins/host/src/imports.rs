@@ -25,6 +25,16 @@ pub(crate) fn check(engine: &Engine, component: &Component) -> Result<Grants, Ev
     Ok(capabilities.into_iter().collect())
 }
 
+/// Names of what a component exports, with their versions.
+pub(crate) fn exports(engine: &Engine, component: &Component) -> Vec<String> {
+    component.component_type().exports(engine).map(|(name, _)| name.to_owned()).collect()
+}
+
+/// Names of what it imports, with their versions.
+pub(crate) fn names(engine: &Engine, component: &Component) -> Vec<String> {
+    component.component_type().imports(engine).map(|(name, _)| name.to_owned()).collect()
+}
+
 fn refusal(import: &str) -> EvaluationFailure {
     let advice = if import.starts_with("wasi:") {
         "a plugin gets no WASI. Build Rust for `wasm32-unknown-unknown`; JavaScript with componentize-js and \

@@ -36,6 +36,8 @@ pub struct PreparedPlugin {
     limits: Arc<Limits>,
     contract: Contract,
     required: Grants,
+    imports: Vec<String>,
+    exports: Vec<String>,
     origin: Origin,
     gauges: Gauges,
 }
@@ -71,6 +73,16 @@ impl PreparedPlugin {
     /// The capabilities that the component imports; a binding must grant them all.
     pub const fn required(&self) -> Grants {
         self.required
+    }
+
+    /// The interfaces that the component imports, with their versions.
+    pub fn imports(&self) -> &[String] {
+        &self.imports
+    }
+
+    /// Everything that the component exports, with versions; only `countersign:policy/policy` is ever called.
+    pub fn exports(&self) -> &[String] {
+        &self.exports
     }
 
     /// The version of the contract that the component was built against.
@@ -263,6 +275,8 @@ impl Workshop {
             limits: Arc::clone(limits),
             contract,
             required,
+            imports: imports::names(engine, &component),
+            exports: imports::exports(engine, &component),
             origin,
             gauges: Gauges::new(digest),
         });

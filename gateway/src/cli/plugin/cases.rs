@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 /// Parts of a record that a case may set. What the plugin writes and logs is its own to say.
-const INPUTS: [&str; 7] =
+pub(super) const INPUTS: [&str; 7] =
     ["verified", "claimed", "settings", "requested_at_ms", "state_reads", "counter_reads", "host_calls"];
 
 /// One case of a file.
