@@ -22,7 +22,7 @@ use gateway_domain::{
     identity::Organization,
     ids::OrganizationId,
     keys::{GenerateKey, KeyAlgorithm, KeyPurpose, generate_key},
-    policy::{Applies, Power, Requirement},
+    policy::{Applies, Power, Requirement, UploadPlugin},
     ports::{IdentityReads as _, UnitOfWork as _},
 };
 use serde::{Deserialize, Serialize};
@@ -172,10 +172,13 @@ async fn first_start(gateway: &Gateway, orion: &Path) -> Result<Bootstrap> {
         )
     })?;
     let install = InstallPlugin {
-        name: "orion".to_owned(),
-        component,
-        settings: ORION_SETTINGS.to_owned(),
-        grants: BTreeSet::from(["log".to_owned(), "settings".to_owned(), "clock".to_owned()]),
+        plugin: UploadPlugin {
+            plugin: "orion".to_owned(),
+            component,
+            settings: ORION_SETTINGS.to_owned(),
+            grants: BTreeSet::from(["log".to_owned(), "settings".to_owned(), "clock".to_owned()]),
+            signature: None,
+        },
         power: Power::Authority(Role::Orion),
         floor: Some(vec![
             people(Role::User, EvidenceLevel::Request),

@@ -4,31 +4,24 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result};
 use gateway_domain::{
-    B256,
     actor::OpCtx,
     audit::AuditEvent,
     changes::{ChangeSet, Write},
-    ids::{BindingId, PluginRevisionId},
+    ids::BindingId,
     policy::{
-        Binding, BindingScope, Floor, Mode, PluginRevision, Policy, PolicyHead, Power, Requirement,
-        validate_policy,
+        AdmittedPlugin, Binding, BindingScope, Floor, Mode, PluginRevision, Policy, PolicyHead, Power,
+        Requirement, UploadPlugin, admit_plugin, upload_plugin, validate_policy,
     },
     ports::{OperatorReads as _, PolicyReads as _, UnitOfWork as _},
     transactions::Kind,
 };
-use plugin_host::Digest;
 use serde_json::json;
 
-use crate::{grants, wiring::Gateway};
+use crate::wiring::Gateway;
 
-/// A plugin to be attached to every EVM transaction of an organization.
+/// A plugin to be attached to every EVM transaction of an organization. Installing the same name again replaces it.
 pub(crate) struct InstallPlugin {
-    /// Also the binding's name: installing the same name again replaces it.
-    pub(crate) name: String,
-    pub(crate) component: Vec<u8>,
-    /// JSON that the component's `validate-settings` accepts.
-    pub(crate) settings: String,
-    pub(crate) grants: BTreeSet<String>,
+    pub(crate) plugin: UploadPlugin,
     pub(crate) power: Power,
     /// Replaces the people demanded by the policy's floor; absent leaves them as they are.
     pub(crate) floor: Option<Vec<Requirement>>,
@@ -42,49 +35,26 @@ pub(crate) struct Installed {
 }
 
 /// Checks the component and its settings in the sandbox, stores both, and moves the policy head. In a deployment with
-/// operators the policy stays: they propose and approve what binds the revision.
+/// operators an author must have signed for it, and the policy stays: they propose and approve what binds the revision.
 pub(crate) async fn install_plugin(
     gateway: &Gateway,
     ctx: &OpCtx,
     install: InstallPlugin,
 ) -> Result<Installed> {
-    grants::check(&install.grants, gateway.plugins.upstreams(), ctx.organization)?;
-    let entropy = gateway.services.entropy.as_ref();
-    let revision = PluginRevision {
-        id: PluginRevisionId::generate(ctx.now, entropy),
-        organization: ctx.organization,
-        plugin: install.name,
-        component_digest: B256::new(Digest::of(&install.component).0),
-        settings: install.settings,
-        grants: install.grants,
-        created_at: ctx.now,
-    };
-    gateway.plugins.check(&revision, install.component.clone().into()).await?;
-
+    let services = &gateway.services;
     if gateway.store.charter().await?.is_some() {
-        let detail = json!({
-            "plugin": revision.plugin, "componentDigest": revision.component_digest,
-            "subjectDigest": revision.subject_digest(),
-        });
-        let event = AuditEvent::new(ctx, "plugin.stored", format!("plugin {}", revision.id), detail);
-        let sealed = gateway.services.sealer.seal(revision.clone());
-        let changes = ChangeSet::new(event).write(Write::InsertPluginRevision(sealed, install.component));
-        gateway.store.commit(changes).await.context("storing the plugin")?;
+        let AdmittedPlugin { revision, .. } = upload_plugin(ctx, services, install.plugin).await?;
         return Ok(Installed { revision, policy_revision: None });
     }
+    let admitted = admit_plugin(ctx, services, install.plugin).await?;
+    let revision = &admitted.revision;
     let present =
         gateway.store.policy(ctx.organization).await?.map(gateway_domain::sealed::Sealed::into_value);
-    let policy = next_policy(
-        ctx,
-        present,
-        &revision,
-        install.power,
-        install.floor,
-        BindingId::generate(ctx.now, entropy),
-    );
+    let fresh = BindingId::generate(ctx.now, services.entropy.as_ref());
+    let policy = next_policy(ctx, present, revision, install.power, install.floor, fresh);
     validate_policy(&policy)?;
     let policy_revision = policy.revision;
-    let seal = &gateway.services.sealer;
+    let seal = &services.sealer;
     let head = PolicyHead { organization: ctx.organization, revision: policy_revision };
     let detail = json!({
         "plugin": revision.plugin, "componentDigest": revision.component_digest,
@@ -92,11 +62,11 @@ pub(crate) async fn install_plugin(
     });
     let changes =
         ChangeSet::new(AuditEvent::new(ctx, "plugin.installed", format!("plugin {}", revision.id), detail))
-            .write(Write::InsertPluginRevision(seal.seal(revision.clone()), install.component))
+            .writes_of(admitted.writes(services))
             .write(Write::InsertPolicy(seal.seal(policy)))
             .write(Write::MovePolicyHead(seal.seal(head)));
     gateway.store.commit(changes).await.context("storing the plugin and the policy")?;
-    Ok(Installed { revision, policy_revision: Some(policy_revision) })
+    Ok(Installed { revision: admitted.revision, policy_revision: Some(policy_revision) })
 }
 
 fn next_policy(
@@ -112,9 +82,11 @@ fn next_policy(
         revision: 0,
         floor: Floor::open(),
         bindings: Vec::new(),
+        proposal: None,
         created_at: ctx.now,
     });
     policy.revision += 1;
+    policy.proposal = None;
     policy.created_at = ctx.now;
     if let Some(people) = people {
         policy.floor.requirements = people;

@@ -90,8 +90,7 @@ pub(crate) async fn run(
     let api = gateway_api::public_router(api_state(&gateway, organization, &tasks)?);
     let internal = gateway_api::internal_router(api_state(&gateway, organization, &tasks)?);
     let operations = gateway_api::operator_router(operator_state(&gateway, metrics)?).merge(internal);
-    let operators = gateway_api::operator_api_router(gateway.services.clone(), gateway.config.api_config()?);
-    let operations = operations.merge(operators);
+    let operations = operations.merge(operators(&gateway)?);
     let public = tasks.spawn(listener::serve(public, api, bounds.clone(), stop.clone()));
     let operator = tasks.spawn(listener::serve(operator, operations, bounds.clone(), workers.clone()));
     tasks.spawn(commands(gateway.clone(), control, workers.clone()));
@@ -124,6 +123,13 @@ pub(crate) async fn run(
     checkpointing.wait().await;
     gateway.close().await;
     Ok(ended)
+}
+
+/// What operators do over HTTP.
+fn operators(gateway: &Gateway) -> Result<axum::Router> {
+    let common = gateway.config.api_config()?;
+    let uploads = gateway.config.server.upload_config(common.clone(), &gateway.config.plugins);
+    Ok(gateway_api::operator_api_router(&gateway.services, common, uploads))
 }
 
 /// Carries out what commands at this machine order, until `stop`.

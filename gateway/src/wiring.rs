@@ -115,6 +115,7 @@ pub(crate) async fn build(config: Config, data_dir: DataDir, absent: Absent) -> 
         origin: config.server.origin(),
         tenant_origins: Arc::new(config.tenant_origins()?),
         domain_chain,
+        proven_signatures: Arc::default(),
         nonces: Arc::default(),
         denials: Arc::default(),
         outbox_written,

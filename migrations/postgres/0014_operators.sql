@@ -6,7 +6,6 @@ CREATE TABLE charters (
     revision BIGINT NOT NULL,
     operators TEXT NOT NULL,
     approvals_required BIGINT NOT NULL,
-    self_approval BIGINT NOT NULL,
     updated_at BIGINT NOT NULL,
     seal TEXT NOT NULL
 );

@@ -122,6 +122,9 @@ CREATE TABLE plugin_revisions (
     component_digest TEXT NOT NULL REFERENCES components (digest),
     settings TEXT NOT NULL,
     grants TEXT NOT NULL,
+    -- Absent in a deployment without operators.
+    signature TEXT,
+    uploaded_by TEXT,
     created_at INTEGER NOT NULL,
     seal TEXT NOT NULL
 ) STRICT;
@@ -133,6 +136,8 @@ CREATE TABLE policies (
     revision INTEGER NOT NULL,
     floor TEXT NOT NULL,
     bindings TEXT NOT NULL,
+    -- The one that made it, in a deployment with operators.
+    proposal TEXT,
     created_at INTEGER NOT NULL,
     seal TEXT NOT NULL,
     PRIMARY KEY (organization, revision)

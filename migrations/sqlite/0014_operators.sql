@@ -6,7 +6,6 @@ CREATE TABLE charters (
     revision INTEGER NOT NULL,
     operators TEXT NOT NULL,
     approvals_required INTEGER NOT NULL,
-    self_approval INTEGER NOT NULL,
     updated_at INTEGER NOT NULL,
     seal TEXT NOT NULL
 ) STRICT;

@@ -166,6 +166,12 @@ limits.wallet_keys_max gateway/api/tests/it/bounds.rs wallet_keys_have_a_quota
 limits.self_registered_share_percent gateway/api/tests/it/strangers.rs ten_thousand_registrations_stop_at_their_share_and_server_keys_still_enrol
 limits.unfinished_key_seconds gateway/api/tests/it/interrupted.rs interrupted_keys_are_adopted_or_retired
 limits.open_proposals_max gateway/api/tests/it/operators/changes.rs open_proposals_are_bounded
+limits.proposal_bytes_max gateway/api/tests/it/operators/plugins.rs a_proposal_is_bounded_in_bytes
+limits.plugin_revisions_max gateway/api/tests/it/operators/plugins.rs stored_revisions_are_bounded
+server.operator_burst gateway/api/tests/it/operators/plugins.rs an_operator_asks_so_often_and_no_more
+server.operator_period_ms gateway/api/tests/it/operators/plugins.rs an_operator_asks_so_often_and_no_more
+server.plugin_uploads_max gateway/api/tests/it/operators/plugins.rs uploads_have_places_of_their_own
+server.plugin_upload_timeout_ms gateway/api/tests/it/operators/plugins.rs an_upload_that_takes_too_long_is_given_up
 limits.user_api_keys_max gateway/api/tests/it/user_api_keys.rs a_user_has_so_many_active_keys_and_no_more
 limits.idempotency_window_seconds gateway/store/tests/it/conflicts.rs an_expired_idempotency_key_may_be_used_again
 limits.permit_seconds gateway/api/tests/it/abort.rs a_permit_holds_no_longer_than_configured

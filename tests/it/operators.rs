@@ -1,6 +1,7 @@
 //! A deployment with operators, run by its own commands: from the ceremony to a policy that two have approved (T31).
 
 use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -33,6 +34,29 @@ impl Operators<'_> {
         let output = self.run(person, arguments)?;
         ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         Ok(serde_json::from_slice(&output.stdout)?)
+    }
+
+    /// A signature for a plugin of this organization.
+    fn sign(
+        &self,
+        person: usize,
+        component: &str,
+        name: &[&str],
+        grants: &[&str],
+        organization: &str,
+    ) -> Result<PathBuf> {
+        let key = self.deployment.path(&format!("{}.key", PEOPLE[person].0));
+        let signature =
+            tempfile::Builder::new().tempdir_in(self.deployment.path("."))?.keep().join("signature");
+        let origin = self.deployment.url();
+        let identity = ["--operator", &self.ids[person], "--operator-key", key.to_str().context("path")?];
+        let place = ["--organization", organization, "--origin", &origin];
+        let out = ["--out", signature.to_str().context("path")?];
+        let output = Deployment::alone(
+            &[&["plugin", "sign", component], name, grants, &identity[..], &place[..], &out[..]].concat(),
+        )?;
+        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        Ok(signature)
     }
 
     fn refused(&self, person: usize, arguments: &[&str], rule: &str) -> Result<()> {
@@ -83,6 +107,10 @@ async fn a_policy_takes_two_operators_and_no_command_alone_enlarges_anything() -
     let grants = ["--grant", "log", "--grant", "settings", "--grant", "clock"];
     let authority = ["--authority", "orion", "--json"];
     let install = [&["plugin", "install", orion, "--name", "orion"], &grants[..], &authority[..]].concat();
+    let refusal = deployment.fails(&install, 1)?;
+    ensure!(refusal.contains("it is not signed"), "{refusal}");
+    let signature = operators.sign(0, orion, &["--name", "orion"], &grants, organization)?;
+    let install = [&install[..], &["--signature", signature.to_str().context("path")?]].concat();
     let output = deployment.run(&install)?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let stored: Value = serde_json::from_slice(&output.stdout)?;

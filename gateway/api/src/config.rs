@@ -80,6 +80,8 @@ pub struct RateConfig {
     pub credential: Rate,
     /// Requests from one source address. Default 10,000 a second.
     pub source: Rate,
+    /// Requests of one operator. Default 300 a minute.
+    pub operator: Rate,
     /// Requests to read that one wallet signs; each leaves a row until it cannot be replayed. Default 50 a second.
     pub wallet: Rate,
     /// Requests for a login nonce, logins and refreshes, each for itself, from one source address. Default 20 a
@@ -170,6 +172,7 @@ impl Default for RateConfig {
         Self {
             credential: Rate { burst: 5_000, period_ms: 1_000 },
             source: Rate { burst: 10_000, period_ms: 1_000 },
+            operator: Rate { burst: 300, period_ms: 60_000 },
             wallet: Rate { burst: 50, period_ms: 1_000 },
             login: Rate { burst: 20, period_ms: 60_000 },
             registrations: Rate { burst: 20, period_ms: 3_600_000 },

@@ -12,7 +12,13 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use gateway_domain::{Clock, entropy::Entropy, ports::Services};
+use gateway_domain::{
+    Clock, Error,
+    entropy::Entropy,
+    ids::OperatorId,
+    operators::{OperatorActor, OperatorRole},
+    ports::Services,
+};
 use serde::Serialize;
 use tower::ServiceBuilder;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -21,7 +27,7 @@ use crate::{
     answer::Answer,
     config::ApiConfig,
     failure::Failure,
-    layers::{self, Gate, access, admission, catch_panics, guard_headers, request_id, size},
+    layers::{self, Gate, KeyedRate, access, admission, catch_panics, guard_headers, request_id, size},
 };
 
 mod call;
@@ -29,6 +35,8 @@ mod controls;
 mod description;
 mod dialect;
 mod dry_runs;
+mod plugins;
+mod policies;
 mod proof;
 mod proposals;
 mod view;
@@ -86,36 +94,73 @@ pub fn operator_router(state: OperatorState) -> Router {
     layered(routes, gate)
 }
 
-/// `/operator/v1`, without a fallback: it shares the listener.
-pub fn operator_api_router(services: Services, config: ApiConfig) -> Router {
-    let gate = Gate::new(services.clock.clone(), services.entropy.clone(), config.clone());
-    let (routes, _) = routes().split_for_parts();
-    let routes = routes.method_not_allowed_fallback(async || Failure::MethodNotAllowed);
-    layered(routes.with_state(Arc::new(Desk { services, config })), gate)
+/// `/operator/v1`, without a fallback: it shares the listener. `uploads` bounds the requests that carry a component, which
+/// are longer and take longer than others.
+pub fn operator_api_router(services: &Services, config: ApiConfig, uploads: ApiConfig) -> Router {
+    let rate = Arc::new(KeyedRate::new(config.rates.operator, config.rates.keys_max));
+    let branch = |routes: OpenApiRouter<Arc<Desk>>, config: ApiConfig, role| {
+        let gate = Gate::new(services.clock.clone(), services.entropy.clone(), config.clone());
+        let (routes, _) = routes.split_for_parts();
+        (
+            routes.with_state(Arc::new(Desk {
+                services: services.clone(),
+                config,
+                rate: rate.clone(),
+                role,
+            })),
+            gate,
+        )
+    };
+    let (others, gate) = branch(routes(), config, None);
+    let others = layered(others.method_not_allowed_fallback(async || Failure::MethodNotAllowed), gate);
+    let (uploads, gate) = branch(uploads_routes(), uploads, Some(OperatorRole::Author));
+    others.merge(layered(uploads, gate))
 }
 
 /// What the operators' requests work with.
 pub(crate) struct Desk {
     pub(crate) services: Services,
     pub(crate) config: ApiConfig,
+    rate: Arc<KeyedRate<OperatorId>>,
+    /// Without which no body is read.
+    role: Option<OperatorRole>,
 }
 
-/// Every operation of `/operator/v1`, with its description.
+impl Desk {
+    /// Whether the operator may ask for anything here, and so soon again.
+    fn admit(&self, operator: &OperatorActor) -> Result<(), Failure> {
+        if self.role.is_some_and(|role| !operator.roles.contains(&role)) {
+            return Err(Error::Forbidden("the role author is required").into());
+        }
+        self.rate.check(&operator.operator).map_err(|retry_after| Failure::RateLimited { retry_after })
+    }
+}
+
+/// Every operation of `/operator/v1` but uploads, with its description.
 pub(crate) fn routes() -> OpenApiRouter<Arc<Desk>> {
     OpenApiRouter::new()
         .routes(routes!(controls::get_charter))
         .routes(routes!(controls::revoke_operator))
         .routes(routes!(controls::freeze))
         .routes(routes!(controls::revoke_api_key))
-        .routes(routes!(controls::get_policy))
-        .routes(routes!(controls::list_plugins))
         .routes(routes!(dry_runs::create_dry_run))
+        .routes(routes!(policies::get_policy))
+        .routes(routes!(policies::list_policies))
+        .routes(routes!(policies::get_policy_revision))
+        .routes(routes!(plugins::list_plugins))
+        .routes(routes!(plugins::get_plugin))
+        .routes(routes!(plugins::revoke_plugin))
         .routes(routes!(proposals::create_proposal, proposals::list_proposals))
         .routes(routes!(proposals::get_proposal))
         .routes(routes!(proposals::approve_proposal))
         .routes(routes!(proposals::refuse_proposal))
         .routes(routes!(proposals::withdraw_proposal))
         .routes(routes!(proposals::claim_api_key))
+}
+
+/// Operations that carry a component.
+pub(crate) fn uploads_routes() -> OpenApiRouter<Arc<Desk>> {
+    OpenApiRouter::new().routes(routes!(plugins::upload_plugin))
 }
 
 fn layered(routes: Router, gate: Arc<Gate>) -> Router {

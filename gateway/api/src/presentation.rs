@@ -1,7 +1,7 @@
 //! How the family writes domain values, and what becomes of foreign text before people see it.
 
 use gateway_chains::evm::address::to_checksum;
-use gateway_domain::{Address, B256, Timestamp};
+use gateway_domain::{Address, B256, Timestamp, text::is_plain};
 use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::format_description};
 
 /// Longest foreign text that is shown, in characters.
@@ -51,15 +51,6 @@ pub(crate) fn share(parts_per_million: u32) -> f64 {
 /// (T27).
 pub(crate) fn prose(text: &str) -> String {
     text.chars().filter(|character| is_plain(*character)).take(PROSE_CHARACTERS_MAX).collect()
-}
-
-fn is_plain(character: char) -> bool {
-    let steers = matches!(
-        character,
-        '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{061c}'
-            | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
-    );
-    !steers && (!character.is_control() || matches!(character, '\n' | '\t'))
 }
 
 #[cfg(test)]

@@ -16,11 +16,11 @@ use crate::{
     identity::{Organization, Principal, User},
     ids::{OrganizationId, PrincipalId},
     keys::{KeyRecord, KeyState},
-    operators::{Charter, Proposal},
+    operators::{Charter, DEPLOYMENT, Proposal},
     outbox::OutboxItem,
     payloads::{EncryptedPayload, SessionKeyClaim},
     plugin_state::StateUse,
-    policy::{PermitRecord, PluginRevision, Policy, PolicyHead},
+    policy::{PermitRecord, PluginRevision, PluginRevocation, Policy, PolicyHead},
     quorums::{PrivyQuorum, QuorumClaim},
     quota::{Quota, UserQuota},
     registrations::Registration,
@@ -76,6 +76,7 @@ pub enum Write {
     InsertWalletKey(Sealed<KeyRecord>, Quota),
     UpdateKey(Sealed<KeyRecord>),
     InsertPluginRevision(Sealed<PluginRevision>, Vec<u8>),
+    InsertPluginRevocation(Sealed<PluginRevocation>),
     InsertPolicy(Sealed<Policy>),
     /// Moves the head from revision - 1; revision 1 inserts it.
     MovePolicyHead(Sealed<PolicyHead>),
@@ -237,9 +238,12 @@ impl ChangeSet {
 impl Write {
     /// The organization in which somebody or something may lose authority by this write. The store moves that
     /// organization's standing in the same change set, so that a permit that was decided before and is inserted
-    /// after does not come about.
+    /// after does not come about. [`DEPLOYMENT`] stands for every organization.
     pub fn takes_authority(&self) -> Option<OrganizationId> {
         match self {
+            // Who signed for a plugin may be nobody now, in whichever organization it is bound.
+            Self::UpdateCharter(_) => Some(DEPLOYMENT),
+            Self::InsertPluginRevocation(revocation) => Some(revocation.organization),
             Self::UpdateOrganization(organization) => Some(organization.id),
             Self::UpdatePrincipal(principal) => Some(principal.organization),
             Self::UpdateUser(user) => Some(user.organization),
@@ -248,7 +252,6 @@ impl Write {
             Self::UpdateIntegration(integration) => Some(integration.organization),
             Self::UpdateKey(key) if key.frozen || key.state == KeyState::Retired => Some(key.organization),
             Self::InsertCharter(_)
-            | Self::UpdateCharter(_)
             | Self::RequireCharter(_)
             | Self::InsertProposal(_)
             | Self::UpdateProposal(_)

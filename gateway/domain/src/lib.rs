@@ -37,6 +37,7 @@ pub mod secrets;
 pub mod sessions;
 pub mod settings;
 pub mod signing;
+pub mod text;
 pub mod transactions;
 pub mod vendors;
 pub mod verification;

@@ -26,7 +26,7 @@ pub use approve::{approve_proposal, refuse_proposal, withdraw_proposal};
 pub use change::{Change, NewApiKey, NewOperator, PolicyChange, ProposedBinding, claim_api_key};
 pub use charter::{found_charter, revoke_operator};
 pub use key::{OperatorKey, OperatorKeyMalformed};
-pub use propose::{Approval, Proposal, ProposalState, Propose, propose};
+pub use propose::{Approval, Proposal, ProposalState, Propose, REASON_CHARACTERS_MAX, propose};
 
 /// Stands for the whole deployment where an organization is asked for: no tenant has it.
 pub const DEPLOYMENT: OrganizationId = OrganizationId::from_uuid(uuid::Uuid::nil());
@@ -39,10 +39,8 @@ pub struct Charter {
     pub revision: u64,
     /// Also those who were revoked: a key is never enrolled twice.
     pub operators: Vec<Operator>,
-    /// Approvers who must sign a proposal. At least 2, but in `dev`.
+    /// Approvers besides the proposer who must sign a proposal. At least 2.
     pub approvals_required: u32,
-    /// Whether the proposer's own approval counts. Only in `dev`.
-    pub self_approval: bool,
     pub updated_at: Timestamp,
 }
 

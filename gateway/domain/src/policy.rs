@@ -4,30 +4,39 @@ use std::collections::BTreeSet;
 
 use alloy_primitives::{B256, U256};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::{
     approvals::{EvidenceLevel, Role},
     chain::ChainId,
     clock::Timestamp,
-    ids::{BindingId, KeyId, OrganizationId, PluginRevisionId},
+    ids::{BindingId, KeyId, OrganizationId, PluginRevisionId, ProposalId},
     sealed::{RowVersion, Sealable},
     transactions::{ExecutionType, Intent, Kind},
 };
 
 mod decide;
+mod fitness;
 mod permit;
 mod rehearse;
 mod requirements;
+mod revision;
+mod revoke;
+mod signature;
+mod upload;
 mod validate;
 mod vendor_permit;
 
 pub(crate) use decide::denied as refusal;
 pub use decide::{Approved, Decision, DecisionInput, Denial, DenialReason, Open, decide};
+pub(crate) use fitness::{Examiner, fitness};
 pub use permit::{PERMIT_LIFETIME, PermitMismatch, PermitRecord, SigningPermit, issue_permit};
 pub use rehearse::{Rehearsal, rehearse};
 pub(crate) use requirements::demanded;
 pub use requirements::{Standing, required_roles};
+pub use revision::{PluginRevision, PluginRevocation, ProvenSignatures, RevisionFault, subject_digest};
+pub use revoke::revoke_plugin;
+pub use signature::{RevisionClaims, RevisionSignature, SignatureMalformed, SignedRevision, signing_input};
+pub use upload::{AdmittedPlugin, UploadPlugin, admit_plugin, upload_plugin};
 pub use validate::validate_policy;
 pub use vendor_permit::{VendorPermit, VendorPermitMismatch, issue_vendor_permit};
 
@@ -39,6 +48,8 @@ pub struct Policy {
     pub floor: Floor,
     /// In the order in which they are asked.
     pub bindings: Vec<Binding>,
+    /// What its approvers signed; absent in a deployment without operators.
+    pub proposal: Option<ProposalId>,
     pub created_at: Timestamp,
 }
 
@@ -171,43 +182,5 @@ impl Sealable for PolicyHead {
 
     fn row_version(&self) -> Option<RowVersion> {
         Some(RowVersion::new::<Self>(self.organization, self.revision))
-    }
-}
-
-/// A component, its settings and its grants. Never edited; the row seal covers everything but the bytes, which
-/// are held by their digest.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PluginRevision {
-    pub id: PluginRevisionId,
-    pub organization: OrganizationId,
-    pub plugin: String,
-    /// SHA-256 of the component.
-    pub component_digest: B256,
-    /// JSON, as given by the operator.
-    pub settings: String,
-    /// Names of the capabilities granted.
-    pub grants: BTreeSet<String>,
-    pub created_at: Timestamp,
-}
-
-impl Sealable for PluginRevision {
-    const TABLE: &'static str = "plugin_revisions";
-
-    fn row_version(&self) -> Option<RowVersion> {
-        Some(RowVersion::written_once::<Self>(self.id))
-    }
-}
-
-impl PluginRevision {
-    /// SHA-256 over component digest, settings and grants: what a binding names and an evaluation was made of.
-    pub fn subject_digest(&self) -> B256 {
-        let mut hash = Sha256::new();
-        hash.update(b"countersign-plugin-subject-1");
-        hash.update(self.component_digest);
-        for part in std::iter::once(&self.settings).chain(&self.grants) {
-            hash.update((part.len() as u64).to_be_bytes());
-            hash.update(part.as_bytes());
-        }
-        B256::new(hash.finalize().into())
     }
 }

@@ -22,7 +22,7 @@ use crate::{
     keys::{KeyAlgorithm, KeyPurpose, KeyRecord, PublicKey, WalletKeys},
     outbox::ClaimedItem,
     plugin_state::{StateChanges, StateTurns, StateView},
-    policy::{PermitRecord, PluginRevision, Policy, SigningPermit},
+    policy::{PermitRecord, PluginRevision, PluginRevocation, Policy, ProvenSignatures, SigningPermit},
     sealed::{Sealed, Sealer},
     sessions::{AccessClaims, Sessions, TokenKey},
     signing::NonceReservations,
@@ -133,8 +133,30 @@ pub trait PolicyReads: Send + Sync {
         organization: OrganizationId,
         id: PluginRevisionId,
     ) -> Result<Option<Sealed<PluginRevision>>>;
-    async fn plugin_revision_list(&self, organization: OrganizationId)
-    -> Result<Vec<Sealed<PluginRevision>>>;
+    /// Newest first, those stored before `before` if it is given.
+    async fn plugin_revision_list(
+        &self,
+        organization: OrganizationId,
+        before: Option<PluginRevisionId>,
+        limit: u32,
+    ) -> Result<Vec<Sealed<PluginRevision>>>;
+    async fn plugin_revision_count(&self, organization: OrganizationId) -> Result<u64>;
+    /// Every revocation in the organization.
+    async fn plugin_revocations(&self, organization: OrganizationId)
+    -> Result<Vec<Sealed<PluginRevocation>>>;
+    /// An earlier policy, or the one in force.
+    async fn policy_revision(
+        &self,
+        organization: OrganizationId,
+        revision: u64,
+    ) -> Result<Option<Sealed<Policy>>>;
+    /// Newest first, those before revision `before` if it is given.
+    async fn policy_list(
+        &self,
+        organization: OrganizationId,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Result<Vec<Sealed<Policy>>>;
     /// Component bytes by their SHA-256, which the caller compares again.
     async fn component(&self, digest: B256) -> Result<Option<Vec<u8>>>;
 }
@@ -346,6 +368,22 @@ pub struct EvaluationReply {
     pub state: StateChanges,
 }
 
+impl EvaluationReply {
+    /// What there is to say of a plugin that was not asked.
+    pub(crate) fn without_asking(result: EvaluationResult) -> Self {
+        Self { result, duration: Duration::ZERO, record: "{}".to_owned(), state: StateChanges::default() }
+    }
+}
+
+/// What a component is, found without a transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Examination {
+    /// Capabilities that it imports.
+    pub wanted: Vec<String>,
+    /// Version of the contract that it was built against.
+    pub contract: String,
+}
+
 /// Asks sandboxed plugins. A failure to ask is a reply too: it denies.
 #[async_trait]
 pub trait Evaluator: Send + Sync {
@@ -356,6 +394,10 @@ pub trait Evaluator: Send + Sync {
         request: &EvaluationRequest,
         state: &Arc<StateView>,
     ) -> EvaluationReply;
+
+    /// Compiles the revision's component within the limits of uploads, and has it check its settings.
+    /// [`Error::Invalid`](crate::Error::Invalid) names what is wrong with component, settings or grants.
+    async fn examine(&self, revision: &PluginRevision, component: Arc<[u8]>) -> Result<Examination>;
 }
 
 /// A chain this gateway serves.
@@ -399,6 +441,8 @@ pub struct Services {
     pub tenant_origins: Arc<BTreeMap<OrganizationId, String>>,
     /// Chain id of the EIP-712 domain: the first configured chain.
     pub domain_chain: u64,
+    /// Signatures of plugin revisions that were found good.
+    pub proven_signatures: Arc<ProvenSignatures>,
     /// Nonces that this process is about to store.
     pub nonces: Arc<NonceReservations>,
     /// Denials of this process, stored or about to be.
@@ -418,6 +462,10 @@ pub struct Limits {
     pub user_api_keys_max: u32,
     /// Proposals of operators that may be open at a time. Default 100.
     pub open_proposals_max: u32,
+    /// Bytes of a proposal's change as compact JSON. Default 64 KiB.
+    pub proposal_bytes_max: usize,
+    /// Plugin revisions that an organization may have. Default 10,000.
+    pub plugin_revisions_max: u32,
     /// How long an `Idempotency-Key` is remembered. Default 24 h.
     pub idempotency_window: Duration,
     /// How often one recipient and function may be asked for after a denial, within the window. Default 5.

@@ -8,7 +8,7 @@ use std::{
 
 use async_trait::async_trait;
 use gateway_domain::{
-    B256,
+    B256, Error, Result as DomainResult,
     approvals::{EvidenceLevel, Role},
     chain::{ChainId, ChainState},
     evaluations::{EvaluationResult, Outcome, Verdict},
@@ -16,7 +16,7 @@ use gateway_domain::{
     ids::PluginRevisionId,
     plugin_state::{self, StateChanges, StateView},
     policy::PluginRevision,
-    ports::{EvaluationReply, EvaluationRequest, Evaluator, HistoryLimits, Store},
+    ports::{EvaluationReply, EvaluationRequest, Evaluator, Examination, HistoryLimits, Store},
     sealed::Sealed,
 };
 use plugin_host::{
@@ -33,7 +33,7 @@ pub(crate) use replay::Replayed;
 
 use self::recent::Recent;
 use super::outside::{Outside, Pinned, Upstreams};
-use crate::grants::Granted;
+use crate::grants::{self, Granted};
 
 /// What plugins may be granted to ask besides state.
 pub(crate) struct Sources {
@@ -83,30 +83,6 @@ impl PluginEvaluator {
         let prepared = self.host.prepare(source).await?;
         self.locked().insert(digest, Arc::clone(&prepared));
         Ok(prepared)
-    }
-
-    pub(crate) fn upstreams(&self) -> &Upstreams {
-        &self.sources.upstreams
-    }
-
-    /// Loads a component that is not stored yet, and asks it whether its settings hold.
-    pub(crate) async fn check(&self, revision: &PluginRevision, component: Arc<[u8]>) -> anyhow::Result<()> {
-        let digest = Digest(revision.component_digest.0);
-        let prepared = self.host.prepare(ComponentSource { bytes: component, digest }).await?;
-        let granted = Granted::of(&revision.grants).capabilities();
-        if let Some(missing) = prepared.required().missing_from(granted).next() {
-            anyhow::bail!(
-                "the component imports `{missing}`, which is not granted: a plugin gets what `--grant` names \
-                 and nothing else"
-            );
-        }
-        let problems = self.host.validate_settings(&prepared, &revision.settings).await?;
-        if !problems.is_empty() {
-            let shown: Vec<_> =
-                problems.iter().map(|problem| format!("`{}` {}", problem.field, problem.rule)).collect();
-            anyhow::bail!("the settings of `{}` are refused: {}", revision.plugin, shown.join("; "));
-        }
-        Ok(())
     }
 
     fn cached(&self, digest: B256) -> Option<Arc<PreparedPlugin>> {
@@ -205,6 +181,43 @@ impl Evaluator for PluginEvaluator {
                 state: StateChanges::default(),
             },
         }
+    }
+
+    async fn examine(&self, revision: &PluginRevision, component: Arc<[u8]>) -> DomainResult<Examination> {
+        grants::check(&revision.grants, &self.sources.upstreams, revision.organization)
+            .map_err(|fault| Error::invalid(format!("grants: {fault}")))?;
+        let digest = Digest(revision.component_digest.0);
+        let prepared = self.host.prepare(ComponentSource { bytes: component, digest }).await;
+        let prepared = prepared.map_err(|failure| unexamined(&failure))?;
+        let granted = Granted::of(&revision.grants).capabilities();
+        if let Some(missing) = prepared.required().missing_from(granted).next() {
+            return Err(Error::invalid(format!(
+                "grants: the component imports `{missing}`, which is not granted: a plugin gets what it is granted \
+                 and nothing else"
+            )));
+        }
+        let problems = self.host.validate_settings(&prepared, &revision.settings).await;
+        let problems = problems.map_err(|failure| unexamined(&failure))?;
+        if !problems.is_empty() {
+            let shown: Vec<_> =
+                problems.iter().map(|problem| format!("`{}` {}", problem.field, problem.rule)).collect();
+            return Err(Error::invalid(format!("settings are refused by the plugin: {}", shown.join("; "))));
+        }
+        Ok(Examination {
+            wanted: prepared.required().iter().map(|capability| capability.to_string()).collect(),
+            contract: prepared.contract_version().to_owned(),
+        })
+    }
+}
+
+/// Faults of the component are the sender's, faults of the host are not.
+fn unexamined(failure: &EvaluationFailure) -> Error {
+    match failure.code {
+        FailureCode::QueueFull
+        | FailureCode::ShuttingDown
+        | FailureCode::CacheUnavailable
+        | FailureCode::HostError => Error::unavailable("the plugin host", failure.to_string()),
+        _ => Error::invalid(format!("component: {failure}")),
     }
 }
 

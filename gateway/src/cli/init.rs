@@ -172,7 +172,7 @@ async fn found(
         None => None,
         Some(Founding { operators, approvals_required }) => {
             let ctx = operator_context(gateway, DEPLOYMENT);
-            Some(found_charter(&ctx, &gateway.services, operators, approvals_required, false).await?)
+            Some(found_charter(&ctx, &gateway.services, operators, approvals_required).await?)
         }
     };
     let (organization, text) = first_organization(gateway, name).await?;

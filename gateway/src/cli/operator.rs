@@ -27,6 +27,8 @@ use super::{
 
 mod client;
 
+pub(super) use client::unix_seconds;
+
 use client::Client;
 
 #[derive(Debug, Subcommand)]
@@ -156,11 +158,7 @@ impl Keygen {
 
 impl Identity {
     fn client(&self) -> Result<Client> {
-        let text =
-            fs::read_to_string(&self.key).with_context(|| format!("reading `{}`", self.key.display()))?;
-        let key = SecretKey::from_pkcs8_pem(&text)
-            .with_context(|| format!("`{}` holds no P-256 private key in PEM", self.key.display()))?;
-        Client::new(&self.url, self.operator, key)
+        Client::new(&self.url, self.operator, read_private_key(&self.key)?)
     }
 
     async fn show(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Status> {
@@ -199,6 +197,13 @@ impl Decide {
             client.ask("POST", &format!("{path}/{verb}"), Some(&json!({ "digest": digest }))).await?;
         super::output::print_line(&serde_json::to_string_pretty(&answer)?)
     }
+}
+
+/// An operator's, as `keygen` writes it.
+pub(super) fn read_private_key(path: &Path) -> Result<SecretKey> {
+    let text = fs::read_to_string(path).with_context(|| format!("reading `{}`", path.display()))?;
+    SecretKey::from_pkcs8_pem(&text)
+        .with_context(|| format!("`{}` holds no P-256 private key in PEM", path.display()))
 }
 
 fn is_confirmed(verb: &str) -> Result<bool> {

@@ -41,7 +41,7 @@ pub(super) enum Act {
     FreezeOrganization { frozen: bool },
     FreezeKey { id: KeyId, frozen: bool },
     InstallPlugin(plugin::NewPlugin),
-    ListPlugins,
+    ListPlugins { limit: u32 },
     ReplayPlugins(TransactionId),
     ReadEvaluations { after: TransactionId },
     ReadPlugin(PluginRevisionId),
@@ -96,7 +96,7 @@ impl Order {
             }
             Act::WithdrawContractAccount(address) => contract_account::withdraw(gateway, ctx, address).await,
             Act::ListContractAccounts { after } => contract_account::list(gateway, ctx, after).await,
-            Act::ListPlugins => plugin::list(gateway, ctx).await,
+            Act::ListPlugins { limit } => plugin::list(gateway, ctx, limit).await,
             Act::ReplayPlugins(id) => plugin::replay(gateway, ctx, id).await,
             Act::ReadEvaluations { after } => plugin::read_evaluations(gateway, ctx, after).await,
             Act::ReadPlugin(id) => plugin::read_plugin(gateway, ctx, id).await,
@@ -141,7 +141,7 @@ impl Act {
             | Self::FreezeOrganization { frozen: true }
             | Self::FreezeKey { frozen: true, .. }
             | Self::InstallPlugin(_)
-            | Self::ListPlugins
+            | Self::ListPlugins { .. }
             | Self::ReplayPlugins(_)
             | Self::ReadEvaluations { .. }
             | Self::ReadPlugin(_)
@@ -172,7 +172,7 @@ impl Act {
             Self::FreezeKey { frozen: true, .. } => "freeze key",
             Self::FreezeKey { frozen: false, .. } => "freeze key --lift",
             Self::InstallPlugin(_) => "plugin install",
-            Self::ListPlugins => "plugin list",
+            Self::ListPlugins { .. } => "plugin list",
             Self::ReplayPlugins(_) => "plugin replay",
             Self::ReadEvaluations { .. } => "plugin backtest",
             Self::ReadPlugin(_) => "plugin backtest --revision",

@@ -19,6 +19,7 @@ mod list;
 mod manual;
 mod record;
 mod replay;
+mod sign;
 mod test;
 mod toolchain;
 mod workbench;
@@ -43,6 +44,8 @@ pub(super) enum PluginCommand {
     Test(test::Test),
     /// Measure an evaluation: time in a fresh sandbox, memory, fuel.
     Bench(bench::Bench),
+    /// Sign for a component with its settings and grants, with an operator's key, away from the gateway.
+    Sign(sign::Sign),
     /// Store a component with its settings as a new revision, and bind it in a new revision of the policy.
     Install(install::Install),
     /// List the organization's plugin revisions and where they are bound.
@@ -67,6 +70,7 @@ impl PluginCommand {
             Self::Check(check) => check.run().await,
             Self::Test(test) => test.run().await,
             Self::Bench(bench) => bench.run().await,
+            Self::Sign(sign) => sign.run(),
             Self::Install(install) => install.run().await,
             Self::List(list) => list.run().await,
             Self::Record(record) => record.run().await,

@@ -21,6 +21,10 @@ section! {
         user_api_keys_max: u32 = 20, within 0..=1000;
         /// Proposals of operators that may be open at a time.
         open_proposals_max: u32 = 100, within 1..=10_000;
+        /// Bytes of the change that a proposal makes, as compact JSON: 64 KiB hold a policy of a hundred bindings.
+        proposal_bytes_max: usize = 64 << 10, within 1024..=1 << 20;
+        /// Plugin revisions that an organization may have, revoked ones included.
+        plugin_revisions_max: u32 = 10_000, within 1..=10_000_000;
         /// Seconds for which an `Idempotency-Key` is remembered.
         idempotency_window_seconds: u64 = 86_400, within 1..=31_536_000;
         /// Seconds for which a permit holds: how late its signature may come. A gateway that is killed between permit and
@@ -57,6 +61,8 @@ impl Limits {
             wallet_keys_max: self.wallet_keys_max,
             user_api_keys_max: self.user_api_keys_max,
             open_proposals_max: self.open_proposals_max,
+            proposal_bytes_max: self.proposal_bytes_max,
+            plugin_revisions_max: self.plugin_revisions_max,
             self_registered_keys_max: self.quota(self.wallet_keys_max).self_registered_max,
             idempotency_window: Duration::from_secs(self.idempotency_window_seconds),
             permit_lifetime: Duration::from_secs(self.permit_seconds),

@@ -7,7 +7,7 @@ use std::{
 
 use gateway_api::{ApiConfig, EthSignatureConfig, Rate, RateConfig};
 
-use super::{ConfigError, general::Core, section::section, value::List};
+use super::{ConfigError, general::Core, plugins::Plugins, section::section, value::List};
 
 section! {
     /// The HTTP listeners and what they let in.
@@ -66,6 +66,15 @@ section! {
         source_burst: u32 = 10_000, within 1..=10_000_000;
         /// Milliseconds in which a source's burst comes back.
         source_period_ms: u64 = 1000, within 1..=3_600_000;
+        /// Requests of one operator in `operator_period_ms`, at once if need be; more are answered 429.
+        operator_burst: u32 = 300, within 1..=10_000_000;
+        /// Milliseconds in which an operator's burst comes back.
+        operator_period_ms: u64 = 60_000, within 1..=3_600_000;
+        /// Uploads of plugins worked on at once; more are answered 503.
+        plugin_uploads_max: usize = 2, within 1..=64;
+        /// Milliseconds for an upload, compilation included; then it is answered 503. How long it may be is
+        /// `plugins.component_bytes_max`.
+        plugin_upload_timeout_ms: u64 = 120_000, within 1..=3_600_000;
         /// Requests to read that one wallet signs in `wallet_period_ms`, at once if need be; more are answered 429. Each
         /// leaves a row until it cannot be replayed.
         wallet_burst: u32 = 50, within 1..=10_000_000;
@@ -141,6 +150,7 @@ impl Server {
             rates: RateConfig {
                 credential: rate(self.credential_burst, self.credential_period_ms),
                 source: rate(self.source_burst, self.source_period_ms),
+                operator: rate(self.operator_burst, self.operator_period_ms),
                 wallet: rate(self.wallet_burst, self.wallet_period_ms),
                 login: rate(self.login_burst, self.login_period_ms),
                 registrations: rate(self.registration_burst, self.registration_period_ms),
@@ -149,4 +159,20 @@ impl Server {
             },
         })
     }
+
+    /// The bounds of requests that carry a component.
+    pub(crate) fn upload_config(&self, common: ApiConfig, plugins: &Plugins) -> ApiConfig {
+        // In base64; settings in the worst case as escapes of six bytes each.
+        let component = plugins.component_bytes_max.div_ceil(3) * 4;
+        ApiConfig {
+            body_bytes_max: component + 6 * plugins.settings_bytes_max + ENVELOPE_BYTES,
+            body_timeout_ms: self.plugin_upload_timeout_ms,
+            request_timeout_ms: self.plugin_upload_timeout_ms,
+            requests_in_flight_max: self.plugin_uploads_max,
+            ..common
+        }
+    }
 }
+
+/// Of an upload besides component and settings.
+const ENVELOPE_BYTES: usize = 64 << 10;

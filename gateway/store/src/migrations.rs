@@ -48,6 +48,7 @@ const TWINS: &[Twin] = twins! {
     11 "0011_quorum_claims",
     12 "0012_rates",
     14 "0014_operators",
+    15 "0015_plugin_revocations",
 };
 
 const TABLE: &str = "_sqlx_migrations";

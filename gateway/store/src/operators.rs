@@ -20,7 +20,7 @@ use crate::{
 
 macro_rules! charter_columns {
     () => {
-        "id, revision, operators, approvals_required, self_approval, updated_at, seal"
+        "id, revision, operators, approvals_required, updated_at, seal"
     };
 }
 
@@ -38,14 +38,14 @@ const BEFORE: &str =
 const OPEN: &str = "SELECT COUNT(*) AS open FROM proposals WHERE state = 'open' AND expires_at > $1";
 
 pub(crate) fn insert_charter(charter: &Sealed<Charter>) -> Result<Statement, TooLarge> {
-    let sql = concat!("INSERT INTO charters (", charter_columns!(), ") VALUES ($1, $2, $3, $4, $5, $6, $7)");
+    let sql = concat!("INSERT INTO charters (", charter_columns!(), ") VALUES ($1, $2, $3, $4, $5, $6)");
     charter_values(Statement::new(sql), charter)
 }
 
 pub(crate) fn update_charter(charter: &Sealed<Charter>) -> Result<Statement, TooLarge> {
     let statement = Statement::new(
-        "UPDATE charters SET revision = $2, operators = $3, approvals_required = $4, self_approval = $5, \
-         updated_at = $6, seal = $7 WHERE id = $1 AND revision = $2 - 1",
+        "UPDATE charters SET revision = $2, operators = $3, approvals_required = $4, \
+         updated_at = $5, seal = $6 WHERE id = $1 AND revision = $2 - 1",
     );
     Ok(charter_values(statement, charter)?.expecting(Expect::Change(Contested::Version)))
 }
@@ -56,7 +56,6 @@ fn charter_values(statement: Statement, charter: &Sealed<Charter>) -> Result<Sta
         .unsigned("revision", charter.revision)?
         .json(&charter.operators)
         .bind(charter.approvals_required)
-        .bind(charter.self_approval)
         .bind(charter.updated_at)
         .shown(charter.seal()))
 }
@@ -109,7 +108,6 @@ impl Stored for Charter {
             revision: row.unsigned("revision")?,
             operators: row.json("operators")?,
             approvals_required: row.unsigned("approvals_required")?,
-            self_approval: row.flag("self_approval")?,
             updated_at: row.time("updated_at")?,
         })
     }

@@ -1,11 +1,11 @@
-//! Policies, their heads, and the plugin revisions they name.
+//! Policies, their heads, the plugin revisions they name, and what was revoked of these.
 
 use async_trait::async_trait;
 use gateway_domain::{
     B256, Error, Result,
     changes::Contested,
     ids::{OrganizationId, PluginRevisionId},
-    policy::{PluginRevision, Policy, PolicyHead},
+    policy::{PluginRevision, PluginRevocation, Policy, PolicyHead, RevisionSignature},
     ports::PolicyReads,
     sealed::Sealed,
 };
@@ -20,34 +20,53 @@ use crate::{
 
 macro_rules! revision_columns {
     () => {
-        "id, organization, plugin, component_digest, settings, grants, created_at, seal"
+        "id, organization, plugin, component_digest, settings, grants, signature, uploaded_by, created_at, seal"
+    };
+}
+
+macro_rules! policy_columns {
+    () => {
+        "organization, revision, floor, bindings, proposal, created_at, seal"
     };
 }
 
 /// Head and policy in one statement, so that a move between two reads cannot mix them.
 const POLICY: &str = "SELECT h.organization AS head_organization, h.revision AS head_revision, h.seal AS head_seal, \
-     p.organization, p.revision, p.floor, p.bindings, p.created_at, p.seal \
+     p.organization, p.revision, p.floor, p.bindings, p.proposal, p.created_at, p.seal \
      FROM policy_heads h LEFT JOIN policies p ON p.organization = h.organization AND p.revision = h.revision \
      WHERE h.organization = $1";
 const REVISION: &str =
     concat!("SELECT ", revision_columns!(), " FROM plugin_revisions WHERE organization = $1 AND id = $2");
-const REVISIONS: &str = concat!(
+const NEWEST_REVISIONS: &str = concat!(
     "SELECT ",
     revision_columns!(),
-    " FROM plugin_revisions WHERE organization = $1 ORDER BY created_at, id"
+    " FROM plugin_revisions WHERE organization = $1 ORDER BY id DESC LIMIT $2"
+);
+const REVISIONS_BEFORE: &str = concat!(
+    "SELECT ",
+    revision_columns!(),
+    " FROM plugin_revisions WHERE organization = $1 AND id < $3 ORDER BY id DESC LIMIT $2"
+);
+const REVOCATIONS: &str = "SELECT revision, organization, revoked_by, evidence, revoked_at, seal \
+     FROM plugin_revocations WHERE organization = $1";
+const POLICY_REVISION: &str =
+    concat!("SELECT ", policy_columns!(), " FROM policies WHERE organization = $1 AND revision = $2");
+const POLICIES_BEFORE: &str = concat!(
+    "SELECT ",
+    policy_columns!(),
+    " FROM policies WHERE organization = $1 AND revision < $2 ORDER BY revision DESC LIMIT $3"
 );
 
 pub(crate) fn insert(policy: &Sealed<Policy>) -> Result<Statement, TooLarge> {
-    Ok(Statement::new(
-        "INSERT INTO policies (organization, revision, floor, bindings, created_at, seal) \
-         VALUES ($1, $2, $3, $4, $5, $6)",
-    )
-    .shown(policy.organization)
-    .unsigned("revision", policy.revision)?
-    .json(&policy.floor)
-    .json(&policy.bindings)
-    .bind(policy.created_at)
-    .shown(policy.seal()))
+    let sql = concat!("INSERT INTO policies (", policy_columns!(), ") VALUES ($1, $2, $3, $4, $5, $6, $7)");
+    Ok(Statement::new(sql)
+        .shown(policy.organization)
+        .unsigned("revision", policy.revision)?
+        .json(&policy.floor)
+        .json(&policy.bindings)
+        .bind(policy.proposal.map(|proposal| proposal.to_string()))
+        .bind(policy.created_at)
+        .shown(policy.seal()))
 }
 
 pub(crate) fn move_head(head: &Sealed<PolicyHead>) -> Result<Statement, TooLarge> {
@@ -73,7 +92,7 @@ pub(crate) fn insert_revision(revision: &Sealed<PluginRevision>, component: &[u8
     let sql = concat!(
         "INSERT INTO plugin_revisions (",
         revision_columns!(),
-        ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
+        ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
     );
     let row = Statement::new(sql)
         .shown(revision.id)
@@ -82,9 +101,24 @@ pub(crate) fn insert_revision(revision: &Sealed<PluginRevision>, component: &[u8
         .bind(revision.component_digest)
         .bind(revision.settings.as_str())
         .json(&revision.grants)
+        .bind(revision.signature.as_ref().map(|signature| signature.as_str().to_owned()))
+        .bind(revision.uploaded_by.map(|operator| operator.to_string()))
         .bind(revision.created_at)
         .shown(revision.seal());
     [component, row]
+}
+
+pub(crate) fn insert_revocation(revocation: &Sealed<PluginRevocation>) -> Statement {
+    Statement::new(
+        "INSERT INTO plugin_revocations (revision, organization, revoked_by, evidence, revoked_at, seal) \
+         VALUES ($1, $2, $3, $4, $5, $6)",
+    )
+    .shown(revocation.revision)
+    .shown(revocation.organization)
+    .bind(revocation.revoked_by.map(|operator| operator.to_string()))
+    .bind(revocation.evidence.clone())
+    .bind(revocation.revoked_at)
+    .shown(revocation.seal())
 }
 
 impl Stored for PolicyHead {
@@ -100,6 +134,7 @@ impl Stored for Policy {
             revision: row.unsigned("revision")?,
             floor: row.json("floor")?,
             bindings: row.json("bindings")?,
+            proposal: row.optional_parsed("proposal")?,
             created_at: row.time("created_at")?,
         })
     }
@@ -114,7 +149,21 @@ impl Stored for PluginRevision {
             component_digest: row.parsed("component_digest")?,
             settings: row.text("settings")?,
             grants: row.json("grants")?,
+            signature: row.optional_text("signature")?.map(RevisionSignature::from_stored),
+            uploaded_by: row.optional_parsed("uploaded_by")?,
             created_at: row.time("created_at")?,
+        })
+    }
+}
+
+impl Stored for PluginRevocation {
+    fn read(row: &Fields<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            revision: row.parsed("revision")?,
+            organization: row.parsed("organization")?,
+            revoked_by: row.optional_parsed("revoked_by")?,
+            evidence: row.optional_text("evidence")?,
+            revoked_at: row.time("revoked_at")?,
         })
     }
 }
@@ -137,8 +186,48 @@ impl PolicyReads for Store {
     async fn plugin_revision_list(
         &self,
         organization: OrganizationId,
+        before: Option<PluginRevisionId>,
+        limit: u32,
     ) -> Result<Vec<Sealed<PluginRevision>>> {
-        self.reads.list(Statement::new(REVISIONS).shown(organization)).await
+        let statement = match before {
+            None => Statement::new(NEWEST_REVISIONS).shown(organization).bind(limit),
+            Some(before) => Statement::new(REVISIONS_BEFORE).shown(organization).bind(limit).shown(before),
+        };
+        self.reads.list(statement).await
+    }
+
+    async fn plugin_revision_count(&self, organization: OrganizationId) -> Result<u64> {
+        let sql = "SELECT COUNT(*) AS stored FROM plugin_revisions WHERE organization = $1";
+        let row = self.reads.row(Statement::new(sql).shown(organization)).await?;
+        let count = row.map(|row| Fields::new("plugin_revisions", &row).unsigned("stored")).transpose()?;
+        Ok(count.unwrap_or(0))
+    }
+
+    async fn plugin_revocations(
+        &self,
+        organization: OrganizationId,
+    ) -> Result<Vec<Sealed<PluginRevocation>>> {
+        self.reads.known_list(Statement::new(REVOCATIONS).shown(organization)).await
+    }
+
+    async fn policy_revision(
+        &self,
+        organization: OrganizationId,
+        revision: u64,
+    ) -> Result<Option<Sealed<Policy>>> {
+        // A number that no row can have has no row.
+        let Ok(revision) = i64::try_from(revision) else { return Ok(None) };
+        self.reads.optional(Statement::new(POLICY_REVISION).shown(organization).bind(revision)).await
+    }
+
+    async fn policy_list(
+        &self,
+        organization: OrganizationId,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Result<Vec<Sealed<Policy>>> {
+        let before = before.map_or(i64::MAX, |before| i64::try_from(before).unwrap_or(i64::MAX));
+        self.reads.list(Statement::new(POLICIES_BEFORE).shown(organization).bind(before).bind(limit)).await
     }
 
     async fn component(&self, digest: B256) -> Result<Option<Vec<u8>>> {

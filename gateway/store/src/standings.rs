@@ -1,6 +1,6 @@
 //! The standing of organizations: a number that moves whenever anybody or anything may have lost authority.
 
-use gateway_domain::{Error, Result, ids::OrganizationId};
+use gateway_domain::{Error, Result, ids::OrganizationId, operators::DEPLOYMENT};
 
 use crate::{fields::Fields, reader::Reader, statement::Statement};
 
@@ -11,7 +11,11 @@ const REVISION: &str = "SELECT revision FROM standings WHERE organization = $1";
 const ADVANCE: &str = "INSERT INTO standings (organization, revision) VALUES ($1, 1) \
      ON CONFLICT (organization) DO UPDATE SET revision = standings.revision + 1";
 
+/// Of one organization, or of all for [`DEPLOYMENT`].
 pub(crate) fn advance(organization: OrganizationId) -> Statement {
+    if organization == DEPLOYMENT {
+        return Statement::new("UPDATE standings SET revision = revision + 1");
+    }
     Statement::new(ADVANCE).shown(organization)
 }
 

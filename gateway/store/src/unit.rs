@@ -84,6 +84,7 @@ fn changes_known(write: &Write) -> bool {
         | Write::InsertWalletKey(..)
         | Write::UpdateKey(_)
         | Write::InsertPluginRevision(..)
+        | Write::InsertPluginRevocation(_)
         | Write::InsertPolicy(_)
         | Write::MovePolicyHead(_)
         | Write::InsertVerificationService(_)
@@ -158,6 +159,7 @@ fn compile(write: &Write, sql: &EngineSql, out: &mut Vec<Statement>) -> Result<(
         Write::InsertPluginRevision(revision, component) => {
             out.extend(policy::insert_revision(revision, component));
         }
+        Write::InsertPluginRevocation(revocation) => out.push(policy::insert_revocation(revocation)),
         Write::InsertPolicy(policy) => out.push(policy::insert(policy)?),
         Write::MovePolicyHead(head) => out.push(policy::move_head(head)?),
         Write::InsertTransaction(transaction) => out.push(transactions::insert(transaction)?),

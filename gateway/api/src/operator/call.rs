@@ -10,7 +10,7 @@ use gateway_domain::{OpCtx, actor::Actor, ids::OrganizationId, operators::DEPLOY
 
 use super::{
     Desk,
-    proof::{self, Signed},
+    proof::{self, Head},
 };
 use crate::{
     extract::{RawBody, Wire, read_query},
@@ -41,6 +41,13 @@ impl OperatorCall {
         read_query(self.query.as_deref())
     }
 
+    /// A path parameter that is a number of a revision.
+    pub(super) fn number(&self, name: &str) -> Result<u64, Failure> {
+        let value = self.path.iter().find(|(parameter, _)| parameter == name);
+        let parsed = value.and_then(|(_, value)| value.parse().ok()).filter(|number| *number > 0);
+        parsed.ok_or_else(|| Failure::invalid(format!("{name} must be a whole number of at least 1")))
+    }
+
     /// A path parameter that is an id.
     pub(super) fn id<T: std::str::FromStr>(&self, name: &str) -> Result<T, Failure> {
         let value = self.path.iter().find(|(parameter, _)| parameter == name);
@@ -58,13 +65,13 @@ impl FromRequest<Arc<Desk>> for OperatorCall {
         let params = params.map_err(|_| Failure::invalid("the path must be UTF-8 when percent-decoded"))?;
         let path = params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         let authorization = authorization(&parts.headers)?;
+        let path_with_query = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+        let head = Head { method: parts.method.as_str(), path: path_with_query };
+        // Before the body, which may be long: who may not send one gets nothing read.
+        let proof = proof::examine(&desk.services, &desk.config, authorization, &head).await?;
+        desk.admit(&proof.operator)?;
         let body = RawBody::read(&parts.headers, body, &desk.config).await?;
-        let signed = Signed {
-            method: parts.method.as_str(),
-            path: parts.uri.path_and_query().map_or("/", |path| path.as_str()),
-            body_hash: body.hash(),
-        };
-        let operator = proof::authenticate(&desk.services, &desk.config, authorization, &signed).await?;
+        let operator = proof.accept(&desk.services, body.hash()).await?;
         let id = parts.extensions.get::<RequestId>();
         let ctx = OpCtx {
             organization: DEPLOYMENT,

@@ -1,23 +1,13 @@
-//! Reading the charter and policies, and stopping things: what one operator may do alone.
+//! Reading the charter, and stopping things: what one operator may do alone.
 
 use std::sync::Arc;
 
 use axum::extract::State;
-use gateway_domain::{
-    Error,
-    identity::set_organization_frozen,
-    ids::{KeyId, OrganizationId},
-    keys::set_key_frozen,
-    operators,
-};
+use gateway_domain::{identity::set_organization_frozen, ids::KeyId, keys::set_key_frozen, operators};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{
-    Desk,
-    call::OperatorCall,
-    view::{CharterResponse, PluginsResponse, PolicyResponse},
-};
+use super::{Desk, call::OperatorCall, view::CharterResponse};
 use crate::{
     answer::{Answered, ok},
     extract::{Fields, Wire, scalar},
@@ -79,41 +69,6 @@ pub(super) async fn revoke_operator(
 ) -> Answered<CharterResponse> {
     let charter = operators::revoke_operator(&call.ctx, &desk.services, call.id("id")?).await?;
     Ok(ok(CharterResponse::of(&charter)))
-}
-
-/// The policy in force.
-#[utoipa::path(
-    get,
-    path = "/operator/v1/organizations/{organization}/policy",
-    operation_id = "get_policy",
-    tag = "Policies",
-    params(("organization" = String, Path, format = "uuid")),
-    responses((status = 200, body = PolicyResponse))
-)]
-pub(super) async fn get_policy(
-    State(desk): State<Arc<Desk>>,
-    call: OperatorCall,
-) -> Answered<PolicyResponse> {
-    let organization: OrganizationId = call.id("organization")?;
-    let policy = desk.services.store.policy(organization).await?.ok_or(Error::NotFound("policy"))?;
-    Ok(ok(PolicyResponse::of(&policy)))
-}
-
-/// Stored plugin revisions: what a binding may name.
-#[utoipa::path(
-    get,
-    path = "/operator/v1/organizations/{organization}/plugins",
-    operation_id = "list_plugins",
-    tag = "Policies",
-    params(("organization" = String, Path, format = "uuid")),
-    responses((status = 200, body = PluginsResponse))
-)]
-pub(super) async fn list_plugins(
-    State(desk): State<Arc<Desk>>,
-    call: OperatorCall,
-) -> Answered<PluginsResponse> {
-    let revisions = desk.services.store.plugin_revision_list(call.id("organization")?).await?;
-    Ok(ok(PluginsResponse::of(&revisions)))
 }
 
 /// Stops an organization, or one of its keys, from signing. Letting it go on is a proposal.

@@ -10,7 +10,7 @@ use utoipa::{
     },
 };
 
-use super::{dialect::Problem, routes};
+use super::{dialect::Problem, routes, uploads_routes};
 
 /// Statuses that every operation may answer with.
 const ERRORS: [(&str, &str); 13] = [
@@ -46,7 +46,7 @@ const ERRORS: [(&str, &str); 13] = [
 struct Base;
 
 pub(crate) fn document() -> OpenApi {
-    let (_, described) = routes().split_for_parts();
+    let (_, described) = routes().merge(uploads_routes()).split_for_parts();
     let mut document = Base::openapi();
     document.merge(described);
     // The default is an empty licence name, which says nothing.

@@ -23,12 +23,18 @@ use crate::{config::ApiConfig, failure::Failure};
 const TYPE: &str = "countersign-operator+jwt";
 const SCHEME: &str = "Operator ";
 
-/// What is proven: the request as it arrived.
-pub(super) struct Signed<'a> {
+/// The request as far as its head says.
+pub(super) struct Head<'a> {
     pub(super) method: &'a str,
     /// With the query.
     pub(super) path: &'a str,
-    pub(super) body_hash: B256,
+}
+
+/// An operator's proof for a head. It proves nothing before the body was compared.
+pub(super) struct Proof {
+    pub(super) operator: OperatorActor,
+    body_hash: String,
+    guard: ReplayGuard,
 }
 
 #[derive(Deserialize)]
@@ -41,13 +47,13 @@ struct Claims {
     jti: String,
 }
 
-/// The operator who signed this request, now and for the first time. Whatever is wrong is one and the same failure.
-pub(super) async fn authenticate(
+/// The proof that was shown, if it is for a request with this head, now. Whatever is wrong is one and the same failure.
+pub(super) async fn examine(
     services: &Services,
     config: &ApiConfig,
     authorization: Option<&str>,
-    signed: &Signed<'_>,
-) -> Result<OperatorActor, Failure> {
+    head: &Head<'_>,
+) -> Result<Proof, Failure> {
     let token =
         authorization.and_then(|value| value.strip_prefix(SCHEME)).ok_or(Failure::CredentialMissing)?;
     let charter = require_charter(services).await?;
@@ -55,7 +61,7 @@ pub(super) async fn authenticate(
     let named = operator_named(token).and_then(|id| charter.operator(id));
     let operator = named.filter(|operator| operator.is_active()).ok_or(Error::Unauthenticated)?;
     let window = config.eth_signature.window_seconds;
-    let claims = claims(token, &operator.public_key).filter(|claims| claims.fits(signed, now, window));
+    let claims = claims(token, &operator.public_key).filter(|claims| claims.fits(head, now, window));
     let claims = claims.ok_or(Error::Unauthenticated)?;
     let guard = ReplayGuard {
         organization: DEPLOYMENT,
@@ -64,10 +70,20 @@ pub(super) async fn authenticate(
         signed_hash: B256::new(Sha256::digest(claims.jti.as_bytes()).into()),
         expires_at: now.plus(Duration::from_secs(2 * window)).plus(ReplayGuard::CLOCKS_DIFFER_BY),
     };
-    if !services.store.use_once(guard).await? {
-        return Err(Error::Unauthenticated.into());
+    let (roles, evidence) = (operator.roles.clone(), token.to_owned());
+    let operator = OperatorActor { operator: operator.id, roles, evidence };
+    Ok(Proof { operator, body_hash: claims.bsh, guard })
+}
+
+impl Proof {
+    /// The operator who signed the request with this body, for the first time.
+    pub(super) async fn accept(self, services: &Services, body_hash: B256) -> Result<OperatorActor, Failure> {
+        let is_its_body = self.body_hash == URL_SAFE_NO_PAD.encode(body_hash);
+        if !is_its_body || !services.store.use_once(self.guard).await? {
+            return Err(Error::Unauthenticated.into());
+        }
+        Ok(self.operator)
     }
-    Ok(OperatorActor { operator: operator.id, roles: operator.roles.clone(), evidence: token.to_owned() })
 }
 
 fn operator_named(token: &str) -> Option<OperatorId> {
@@ -90,10 +106,9 @@ fn claims(token: &str, key: &OperatorKey) -> Option<Claims> {
 }
 
 impl Claims {
-    fn fits(&self, signed: &Signed<'_>, now: Timestamp, window_seconds: u64) -> bool {
-        self.htm == signed.method
-            && self.htu == signed.path
-            && self.bsh == URL_SAFE_NO_PAD.encode(signed.body_hash)
+    fn fits(&self, head: &Head<'_>, now: Timestamp, window_seconds: u64) -> bool {
+        self.htm == head.method
+            && self.htu == head.path
             && now.unix_seconds().abs_diff(self.iat) <= window_seconds
             && (16..=64).contains(&self.jti.len())
     }

@@ -6,7 +6,7 @@ use axum::extract::State;
 use gateway_domain::{
     B256,
     ids::{OrganizationId, ProposalId},
-    operators::{self, Change, DEPLOYMENT, Propose},
+    operators::{self, Change, DEPLOYMENT, Proposal, Propose, REASON_CHARACTERS_MAX},
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -18,7 +18,6 @@ use crate::{
     extract::{Fields, Json, Wire, scalar},
 };
 
-const REASON_CHARACTERS_MAX: usize = 1_000;
 const LIFETIME_DEFAULT: u64 = 7 * 86_400;
 const LIFETIME_MAX: u64 = 30 * 86_400;
 const PAGE_MAX: u32 = 50;
@@ -29,7 +28,7 @@ pub(super) struct ProposeDto {
     /// Absent for a change of the charter.
     #[schema(value_type = String, format = "uuid")]
     organization: Option<OrganizationId>,
-    /// `{"kind": "policy" | "charter" | "thaw" | "api_key", ..}`.
+    /// `{"kind": "policy" | "policy_rollback" | "charter" | "thaw" | "api_key", ..}`.
     #[schema(value_type = Object)]
     change: Change,
     #[schema(min_length = 1, max_length = 1000)]
@@ -190,9 +189,8 @@ pub(super) async fn approve_proposal(
     State(desk): State<Arc<Desk>>,
     call: OperatorCall,
 ) -> Answered<ProposalResponse> {
-    let DigestDto { digest } = call.body()?;
-    let proposal = operators::approve_proposal(&call.ctx, &desk.services, call.id("id")?, digest).await?;
-    Ok(ok(ProposalResponse::of(&proposal, call.ctx.now)))
+    answer(&call, async |id, digest| operators::approve_proposal(&call.ctx, &desk.services, id, digest).await)
+        .await
 }
 
 /// Ends a proposal; one author or approver is enough.
@@ -209,9 +207,8 @@ pub(super) async fn refuse_proposal(
     State(desk): State<Arc<Desk>>,
     call: OperatorCall,
 ) -> Answered<ProposalResponse> {
-    let DigestDto { digest } = call.body()?;
-    let proposal = operators::refuse_proposal(&call.ctx, &desk.services, call.id("id")?, digest).await?;
-    Ok(ok(ProposalResponse::of(&proposal, call.ctx.now)))
+    answer(&call, async |id, digest| operators::refuse_proposal(&call.ctx, &desk.services, id, digest).await)
+        .await
 }
 
 /// Takes the caller's own proposal back.
@@ -228,8 +225,19 @@ pub(super) async fn withdraw_proposal(
     State(desk): State<Arc<Desk>>,
     call: OperatorCall,
 ) -> Answered<ProposalResponse> {
+    answer(&call, async |id, digest| {
+        operators::withdraw_proposal(&call.ctx, &desk.services, id, digest).await
+    })
+    .await
+}
+
+/// What becomes of the proposal that the caller has read.
+async fn answer(
+    call: &OperatorCall,
+    decide: impl AsyncFnOnce(ProposalId, B256) -> gateway_domain::Result<Proposal>,
+) -> Answered<ProposalResponse> {
     let DigestDto { digest } = call.body()?;
-    let proposal = operators::withdraw_proposal(&call.ctx, &desk.services, call.id("id")?, digest).await?;
+    let proposal = decide(call.id("id")?, digest).await?;
     Ok(ok(ProposalResponse::of(&proposal, call.ctx.now)))
 }
 

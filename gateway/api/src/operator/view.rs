@@ -1,10 +1,6 @@
-//! Operators, proposals and policies as `/operator/v1` shows them.
+//! Operators and proposals as `/operator/v1` shows them.
 
-use gateway_domain::{
-    operators::{Approval, Charter, Operator, OperatorRole, Proposal},
-    policy::{PluginRevision, Policy},
-    sealed::Sealed,
-};
+use gateway_domain::operators::{Approval, Charter, Operator, OperatorRole, Proposal};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -16,10 +12,8 @@ use crate::presentation::{prose, time};
 pub(super) struct CharterResponse {
     /// Counts from 1, the genesis record.
     revision: u64,
-    /// Approvers who must sign a proposal.
+    /// Approvers besides the proposer who must sign a proposal.
     approvals_required: u32,
-    /// Whether the proposer's own approval counts; only in `dev`.
-    self_approval: bool,
     operators: Vec<OperatorResponse>,
 }
 
@@ -78,62 +72,11 @@ struct ApprovalResponse {
     evidence: String,
 }
 
-/// The policy in force, in the form in which a change names the next one.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct PolicyResponse {
-    revision: u64,
-    #[schema(value_type = Object)]
-    floor: Value,
-    #[schema(value_type = Vec<Object>)]
-    bindings: Value,
-    #[schema(format = "date-time")]
-    created_at: String,
-}
-
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct PluginsResponse {
-    plugins: Vec<PluginResponse>,
-}
-
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-struct PluginResponse {
-    /// Of this revision.
-    #[schema(format = "uuid")]
-    id: String,
-    plugin: String,
-    /// SHA-256 of the component.
-    component_digest: String,
-    /// SHA-256 over component digest, settings and grants: what a binding names.
-    subject_digest: String,
-    /// JSON.
-    settings: String,
-    grants: Vec<String>,
-    #[schema(format = "date-time")]
-    created_at: String,
-}
-
-impl PluginsResponse {
-    pub(super) fn of(revisions: &[Sealed<PluginRevision>]) -> Self {
-        let shown = revisions.iter().map(|revision| PluginResponse {
-            id: revision.id.to_string(),
-            plugin: revision.plugin.clone(),
-            component_digest: revision.component_digest.to_string(),
-            subject_digest: revision.subject_digest().to_string(),
-            settings: revision.settings.clone(),
-            grants: revision.grants.iter().cloned().collect(),
-            created_at: time(revision.created_at),
-        });
-        Self { plugins: shown.collect() }
-    }
-}
-
 impl CharterResponse {
     pub(super) fn of(charter: &Charter) -> Self {
         Self {
             revision: charter.revision,
             approvals_required: charter.approvals_required,
-            self_approval: charter.self_approval,
             operators: charter.operators.iter().map(OperatorResponse::of).collect(),
         }
     }
@@ -177,17 +120,6 @@ impl ApprovalResponse {
             operator: approval.operator.to_string(),
             at: time(approval.at),
             evidence: approval.evidence.clone(),
-        }
-    }
-}
-
-impl PolicyResponse {
-    pub(super) fn of(policy: &Policy) -> Self {
-        Self {
-            revision: policy.revision,
-            floor: serde_json::to_value(&policy.floor).unwrap_or_default(),
-            bindings: serde_json::to_value(&policy.bindings).unwrap_or_default(),
-            created_at: time(policy.created_at),
         }
     }
 }

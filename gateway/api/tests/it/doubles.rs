@@ -22,7 +22,7 @@ use gateway_domain::{
     keys::{KeyAlgorithm, KeyRecord, PublicKey},
     plugin_state::{CounterName, StateChanges, StateView},
     policy::{PluginRevision, SigningPermit},
-    ports::{EvaluationReply, EvaluationRequest, Evaluator, KeyVault, Signer, TokenSigner},
+    ports::{EvaluationReply, EvaluationRequest, Evaluator, Examination, KeyVault, Signer, TokenSigner},
     registry::{RelayOrder, RelayerSigner},
     sealed::Sealed,
     sessions::{AccessClaims, TokenKey},
@@ -209,6 +209,8 @@ pub(crate) struct TestPlugin {
     silent: Mutex<HashSet<String>>,
     /// Transactions an hour beyond which it rejects.
     limit: Mutex<Option<u64>>,
+    /// How many components it was given to look at.
+    examined: AtomicU64,
 }
 
 /// One evaluation that waits until its test lets it go on.
@@ -232,7 +234,12 @@ impl TestPlugin {
             asked: Mutex::default(),
             silent: Mutex::default(),
             limit: Mutex::default(),
+            examined: AtomicU64::default(),
         }
+    }
+
+    pub(crate) fn examined(&self) -> u64 {
+        self.examined.load(Ordering::Relaxed)
     }
 
     pub(crate) fn say(&self, verdict: Verdict, analysis: &str, confidence_ppm: u32) {
@@ -320,6 +327,14 @@ impl Evaluator for TestPlugin {
             return EvaluationReply { state, ..reply(EvaluationResult::Verdict(outcome)) };
         }
         reply(EvaluationResult::Verdict(Self::outcome(Verdict::Reject, "over the limit", 1_000_000)))
+    }
+
+    async fn examine(&self, _: &PluginRevision, component: Arc<[u8]>) -> Result<Examination> {
+        self.examined.fetch_add(1, Ordering::Relaxed);
+        if component.starts_with(b"broken") {
+            return Err(Error::invalid("component: it is broken"));
+        }
+        Ok(Examination { wanted: vec!["log".to_owned()], contract: "0.1.0".to_owned() })
     }
 }
 

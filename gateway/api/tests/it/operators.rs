@@ -1,16 +1,24 @@
 //! Operators: one alone stops things, several together permit things (T31, T36).
 
+use std::collections::BTreeSet;
+
 use axum::{
     Router,
     body::Body,
     http::{Method, Request},
 };
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use gateway_api::{ApiConfig, operator_api_router};
 use gateway_domain::{
-    Address,
-    ids::OperatorId,
+    Address, B256,
+    audit::AuditEvent,
+    changes::{ChangeSet, Write},
+    ids::{OperatorId, PluginRevisionId},
     operators::{Charter, NewOperator, OperatorKey, OperatorRole, found_charter},
+    policy::{PluginRevision, PolicyHead, RevisionClaims, RevisionSignature, signing_input, subject_digest},
     ports::Limits,
 };
 use p256::{
@@ -26,6 +34,7 @@ use crate::world::{World, limits, transfer};
 
 mod changes;
 mod dry_runs;
+mod plugins;
 mod proofs;
 
 /// An operator's own key, as an independent client holds it.
@@ -34,10 +43,12 @@ pub(crate) struct Person {
     id: OperatorId,
 }
 
-/// A deployment with a charter: Ann proposes and approves, Bob and Cy approve, Dee reads; two must agree.
+/// A deployment with a charter: Ann proposes and approves, Bob and Cy approve, Dee reads; two must agree. Ann has signed
+/// for Orion, which is bound.
 struct Deployment {
     world: World,
     router: Router,
+    revision: PluginRevisionId,
     ann: Person,
     bob: Person,
     cy: Person,
@@ -58,24 +69,57 @@ fn newcomer(name: &str, seed: u8, roles: &[OperatorRole]) -> NewOperator {
     NewOperator { name: name.to_owned(), public_key, roles: roles.iter().copied().collect() }
 }
 
+impl World {
+    /// Puts a revision that is signed for in the place of the one that is bound.
+    pub(crate) async fn rebind(
+        &self,
+        sign: impl FnOnce(&PluginRevision) -> RevisionSignature,
+    ) -> PluginRevisionId {
+        let store = &self.services.store;
+        let mut policy = store.policy(self.organization).await.unwrap().unwrap().into_value();
+        let bound = store.plugin_revision(self.organization, policy.bindings[0].revision).await.unwrap();
+        let id = PluginRevisionId::from_uuid(Uuid::new_v4());
+        let mut revision = PluginRevision { id, ..bound.unwrap().into_value() };
+        revision.signature = Some(sign(&revision));
+        policy.revision += 1;
+        policy.bindings[0].revision = id;
+        let head = PolicyHead { organization: self.organization, revision: policy.revision };
+        let sealer = &self.services.sealer;
+        let event = AuditEvent::new(&self.ctx(), "plugin.installed", id.to_string(), json!({}));
+        let changes = ChangeSet::new(event)
+            .write(Write::InsertPluginRevision(sealer.seal(revision), b"component".to_vec()))
+            .write(Write::InsertPolicy(sealer.seal(policy)))
+            .write(Write::MovePolicyHead(sealer.seal(head)));
+        store.commit(changes).await.unwrap();
+        id
+    }
+}
+
 impl Deployment {
     async fn new() -> Self {
-        Self::with_limits(limits()).await
+        Self::with(limits(), ApiConfig::default(), ApiConfig::default()).await
     }
 
     async fn with_limits(limits: Limits) -> Self {
-        let world = World::with_limits(ApiConfig::default(), limits).await;
+        Self::with(limits, ApiConfig::default(), ApiConfig::default()).await
+    }
+
+    async fn with(limits: Limits, config: ApiConfig, uploads: ApiConfig) -> Self {
+        let world = World::with_limits(config.clone(), limits).await;
         let people = vec![
             newcomer("Ann", 1, &[AUTHOR, APPROVER]),
             newcomer("Bob", 2, &[APPROVER]),
             newcomer("Cy", 3, &[APPROVER]),
             newcomer("Dee", 4, &[OperatorRole::Auditor]),
         ];
-        let charter = found_charter(&world.ctx(), &world.services, people, 2, false).await.unwrap();
+        let charter = found_charter(&world.ctx(), &world.services, people, 2).await.unwrap();
         let person = |name: &str, seed| Person { key: key(seed), id: named(&charter, name) };
+        let ann = person("Ann", 1);
+        let revision = world.rebind(|revision| ann.sign(&world, revision)).await;
         Self {
-            router: operator_api_router(world.services.clone(), ApiConfig::default()),
-            ann: person("Ann", 1),
+            router: operator_api_router(&world.services, config, uploads),
+            revision,
+            ann,
             bob: person("Bob", 2),
             cy: person("Cy", 3),
             dee: person("Dee", 4),
@@ -175,6 +219,37 @@ impl Person {
         self.signed(&self.header(), &claims(world, method, path, body))
     }
 
+    /// What signs for a revision as it is.
+    fn sign(&self, world: &World, revision: &PluginRevision) -> RevisionSignature {
+        let text = self.signature(world, &revision.plugin, revision.subject_digest());
+        RevisionSignature::parse(&text).unwrap()
+    }
+
+    fn signature(&self, world: &World, plugin: &str, subject: B256) -> String {
+        let claims = RevisionClaims {
+            origin: world.services.origin_of(world.organization).to_owned(),
+            organization: world.organization,
+            plugin: plugin.to_owned(),
+            subject,
+            iat: 1,
+        };
+        let input = signing_input(self.id, &claims);
+        let signature: Signature = self.key.sign(input.as_bytes());
+        format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature.to_bytes()))
+    }
+
+    /// The body that uploads a component of this name.
+    fn upload(&self, world: &World, plugin: &str) -> Value {
+        let component = format!("component {plugin}");
+        let digest = B256::new(Sha256::digest(&component).into());
+        let grants = BTreeSet::from(["log".to_owned()]);
+        let signature = self.signature(world, plugin, subject_digest(digest, "{}", &grants));
+        json!({
+            "plugin": plugin, "component": STANDARD.encode(component), "settings": "{}", "grants": grants,
+            "signature": signature,
+        })
+    }
+
     fn header(&self) -> Value {
         json!({"typ": "countersign-operator+jwt", "alg": "ES256", "kid": self.id.to_string()})
     }
@@ -202,17 +277,20 @@ fn operations(deployment: &Deployment, proposal: &Value) -> Vec<(Method, String,
     for (template, item) in document["paths"].as_object().unwrap() {
         let id = match template.as_str() {
             path if path.contains("/operators/") => deployment.cy.id.to_string(),
+            path if path.contains("/plugins/") => deployment.revision.to_string(),
             path if path.contains("/api-keys/") => deployment.world.key_ids["arbiter"].to_string(),
             _ => proposal["id"].as_str().unwrap().to_owned(),
         };
         let organization = deployment.world.organization.to_string();
-        let path = template.replace("{organization}", &organization).replace("{id}", &id);
+        let path =
+            template.replace("{organization}", &organization).replace("{id}", &id).replace("{revision}", "1");
         for (method, operation) in item.as_object().unwrap() {
             let schema = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].as_str();
             let body = schema.map(|name| match name.rsplit('/').next().unwrap() {
                 "DigestDto" => json!({"digest": proposal["digest"]}),
                 "DryRunDto" => transfer(Address::repeat_byte(7), 1),
                 "FreezeDto" => json!({}),
+                "UploadDto" => deployment.ann.upload(&deployment.world, "second"),
                 "ProposeDto" => json!({
                     "organization": organization, "change": proposal["change"], "reason": "again",
                 }),
@@ -221,7 +299,7 @@ fn operations(deployment: &Deployment, proposal: &Value) -> Vec<(Method, String,
             operations.push((method.to_uppercase().parse().unwrap(), path.clone(), body));
         }
     }
-    assert!(operations.len() >= 12, "{operations:?}");
+    assert!(operations.len() >= 18, "{operations:?}");
     operations
 }
 
@@ -289,7 +367,7 @@ async fn an_auditor_reads_and_changes_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deployment_without_a_charter_says_so() {
     let world = World::new().await;
-    let router = operator_api_router(world.services.clone(), ApiConfig::default());
+    let router = operator_api_router(&world.services, ApiConfig::default(), ApiConfig::default());
     let person = Person { key: key(1), id: OperatorId::from_uuid(Uuid::new_v4()) };
     let path = "/operator/v1/charter";
     let request = Request::get(path)

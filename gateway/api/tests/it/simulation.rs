@@ -162,6 +162,7 @@ async fn start(simulation: &Simulation) -> Process {
         origin: ORIGIN.to_owned(),
         tenant_origins: Arc::default(),
         domain_chain: CHAIN,
+        proven_signatures: Arc::default(),
         nonces: Arc::default(),
         denials: Arc::default(),
         outbox_written,

@@ -167,6 +167,7 @@ impl World {
             origin: ORIGIN.to_owned(),
             tenant_origins: Arc::new(BTreeMap::from([(tenant, TENANT_ORIGIN.to_owned())])),
             domain_chain: CHAIN,
+            proven_signatures: Arc::default(),
             nonces: Arc::default(),
             denials: Arc::default(),
             outbox_written,
@@ -281,6 +282,8 @@ impl World {
             component_digest: component_digest(),
             settings: "{}".to_owned(),
             grants: BTreeSet::new(),
+            signature: None,
+            uploaded_by: None,
             created_at: at,
         };
         let mut policy = self.services.store.policy(self.organization).await.unwrap().unwrap().into_value();
@@ -440,6 +443,8 @@ pub(crate) async fn found_organization(services: &Services, organization: Organi
         component_digest: component_digest(),
         settings: "{}".to_owned(),
         grants: BTreeSet::new(),
+        signature: None,
+        uploaded_by: None,
         created_at: at,
     };
     let row =
@@ -471,6 +476,7 @@ fn policy(organization: OrganizationId, revision: &PluginRevision, at: Timestamp
         revision: 1,
         floor: Floor { requirements: vec![one(Role::User), one(Role::Agent)], ..Floor::open() },
         bindings: vec![binding(revision, Mode::Enforce, Power::Authority(Role::Orion))],
+        proposal: None,
         created_at: at,
     }
 }

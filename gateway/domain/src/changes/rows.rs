@@ -51,6 +51,7 @@ impl Write {
             Self::RemoveSession(row) => removed(row),
             Self::InsertKey(row) | Self::InsertWalletKey(row, _) | Self::UpdateKey(row) => stored(row),
             Self::InsertPluginRevision(row, _) => stored(row),
+            Self::InsertPluginRevocation(row) => stored(row),
             Self::InsertPolicy(row) => stored(row),
             Self::MovePolicyHead(row) => stored(row),
             Self::InsertTransaction(row) | Self::UpdateTransaction(row) => stored(row),

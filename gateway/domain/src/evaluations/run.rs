@@ -1,6 +1,6 @@
 //! Asking bindings.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use futures::future::{join, join_all, try_join_all};
 
@@ -8,8 +8,8 @@ use crate::{
     error::{Error, Result},
     evaluations::{Evaluation, EvaluationResult, Fresh, Purpose},
     ids::EvaluationId,
-    plugin_state::{StateChanges, StateExceeded, StateUse, StateView},
-    policy::{Binding, Mode},
+    plugin_state::{StateExceeded, StateUse, StateView},
+    policy::{Binding, Examiner, Mode},
     ports::{EvaluationReply, EvaluationRequest, Services},
     sealed::Sealed,
     transactions::Transaction,
@@ -78,12 +78,7 @@ async fn evaluate_apart(
             Err(error) => {
                 let cause = error.internal_cause().map_or_else(|| error.to_string(), ToString::to_string);
                 let result = EvaluationResult::Failure { code: "not_asked".to_owned(), detail: cause };
-                let reply = EvaluationReply {
-                    result,
-                    duration: Duration::ZERO,
-                    record: String::from("{}"),
-                    state: StateChanges::default(),
-                };
+                let reply = EvaluationReply::without_asking(result);
                 sealed(services, transaction, (*binding, purpose), request, reply)
             }
         }
@@ -104,6 +99,16 @@ async fn ask(
     else {
         return Err(Error::inconsistency(format!("binding {} names no such plugin revision", binding.id)));
     };
+    // Decisions examine what they enforce, and again for the permit; everybody else is examined here.
+    if purpose != Purpose::Decision
+        && let Err(fault) = Examiner::new(services, organization).await?.examine(&revision)
+    {
+        let failure =
+            EvaluationResult::Failure { code: fault.as_str().to_owned(), detail: fault.to_string() };
+        let reply = EvaluationReply::without_asking(failure);
+        let binding = ((binding, policy_revision), purpose);
+        return Ok((sealed(services, transaction, binding, request, reply), None));
+    }
     let (store, limits) = (services.store.clone(), services.limits.state);
     let state = Arc::new(StateView::new(store, limits, binding.id, transaction, request.now));
     let mut reply = services.evaluator.evaluate(&revision, request, &state).await;

@@ -44,7 +44,7 @@ pub async fn approve_proposal(
         if !proposer.is_some_and(|proposer| proposer.has(OperatorRole::Author)) {
             return Err(Error::Conflict("who proposed it is no author any more"));
         }
-        if stored.proposer == approver.operator && !charter.self_approval {
+        if stored.proposer == approver.operator {
             return Err(Error::Forbidden("somebody else must approve what you proposed"));
         }
         let mut proposal = stored.into_value();
@@ -81,7 +81,7 @@ async fn approved(
     let changes = ChangeSet::new(proposal.event(ctx, "proposal.carried"))
         .write(Write::UpdateProposal(services.sealer.seal(proposal.clone())));
     let concerned = OpCtx { organization: proposal.organization, ..ctx.clone() };
-    let carried = proposal.change.prepare(&concerned, services, charter).await?;
+    let carried = proposal.change.prepare(&concerned, services, charter, Some(proposal.id)).await?;
     let changes = carried.events.into_iter().fold(changes, ChangeSet::event).writes_of(carried.writes);
     // Those who approved are still who they were when this is written.
     let replaces_charter = changes.writes().iter().any(|write| matches!(write, Write::UpdateCharter(_)));
@@ -152,8 +152,7 @@ impl Charter {
     fn counted(&self, proposal: &Proposal) -> usize {
         let may = |id: OperatorId| {
             let operator = self.operator(id);
-            operator.is_some_and(|operator| operator.has(OperatorRole::Approver))
-                && (self.self_approval || id != proposal.proposer)
+            id != proposal.proposer && operator.is_some_and(|operator| operator.has(OperatorRole::Approver))
         };
         let counted = proposal.approvals.iter().map(|approval| approval.operator).filter(|id| may(*id));
         counted.collect::<BTreeSet<_>>().len()

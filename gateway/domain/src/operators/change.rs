@@ -17,7 +17,7 @@ use crate::{
     identity::organization_frozen,
     ids::{BindingId, KeyId, PluginRevisionId, PrincipalId, ProposalId},
     keys::key_frozen,
-    policy::{Binding, BindingScope, Floor, Mode, Policy, PolicyHead, Power, validate_policy},
+    policy::{Binding, BindingScope, Examiner, Floor, Mode, Policy, PolicyHead, Power, validate_policy},
     ports::Services,
     sealed::Sealed,
 };
@@ -26,8 +26,16 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum Change {
-    /// The organization's next policy. Going back to an earlier one is a change too.
+    /// The organization's next policy.
     Policy(PolicyChange),
+    /// An earlier policy again, as a new revision.
+    PolicyRollback {
+        /// The revision to go back to.
+        to: u64,
+        /// What that was, for those who approve; set by the gateway.
+        #[serde(default)]
+        policy: Option<PolicyChange>,
+    },
     /// Further operators, or another number of approvals.
     Charter {
         enrolled: Vec<NewOperator>,
@@ -92,19 +100,26 @@ pub(super) struct Carried {
 }
 
 impl Change {
-    /// What the change would write now, or why it cannot be made.
+    /// What the change would write now on the strength of `proposal`, or why it cannot be made.
     pub(super) async fn prepare(
         &self,
         ctx: &OpCtx,
         services: &Services,
         charter: &Sealed<Charter>,
+        proposal: Option<ProposalId>,
     ) -> Result<Carried> {
         let concerns_deployment = matches!(self, Self::Charter { .. });
         if concerns_deployment != (ctx.organization == DEPLOYMENT) {
             return Err(Error::invalid("organization must be given, but for a change of the charter"));
         }
         match self {
-            Self::Policy(change) => change.prepare(ctx, services).await,
+            Self::Policy(change) => change.prepare(ctx, services, proposal, &[]).await,
+            Self::PolicyRollback { to, policy } => {
+                let earlier = earlier_policy(ctx, services, *to).await?;
+                let policy =
+                    policy.as_ref().ok_or_else(|| Error::inconsistency("a rollback without its policy"))?;
+                policy.prepare(ctx, services, proposal, &earlier.bindings).await
+            }
             Self::Charter { enrolled, approvals_required, replaces } => {
                 require_unchanged(*replaces, charter.revision)?;
                 let next = charter.next(ctx, services, enrolled.clone(), *approvals_required)?;
@@ -151,6 +166,15 @@ impl Change {
                 };
                 Self::Thaw { key, replaces: version }
             }
+            Self::PolicyRollback { to, .. } => {
+                let replaces =
+                    services.store.policy(ctx.organization).await?.map_or(0, |policy| policy.revision);
+                let earlier = earlier_policy(ctx, services, to).await?;
+                if to >= replaces {
+                    return Err(Error::invalid("to must be an earlier revision than the one in force"));
+                }
+                Self::PolicyRollback { to, policy: Some(PolicyChange::again(&earlier, replaces)) }
+            }
             Self::Policy(_) | Self::ApiKey(_) => self,
         })
     }
@@ -168,14 +192,41 @@ fn require_frozen(frozen: bool) -> Result<()> {
     if frozen { Ok(()) } else { Err(Error::Conflict("it is not frozen")) }
 }
 
+async fn earlier_policy(ctx: &OpCtx, services: &Services, revision: u64) -> Result<Sealed<Policy>> {
+    let found = services.store.policy_revision(ctx.organization, revision).await?;
+    found.ok_or(Error::NotFound("policy"))
+}
+
 impl PolicyChange {
-    async fn prepare(&self, ctx: &OpCtx, services: &Services) -> Result<Carried> {
+    /// What `earlier` was, in place of revision `replaces`.
+    fn again(earlier: &Policy, replaces: u64) -> Self {
+        let bindings = earlier.bindings.iter().map(|binding| ProposedBinding {
+            revision: binding.revision,
+            subject_digest: binding.subject_digest,
+            scope: binding.scope.clone(),
+            mode: binding.mode,
+            power: binding.power.clone(),
+        });
+        Self { replaces, floor: earlier.floor.clone(), bindings: bindings.collect() }
+    }
+
+    /// `earlier` bindings come back as they were, if their plugin is bound no more.
+    async fn prepare(
+        &self,
+        ctx: &OpCtx,
+        services: &Services,
+        proposal: Option<ProposalId>,
+        earlier: &[Binding],
+    ) -> Result<Carried> {
         services.store.organization(ctx.organization).await?.ok_or(Error::NotFound("organization"))?;
         let present = services.store.policy(ctx.organization).await?;
         let found = present.as_ref().map_or(0, |policy| policy.revision);
         if found != self.replaces {
             return Err(Error::Conflict("the policy has moved on since; propose the change again"));
         }
+        let examiner = Examiner::new(services, ctx.organization).await?;
+        let known = present.iter().flat_map(|policy| &policy.bindings).chain(earlier);
+        let known: Vec<&Binding> = known.collect();
         let mut bindings = Vec::with_capacity(self.bindings.len());
         for proposed in &self.bindings {
             let revision = services.store.plugin_revision(ctx.organization, proposed.revision).await?;
@@ -183,9 +234,11 @@ impl PolicyChange {
             if revision.subject_digest() != proposed.subject_digest {
                 return Err(Error::invalid("bindings.subject_digest is not that of the plugin revision"));
             }
-            let bound = present
-                .as_ref()
-                .and_then(|policy| policy.bindings.iter().find(|binding| binding.plugin == revision.plugin));
+            examiner.examine(&revision).map_err(|fault| {
+                let (id, plugin) = (revision.id, revision.plugin.escape_debug());
+                Error::invalid(format!("bindings: revision {id} of plugin `{plugin}` may not judge: {fault}"))
+            })?;
+            let bound = known.iter().find(|binding| binding.plugin == revision.plugin);
             let fresh = || BindingId::generate(ctx.now, services.entropy.as_ref());
             bindings.push(Binding {
                 id: bound.map_or_else(fresh, |binding| binding.id),
@@ -202,6 +255,7 @@ impl PolicyChange {
             revision: self.replaces + 1,
             floor: self.floor.clone(),
             bindings,
+            proposal,
             created_at: ctx.now,
         };
         validate_policy(&policy)?;

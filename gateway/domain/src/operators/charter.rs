@@ -14,25 +14,21 @@ use crate::{
     error::{Error, Result},
     ids::OperatorId,
     ports::Services,
+    text::is_plain_in_line,
 };
 
 const NAME_CHARACTERS_MAX: usize = 64;
+/// Nobody alone, even if the proposer and one approver are the same person under two names.
+const APPROVALS_MIN: u32 = 2;
 
-/// Writes the genesis record. `self_approval` is for `dev` alone and allows a quorum of one.
+/// Writes the genesis record.
 pub async fn found_charter(
     ctx: &OpCtx,
     services: &Services,
     operators: Vec<NewOperator>,
     approvals_required: u32,
-    self_approval: bool,
 ) -> Result<Charter> {
-    let empty = Charter {
-        revision: 0,
-        operators: Vec::new(),
-        approvals_required,
-        self_approval,
-        updated_at: ctx.now,
-    };
+    let empty = Charter { revision: 0, operators: Vec::new(), approvals_required, updated_at: ctx.now };
     let charter = empty.next(ctx, services, operators, approvals_required)?;
     let changes = ChangeSet::new(charter.event(ctx, "charter.founded"));
     services.store.commit(changes.write(Write::InsertCharter(services.sealer.seal(charter.clone())))).await?;
@@ -90,13 +86,12 @@ impl Charter {
     /// A charter that nobody alone can use, and that can still be used.
     fn check(&self) -> Result<()> {
         let mut faults = Vec::new();
-        let least = if self.self_approval { 1 } else { 2 };
-        if self.approvals_required < least {
-            faults.push(format!("approvalsRequired must be at least {least}"));
+        if self.approvals_required < APPROVALS_MIN {
+            faults.push(format!("approvalsRequired must be at least {APPROVALS_MIN}"));
         }
         for operator in &self.operators {
             let length = operator.name.chars().count();
-            if !(1..=NAME_CHARACTERS_MAX).contains(&length) || operator.name.chars().any(char::is_control) {
+            if !(1..=NAME_CHARACTERS_MAX).contains(&length) || !operator.name.chars().all(is_plain_in_line) {
                 faults.push(format!("name must have 1 to {NAME_CHARACTERS_MAX} printable characters"));
             }
             if operator.roles.is_empty() {
@@ -116,7 +111,7 @@ impl Charter {
         let required = self.approvals_required as usize;
         let can_be_carried = |author: &Operator| {
             let approvers = active().filter(|operator| operator.has(OperatorRole::Approver));
-            approvers.filter(|operator| self.self_approval || operator.id != author.id).count() >= required
+            approvers.filter(|operator| operator.id != author.id).count() >= required
         };
         if !active().any(|operator| operator.has(OperatorRole::Author) && can_be_carried(operator)) {
             faults.push(format!("there must be an author, and {} approvers beside", self.approvals_required));

@@ -2,7 +2,12 @@
 
 use std::fmt;
 
-use p256::{PublicKey, elliptic_curve::sec1::ToEncodedPoint as _, pkcs8::DecodePublicKey as _};
+use p256::{
+    PublicKey,
+    ecdsa::{Signature, VerifyingKey, signature::Verifier as _},
+    elliptic_curve::sec1::ToEncodedPoint as _,
+    pkcs8::DecodePublicKey as _,
+};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -28,6 +33,13 @@ impl OperatorKey {
     /// The affine coordinates, big-endian.
     pub fn coordinates(&self) -> (&[u8], &[u8]) {
         self.0[1..].split_at(32)
+    }
+
+    /// Whether `signature` (r || s) over `message` is the key's: ES256 of RFC 7518.
+    pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+        let key = VerifyingKey::from_sec1_bytes(&self.0);
+        let signature = Signature::from_slice(signature);
+        matches!((key, signature), (Ok(key), Ok(signature)) if key.verify(message, &signature).is_ok())
     }
 
     /// SHA-256 of the point, for people to compare.

@@ -17,6 +17,7 @@ use crate::{
     ids::{CredentialId, OperatorId, OrganizationId, ProposalId},
     ports::Services,
     sealed::{RowVersion, Sealable},
+    text::is_plain,
 };
 
 /// A change that is made once enough approvers have signed it.
@@ -69,9 +70,8 @@ pub struct Propose {
     pub lifetime: Duration,
 }
 
-const REASON_CHARACTERS_MAX: usize = 1_000;
-/// As compact JSON: a policy of a hundred bindings.
-const CHANGE_BYTES_MAX: usize = 64 << 10;
+/// Characters of a reason.
+pub const REASON_CHARACTERS_MAX: usize = 1_000;
 
 /// Stores a proposal in the caller's organization, if the change could be made now.
 pub async fn propose(ctx: &OpCtx, services: &Services, request: Propose) -> Result<Proposal> {
@@ -80,12 +80,18 @@ pub async fn propose(ctx: &OpCtx, services: &Services, request: Propose) -> Resu
     if !(1..=REASON_CHARACTERS_MAX).contains(&length) {
         return Err(Error::invalid(format!("reason must have 1 to {REASON_CHARACTERS_MAX} characters")));
     }
+    if !request.reason.chars().all(is_plain) {
+        return Err(Error::invalid(
+            "reason must not contain characters that hide or reorder what people read",
+        ));
+    }
     let charter = require_charter(services).await?;
     let change = request.change.tied(ctx, services, &charter).await?;
-    change.prepare(ctx, services, &charter).await?;
-    if json!(change).to_string().len() > CHANGE_BYTES_MAX {
-        return Err(Error::invalid(format!("change must have at most {CHANGE_BYTES_MAX} bytes")));
+    let bytes_max = services.limits.proposal_bytes_max;
+    if json!(change).to_string().len() > bytes_max {
+        return Err(Error::invalid(format!("change must have at most {bytes_max} bytes")));
     }
+    change.prepare(ctx, services, &charter, None).await?;
     let open = services.store.open_proposals(ctx.now).await?;
     if open >= u64::from(services.limits.open_proposals_max) {
         return Err(Error::Exhausted {

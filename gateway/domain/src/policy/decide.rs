@@ -13,7 +13,7 @@ use crate::{
     evaluations::{Evaluation, EvaluationResult, Outcome, Purpose, Verdict},
     ids::BindingId,
     policy::{
-        Binding, Policy, Power, Requirement,
+        Binding, Policy, Power, Requirement, RevisionFault,
         requirements::{Standing, Tally, applicable},
     },
     sealed::Sealed,
@@ -159,6 +159,7 @@ pub(super) fn judge(input: &DecisionInput<'_>, purpose: Purpose) -> Result<Decis
     let mut unheard = Vec::new();
     let mut heard = Vec::new();
     for binding in bindings {
+        require_fit(input, binding)?;
         match latest(input, binding, purpose) {
             Some(evaluation) => heard.push((binding, outcome_of(binding, evaluation)?)),
             None => unheard.push(binding.id),
@@ -201,6 +202,15 @@ pub(super) fn judge(input: &DecisionInput<'_>, purpose: Purpose) -> Result<Decis
         return Ok(Decision::Approved(approved));
     }
     Ok(Decision::Pending(Open { required, unmet }))
+}
+
+/// What was signed for, and by whom, counts now and not when the plugin was asked.
+fn require_fit(input: &DecisionInput<'_>, binding: &Binding) -> Result<(), Denial> {
+    let known = input.standing.revisions.get(&binding.revision).copied();
+    known.unwrap_or(Err(RevisionFault::Unexamined)).map_err(|fault| {
+        let detail = format!("plugin `{}` may not judge: {}", binding.plugin, fault.as_str());
+        denied(DenialReason::PluginFailure, detail)
+    })
 }
 
 /// Seals say that a row is ours; this says that the rows belong together.

@@ -9,9 +9,9 @@ use crate::{
     chain::ChainId,
     clock::Timestamp,
     evaluations::{Evaluation, EvaluationResult, Outcome, Purpose, Verdict},
-    ids::{CredentialId, PrincipalId, VoteId},
+    ids::{CredentialId, PluginRevisionId, PrincipalId, VoteId},
     policy::{
-        Applies, Binding, DecisionInput, Power, Requirement,
+        Applies, Binding, DecisionInput, Power, Requirement, RevisionFault,
         decide::{Denial, DenialReason, denied, is_authority_approval},
     },
     transactions::{ExecutionType, Intent},
@@ -31,6 +31,8 @@ pub struct Standing {
     pub contracts: BTreeMap<PrincipalId, ChainId>,
     /// Votes whose own signature was verified again just now.
     pub verified_votes: BTreeSet<VoteId>,
+    /// Whether each plugin revision of the policy that is asked here may judge now.
+    pub revisions: BTreeMap<PluginRevisionId, Result<(), RevisionFault>>,
 }
 
 /// Approvals and rejections that count.

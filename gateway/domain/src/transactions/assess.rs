@@ -12,7 +12,8 @@ use crate::{
     evaluations::{Evaluation, Fresh, evaluate, evaluate_dry, evaluate_shadows, store_alone},
     ids::TransactionId,
     policy::{
-        Binding, Decision, DecisionInput, Mode, Policy, Rehearsal, Standing, decide, rehearse as rehearsed,
+        Binding, Decision, DecisionInput, Mode, Policy, Rehearsal, Standing, decide, fitness,
+        rehearse as rehearsed,
     },
     ports::{EvaluationRequest, RecipientHistory, Services},
     sealed::Sealed,
@@ -41,7 +42,8 @@ pub(crate) async fn assess(
     let revision = services.store.standing_revision(transaction.organization).await?;
     let policy = services.store.policy(transaction.organization).await?;
     let policy = policy.ok_or_else(|| Error::inconsistency("the organization has no policy"))?;
-    let standing = Standing { revision, ..standing(services, transaction, votes, now).await? };
+    let revisions = fitness(services, transaction.organization, policy.enforced(&transaction.intent)).await?;
+    let standing = Standing { revision, revisions, ..standing(services, transaction, votes, now).await? };
     let shadowed = shadows(&policy, &transaction.intent).next().is_some();
     let mut evaluations = stored;
     let judge = |evaluations: &[Sealed<Evaluation>]| {
@@ -91,7 +93,8 @@ pub(super) async fn rehearse(
     let asked: Vec<(&Binding, u64)> = covering.map(|binding| (binding, policy.revision)).collect();
     let request = evaluation_request(services, draft, &[], history, now)?;
     let heard = evaluate_dry(services, draft, &asked, &request).await?;
-    let standing = Standing::default();
+    let revisions = fitness(services, draft.organization, policy.enforced(&draft.intent)).await?;
+    let standing = Standing { revisions, ..Standing::default() };
     let rehearsal = rehearsed(&DecisionInput {
         transaction: draft,
         policy: &policy,

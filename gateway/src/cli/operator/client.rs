@@ -69,6 +69,6 @@ impl Client {
 }
 
 #[expect(clippy::disallowed_methods, reason = "an operator's own machine tells its own time")]
-fn unix_seconds() -> Result<u64> {
+pub(in crate::cli) fn unix_seconds() -> Result<u64> {
     Ok(SystemTime::now().duration_since(UNIX_EPOCH).context("the clock stands before 1970")?.as_secs())
 }

@@ -8,7 +8,11 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use clap::Args;
-use gateway_domain::{actor::OpCtx, approvals::Role, policy::Power};
+use gateway_domain::{
+    actor::OpCtx,
+    approvals::Role,
+    policy::{Power, RevisionSignature, UploadPlugin},
+};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -39,6 +43,9 @@ pub(in crate::cli) struct Install {
     /// Capability to grant, such as `state`, `http:UPSTREAM` or `chain:METHOD`; repeat for several.
     #[arg(long = "grant", value_name = "CAPABILITY")]
     grants: Vec<String>,
+    /// An author's signature for all of this, as `plugin sign` makes it: needed where there are operators.
+    #[arg(long, value_name = "FILE")]
+    signature: Option<PathBuf>,
     #[command(flatten)]
     power: PowerArgument,
     #[command(flatten)]
@@ -53,6 +60,7 @@ pub(in crate::cli) struct NewPlugin {
     component: Vec<u8>,
     settings: String,
     grants: BTreeSet<String>,
+    signature: Option<RevisionSignature>,
     power: Power,
 }
 
@@ -81,14 +89,22 @@ impl Install {
             Some(path) => fs::read_to_string(path).with_context(|| reading(path))?,
             None => "{}".to_owned(),
         };
+        let signature = match &self.signature {
+            Some(path) => {
+                let text = fs::read_to_string(path).with_context(|| reading(path))?;
+                Some(RevisionSignature::parse(&text).with_context(|| format!("`{}`", path.display()))?)
+            }
+            None => None,
+        };
         let grants = BTreeSet::from_iter(self.grants);
-        Ok(NewPlugin { name: self.name, component, settings, grants, power: self.power.into() })
+        Ok(NewPlugin { name: self.name, component, settings, grants, signature, power: self.power.into() })
     }
 }
 
 pub(in crate::cli) async fn install(gateway: &Gateway, ctx: &OpCtx, new: NewPlugin) -> Result<Answer> {
-    let NewPlugin { name, component, settings, grants, power } = new;
-    let install = InstallPlugin { name, component, settings, grants, power, floor: None };
+    let NewPlugin { name, component, settings, grants, signature, power } = new;
+    let plugin = UploadPlugin { plugin: name, component, settings, grants, signature };
+    let install = InstallPlugin { plugin, power, floor: None };
     let Installed { revision, policy_revision } = install_plugin(gateway, ctx, install).await?;
     let value = json!({
         "id": revision.id, "plugin": revision.plugin, "componentDigest": revision.component_digest,
@@ -99,7 +115,7 @@ pub(in crate::cli) async fn install(gateway: &Gateway, ctx: &OpCtx, new: NewPlug
             format!("bound in policy revision {number}; a running gateway uses it from its next decision on")
         }
         None => {
-            "stored; operators bind it by a change of the policy (`countersign operator propose`)".to_owned()
+            "stored; operators bind it by a change of the policy (`countersign operator bind`)".to_owned()
         }
     };
     let lines =

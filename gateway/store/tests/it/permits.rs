@@ -6,6 +6,7 @@ use gateway_domain::{
     identity::{Organization, Principal, User},
     ids::RelayId,
     keys::{KeyRecord, KeyState},
+    operators::Charter,
     policy::{PermitRecord, Policy, PolicyHead},
     ports::DecisionReads,
     registry::{Relay, RelayOutcome, RelayQuota},
@@ -145,6 +146,13 @@ async fn no_permit_after_somebody_lost_authority(database: &Database) {
     for change in changes {
         refused_after(database, |world| vec![change(world)]).await;
     }
+    refused_after(database, |world| vec![Write::InsertPluginRevocation(world.seal(&world.revocation))]).await;
+    // Whoever is revoked there may have signed for a plugin here.
+    refused_after(database, |world| {
+        let next = Charter { revision: 2, ..world.charter.clone() };
+        vec![Write::InsertCharter(world.seal(&world.charter)), Write::UpdateCharter(world.seal(&next))]
+    })
+    .await;
     let (store, world) = ready(database).await;
     let other = World::founded(&store).await;
     other.commit(&store, [changes[0](&other)]).await.unwrap();

@@ -63,7 +63,7 @@ async fn every_entity_reads_back_as_it_was_written(database: &Database) {
         *store.plugin_revision(organization, world.revision.id).await.unwrap().unwrap(),
         world.revision
     );
-    assert_eq!(*store.plugin_revision_list(organization).await.unwrap()[0], world.revision);
+    assert_eq!(*store.plugin_revision_list(organization, None, 10).await.unwrap()[0], world.revision);
     let component = store.component(world.revision.component_digest).await.unwrap();
     assert_eq!(component.unwrap(), b"\0asm component");
     assert_eq!(*store.transaction(organization, transaction).await.unwrap().unwrap(), world.transaction);

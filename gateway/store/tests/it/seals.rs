@@ -71,7 +71,7 @@ const UNSEALED: [(&str, &str); 16] = [
 /// Other words of the same column, more dangerous than a broken one.
 const WORSE: [(&str, &str, &str); 27] = [
     ("charters", "approvals_required", "0"),
-    ("charters", "self_approval", "0"),
+    ("plugin_revocations", "revision", "'00000000-0000-0000-0000-000000000001'"),
     ("proposals", "change", "replace(change, 'null', '\"00000000-0000-0000-0000-000000000001\"')"),
     ("proposals", "approvals", "'[]'"),
     ("principals", "kind", "'service'"),
@@ -212,7 +212,7 @@ fn sought<'w>(table: &str, world: &'w World) -> Sought<'w> {
         "api_keys" => world.api_key.id.uuid(),
         "sessions" => world.session.id.uuid(),
         "keys" => world.key.id.uuid(),
-        "plugin_revisions" => world.revision.id.uuid(),
+        "plugin_revisions" | "plugin_revocations" => world.revision.id.uuid(),
         "transactions" | "votes" | "evaluations" | "attempts" | "permits" | "vendor_calls"
         | "encrypted_payloads" | "orion_metadata" => world.transaction.id.uuid(),
         "registrations" => world.registration.id.uuid(),
@@ -261,8 +261,15 @@ async fn opens(store: &Store, table: &str, sought: Sought<'_>) -> bool {
         "keys" => found(store.key(organization, KeyId::from_uuid(id)).await),
         "plugin_revisions" => {
             found(store.plugin_revision(organization, PluginRevisionId::from_uuid(id)).await)
+                && listed(store.plugin_revision_list(organization, None, 10).await)
         }
-        "policies" | "policy_heads" => found(store.policy(organization).await),
+        "plugin_revocations" => listed(store.plugin_revocations(organization).await),
+        "policies" => {
+            found(store.policy(organization).await)
+                && found(store.policy_revision(organization, world.policy.revision).await)
+                && listed(store.policy_list(organization, None, 10).await)
+        }
+        "policy_heads" => found(store.policy(organization).await),
         "transactions" => found(store.transaction(organization, transaction).await),
         "votes" => listed(store.votes(organization, transaction).await),
         "evaluations" => listed(store.evaluations(organization, transaction).await),

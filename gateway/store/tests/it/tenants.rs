@@ -39,7 +39,7 @@ async fn nothing_of_one_organization_is_read_through_another(database: &Database
     assert_eq!(store.wallet_keys(other).await.unwrap().count, 1);
     assert_eq!(*store.policy(other).await.unwrap().unwrap(), theirs.policy);
     assert!(store.plugin_revision(other, ours.revision.id).await.unwrap().is_none());
-    assert_eq!(store.plugin_revision_list(other).await.unwrap().len(), 1);
+    assert_eq!(store.plugin_revision_list(other, None, 10).await.unwrap().len(), 1);
     assert!(store.transaction(other, transaction).await.unwrap().is_none());
     assert!(store.transaction_by_request_hash(other, ours.transaction.request_hash).await.unwrap().is_none());
     let all = TransactionFilter { limit: 10, ..TransactionFilter::default() };

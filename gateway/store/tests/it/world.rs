@@ -23,7 +23,7 @@ use gateway_domain::{
     operators::{Charter, Proposal},
     payloads::{EncryptedPayload, SessionKeyClaim},
     plugin_state::{PluginState, StateChange, StateUse},
-    policy::{PermitRecord, PluginRevision, Policy, PolicyHead},
+    policy::{PermitRecord, PluginRevision, PluginRevocation, Policy, PolicyHead},
     ports::{OperatorReads, UnitOfWork},
     quorums::PrivyQuorum,
     quota::{Quota, UserQuota},
@@ -52,7 +52,7 @@ mod vendors;
 
 use operators::{sample_charter, sample_proposal};
 
-use judged::{sample_evaluation, sample_policy, sample_revision, sample_state};
+use judged::{sample_evaluation, sample_policy, sample_revision, sample_revocation, sample_state};
 use published::{
     block_root, sample_claim, sample_metadata, sample_payload, sample_registration, sample_relay,
     sample_service,
@@ -72,6 +72,7 @@ pub(crate) struct World {
     pub(crate) session: Session,
     pub(crate) key: KeyRecord,
     pub(crate) revision: PluginRevision,
+    pub(crate) revocation: PluginRevocation,
     pub(crate) policy: Policy,
     pub(crate) transaction: Transaction,
     pub(crate) evaluation: Evaluation,
@@ -127,6 +128,7 @@ impl World {
         let key = sample_key(organization, at);
         let user = sample_user((organization, principal), &key, at);
         let revision = sample_revision(organization, at);
+        let revocation = sample_revocation(&revision, at);
         let policy = sample_policy(organization, &revision, at);
         let transaction = sample_transaction(&user, &key, at);
         let attempt = sample_attempt(&transaction, 7, at);
@@ -175,6 +177,7 @@ impl World {
             user,
             key,
             revision,
+            revocation,
             policy,
             transaction,
             attempt,
@@ -250,6 +253,7 @@ impl World {
             Write::InsertEncryptedPayload(self.seal(&self.payload)),
             Write::InsertOrionMetadata(self.seal(&self.metadata)),
             Write::InsertProposal(self.seal(&self.proposal)),
+            Write::InsertPluginRevocation(self.seal(&self.revocation)),
         ]
     }
 

@@ -5,12 +5,13 @@ use crate::{
 
 on_both_engines!(what_was_judged_or_recorded_cannot_be_changed_or_removed);
 
-const APPEND_ONLY: [&str; 9] = [
+const APPEND_ONLY: [&str; 10] = [
     "audit_entries",
     "evaluations",
     "votes",
     "policies",
     "plugin_revisions",
+    "plugin_revocations",
     "components",
     "ipfs_blocks",
     "session_key_claims",
@@ -19,10 +20,7 @@ const APPEND_ONLY: [&str; 9] = [
 
 /// Columns that may change, by table; all others are written once.
 const MUTABLE: [(&str, &[&str]); 9] = [
-    (
-        "charters",
-        &["id", "revision", "operators", "approvals_required", "self_approval", "updated_at", "seal"],
-    ),
+    ("charters", &["id", "revision", "operators", "approvals_required", "updated_at", "seal"]),
     ("proposals", &["approvals", "state", "state_facts", "version", "seal"]),
     ("relays", &["outcome", "outcome_facts", "version", "seal"]),
     ("encrypted_payloads", &["pinned", "submission", "submission_facts", "version", "updated_at", "seal"]),

@@ -57,6 +57,8 @@ pub(crate) fn limits() -> Limits {
         wallet_keys_max: 5_000,
         user_api_keys_max: 20,
         open_proposals_max: 100,
+        proposal_bytes_max: 64 << 10,
+        plugin_revisions_max: 100,
         self_registered_keys_max: 1_000,
         idempotency_window: Duration::from_hours(24),
         contest_attempts_max: 8,

@@ -6,9 +6,12 @@ use gateway_domain::{
     Timestamp, U256,
     approvals::{EvidenceLevel, Role},
     evaluations::{Evaluation, EvaluationResult, Outcome, Purpose, Verdict},
-    ids::{BindingId, EvaluationId, OrganizationId, PluginRevisionId},
+    ids::{BindingId, EvaluationId, OperatorId, OrganizationId, PluginRevisionId, ProposalId},
     plugin_state::{Counter, Entry, PluginState},
-    policy::{Applies, Binding, BindingScope, Floor, Mode, PluginRevision, Policy, Power, Requirement},
+    policy::{
+        Applies, Binding, BindingScope, Floor, Mode, PluginRevision, PluginRevocation, Policy, Power,
+        Requirement, RevisionSignature,
+    },
     transactions::{Kind, Transaction},
 };
 
@@ -22,7 +25,19 @@ pub(super) fn sample_revision(organization: OrganizationId, at: Timestamp) -> Pl
         component_digest: hash(),
         settings: "{\"limit\":\"1\"}".into(),
         grants: BTreeSet::from(["log".to_owned(), "state".to_owned()]),
+        signature: Some(RevisionSignature::from_stored("a.b.c".into())),
+        uploaded_by: Some(id(OperatorId::from_uuid)),
         created_at: at,
+    }
+}
+
+pub(super) fn sample_revocation(revision: &PluginRevision, at: Timestamp) -> PluginRevocation {
+    PluginRevocation {
+        revision: revision.id,
+        organization: revision.organization,
+        revoked_by: revision.uploaded_by,
+        evidence: Some("a.b.c".into()),
+        revoked_at: at,
     }
 }
 
@@ -56,6 +71,7 @@ pub(super) fn sample_policy(
             mode: Mode::Enforce,
             power: Power::Authority(Role::Orion),
         }],
+        proposal: Some(id(ProposalId::from_uuid)),
         created_at: at,
     }
 }

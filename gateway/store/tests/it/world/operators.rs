@@ -23,7 +23,7 @@ pub(super) fn sample_charter(at: Timestamp) -> Charter {
         enrolled_at: at,
         revoked_at: None,
     };
-    Charter { revision: 1, operators: vec![ann], approvals_required: 1, self_approval: true, updated_at: at }
+    Charter { revision: 1, operators: vec![ann], approvals_required: 2, updated_at: at }
 }
 
 pub(super) fn sample_proposal(organization: OrganizationId, at: Timestamp) -> Proposal {

@@ -7,7 +7,7 @@ use crate::{
     approvals::{Ballot, Evidence, EvidenceLevel, Role},
     clock::Timestamp,
     evaluations::{EvaluationResult, Purpose, Verdict},
-    policy::{Applies, Decision, DenialReason, Mode, Power, Rehearsal, Requirement},
+    policy::{Applies, Decision, DenialReason, Mode, Power, Rehearsal, Requirement, RevisionFault},
     transactions::{Intent, Kind, Provider, State},
 };
 
@@ -391,5 +391,21 @@ fn evidence_about_something_else_is_refused() {
         let mut case = situation();
         change(&mut case);
         assert_eq!(denial(&case), DenialReason::EvidenceInvalid, "case {index}");
+    }
+}
+
+#[test]
+fn a_revision_that_may_not_judge_denies_whatever_it_said() {
+    for fault in [RevisionFault::Revoked, RevisionFault::SignerRevoked, RevisionFault::Unexamined] {
+        let mut case = situation();
+        assert!(case.is_approved());
+        case.standing.revisions.insert(case.policy.bindings[0].revision, Err(fault));
+        match case.decide() {
+            Decision::Denied(denial) => {
+                assert_eq!(denial.reason, DenialReason::PluginFailure);
+                assert!(denial.detail.ends_with(fault.as_str()), "{}", denial.detail);
+            }
+            other => panic!("not denied: {other:?}"),
+        }
     }
 }

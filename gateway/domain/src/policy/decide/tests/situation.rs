@@ -55,6 +55,7 @@ pub(super) fn situation() -> Situation {
         revision: 1,
         floor: Floor::open(),
         bindings: vec![binding(1, Power::Authority(Role::Orion))],
+        proposal: None,
         created_at: Timestamp::from_unix_micros(0),
     };
     let evaluations = vec![evaluation(&transaction, 1, verdict(Verdict::Approve))];
@@ -200,12 +201,17 @@ impl Situation {
         let sealer = Sealer::new(MacKeys::new(BTreeMap::from([(1, MacKey::new([7; 32]))]), 1));
         let evaluations: Vec<_> = self.evaluations.iter().cloned().map(|value| sealer.seal(value)).collect();
         let votes: Vec<_> = self.votes.iter().cloned().map(|value| sealer.seal(value)).collect();
+        // Every revision may judge, but for those of which a case says otherwise.
+        let mut standing = self.standing.clone();
+        for binding in &self.policy.bindings {
+            standing.revisions.entry(binding.revision).or_insert(Ok(()));
+        }
         judge(&DecisionInput {
             transaction: &sealer.seal(self.transaction.clone()),
             policy: &sealer.seal(self.policy.clone()),
             evaluations: &evaluations,
             votes: &votes,
-            standing: &self.standing,
+            standing: &standing,
             now: self.now,
         })
     }

@@ -1,0 +1,120 @@
+//! Storing a plugin revision. Who sends it and who signed for it is checked before its bytes are parsed (threat T29).
+
+use std::{collections::BTreeSet, time::Duration};
+
+use alloy_primitives::B256;
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+
+use super::{PluginRevision, RevisionSignature};
+use crate::{
+    actor::{Actor, OpCtx},
+    audit::AuditEvent,
+    changes::{ChangeSet, Write},
+    error::{Error, Result},
+    ids::PluginRevisionId,
+    operators::{Charter, OperatorRole, require_role},
+    ports::{Examination, Services},
+    text::is_plain_in_line,
+};
+
+/// A plugin to be stored.
+#[derive(Clone, Debug)]
+pub struct UploadPlugin {
+    /// The name it is bound under: 1 to 64 printable characters.
+    pub plugin: String,
+    pub component: Vec<u8>,
+    /// JSON that the component's `validate-settings` accepts.
+    pub settings: String,
+    pub grants: BTreeSet<String>,
+    /// Needed in a deployment with operators, and in no other.
+    pub signature: Option<RevisionSignature>,
+}
+
+/// A revision that may be stored: signed for as the deployment demands, and examined in the sandbox.
+#[derive(Debug)]
+pub struct AdmittedPlugin {
+    pub revision: PluginRevision,
+    pub examination: Examination,
+    component: Vec<u8>,
+    /// Of the charter that knows the signer.
+    charter_revision: Option<u64>,
+}
+
+const NAME_CHARACTERS_MAX: usize = 64;
+
+/// Stores a revision, which binds nothing. Needs the role author, or a command on the gateway's machine.
+pub async fn upload_plugin(ctx: &OpCtx, services: &Services, upload: UploadPlugin) -> Result<AdmittedPlugin> {
+    let admitted = admit_plugin(ctx, services, upload).await?;
+    let revision = &admitted.revision;
+    let detail = json!({
+        "plugin": revision.plugin, "componentDigest": revision.component_digest,
+        "subjectDigest": revision.subject_digest(), "signature": revision.signature,
+    });
+    let event = AuditEvent::new(ctx, "plugin.stored", format!("plugin {}", revision.id), detail);
+    services.store.commit(ChangeSet::new(event).writes_of(admitted.writes(services))).await?;
+    Ok(admitted)
+}
+
+/// Checks the sender, the name and the signature, and only then has the component compiled and asked about its settings.
+pub async fn admit_plugin(ctx: &OpCtx, services: &Services, upload: UploadPlugin) -> Result<AdmittedPlugin> {
+    let is_local = ctx.actor == Actor::LocalOperator;
+    let uploaded_by = if is_local { None } else { Some(require_role(ctx, OperatorRole::Author)?.operator) };
+    let length = upload.plugin.chars().count();
+    if !(1..=NAME_CHARACTERS_MAX).contains(&length) || !upload.plugin.chars().all(is_plain_in_line) {
+        return Err(Error::invalid(format!(
+            "plugin must have 1 to {NAME_CHARACTERS_MAX} printable characters"
+        )));
+    }
+    services.store.organization(ctx.organization).await?.ok_or(Error::NotFound("organization"))?;
+    let revision = PluginRevision {
+        id: PluginRevisionId::generate(ctx.now, services.entropy.as_ref()),
+        organization: ctx.organization,
+        plugin: upload.plugin,
+        component_digest: B256::new(Sha256::digest(&upload.component).into()),
+        settings: upload.settings,
+        grants: upload.grants,
+        signature: upload.signature,
+        uploaded_by,
+        created_at: ctx.now,
+    };
+    let charter = services.store.charter().await?;
+    check_signature(services, &revision, charter.as_deref())?;
+    let stored = services.store.plugin_revision_count(ctx.organization).await?;
+    if stored >= u64::from(services.limits.plugin_revisions_max) {
+        return Err(Error::Exhausted {
+            what: "the organization has as many plugin revisions as it may have",
+            retry_after: Duration::from_mins(1),
+        });
+    }
+    let examination = services.evaluator.examine(&revision, upload.component.as_slice().into()).await?;
+    let charter_revision = charter.map(|charter| charter.revision);
+    Ok(AdmittedPlugin { revision, examination, component: upload.component, charter_revision })
+}
+
+fn check_signature(services: &Services, revision: &PluginRevision, charter: Option<&Charter>) -> Result<()> {
+    if charter.is_none() && revision.signature.is_some() {
+        return Err(Error::invalid("signature is for a deployment with operators, which this is not"));
+    }
+    revision
+        .check_signature(charter, &services.proven_signatures)
+        .map_err(|fault| Error::invalid(format!("signature: the plugin is refused: {fault}")))?;
+    let signed = revision.signature.as_ref().map(RevisionSignature::read).transpose();
+    let signed = signed.map_err(|malformed| Error::invalid(format!("signature {malformed}")))?;
+    let origin = services.origin_of(revision.organization);
+    if signed.is_some_and(|signed| signed.claims.origin != origin) {
+        return Err(Error::invalid(format!(
+            "signature: it is not for `{origin}`, by which clients know this"
+        )));
+    }
+    Ok(())
+}
+
+impl AdmittedPlugin {
+    /// What stores it, as long as the charter is the one that was asked about the signer.
+    pub fn writes(&self, services: &Services) -> Vec<Write> {
+        let stored =
+            Write::InsertPluginRevision(services.sealer.seal(self.revision.clone()), self.component.clone());
+        self.charter_revision.map(Write::RequireCharter).into_iter().chain([stored]).collect()
+    }
+}

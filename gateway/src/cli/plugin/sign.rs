@@ -1,0 +1,93 @@
+//! `countersign plugin sign`: an author signs for a plugin revision, without a gateway.
+
+use std::{
+    collections::BTreeSet,
+    fs::{self, OpenOptions},
+    io::Write as _,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use clap::Args;
+use gateway_domain::{
+    B256,
+    ids::{OperatorId, OrganizationId},
+    policy::{RevisionClaims, signing_input, subject_digest},
+};
+use p256::ecdsa::{Signature, SigningKey, signature::Signer as _};
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+
+use crate::cli::{
+    operator::{read_private_key, unix_seconds},
+    output::Format,
+    status::Status,
+};
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Sign {
+    /// The component.
+    #[arg(value_name = "COMPONENT")]
+    component: PathBuf,
+    /// Name it is to be bound under.
+    #[arg(long)]
+    name: String,
+    /// JSON file of settings; without it, `{}`.
+    #[arg(long, value_name = "FILE")]
+    settings: Option<PathBuf>,
+    /// Capability to grant, such as `state`, `http:UPSTREAM` or `chain:METHOD`; repeat for several.
+    #[arg(long = "grant", value_name = "CAPABILITY")]
+    grants: Vec<String>,
+    /// The organization it is for.
+    #[arg(long, value_name = "ID")]
+    organization: OrganizationId,
+    /// Scheme, host and port by which clients know the organization.
+    #[arg(long, value_name = "URL")]
+    origin: String,
+    /// Your id in the charter.
+    #[arg(long, value_name = "ID", env = "COUNTERSIGN_OPERATOR_ID")]
+    operator: OperatorId,
+    /// Your private key, as `operator keygen` made it.
+    #[arg(long = "operator-key", value_name = "FILE", env = "COUNTERSIGN_OPERATOR_KEY")]
+    key: PathBuf,
+    /// Where the signature goes: a new file.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    #[command(flatten)]
+    format: Format,
+}
+
+impl Sign {
+    pub(super) fn run(self) -> Result<Status> {
+        let reading = |path: &Path| format!("reading `{}`", path.display());
+        let component = fs::read(&self.component).with_context(|| reading(&self.component))?;
+        let settings = match &self.settings {
+            Some(path) => fs::read_to_string(path).with_context(|| reading(path))?,
+            None => "{}".to_owned(),
+        };
+        let component = B256::new(Sha256::digest(&component).into());
+        let subject = subject_digest(component, &settings, &BTreeSet::from_iter(self.grants));
+        let claims = RevisionClaims {
+            origin: self.origin,
+            organization: self.organization,
+            plugin: self.name,
+            subject,
+            iat: i64::try_from(unix_seconds()?).context("the clock stands too late")?,
+        };
+        let input = signing_input(self.operator, &claims);
+        let signature: Signature = SigningKey::from(read_private_key(&self.key)?).sign(input.as_bytes());
+        let signature = format!("{input}.{}\n", URL_SAFE_NO_PAD.encode(signature.to_bytes()));
+        let named = || format!("writing `{}`", self.out.display());
+        let mut file = OpenOptions::new().write(true).create_new(true).open(&self.out).with_context(named)?;
+        file.write_all(signature.as_bytes()).and_then(|()| file.sync_all()).with_context(named)?;
+        let value =
+            json!({ "componentDigest": component, "subjectDigest": subject, "signature": signature.trim() });
+        let lines = [
+            format!("component {component}"),
+            format!("subject   {subject}"),
+            format!("signature {}", self.out.display()),
+        ];
+        self.format.print(&value, &lines)
+    }
+}
