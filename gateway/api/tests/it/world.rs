@@ -145,9 +145,8 @@ impl World {
         let store = Arc::new(open_store(directory.path(), &sealer, &outbox_written).await);
         let (clock, token) = (Arc::new(TestClock::new()), Arc::new(TestToken::new()));
         let (plugin, node) = (Arc::new(TestPlugin::approving()), Arc::new(TestNode::new()));
-        let token_signer = Arc::new(TestTokenSigner::new());
         let tenant = OrganizationId::from_uuid(Uuid::new_v4());
-        let vendors = TestVendors::new();
+        let (token_signer, vendors) = (Arc::new(TestTokenSigner::new()), TestVendors::new());
         let services = change(Services {
             store: store.clone(),
             sealer,

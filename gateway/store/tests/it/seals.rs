@@ -234,6 +234,23 @@ fn row_of(table: &str, sought: &Sought<'_>) -> String {
     }
 }
 
+async fn policy_opens(store: &Store, table: &str, sought: Sought<'_>) -> bool {
+    let (organization, id, world) = (sought.organization, sought.id, sought.world);
+    match table {
+        "plugin_revisions" => {
+            found(store.plugin_revision(organization, PluginRevisionId::from_uuid(id)).await)
+                && listed(store.plugin_revision_list(organization, None, 10).await)
+        }
+        "plugin_revocations" => listed(store.plugin_revocations(organization).await),
+        "policies" => {
+            found(store.policy(organization).await)
+                && found(store.policy_revision(organization, world.policy.revision).await)
+                && listed(store.policy_list(organization, None, 10).await)
+        }
+        _ => found(store.policy(organization).await),
+    }
+}
+
 async fn opens(store: &Store, table: &str, sought: Sought<'_>) -> bool {
     let (organization, id, world) = (sought.organization, sought.id, sought.world);
     let transaction = TransactionId::from_uuid(id);
@@ -259,17 +276,9 @@ async fn opens(store: &Store, table: &str, sought: Sought<'_>) -> bool {
                 && found(store.session_by_refresh_token(organization, &[world.session.refresh_hash]).await)
         }
         "keys" => found(store.key(organization, KeyId::from_uuid(id)).await),
-        "plugin_revisions" => {
-            found(store.plugin_revision(organization, PluginRevisionId::from_uuid(id)).await)
-                && listed(store.plugin_revision_list(organization, None, 10).await)
+        "plugin_revisions" | "plugin_revocations" | "policies" | "policy_heads" => {
+            policy_opens(store, table, sought).await
         }
-        "plugin_revocations" => listed(store.plugin_revocations(organization).await),
-        "policies" => {
-            found(store.policy(organization).await)
-                && found(store.policy_revision(organization, world.policy.revision).await)
-                && listed(store.policy_list(organization, None, 10).await)
-        }
-        "policy_heads" => found(store.policy(organization).await),
         "transactions" => found(store.transaction(organization, transaction).await),
         "votes" => listed(store.votes(organization, transaction).await),
         "evaluations" => listed(store.evaluations(organization, transaction).await),
