@@ -43,6 +43,8 @@ async fn install(world: &World, settings: &str) -> PluginRevision {
         component_digest: component_digest(),
         settings: settings.to_owned(),
         grants: BTreeSet::new(),
+        signature: None,
+        uploaded_by: None,
         created_at: world.services.clock.now(),
     };
     let event = AuditEvent::new(&world.ctx(), "plugin.installed", "orion".to_owned(), json!({}));
