@@ -18,6 +18,7 @@ const NOT_BOUNDS: &[&str] = &[
     "hsm.backoff_min_ms",
     "hsm.backoff_max_ms",
     "plugins.tick_ms",
+    "plugins.warm_memories",
     "limits.poll_interval_ms",
     "limits.unavailable_pause_ms",
     "limits.evidence_pause_ms",

@@ -34,6 +34,9 @@ section! {
         breaker_failures_max: u32 = 20, within 1..=1_000_000;
         /// Milliseconds for which a plugin that was stopped so often is not run; then one evaluation is let through.
         breaker_open_ms: u64 = 10_000, within 1..=3_600_000;
+        /// Memories that stay laid out for plugins that do not run at the moment, so that many of them can take turns; each
+        /// keeps at most 512 KiB.
+        warm_memories: usize = 128, within 0..=1000;
         /// Compiled components, and settings, kept in memory; the ones that were not asked for longest go.
         prepared_max: usize = 64, within 1..=10_000;
         /// Bytes of linear memory, all instances of an evaluation together.
@@ -190,6 +193,7 @@ impl Plugins {
             tick: Duration::from_millis(self.tick_ms),
             breaker_failures: self.breaker_failures_max,
             breaker_open: Duration::from_millis(self.breaker_open_ms),
+            warm_memories: self.warm_memories,
         }
     }
 }

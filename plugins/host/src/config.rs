@@ -153,6 +153,8 @@ pub struct ScheduleConfig {
     pub breaker_failures: u32,
     /// How long that is; then one evaluation shows whether others may follow.
     pub breaker_open: Duration,
+    /// Memories that stay laid out for their plugin while it does not run, besides one for each thread.
+    pub warm_memories: usize,
 }
 
 impl Default for ScheduleConfig {
@@ -168,6 +170,7 @@ impl Default for ScheduleConfig {
             tick: Duration::from_millis(5),
             breaker_failures: 20,
             breaker_open: Duration::from_secs(10),
+            warm_memories: 128,
         }
     }
 }

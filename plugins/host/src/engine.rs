@@ -40,10 +40,11 @@ pub(crate) fn running(
 ) -> wasmtime::Result<Engine> {
     let slots = count(schedule.threads);
     let instances = count(limits.instances);
+    let warm = count(schedule.warm_memories);
     let mut pool = PoolingAllocationConfig::default();
     pool.total_component_instances(slots)
         .total_core_instances(slots.saturating_mul(instances))
-        .total_memories(slots.saturating_mul(count(limits.memories)))
+        .total_memories(slots.saturating_mul(count(limits.memories)).saturating_add(warm))
         .total_tables(slots.saturating_mul(instances))
         .max_core_instances_per_component(instances)
         .max_memories_per_component(count(limits.memories))
@@ -53,7 +54,7 @@ pub(crate) fn running(
         .table_elements(limits.table_elements)
         .linear_memory_keep_resident(RESIDENT_BYTES)
         .table_keep_resident(16 * 1024)
-        .max_unused_warm_slots(slots)
+        .max_unused_warm_slots(slots.saturating_add(warm))
         // An upstream report says that a slot reset this way may not be fully fresh.
         .pagemap_scan(Enabled::No);
     let mut config = code_config(count_fuel);
