@@ -76,6 +76,31 @@ async fn file_of_another_component_or_key_is_rebuilt() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn code_of_another_engine_is_never_loaded() {
+    let mut host = TestHost::start();
+    host.prepare("hello").await;
+    let ours = cached_file(&host.config);
+    let code = fs::read(&ours).unwrap();
+    // Another engine has files of its own.
+    host.config.compile.count_fuel = true;
+    assert_eq!(origin_in_new_host(&host.config).await, Origin::Compiled);
+    let files = fs::read_dir(&host.config.cache.directory).unwrap().map(|entry| entry.unwrap().path());
+    let theirs = files.into_iter().find(|path| *path != ours).unwrap();
+    // Under its name, our code has the right key and the wrong engine.
+    fs::write(&theirs, code).unwrap();
+    assert_eq!(origin_in_new_host(&host.config).await, Origin::Rebuilt);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cached_code_is_its_owners_alone_and_nothing_half_written_is_left() {
+    let host = TestHost::start();
+    host.prepare("hello").await;
+    let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&host.config.cache.directory), 0o700);
+    assert_eq!(mode(&cached_file(&host.config)), 0o600);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn file_swapped_while_hosts_load_it_is_never_run() {
     let host = TestHost::start();
     host.prepare("hello").await;

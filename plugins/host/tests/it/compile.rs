@@ -135,6 +135,32 @@ async fn component_of_too_many_instances_or_too_large_memories_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn components_inside_components_without_end_do_not_compile() {
+    // Each holds the one before as its only section, to a depth that no toolchain needs.
+    let mut bytes = wat::parse_str("(component)").unwrap();
+    for _ in 0..2000 {
+        bytes = nested(&bytes);
+    }
+    let (code, detail) = refusal(source(bytes), |_| {}).await;
+    assert_eq!(code, FailureCode::CompileFailed, "{detail}");
+    assert!(detail.contains("nest"), "{detail}");
+}
+
+/// A component that holds another.
+fn nested(inner: &[u8]) -> Vec<u8> {
+    let mut bytes = b"\0asm\x0d\0\x01\0".to_vec();
+    bytes.push(4);
+    let mut length = inner.len();
+    while length >= 0x80 {
+        bytes.push(u8::try_from(length & 0x7f).unwrap() | 0x80);
+        length >>= 7;
+    }
+    bytes.push(u8::try_from(length).unwrap());
+    bytes.extend(inner);
+    bytes
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn component_that_makes_resources_is_refused() {
     let text = "(component (type $handle (resource (rep i32))) (core func (canon resource.new $handle)))";
     let (code, detail) = refusal(source(wat::parse_str(text).unwrap()), |_| {}).await;

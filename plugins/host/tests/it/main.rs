@@ -13,6 +13,7 @@ mod hostile;
 mod imports;
 mod languages;
 mod matrix;
+mod metrics;
 mod orion;
 mod outside;
 mod patched;
