@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, ensure};
 use countersign_tests::environment;
 use plugin_host::{
-    CacheKey, CompileCommand, ComponentSource, Digest, FailureCode, HostConfig, PluginHost, PreparedPlugin,
+    CacheKey, CompileCommand, ComponentSource, Digest, EvaluationRequest, FailureCode, HostConfig,
+    PluginHost, PreparedPlugin,
 };
 use tokio::task::JoinSet;
 
@@ -19,6 +20,7 @@ use crate::scale::Scale;
 use crate::statistics::{median, percentile_micros, rate};
 
 const INSTALLED: u8 = 100;
+const RELOADS: usize = 1000;
 /// Clients of the honest plugin, and of the one that never ends.
 const CLIENTS: usize = 8;
 const ATTACKERS: usize = 2;
@@ -54,13 +56,18 @@ pub(crate) async fn measure(directory: &Path, scale: &Scale, report: &Report) ->
     section.figure(&compared("100 plugins in turn, against one", &rounds).goal(Goal::AtLeast(0.7)))?;
     section.figure(&Figure::new("resident with 100 plugins prepared", resident, "MiB"))?;
 
+    drop(installed);
+    let (before, after) = reloaded(&many, &orion).await?;
+    let plateau = Figure::new("resident after 1,000 reloads under load, against 100", after, "MiB");
+    section.figure(&plateau.against(before).goal(Goal::AtMost(1.1)))?;
+
     for (name, failures) in
         [("two clients of an endless plugin", 20), ("the same without its breaker", NEVER)]
     {
         let folder = directory.join(name.replace(' ', "-"));
         let host = start(&folder, |config| config.schedule.breaker_failures = failures)?;
         let honest = [prepare(&host, &orion).await?];
-        let endless = prepare(&host, &component("endless")?).await?;
+        let endless = prepare(&host, &component("hostile")?).await?;
         let rounds = rounds_of(&host, (&honest, &endless), scale).await?;
         section
             .figure(&compared(&format!("{name}: throughput of another"), &rounds).goal(Goal::AtLeast(0.7)))?;
@@ -73,6 +80,28 @@ pub(crate) async fn measure(directory: &Path, scale: &Scale, report: &Report) ->
         section.figure(&p99.goal(Goal::AtMost(3.0)))?;
     }
     section.note("an endless evaluation ends at its deadline of 500 ms; its clients ask again at once")
+}
+
+/// Megabytes resident after a hundred activations and after a thousand, each replacing the one before while clients
+/// evaluate.
+async fn reloaded(host: &PluginHost, component: &[u8]) -> Result<(f64, f64)> {
+    let mut resident = Vec::new();
+    for number in 0..RELOADS {
+        let next =
+            prepare(host, &numbered(component, u8::try_from(number % usize::from(INSTALLED))?)).await?;
+        let mut clients = JoinSet::new();
+        for _ in 0..CLIENTS {
+            let (host, next) = (host.clone(), Arc::clone(&next));
+            clients.spawn(async move { host.evaluate(&next, request()).await.map(drop) });
+        }
+        while let Some(finished) = clients.join_next().await {
+            finished?.map_err(|failure| anyhow!("{failure}"))?;
+        }
+        if [RELOADS / 10, RELOADS].contains(&(number + 1)) {
+            resident.push(crate::processor::resident_mebibytes(std::process::id())?);
+        }
+    }
+    Ok((resident[0], resident[1]))
 }
 
 async fn rounds_of(
@@ -125,7 +154,8 @@ async fn attack(host: PluginHost, endless: Arc<PreparedPlugin>, stop: Arc<Atomic
     let mut pace = tokio::time::interval(Duration::from_millis(1));
     while !stop.load(Ordering::Relaxed) {
         pace.tick().await;
-        let failure = host.evaluate(&endless, request()).await.err().context("an endless plugin answered")?;
+        let asked = EvaluationRequest { settings: "endless loop".into(), ..request() };
+        let failure = host.evaluate(&endless, asked).await.err().context("an endless plugin answered")?;
         let stopped = matches!(failure.code, FailureCode::Timeout | FailureCode::BreakerOpen);
         ensure!(stopped, "the endless plugin failed with {failure}");
     }
