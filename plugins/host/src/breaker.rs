@@ -12,9 +12,10 @@ use crate::failure::{EvaluationFailure, FailureCode};
 #[cfg(test)]
 mod tests;
 
-/// What is judged as one: a component under its settings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// What is judged as one: a component under its settings, for one organization, so that none makes another wait.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Subject {
+    pub(crate) organization: Box<str>,
     pub(crate) component: Digest,
     pub(crate) settings: Digest,
 }
@@ -30,20 +31,27 @@ pub(crate) struct Breakers {
 enum State {
     /// So many times in a row.
     Stopped(u32),
-    Open {
-        until: Instant,
-        last: FailureCode,
-    },
-    /// One evaluation shows whether the others may follow.
-    HalfOpen {
-        last: FailureCode,
-    },
+    /// Nobody runs until then; who comes first afterwards runs alone, for as long again.
+    Open { until: Instant, last: FailureCode, probes: u32 },
+}
+
+/// How a run ended, to a breaker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// By itself, whatever it said.
+    Answered,
+    /// The sandbox stopped it.
+    Stopped(FailureCode),
+    /// For want of time that others had taken.
+    Crowded,
 }
 
 /// The leave to run once. Dropped without a word, as by a panic, it counts as a failure.
 pub(crate) struct Pass {
     breakers: Arc<Breakers>,
     subject: Subject,
+    /// Which probe of an open breaker it is; 0 if the breaker was closed.
+    probe: u32,
     is_open: bool,
 }
 
@@ -57,48 +65,51 @@ impl Breakers {
     }
 
     /// Whether the subject is certainly not run at `now`: spares those who ask the wait in the queue.
-    pub(crate) fn require_closed(&self, subject: Subject, now: Instant) -> Result<(), EvaluationFailure> {
-        match self.lock().get(&subject) {
-            Some(State::Open { until, last }) if now < *until => Err(refusal(*last)),
+    pub(crate) fn require_closed(&self, subject: &Subject, now: Instant) -> Result<(), EvaluationFailure> {
+        match self.lock().get(subject) {
+            Some(State::Open { until, last, .. }) if now < *until => Err(refusal(*last)),
             _ => Ok(()),
         }
     }
 
     /// Leave to run now.
     pub(crate) fn enter(self: &Arc<Self>, subject: Subject, now: Instant) -> Result<Pass, EvaluationFailure> {
-        let mut states = self.lock();
-        match states.get_mut(&subject) {
-            None | Some(State::Stopped(_)) => {}
-            Some(State::Open { until, last }) if now < *until => return Err(refusal(*last)),
-            Some(State::HalfOpen { last }) => return Err(refusal(*last)),
-            Some(state @ State::Open { .. }) => {
-                if let State::Open { last, .. } = *state {
-                    *state = State::HalfOpen { last };
-                }
+        let probe = match self.lock().get_mut(&subject) {
+            None | Some(State::Stopped(_)) => 0,
+            Some(State::Open { until, last, .. }) if now < *until => return Err(refusal(*last)),
+            Some(State::Open { until, probes, .. }) => {
+                *until = now + self.open_for;
+                *probes += 1;
+                *probes
             }
-        }
-        Ok(Pass { breakers: Arc::clone(self), subject, is_open: true })
+        };
+        Ok(Pass { breakers: Arc::clone(self), subject, probe, is_open: true })
     }
 
     /// Notes how a run ended. Answers whether the breaker opened by it.
-    fn leave(&self, subject: Subject, stopped: Option<FailureCode>, now: Instant) -> bool {
+    fn leave(&self, subject: &Subject, probe: u32, ending: Ending, now: Instant) -> bool {
         let mut states = self.lock();
-        let Some(last) = stopped else {
-            states.remove(&subject);
-            return false;
-        };
-        let state = states.entry(subject).or_insert(State::Stopped(0));
-        match state {
-            State::Stopped(times) if *times + 1 < self.failures_max => {
+        match (states.get_mut(subject), ending) {
+            // Runs that began before it opened, and probes that took too long, change nothing.
+            (Some(State::Open { probes, .. }), _) if probe == 0 || probe != *probes => false,
+            (_, Ending::Crowded) => false,
+            (_, Ending::Answered) => {
+                states.remove(subject);
+                false
+            }
+            (Some(State::Stopped(times)), Ending::Stopped(_)) if *times + 1 < self.failures_max => {
                 *times += 1;
                 false
             }
-            State::Stopped(_) | State::HalfOpen { .. } => {
-                *state = State::Open { until: now + self.open_for, last };
+            (None, Ending::Stopped(_)) if self.failures_max > 1 => {
+                states.insert(subject.clone(), State::Stopped(1));
+                false
+            }
+            (_, Ending::Stopped(last)) => {
+                let state = State::Open { until: now + self.open_for, last, probes: probe };
+                states.insert(subject.clone(), state);
                 true
             }
-            // Those that were running when it opened.
-            State::Open { .. } => false,
         }
     }
 
@@ -108,17 +119,29 @@ impl Breakers {
 }
 
 impl Pass {
-    /// Tells how the run ended, by its failure if it had one. Answers whether the breaker opened by it.
-    pub(crate) fn leave(mut self, failure: Option<FailureCode>, now: Instant) -> bool {
+    /// Tells how the run ended. Answers whether the breaker opened by it.
+    pub(crate) fn leave(mut self, ending: Ending, now: Instant) -> bool {
         self.is_open = false;
-        self.breakers.leave(self.subject, failure.filter(|code| is_stop(*code)), now)
+        self.breakers.leave(&self.subject, self.probe, ending, now)
     }
 }
 
 impl Drop for Pass {
     fn drop(&mut self) {
         if self.is_open {
-            self.breakers.leave(self.subject, Some(FailureCode::HostError), Instant::now());
+            let ending = Ending::Stopped(FailureCode::HostError);
+            self.breakers.leave(&self.subject, self.probe, ending, Instant::now());
+        }
+    }
+}
+
+impl Ending {
+    /// What `failure` says of the plugin, if the run had so much of the time that it was promised.
+    pub(crate) fn of(failure: Option<FailureCode>, had: Duration, promised: Duration) -> Self {
+        match failure {
+            Some(FailureCode::Timeout) if had < promised / 2 => Self::Crowded,
+            Some(code) if is_stop(code) => Self::Stopped(code),
+            _ => Self::Answered,
         }
     }
 }

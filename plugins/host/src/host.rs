@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 
-use crate::breaker::{Breakers, Subject};
+use crate::breaker::{Breakers, Ending, Subject};
 use crate::config::{HostConfig, ScheduleConfig};
 use crate::epoch::{self, Activity};
 use crate::failure::{EvaluationFailure, FailureCode};
@@ -84,15 +84,23 @@ impl PluginHost {
         plugin: &Arc<PreparedPlugin>,
         request: EvaluationRequest,
     ) -> Result<Evaluation, EvaluationFailure> {
-        let subject = Subject { component: plugin.digest(), settings: request.settings.digest() };
-        let breakers = Arc::clone(&self.inner.breakers);
-        let closed = breakers.require_closed(subject, Instant::now());
-        closed.inspect_err(|failure| measure::failure(plugin.digest(), failure.code))?;
         let component = plugin.digest();
-        let judged = self.judge(plugin, request, move |run| {
-            let pass = breakers.enter(subject, Instant::now())?;
+        let subject = Subject {
+            organization: request.verified.organization.as_str().into(),
+            component,
+            settings: request.settings.digest(),
+        };
+        let breakers = Arc::clone(&self.inner.breakers);
+        let asked = Instant::now();
+        let closed = breakers.require_closed(&subject, asked);
+        closed.inspect_err(|failure| measure::failure(component, failure.code))?;
+        let judged = self.judge(plugin, request, move |run, deadline| {
+            let begun = Instant::now();
+            let pass = breakers.enter(subject, begun)?;
             let answer = run();
-            if pass.leave(answer.as_ref().err().map(|failure| failure.code), Instant::now()) {
+            let failure = answer.as_ref().err().map(|failure| failure.code);
+            let (had, promised) = (deadline.duration_since(begun), deadline.duration_since(asked));
+            if pass.leave(Ending::of(failure, had, promised), Instant::now()) {
                 tracing::warn!(plugin = %component, "a plugin was stopped too often in a row, and rests");
                 measure::breaker_opened(component);
             }
@@ -107,7 +115,7 @@ impl PluginHost {
         plugin: &Arc<PreparedPlugin>,
         record: &EvaluationRecord,
     ) -> Result<Evaluation, EvaluationFailure> {
-        self.judge(plugin, record.repeat(), |run| run()).await
+        self.judge(plugin, record.repeat(), |run, _| run()).await
     }
 
     /// Components that are compiled, linked and held by somebody.
@@ -125,13 +133,14 @@ impl PluginHost {
         &self,
         plugin: &Arc<PreparedPlugin>,
         request: EvaluationRequest,
-        around: impl FnOnce(Run<'_>) -> Result<Evaluation, EvaluationFailure> + Send + 'static,
+        around: impl FnOnce(Run<'_>, Instant) -> Result<Evaluation, EvaluationFailure> + Send + 'static,
     ) -> Result<Evaluation, EvaluationFailure> {
         let started = Instant::now();
         let latest = started + self.inner.schedule.deadline;
         let deadline = request.deadline.map_or(latest, |asked| asked.min(latest));
         let called = Arc::clone(plugin);
-        let work = move || around(Box::new(|| evaluation::evaluate(&called, request, started, deadline)));
+        let work =
+            move || around(Box::new(|| evaluation::evaluate(&called, request, started, deadline)), deadline);
         self.call(plugin, deadline, work).await
     }
 

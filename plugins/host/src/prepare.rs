@@ -153,6 +153,9 @@ pub(crate) struct Workshop {
     cache: Cache,
     config: CompileConfig,
     compiling: Semaphore,
+    /// One at a time, so that nothing is loaded twice; apart from `compiling`, so that what is compiled already never
+    /// waits for what is not.
+    loading: Semaphore,
     prepared: Mutex<HashMap<Digest, Weak<PreparedPlugin>>>,
 }
 
@@ -168,6 +171,7 @@ impl Workshop {
             large,
             cache,
             compiling: Semaphore::new(config.compile.concurrent.max(1)),
+            loading: Semaphore::new(1),
             config: config.compile.clone(),
             prepared: Mutex::default(),
         })
@@ -192,17 +196,16 @@ impl Workshop {
         if let Some(prepared) = blocking(move || this.verify(&checked)).await? {
             return Ok(prepared);
         }
-        let _permit = self.compiling.acquire().await.expect("the semaphore is never closed");
-        // Another caller may have prepared it while this one waited.
-        if let Some(prepared) = self.known(source.digest) {
-            return Ok(prepared);
-        }
-        let this = Arc::clone(&self);
         let bytes = source.bytes.len();
-        let origin = match blocking(move || this.load_cached(source.digest, bytes)).await? {
+        let origin = match Arc::clone(&self).found(source.digest, bytes).await? {
             Lookup::Loaded(prepared) => return Ok(prepared),
             Lookup::Missing(origin) => origin,
         };
+        let _permit = self.compiling.acquire().await.expect("the semaphore is never closed");
+        // Another caller may have compiled it while this one waited.
+        if let Lookup::Loaded(prepared) = Arc::clone(&self).found(source.digest, bytes).await? {
+            return Ok(prepared);
+        }
         let artifact = compile::compile(&self.config, &source.bytes).await?;
         let this = Arc::clone(&self);
         blocking(move || {
@@ -211,6 +214,15 @@ impl Workshop {
             this.load((source.digest, bytes), &artifact, origin)
         })
         .await
+    }
+
+    async fn found(self: Arc<Self>, digest: Digest, bytes: usize) -> Result<Lookup, EvaluationFailure> {
+        let this = Arc::clone(&self);
+        let _permit = self.loading.acquire().await.expect("the semaphore is never closed");
+        if let Some(prepared) = self.known(digest) {
+            return Ok(Lookup::Loaded(prepared));
+        }
+        blocking(move || this.load_cached(digest, bytes)).await
     }
 
     fn verify(&self, source: &ComponentSource) -> Result<Option<Arc<PreparedPlugin>>, EvaluationFailure> {

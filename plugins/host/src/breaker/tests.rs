@@ -1,14 +1,17 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Breakers, Subject};
+use super::{Breakers, Ending, Subject};
 use crate::config::ScheduleConfig;
 use crate::digest::Digest;
 use crate::failure::FailureCode;
 
-const BUSY: Subject = Subject { component: Digest([1; 32]), settings: Digest([1; 32]) };
-const OTHER_SETTINGS: Subject = Subject { settings: Digest([2; 32]), ..BUSY };
 const OPEN: Duration = Duration::from_secs(10);
+const STOPPED: Ending = Ending::Stopped(FailureCode::Timeout);
+
+fn busy() -> Subject {
+    Subject { organization: "here".into(), component: Digest([1; 32]), settings: Digest([1; 32]) }
+}
 
 fn breakers() -> (Arc<Breakers>, Instant) {
     let schedule = ScheduleConfig { breaker_failures: 3, breaker_open: OPEN, ..ScheduleConfig::default() };
@@ -17,13 +20,13 @@ fn breakers() -> (Arc<Breakers>, Instant) {
 
 /// Runs once and ends so; answers whether the breaker opened.
 #[track_caller]
-fn run(breakers: &Arc<Breakers>, failure: Option<FailureCode>, now: Instant) -> bool {
-    breakers.enter(BUSY, now).unwrap().leave(failure, now)
+fn run(breakers: &Arc<Breakers>, ending: Ending, now: Instant) -> bool {
+    breakers.enter(busy(), now).unwrap().leave(ending, now)
 }
 
 #[track_caller]
 fn assert_open(breakers: &Arc<Breakers>, now: Instant) {
-    let refused = breakers.enter(BUSY, now).err().unwrap();
+    let refused = breakers.enter(busy(), now).err().unwrap();
     assert_eq!(refused.code, FailureCode::BreakerOpen);
     assert!(refused.detail.contains("`timeout`"), "{refused}");
 }
@@ -31,22 +34,26 @@ fn assert_open(breakers: &Arc<Breakers>, now: Instant) {
 #[test]
 fn so_many_stops_in_a_row_open_it_for_this_subject_alone() {
     let (breakers, now) = breakers();
-    assert!(!run(&breakers, Some(FailureCode::Abort), now));
-    assert!(!run(&breakers, Some(FailureCode::MemoryLimit), now));
-    assert!(run(&breakers, Some(FailureCode::Timeout), now));
+    assert!(!run(&breakers, Ending::Stopped(FailureCode::Abort), now));
+    assert!(!run(&breakers, Ending::Stopped(FailureCode::MemoryLimit), now));
+    assert!(run(&breakers, STOPPED, now));
     assert_open(&breakers, now);
-    assert!(breakers.require_closed(BUSY, now).is_err());
-    assert!(breakers.enter(OTHER_SETTINGS, now).is_ok());
+    assert!(breakers.require_closed(&busy(), now).is_err());
+    assert!(breakers.enter(Subject { settings: Digest([2; 32]), ..busy() }, now).is_ok());
+    assert!(
+        breakers.enter(Subject { organization: "there".into(), ..busy() }, now).is_ok(),
+        "a tenant of its own"
+    );
 }
 
 #[test]
 fn an_answer_between_them_starts_the_count_anew() {
     let (breakers, now) = breakers();
     // The plugin's own error, and an answer that breaks the contract, are answers here.
-    for answer in [None, Some(FailureCode::GuestError), Some(FailureCode::InvalidOutput)] {
-        assert!(!run(&breakers, Some(FailureCode::Timeout), now));
-        assert!(!run(&breakers, Some(FailureCode::Timeout), now));
-        assert!(!run(&breakers, answer, now));
+    for failure in [None, Some(FailureCode::GuestError), Some(FailureCode::InvalidOutput)] {
+        assert!(!run(&breakers, STOPPED, now));
+        assert!(!run(&breakers, STOPPED, now));
+        assert!(!run(&breakers, Ending::of(failure, OPEN, OPEN), now));
     }
     assert!(breakers.lock().is_empty(), "who answers leaves nothing behind");
 }
@@ -55,34 +62,78 @@ fn an_answer_between_them_starts_the_count_anew() {
 fn after_its_time_one_run_decides_for_all() {
     let (breakers, now) = breakers();
     for _ in 0..3 {
-        run(&breakers, Some(FailureCode::Timeout), now);
+        run(&breakers, STOPPED, now);
     }
     assert_open(&breakers, now + OPEN.checked_sub(Duration::from_millis(1)).unwrap());
     let later = now + OPEN;
-    assert!(breakers.require_closed(BUSY, later).is_ok());
-    let probe = breakers.enter(BUSY, later).unwrap();
+    assert!(breakers.require_closed(&busy(), later).is_ok());
+    let probe = breakers.enter(busy(), later).unwrap();
     assert_open(&breakers, later);
-    assert!(probe.leave(Some(FailureCode::Timeout), later), "open again");
+    assert!(probe.leave(STOPPED, later), "open again");
     assert_open(&breakers, later);
-    let probe = breakers.enter(BUSY, later + OPEN).unwrap();
-    assert!(!probe.leave(None, later + OPEN));
-    assert!(breakers.enter(BUSY, later + OPEN).is_ok());
+    let probe = breakers.enter(busy(), later + OPEN).unwrap();
+    assert!(!probe.leave(Ending::Answered, later + OPEN));
+    assert!(breakers.enter(busy(), later + OPEN).is_ok());
 }
 
 #[test]
 fn a_run_that_never_tells_counts_as_stopped() {
     let (breakers, now) = breakers();
     for _ in 0..3 {
-        drop(breakers.enter(BUSY, now).unwrap());
+        drop(breakers.enter(busy(), now).unwrap());
     }
-    assert!(breakers.enter(BUSY, now).is_err());
+    assert!(breakers.enter(busy(), now).is_err());
 }
 
 #[test]
 fn those_that_were_running_when_it_opened_do_not_keep_it_open() {
     let (breakers, now) = breakers();
-    let passes: Vec<_> = (0..6).map(|_| breakers.enter(BUSY, now).unwrap()).collect();
-    let opened: Vec<_> = passes.into_iter().map(|pass| pass.leave(Some(FailureCode::Timeout), now)).collect();
+    let passes: Vec<_> = (0..6).map(|_| breakers.enter(busy(), now).unwrap()).collect();
+    let opened: Vec<_> = passes.into_iter().map(|pass| pass.leave(STOPPED, now)).collect();
     assert_eq!(opened, [false, false, true, false, false, false]);
-    assert!(breakers.enter(BUSY, now + OPEN).is_ok());
+    assert!(breakers.enter(busy(), now + OPEN).is_ok());
+}
+
+#[test]
+fn an_answer_of_before_it_opened_does_not_close_it() {
+    let (breakers, now) = breakers();
+    let early = breakers.enter(busy(), now).unwrap();
+    let late = breakers.enter(busy(), now).unwrap();
+    for _ in 0..3 {
+        run(&breakers, STOPPED, now);
+    }
+    assert!(!early.leave(Ending::Answered, now));
+    assert_open(&breakers, now);
+    let probe = breakers.enter(busy(), now + OPEN).unwrap();
+    assert!(!late.leave(Ending::Answered, now + OPEN));
+    assert_open(&breakers, now + OPEN);
+    assert!(!probe.leave(Ending::Answered, now + OPEN));
+    assert!(breakers.enter(busy(), now + OPEN).is_ok());
+}
+
+#[test]
+fn a_probe_that_does_not_come_back_gives_way_to_the_next() {
+    let (breakers, now) = breakers();
+    for _ in 0..3 {
+        run(&breakers, STOPPED, now);
+    }
+    let stuck = breakers.enter(busy(), now + OPEN).unwrap();
+    assert!(breakers.require_closed(&busy(), now + OPEN).is_err(), "others need not even wait in the queue");
+    let next = breakers.enter(busy(), now + 2 * OPEN).unwrap();
+    assert!(!stuck.leave(Ending::Answered, now + 2 * OPEN), "too late to decide");
+    assert_open(&breakers, now + 2 * OPEN);
+    assert!(next.leave(STOPPED, now + 2 * OPEN));
+    assert_open(&breakers, now + 2 * OPEN);
+}
+
+#[test]
+fn a_run_that_others_left_no_time_says_nothing_of_the_plugin() {
+    let (breakers, now) = breakers();
+    let crowded = Ending::of(Some(FailureCode::Timeout), OPEN / 3, OPEN);
+    assert_eq!(crowded, Ending::Crowded);
+    assert_eq!(Ending::of(Some(FailureCode::Trap), OPEN / 3, OPEN), Ending::Stopped(FailureCode::Trap));
+    for ending in [STOPPED, STOPPED, crowded, crowded] {
+        assert!(!run(&breakers, ending, now));
+    }
+    assert!(run(&breakers, STOPPED, now), "nor does it start the count anew");
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use plugin_host::{CompileCommand, ComponentSource, Digest, FailureCode, HostConfig};
+use plugin_host::{CompileCommand, ComponentSource, Digest, FailureCode, HostConfig, Origin};
 
 use tempfile::TempDir;
 
@@ -106,6 +106,29 @@ async fn beyond_so_many_compilations_at_once_they_take_turns() {
     let together = "touch \"$1/$$\"; while [ \"$(ls \"$1\" | wc -l)\" -lt 2 ]; do :; done; exec \"$2\"";
     let host = TestHost::with(|config| watched(config, directory.path(), together, 2));
     tokio::join!(host.prepare("hello"), host.prepare("endless"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_compiled_already_does_not_wait_for_what_is_not() {
+    let earlier = TestHost::start();
+    earlier.prepare("hello").await;
+    let directory = TempDir::new().unwrap();
+    let (begun, go) = (directory.path().join("begun"), directory.path().join("go"));
+    let held = "touch \"$1/begun\"; until [ -e \"$1/go\" ]; do :; done; exec \"$2\"";
+    let host = TestHost::with(|config| {
+        watched(config, directory.path(), held, 1);
+        config.cache = earlier.config.cache.clone();
+    });
+    let cached = async {
+        while !begun.exists() {
+            tokio::task::yield_now().await;
+        }
+        let cached = host.prepare("hello").await;
+        std::fs::write(&go, "").unwrap();
+        cached
+    };
+    let (compiled, cached) = tokio::join!(host.prepare("endless"), cached);
+    assert_eq!((compiled.origin(), cached.origin()), (Origin::Compiled, Origin::Cached));
 }
 
 #[tokio::test(flavor = "multi_thread")]
