@@ -2,7 +2,7 @@
 //! audit checkpoints. They are found on the token by identifiers computed from their purpose, so that no
 //! database row can name another key.
 
-use std::{collections::BTreeMap, ops::RangeInclusive};
+use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 use gateway_domain::{
@@ -11,6 +11,7 @@ use gateway_domain::{
     rates::RatePlaces,
     sessions::{NonceKeys, TokenKey},
 };
+use gateway_store::Store;
 use hsm::{
     CkaId, FoundKey, Hsm, KeyAlgorithm, KeyLabel, KeyReference, KeySpec, KeyUsage, SecretAlgorithm,
     SecretKeyReference, SecretKeySpec,
@@ -33,7 +34,6 @@ pub(crate) struct SystemKeys {
     pub(crate) checkpoint: KeyReference,
     /// Seals secrets that must be read back.
     pub(crate) secrets: SecretKeyReference,
-    pub(crate) tokens: TokenKeys,
 }
 
 /// The keys of access tokens: the active one, the one before it, whose tokens are still taken, and the next one, with
@@ -78,7 +78,6 @@ pub(crate) async fn load(hsm: &Hsm, absent: Absent, epochs: &Epochs) -> Result<S
         rate_places: RatePlaces::new(keys(hsm, &credential_master, "rate-places", EPOCH..=EPOCH).await?),
         plugin_cache: derive(hsm, &seal_master, "plugin-cache", EPOCH).await?,
         checkpoint: checkpoint(hsm, absent).await?,
-        tokens: token_keys(hsm, absent, epochs.token).await?,
         secrets: secret(hsm, KeyPurpose::SecretSealing, SecretAlgorithm::Aes256, absent).await?,
     })
 }
@@ -141,6 +140,31 @@ async fn checkpoint(hsm: &Hsm, absent: Absent) -> Result<KeyReference> {
         refuse_absent(purpose, absent)?;
     }
     pair_or_new(hsm, purpose, EPOCH, KeyAlgorithm::P256).await
+}
+
+/// Of gateways that begin at once under a raised epoch one makes the keys, and the others wait at most `wait` and find
+/// them: two pairs under one identifier could be used by nobody.
+pub(crate) async fn load_token_keys(
+    hsm: &Hsm,
+    store: &Store,
+    (absent, epoch): (Absent, u32),
+    wait: Duration,
+) -> Result<TokenKeys> {
+    let (purpose, algorithm) = (KeyPurpose::AccessToken, KeyAlgorithm::Ed25519);
+    let mut alone = None;
+    for needed in [epoch, epoch.saturating_add(1)] {
+        // Of a pair that another gateway is just making the token may show one half, which is an error: not there yet.
+        let is_there = matches!(pair(hsm, purpose, needed, algorithm).await, Ok(Some(_)));
+        if alone.is_none() && !is_there {
+            let held = store.exclusive("token-keys", wait).await;
+            alone = Some(held.context("waiting for another gateway to make its keys")?);
+        }
+    }
+    let keys = token_keys(hsm, absent, epoch).await;
+    if let Some(alone) = alone {
+        alone.release().await;
+    }
+    keys
 }
 
 /// The first key comes with the masters; each later one is made one rotation ahead of its use, so that every gateway

@@ -16,6 +16,18 @@ use crate::{config, wiring::Gateway};
 /// Adds what is missing and lets clients choose what they may. A service is known by its inbox; one that is there with
 /// another key is left alone and ends the start, for payloads would go to somebody else than the file says.
 pub(crate) async fn establish(gateway: &Gateway, organization: OrganizationId) -> Result<()> {
+    if gateway.config.verification_services.is_empty() {
+        return Ok(());
+    }
+    // One gateway at a time, so that no RSA keys are made in vain where several start.
+    let alone = gateway.store.exclusive("verification-services", gateway.config.hsm.others_wait()).await;
+    let alone = alone.context("waiting for another gateway to add verification services")?;
+    let established = establish_each(gateway, organization).await;
+    alone.release().await;
+    established
+}
+
+async fn establish_each(gateway: &Gateway, organization: OrganizationId) -> Result<()> {
     let services = &gateway.services;
     for configured in &gateway.config.verification_services {
         let ctx = OpCtx::gateway(organization, services.clock.now());
@@ -27,7 +39,7 @@ pub(crate) async fn establish(gateway: &Gateway, organization: OrganizationId) -
     Ok(())
 }
 
-/// Of several gateways that start at once one adds the service; the others find it.
+/// Of a command and a gateway that add the service at once, one does and the other finds it.
 async fn known_or_added(
     ctx: &OpCtx,
     services: &Services,

@@ -72,8 +72,7 @@ pub(crate) async fn build(config: Config, data_dir: DataDir, absent: Absent) -> 
     let keys = system_keys::load(&hsm, absent, &config.core.key_epochs())
         .await
         .context("loading the gateway's own keys from the token")?;
-    let SystemKeys { sealing, credentials, nonces, rate_places, plugin_cache, checkpoint, tokens, secrets } =
-        keys;
+    let SystemKeys { sealing, credentials, nonces, rate_places, plugin_cache, checkpoint, secrets } = keys;
 
     let sealer = Arc::new(Sealer::new(sealing));
     let instance = InstanceId::generate(clock.now(), entropy.as_ref());
@@ -81,6 +80,10 @@ pub(crate) async fn build(config: Config, data_dir: DataDir, absent: Absent) -> 
     let store =
         Store::open(config.database.store_config()?, sealer.clone(), instance, outbox_written.clone()).await;
     let store = Arc::new(store.context("opening the database")?);
+    let epoch = config.core.key_epochs().token;
+    let tokens = system_keys::load_token_keys(&hsm, &store, (absent, epoch), config.hsm.others_wait())
+        .await
+        .context("loading the keys of access tokens from the token")?;
 
     let host = start_plugins(&config, &data_dir, plugin_cache)?;
     let plugins = Arc::new(PluginEvaluator::new(

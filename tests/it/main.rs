@@ -11,6 +11,7 @@ mod crash;
 mod database;
 mod encrypted;
 mod fireblocks;
+mod first_starts;
 mod harness;
 mod killed_under_load;
 mod limits;

@@ -112,6 +112,15 @@ impl Cluster {
         self.order(index, &[&arguments[..], &[paths[1]], &grants].concat())
     }
 
+    /// Adds sections to the configuration of every gateway.
+    pub fn configure(&self, more: &str) -> Result<()> {
+        for member in &self.members {
+            let text = fs::read_to_string(&member.config)?;
+            fs::write(&member.config, format!("{text}\n{more}"))?;
+        }
+        Ok(())
+    }
+
     /// Configures a gateway for its next start; `key` as in `server.login_burst`.
     pub fn set(&self, index: usize, key: &str, value: impl Display) {
         let name = key.to_uppercase().replace('.', "__");

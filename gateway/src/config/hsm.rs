@@ -130,6 +130,11 @@ impl Hsm {
         }
     }
 
+    /// How long others may take to make what this gateway needs as well: twice as many calls as they need.
+    pub(crate) fn others_wait(&self) -> Duration {
+        Duration::from_millis(self.generate_timeout_ms) * 8
+    }
+
     fn timeouts(&self) -> Timeouts {
         Timeouts {
             sign: Duration::from_millis(self.sign_timeout_ms),

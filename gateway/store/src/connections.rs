@@ -85,6 +85,11 @@ impl Connections {
         }
     }
 
+    /// One more, which is not counted and whose end is the caller's.
+    pub(crate) async fn apart(&self) -> Result<AnyConnection, sqlx::Error> {
+        self.opening.open().await
+    }
+
     /// Connections that are open, and those of them that wait for a read.
     pub(crate) fn counts(&self) -> (u32, u32) {
         let open = self.open.load(Ordering::Relaxed);

@@ -38,6 +38,8 @@ pub(crate) struct EngineSql {
     pub(crate) begin: &'static str,
     /// Makes others that hold `$1` against the quota of organization `$2` wait until this transaction ends.
     lock_quota: Option<&'static str>,
+    /// Makes others that want `$1` for themselves wait until this connection ends.
+    pub(crate) lock_alone: Option<&'static str>,
     pub(crate) insert_relay: SqlStr,
     /// Stores a bid that will be signed, or its signature.
     pub(crate) update_relay_bid: SqlStr,
@@ -220,10 +222,15 @@ impl EngineSql {
                 Some("SELECT CAST(pg_advisory_xact_lock(hashtextextended($1 || ' ' || $2, 0)) AS TEXT)")
             }
         };
+        let lock_alone = match engine {
+            Engine::Sqlite => None,
+            Engine::Postgres => Some("SELECT CAST(pg_advisory_lock(hashtextextended($1, 0)) AS TEXT)"),
+        };
         let (insert_relay, update_relay_bid) = relay_sql(lease.is_some(), now, share);
         Self {
             begin,
             lock_quota,
+            lock_alone,
             insert_relay,
             update_relay_bid,
             lease,

@@ -116,19 +116,24 @@ pub async fn set_verification_service_active(
     id: u32,
     active: bool,
 ) -> Result<VerificationService> {
-    let found = services.store.verification_service(ctx.organization, id).await?;
-    let service = found.ok_or(Error::NotFound("verification service"))?;
-    if service.active == active {
-        return Ok(service.into_value());
+    for _ in 0..services.limits.contest_attempts_max {
+        let found = services.store.verification_service(ctx.organization, id).await?;
+        let service = found.ok_or(Error::NotFound("verification service"))?;
+        if service.active == active {
+            return Ok(service.into_value());
+        }
+        let version = service.version + 1;
+        let next = VerificationService { active, version, updated_at: ctx.now, ..service.into_value() };
+        let action = if active { "verification_service.enabled" } else { "verification_service.disabled" };
+        let event = AuditEvent::new(ctx, action, format!("verification_service {id}"), json!({}));
+        let write = Write::UpdateVerificationService(services.sealer.seal(next.clone()));
+        match services.store.commit(ChangeSet::new(event).write(write)).await {
+            Ok(()) => return Ok(next),
+            Err(CommitError::Conflict(Contested::Version)) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
-    let version = service.version + 1;
-    let next = VerificationService { active, version, updated_at: ctx.now, ..service.into_value() };
-    let action = if active { "verification_service.enabled" } else { "verification_service.disabled" };
-    let event = AuditEvent::new(ctx, action, format!("verification_service {id}"), json!({}));
-    let changes =
-        ChangeSet::new(event).write(Write::UpdateVerificationService(services.sealer.seal(next.clone())));
-    services.store.commit(changes).await?;
-    Ok(next)
+    Err(Error::unavailable("the database", "too many writers wanted the same verification service"))
 }
 
 /// The service that a request or its owner's settings name, if it may be chosen.
