@@ -223,7 +223,7 @@ async fn a_transaction_is_judged_sent_once_and_followed_to_its_end() -> Result<(
     let expected = json!({
         "operation": "TRANSFER", "assetId": "ETH_TEST5", "source": {"type": "VAULT_ACCOUNT", "id": "0"},
         "destination": {"type": "ONE_TIME_ADDRESS", "oneTimeAddress": {"address": RECIPIENT}},
-        "amount": "0.1", "note": format!("gateway {name}"), "externalTxId": name,
+        "amount": "0.1", "maxFee": "500", "note": format!("gateway {name}"), "externalTxId": name,
     });
     assert_eq!(taken.body, expected);
     assert_eq!(scene.ask(&gateway, &order).await?.expect(201)?["id"], sent["id"], "the stored one");

@@ -253,6 +253,9 @@ impl Workspace {
             String::new()
         });
         let asked: Value = serde_json::from_slice(body).unwrap_or_default();
+        if !asked["maxFee"].as_str().is_some_and(is_price) {
+            self.faults.push(format!("maxFee: {} is no price of gas as a numeric string", asked["maxFee"]));
+        }
         self.posts.push((key, asked.clone()));
         asked
     }
@@ -274,6 +277,12 @@ impl Workspace {
         self.transactions.insert(name.to_owned(), taken);
         says(StatusCode::OK, &answer)
     }
+}
+
+/// Gwei as a numeric string.
+fn is_price(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
+        && text.parse().is_ok_and(|price: f64| price > 0.0)
 }
 
 fn seconds(claim: &Value) -> Result<i64, String> {

@@ -10,6 +10,8 @@ pub const CREATE_URI: &str = "/v1/transactions";
 
 /// Decimals of the native asset of every chain of namespace `eip155`.
 const DECIMALS: usize = 18;
+/// Of a gwei, in which Fireblocks takes prices of gas.
+const GWEI_DECIMALS: usize = 9;
 
 /// A transaction that Fireblocks cannot be asked for.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +26,9 @@ struct Transfer<'a> {
     source: Source<'a>,
     destination: Destination,
     amount: String,
+    /// The price of gas above which Fireblocks must not pay: the intent's ceiling. Its `gasLimit` is no ceiling but the
+    /// limit itself, which the account would have to cover in full, and is left to Fireblocks.
+    max_fee: String,
     note: String,
     external_tx_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -73,6 +78,7 @@ pub fn compose_transfer(transaction: &Transaction) -> Result<Vec<u8>, TransferIn
             one_time_address: OneTimeAddress { address: to.to_string() },
         },
         amount: whole_units(intent.value),
+        max_fee: gwei(intent.ceilings.fee_per_gas),
         note: format!("gateway {name}"),
         external_tx_id: name,
         extra_parameters: is_call
@@ -111,8 +117,16 @@ fn plain_decimal(text: &str) -> String {
 
 /// Wei as ether, exactly: no rounding, no exponent, no trailing zeros.
 pub fn whole_units(wei: U256) -> String {
-    let digits = format!("{wei:0>width$}", width = DECIMALS + 1);
-    let (whole, fraction) = digits.split_at(digits.len() - DECIMALS);
+    decimal(wei, DECIMALS)
+}
+
+fn gwei(wei: u128) -> String {
+    decimal(U256::from(wei), GWEI_DECIMALS)
+}
+
+fn decimal(units: U256, decimals: usize) -> String {
+    let digits = format!("{units:0>width$}", width = decimals + 1);
+    let (whole, fraction) = digits.split_at(digits.len() - decimals);
     match fraction.trim_end_matches('0') {
         "" => whole.to_owned(),
         fraction => format!("{whole}.{fraction}"),

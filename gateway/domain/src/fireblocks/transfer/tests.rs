@@ -22,6 +22,14 @@ fn wei_become_whole_units_exactly() {
     }
 }
 
+#[test]
+fn prices_of_gas_are_in_gwei() {
+    for (wei, told) in [(0, "0"), (1, "0.000000001"), (1_500_000_000, "1.5"), (500_000_000_000, "500")] {
+        assert_eq!(gwei(wei), told);
+    }
+    assert_eq!(gwei(u128::MAX), "340282366920938463463374607431.768211455");
+}
+
 proptest! {
     /// Reading the decimal back gives the very number, and no other number reads the same.
     #[test]
