@@ -86,13 +86,16 @@ async fn twenty_thousand_bogus_keys_cost_their_sources_and_no_signature() {
     const GUESSES: u64 = 20_000;
     const SOURCES: u64 = 20;
     const SIGNATURES: u64 = 40;
+    // However long the test takes, nobody gets a guess back, and every answer waits for its signature.
     let rates = RateConfig {
-        failures: Rate { burst: 100, period_ms: HOUR_MS },
+        failures: Rate { burst: 100, period_ms: HOUR_MS * 1_000 },
         source: OPEN,
         credential: OPEN,
         ..RateConfig::default()
     };
-    let world = World::with(ApiConfig { rates, ..ApiConfig::default() }).await;
+    let (request_timeout_ms, inline_signing_wait_ms) = (HOUR_MS, HOUR_MS);
+    let config = ApiConfig { rates, request_timeout_ms, inline_signing_wait_ms, ..ApiConfig::default() };
+    let world = World::with(config).await;
     let escrow = world.user(&Wallet::new(1)).await;
     let before = world.token.calls();
     let (looked_at, waved_off) = (AtomicU64::new(0), AtomicU64::new(0));
