@@ -26,9 +26,10 @@ section! {
         signature_bytes_max: usize = 4096, within 65..=4096;
         /// Questions to nodes about contracts that may be under way at once; further requests are answered 503.
         questions_max: usize = 16, within 1..=1024;
-        /// Those of them about one contract account.
+        /// Those of them about one contract account. Fewer than `questions_max` leave places to other accounts.
         questions_per_account_max: usize = 4, within 1..=1024;
-        /// Those of them that requests from one source cause.
+        /// Those of them that requests from one source cause. Fewer than `questions_per_account_max` leave places to the
+        /// account's owner.
         questions_per_source_max: usize = 2, within 1..=1024;
     }
 }

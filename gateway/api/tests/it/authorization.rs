@@ -1,5 +1,6 @@
 //! Who may call what.
 
+mod forms;
 mod matrix;
 
 use std::collections::BTreeSet;

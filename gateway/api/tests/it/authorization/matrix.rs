@@ -8,6 +8,7 @@ use gateway_domain::{
     Address, B256, OpCtx,
     credentials::{CreateApiKey, Label, create_api_key},
     ids::OrganizationId,
+    verification::VerificationService,
 };
 use serde_json::{Value, json};
 
@@ -37,7 +38,7 @@ const CALLERS: [&str; 15] = [
 ];
 
 /// Expected statuses for a well-formed request, in the order of [`CALLERS`].
-const MATRIX: &[(&str, &str, [u16; 15])] = &[
+pub(super) const MATRIX: &[(&str, &str, [u16; 15])] = &[
     ("GET", "/", [200; 15]),
     ("GET", "/health", [200; 15]),
     ("POST", "/auth/siwe/nonce", [200; 15]),
@@ -174,15 +175,15 @@ const MATRIX: &[(&str, &str, [u16; 15])] = &[
 ];
 
 /// The user's wallet, that of somebody else, and the keys that are not of the world.
-struct Cast {
-    wallet: Wallet,
-    other: Wallet,
+pub(super) struct Cast {
+    pub(super) wallet: Wallet,
+    pub(super) other: Wallet,
     keys: BTreeMap<&'static str, String>,
 }
 
 impl Cast {
     /// Both are users of the organization; the user has an escrow.
-    async fn gather(world: &World, service: u32) -> (Self, Address) {
+    pub(super) async fn gather(world: &World, service: u32) -> (Self, Address) {
         let (wallet, other) = (Wallet::new(1), Wallet::new(2));
         let escrow = world.user(&wallet).await;
         let mut keys = BTreeMap::from([
@@ -244,14 +245,7 @@ async fn every_kind_of_caller_on_every_route() {
     for (method, template, statuses) in MATRIX {
         for (caller, expected) in CALLERS.iter().zip(statuses) {
             let proposed = world.propose(escrow, 5_000).await;
-            let path = template
-                .replace("{ethereumAddress}", &cast.wallet.address().to_string())
-                .replace("{type}", "execution")
-                .replace("{apiKeyId}", "01980f3e-7b1c-7e53-9d0a-0d6a3c1b2f45")
-                .replace("{id}", &service.id.to_string())
-                .replace("{inbox}", &service.inbox.to_string())
-                .replace("{key}", &service.fingerprint.to_string())
-                .replace("{requestHash}", proposed["requestHash"].as_str().unwrap());
+            let path = path(template, (&cast.wallet, &service), proposed["requestHash"].as_str().unwrap());
             let mut call = world.call(method.parse::<Method>().unwrap(), path);
             if let Some(body) = body(&world, (method, template), (&cast.wallet, escrow)) {
                 call = call.json(&body);
@@ -305,8 +299,24 @@ async fn every_kind_of_caller_with_an_encrypted_payload() {
     }
 }
 
+/// The route with what it is about filled in.
+pub(super) fn path(
+    template: &str,
+    (wallet, service): (&Wallet, &VerificationService),
+    request_hash: &str,
+) -> String {
+    template
+        .replace("{ethereumAddress}", &wallet.address().to_string())
+        .replace("{type}", "execution")
+        .replace("{apiKeyId}", "01980f3e-7b1c-7e53-9d0a-0d6a3c1b2f45")
+        .replace("{id}", &service.id.to_string())
+        .replace("{inbox}", &service.inbox.to_string())
+        .replace("{key}", &service.fingerprint.to_string())
+        .replace("{requestHash}", request_hash)
+}
+
 /// What a request to the operation says when it is well-formed.
-fn body(
+pub(super) fn body(
     world: &World,
     (method, template): (&str, &str),
     (wallet, escrow): (&Wallet, Address),

@@ -118,7 +118,7 @@ pub(super) fn chains(node: Arc<TestNode>) -> BTreeMap<ChainId, Chain> {
 
 impl World {
     /// Seconds that no request was signed at before, within the window that signatures have.
-    pub(super) fn signing_time(&self) -> u64 {
+    pub(crate) fn signing_time(&self) -> u64 {
         let earliest = self.seconds() - 250;
         let next = |last: u64| Some(if last < earliest + 500 { earliest.max(last + 1) } else { earliest });
         let last = self.signed_at.fetch_update(Ordering::SeqCst, Ordering::SeqCst, next);
