@@ -18,6 +18,7 @@ use countersign_tests::wallet::Wallet;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::database::Snapshot;
 use crate::routes;
 use crate::stand::{CHAIN_ID, ETHER, Stand};
 
@@ -136,5 +137,8 @@ async fn the_running_gateway_keeps_to_its_document() -> Result<()> {
         .map(|(_, _, operation)| operation)
         .collect();
     assert!(unreached.is_empty(), "never answered with success: {unreached:?}");
+    let database = Snapshot::take(&scene.stand.installation.data_dir())?;
+    let signed = database.count("SELECT count(*) FROM votes WHERE evidence LIKE '%wallet_approval%'").await?;
+    assert!(signed > 0, "no approval was taken in form 3");
     scene.stand.finish(scene.gateway).await
 }
