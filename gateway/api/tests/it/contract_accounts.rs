@@ -3,28 +3,26 @@
 
 use std::{sync::Arc, time::Duration};
 
-use gateway_api::Rate;
 use gateway_domain::{
-    Address, Error, OpCtx,
-    actor::{Actor, SessionActor},
+    Address, Error,
     chain::ChainId,
-    credentials::{CreateOwnApiKey, create_own_api_key},
     identity::{
         ContractAccountLimits, ContractAccounts, enrol_contract_account, require_escrow,
         withdraw_contract_account,
     },
-    ports::{Chain, Services},
-    sessions::{open_session, refresh_session},
+    ports::Services,
 };
 use serde_json::{Value, json};
-use tokio::task::JoinSet;
 
 use crate::{
-    sign_in::{Tokens, without_login_rate},
+    sign_in::Tokens,
     signatures::SignedVote,
     wallet::{Wallet, hex},
     world::{CHAIN, FREE_WEI, ORIGIN, Reply, World},
 };
+
+mod questions;
+mod switches;
 
 const LIMITS: ContractAccountLimits = ContractAccountLimits {
     agreement: 2,
@@ -185,118 +183,6 @@ async fn a_contract_is_no_fallback_for_a_key_nor_a_key_for_a_contract() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_becomes_a_contract_or_a_key_again_loses_sessions_and_votes() {
-    let world = taking(LIMITS).await;
-    let wallet = Wallet::new(1);
-    let escrow = world.user(&wallet).await;
-    let session = world.log_in(&wallet).await;
-    let proposed = world.propose(escrow, FREE_WEI + 1).await;
-    let path = format!("/transactions/{}/approvals", proposed["requestHash"].as_str().unwrap());
-    let yes = json!({"approved": true});
-    world.post(path.clone(), &yes).signed(&wallet).send().await.expect(201);
-    world.node.own_contract(Some(Wallet::new(9).address()));
-    enrol_contract_account(&world.ctx(), &world.services, wallet.address(), chain()).await.unwrap();
-    world.get("/auth/me").bearer(&session.access).send().await.expect(401);
-    let last = world.post(path, &yes).key(&world, "agent").send().await.expect(201);
-    assert_eq!(last["transactionStatus"], "PENDING", "the key's vote no longer counts");
-}
-
-/// With the switch, in its commit, end the sessions and keys that were proven in the old way.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_switch_to_a_contract_to_another_chain_and_back_ends_sessions_and_keys() {
-    let accounts = Some(Arc::new(ContractAccounts::new(LIMITS)));
-    let second = ChainId::eip155(1).unwrap();
-    let world = World::changed(|services| {
-        let mut chains = (*services.chains).clone();
-        chains.insert(second, Chain { id: second, ..chains[&chain()].clone() });
-        Services { contract_accounts: accounts, chains: Arc::new(chains), ..services }
-    })
-    .await;
-    let wallet = Wallet::new(1);
-    let escrow = world.user(&wallet).await;
-    world.node.own_contract(Some(wallet.address()));
-    for (number, switch) in [Some(chain()), Some(second), Some(chain()), None].into_iter().enumerate() {
-        let session = world.log_in_on(&wallet, switch_before(number)).await;
-        let key = world.post("/user-api-keys", &json!({"name": "bot"})).bearer(&session.access).send().await;
-        let key = key.expect(201)["key"].as_str().unwrap().to_owned();
-        let proposed = world.propose(escrow, FREE_WEI + 1).await;
-        let path = format!("/transactions/{}/approvals", proposed["requestHash"].as_str().unwrap());
-        let yes = json!({"approved": true});
-        let vote = || world.post(path.clone(), &yes).header("x-api-key", &key).send();
-        vote().await.expect(201);
-        match switch {
-            Some(to) => enrol_contract_account(&world.ctx(), &world.services, wallet.address(), to).await,
-            None => withdraw_contract_account(&world.ctx(), &world.services, wallet.address()).await,
-        }
-        .unwrap();
-        world.get("/auth/me").bearer(&session.access).send().await.expect(401);
-        let refreshed = world.post("/auth/refresh", &json!({"refreshToken": session.refresh})).send().await;
-        refreshed.expect(401);
-        vote().await.expect(401);
-        let last = world.post(path.clone(), &yes).key(&world, "agent").send().await.expect(201);
-        assert_eq!(last["transactionStatus"], "PENDING", "the key's vote no longer counts");
-    }
-}
-
-/// The chain that the wallet is asked on before the switch of that number.
-fn switch_before(number: usize) -> u64 {
-    if number == 2 { 1 } else { CHAIN }
-}
-
-/// A login, or a key, that was under way when the wallet was switched is worth nothing afterwards.
-#[tokio::test(flavor = "multi_thread")]
-async fn what_was_under_way_at_a_switch_is_worth_nothing_after_it() {
-    let world = taking(LIMITS).await;
-    let contract = Contract::enrolled(&world).await;
-    let (ctx, services) = (world.ctx(), &world.services);
-    let user_now = async || {
-        let found = services.store.user_by_address(world.organization, contract.address).await.unwrap();
-        found.unwrap().into_value()
-    };
-    let withdraw = async || withdraw_contract_account(&ctx, services, contract.address).await.unwrap();
-
-    // While the nodes are asked.
-    let message = contract.message(&world).await;
-    world.node.contract_gate.forget_permits(usize::MAX);
-    let before = world.node.contract_questions();
-    let body = json!({"message": message, "signature": hex(&contract.sign(&message, 0))});
-    let login = tokio::spawn(world.post("/auth/siwe/verify", &body).send());
-    while world.node.contract_questions() == before {
-        tokio::task::yield_now().await;
-    }
-    withdraw().await;
-    world.node.contract_gate.add_permits(100);
-    login.await.unwrap().expect(401);
-
-    // Between the proof and the session: whoever was enrolled anew on the very same chain is not who logged in.
-    enrol_contract_account(&ctx, services, contract.address, chain()).await.unwrap();
-    let proven = user_now().await;
-    withdraw().await;
-    enrol_contract_account(&ctx, services, contract.address, chain()).await.unwrap();
-    let pair = open_session(&ctx, services, proven).await.unwrap();
-    world.get("/auth/me").bearer(&pair.access_token).send().await.expect(401);
-    assert!(matches!(
-        refresh_session(&ctx, services, &pair.refresh_token).await,
-        Err(Error::Unauthenticated)
-    ));
-
-    // Between the session's check and the key.
-    let pair = open_session(&ctx, services, user_now().await).await.unwrap();
-    let session = services.store.live_sessions(world.organization, pair.user.id, ctx.now, 10).await.unwrap();
-    let session = session.last().unwrap().id;
-    let (principal, address) = (pair.user.id, contract.address);
-    let actor = SessionActor { principal, session, address, expires_at: ctx.now };
-    let by_session = OpCtx { actor: Actor::Session(actor), ..ctx.clone() };
-    let request = CreateOwnApiKey { name: "bot".to_owned(), expires_at: None };
-    create_own_api_key(&by_session, services, principal, request.clone()).await.unwrap();
-    withdraw().await;
-    let refused = create_own_api_key(&by_session, services, principal, request).await;
-    assert!(matches!(refused, Err(Error::Unauthenticated)), "no key for a session that ended");
-    let active = services.store.active_user_api_keys(world.organization, principal, ctx.now).await.unwrap();
-    assert!(active.is_empty());
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_message_for_another_chain_than_the_enrolled_one_is_refused() {
     let world = taking(LIMITS).await;
     let contract = Contract::enrolled(&world).await;
@@ -330,119 +216,6 @@ async fn nodes_that_do_not_agree_prove_nothing_and_the_client_is_told_to_try_aga
     world.node.own_contract(Some(Wallet::new(3).address()));
     let message = contract.message(&world).await;
     verify(&world, &message, &contract.sign(&message, 0)).await.expect(401);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn nodes_that_take_too_long_prove_nothing() {
-    let world = taking(ContractAccountLimits { answer_timeout: Duration::from_millis(50), ..LIMITS }).await;
-    let contract = Contract::enrolled(&world).await;
-    world.node.contract_gate.forget_permits(usize::MAX);
-    let message = contract.message(&world).await;
-    verify(&world, &message, &contract.sign(&message, 0)).await.expect(503);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn so_many_questions_are_under_way_at_once_and_no_more() {
-    let world = taking(ContractAccountLimits { questions_max: 1, ..LIMITS }).await;
-    let contract = Contract::enrolled(&world).await;
-    let before = world.node.contract_questions();
-    world.node.contract_gate.forget_permits(usize::MAX);
-    let messages = [contract.message(&world).await, contract.message(&world).await];
-    let body = |message: &str| json!({"message": message, "signature": hex(&contract.sign(message, 0))});
-    let first = tokio::spawn(world.post("/auth/siwe/verify", &body(&messages[0])).send());
-    while world.node.contract_questions() == before {
-        tokio::task::yield_now().await;
-    }
-    world.post("/auth/siwe/verify", &body(&messages[1])).send().await.expect(503);
-    world.node.contract_gate.add_permits(1);
-    first.await.unwrap().expect(200);
-}
-
-/// Somebody who asks about a contract of others leaves places for its owner, and for other contracts.
-#[tokio::test(flavor = "multi_thread")]
-async fn one_stranger_holds_neither_all_places_of_an_account_nor_all_there_are() {
-    let limits = ContractAccountLimits {
-        questions_max: 3,
-        questions_per_account_max: 2,
-        questions_per_source_max: 1,
-        ..LIMITS
-    };
-    let world = taking(limits).await;
-    let contract = Contract::enrolled(&world).await;
-    let other = Contract { address: Address::repeat_byte(0xcd), owner: Wallet::new(9) };
-    enrol_contract_account(&world.ctx(), &world.services, other.address, chain()).await.unwrap();
-    let login = async |contract: &Contract| {
-        let message = contract.message(&world).await;
-        json!({"message": message, "signature": hex(&contract.sign(&message, 0))})
-    };
-    let send =
-        |login: &Value, peer: u8| world.post("/auth/siwe/verify", login).peer([203, 0, 113, peer]).send();
-    world.node.contract_gate.forget_permits(usize::MAX);
-    let mut requests = JoinSet::new();
-    let mut hold = async |contract: &Contract, peer: u8| {
-        let before = world.node.contract_questions();
-        requests.spawn(send(&login(contract).await, peer));
-        while world.node.contract_questions() == before {
-            tokio::task::yield_now().await;
-        }
-    };
-    let refused = async |contract: &Contract, peer: u8| {
-        let before = world.node.contract_questions();
-        let reply = send(&login(contract).await, peer).await;
-        reply.expect(503);
-        assert_eq!(reply.message(), "room for another question to contract accounts is unavailable");
-        assert_eq!(world.node.contract_questions(), before, "no node was asked");
-    };
-    hold(&contract, 1).await;
-    refused(&contract, 1).await;
-    refused(&other, 1).await;
-    hold(&contract, 2).await;
-    refused(&contract, 3).await;
-    hold(&other, 3).await;
-    refused(&other, 4).await;
-    world.node.contract_gate.add_permits(3);
-    for reply in requests.join_all().await {
-        reply.expect(200);
-    }
-    world.node.contract_gate.add_permits(1);
-    send(&login(&other).await, 1).await.expect(200);
-}
-
-/// Whatever nodes are asked in vain costs the source as much as a signature that does not fit.
-#[tokio::test(flavor = "multi_thread")]
-async fn questions_without_an_answer_are_charged_to_their_source() {
-    let mut config = without_login_rate();
-    config.rates.failures = Rate { burst: 3, period_ms: 3_600_000 };
-    let limits = ContractAccountLimits { answer_timeout: Duration::from_millis(50), ..LIMITS };
-    let accounts = Some(Arc::new(ContractAccounts::new(limits)));
-    let world =
-        World::changed_with(config, |services| Services { contract_accounts: accounts, ..services }).await;
-    let contract = Contract::enrolled(&world).await;
-    let path = format!("/users/{}", contract.address);
-    let ask = async |peer: [u8; 4]| {
-        let text = Wallet::request_text([ORIGIN, "GET", &path], b"", Some(world.seconds()));
-        let call = world.get(path.clone()).header("x-ethereum-address", &contract.address.to_string());
-        let call = call.header("x-ethereum-signature", &hex(&contract.sign(&text, 0)));
-        let call = call.header("x-ethereum-timestamp", &world.seconds().to_string());
-        call.peer(peer).send().await.status.as_u16()
-    };
-    let log_in = async |peer: [u8; 4]| {
-        let message = contract.message(&world).await;
-        let body = json!({"message": message, "signature": hex(&contract.sign(&message, 0))});
-        world.post("/auth/siwe/verify", &body).peer(peer).send().await.status.as_u16()
-    };
-    let (stranger, owner) = ([203, 0, 113, 1], [203, 0, 113, 2]);
-    // Nodes that disagree, and nodes that never answer.
-    world.node.own_contract(None);
-    assert_eq!((ask(stranger).await, log_in(stranger).await), (503, 503));
-    world.node.own_contract(Some(contract.owner.address()));
-    world.node.contract_gate.forget_permits(usize::MAX);
-    assert_eq!((ask(stranger).await, ask(stranger).await), (503, 429));
-    world.node.contract_gate.add_permits(10);
-    let before = world.node.contract_questions();
-    assert_eq!((ask(stranger).await, log_in(stranger).await), (429, 429));
-    assert_eq!(world.node.contract_questions(), before, "no node is asked any more");
-    assert_eq!((ask(owner).await, log_in(owner).await), (200, 200));
 }
 
 #[tokio::test(flavor = "multi_thread")]
