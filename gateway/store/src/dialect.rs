@@ -162,6 +162,14 @@ impl Engine {
         }
     }
 
+    /// Makes others that want `$1` for themselves wait until this connection ends.
+    fn lock_alone(self) -> Option<&'static str> {
+        match self {
+            Self::Sqlite => None,
+            Self::Postgres => Some("SELECT CAST(pg_advisory_lock(hashtextextended($1, 0)) AS TEXT)"),
+        }
+    }
+
     /// What to add to a subquery so that it passes over rows which others are changing.
     pub(crate) fn skip_locked(self) -> &'static str {
         match self {
@@ -222,15 +230,11 @@ impl EngineSql {
                 Some("SELECT CAST(pg_advisory_xact_lock(hashtextextended($1 || ' ' || $2, 0)) AS TEXT)")
             }
         };
-        let lock_alone = match engine {
-            Engine::Sqlite => None,
-            Engine::Postgres => Some("SELECT CAST(pg_advisory_lock(hashtextextended($1, 0)) AS TEXT)"),
-        };
         let (insert_relay, update_relay_bid) = relay_sql(lease.is_some(), now, share);
         Self {
             begin,
             lock_quota,
-            lock_alone,
+            lock_alone: engine.lock_alone(),
             insert_relay,
             update_relay_bid,
             lease,
