@@ -74,7 +74,7 @@ const REVIEW: &str = r#"{"upstream": "screening", "path": "/review"}"#;
 #[tokio::test]
 async fn an_upstream_is_asked_and_its_secret_is_nowhere_afterwards() -> Result<()> {
     let service = screening().await?;
-    let stand = Stand::with_configuration(&upstream(service.url(), "")).await?;
+    let stand = Stand::with_configuration(&upstream(service.url(), "shared = true")).await?;
     let gateway = stand.installation.start().await?;
     stand.user(&gateway).await?;
     install(&stand, "http_review", REVIEW, &["log", "settings", "http:screening"])?;

@@ -21,7 +21,7 @@ use zeroize::Zeroizing;
 pub use reqwest::Url;
 
 pub use self::route::{Route, RouteMalformed};
-use self::scrub::Scrubber;
+use self::scrub::{PART_BYTES_MIN as PASSWORD_BYTES_MIN, Scrubber};
 use crate::egress::{Egress, EgressConfig, EgressError, Lookup, Request};
 
 #[cfg(test)]
@@ -109,6 +109,11 @@ pub enum UpstreamMalformed {
         "the secret must have {SECRET_BYTES_MIN} characters or more, all of them visible ASCII or spaces"
     )]
     Secret,
+    #[error(
+        "the password in Basic credentials must have {PASSWORD_BYTES_MIN} bytes or more: a shorter one could not be \
+         told from other text in an answer"
+    )]
+    ShortPassword,
     #[error(transparent)]
     Egress(#[from] EgressError),
 }
@@ -134,6 +139,9 @@ impl Upstream {
             let visible = secret.bytes().all(|byte| matches!(byte, b' '..=b'~'));
             if secret.len() < SECRET_BYTES_MIN || !visible {
                 return Err(UpstreamMalformed::Secret);
+            }
+            if scrub::basic_password(secret).is_some_and(|password| password.len() < PASSWORD_BYTES_MIN) {
+                return Err(UpstreamMalformed::ShortPassword);
             }
         }
         let scrubber = Scrubber::new(config.secret.as_ref().map_or("", |(_, secret)| secret.as_str()));

@@ -30,9 +30,15 @@ pub(crate) struct Outside {
     pub(crate) runtime: Handle,
 }
 
+/// Waits for an answer on the evaluation's thread, and no longer than the evaluation has time: nothing interrupts a
+/// thread of the host that waits.
+fn wait<T>(runtime: &Handle, deadline: Instant, answer: impl Future<Output = T>) -> Option<T> {
+    runtime.block_on(async { tokio::time::timeout_at(deadline.into(), answer).await.ok() })
+}
+
 impl OutsidePort for Outside {
-    fn history(&self, question: &HistoryQuestion) -> Result<HistoryAnswer, OutsideError> {
-        self.ask_history(question)
+    fn history(&self, question: &HistoryQuestion, deadline: Instant) -> Result<HistoryAnswer, OutsideError> {
+        self.ask_history(question, deadline)
     }
 
     fn http(&self, question: &HttpQuestion, deadline: Instant) -> Result<HttpAnswer, OutsideError> {
@@ -43,3 +49,6 @@ impl OutsidePort for Outside {
         self.ask_chain(question, deadline)
     }
 }
+
+#[cfg(test)]
+mod tests;

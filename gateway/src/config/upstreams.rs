@@ -24,8 +24,10 @@ section! {
         name: String = String::new(), like "\"screening\"";
         /// Scheme, host and port, and a path that all routes begin with. Required.
         url: String = String::new(), like "\"https://api.screening.example/v2\"";
-        /// Id of the only organization whose plugins may ask. Without it, all organizations' may.
+        /// Id of the only organization whose plugins may ask. Required, unless it is shared.
         organization: Option<String> = None, like "\"01980f3e-7b1c-7e53-9d0a-0d6a3c1b2f45\"";
+        /// Whether plugins of every organization may ask, instead of one's: the service then hears of all of them.
+        shared: bool = false;
         /// What may be asked: `GET` or `POST`, and a path with places for values. Required.
         routes: List = List::default(), like "[\"GET /addresses/{address}\", \"POST /review\"]";
         /// Headers that a plugin may set.
@@ -48,13 +50,19 @@ section! {
 }
 
 impl PluginUpstream {
-    /// The only organization that may ask, if there is one.
+    /// The only organization that may ask; none where all may.
     pub(crate) fn organization(&self) -> Result<Option<OrganizationId>, ConfigError> {
-        let refused = || {
-            let rule = "`organization` must be the id of an organization";
-            ConfigError::Value(format!("`plugin_upstreams`: `{}`: {rule}", self.name))
-        };
-        self.organization.as_deref().map(|text| text.parse().map_err(|_| refused())).transpose()
+        let refused = |rule: &str| ConfigError::Value(format!("`plugin_upstreams`: `{}`: {rule}", self.name));
+        match (&self.organization, self.shared) {
+            (None, true) => Ok(None),
+            (Some(text), false) => {
+                let malformed = |_| refused("`organization` must be the id of an organization");
+                text.parse().map(Some).map_err(malformed)
+            }
+            (None, false) | (Some(_), true) => Err(refused(
+                "it needs either `organization`, with the id of the one that may ask, or `shared = true`",
+            )),
+        }
     }
 
     /// The client for it; names the key that breaks its rule.
@@ -105,3 +113,6 @@ fn require_root(url: &gateway_clients::upstream::Url) -> Result<(), &'static str
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

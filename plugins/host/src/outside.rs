@@ -26,7 +26,7 @@ use crate::failure::FailureCode;
 /// against the deadline, but it must end its waiting by then, because nothing interrupts it.
 pub trait OutsidePort: Send + Sync {
     /// What other transactions of the organization add up to.
-    fn history(&self, question: &HistoryQuestion) -> Result<HistoryAnswer, OutsideError>;
+    fn history(&self, question: &HistoryQuestion, deadline: Instant) -> Result<HistoryAnswer, OutsideError>;
 
     /// What an upstream says.
     fn http(&self, question: &HttpQuestion, deadline: Instant) -> Result<HttpAnswer, OutsideError>;
@@ -63,7 +63,11 @@ pub enum HostCall {
 pub struct NoOutside;
 
 impl OutsidePort for NoOutside {
-    fn history(&self, _question: &HistoryQuestion) -> Result<HistoryAnswer, OutsideError> {
+    fn history(
+        &self,
+        _question: &HistoryQuestion,
+        _deadline: Instant,
+    ) -> Result<HistoryAnswer, OutsideError> {
         Err(OutsideError::new(FailureCode::HistoryUnavailable, "no history can be read here"))
     }
 

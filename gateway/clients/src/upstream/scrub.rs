@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 const PUT_INSTEAD: &[u8] = b"[scrubbed]";
 /// A shorter part, such as the name of a scheme, stands in answers for other reasons.
-const PART_BYTES_MIN: usize = 6;
+pub(super) const PART_BYTES_MIN: usize = 6;
 
 /// Knows the forms of one secret; an empty secret has none.
 pub(super) struct Scrubber {
@@ -25,11 +25,8 @@ impl Scrubber {
         let mut parts = vec![Zeroizing::new(secret.to_owned())];
         if let Some((_, credential)) = secret.split_once(' ') {
             parts.push(Zeroizing::new(credential.trim().to_owned()));
-            let basic = STANDARD.decode(credential.trim()).ok().and_then(|text| String::from_utf8(text).ok());
-            if let Some((_, password)) = basic.as_deref().and_then(|text| text.split_once(':')) {
-                parts.push(Zeroizing::new(password.to_owned()));
-            }
         }
+        parts.extend(basic_password(secret));
         parts.retain(|part| part.len() >= PART_BYTES_MIN);
         let mut forms: Vec<_> = parts.iter().flat_map(|part| forms_of(part)).collect();
         forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
@@ -51,6 +48,17 @@ impl Scrubber {
         }
         clean
     }
+}
+
+/// The password of a header's value that holds Basic credentials (RFC 7617, section 2).
+pub(super) fn basic_password(secret: &str) -> Option<Zeroizing<String>> {
+    let (scheme, credential) = secret.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let decoded = Zeroizing::new(STANDARD.decode(credential.trim()).ok()?);
+    let (_, password) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
+    Some(Zeroizing::new(password.to_owned()))
 }
 
 /// Without regard to case, which some servers change.

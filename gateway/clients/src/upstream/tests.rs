@@ -311,3 +311,26 @@ fn routes_are_read_strictly() {
         assert_eq!(route.parse::<Route>(), Err(RouteMalformed), "{route}");
     }
 }
+
+#[tokio::test]
+async fn a_password_too_short_to_be_found_in_an_answer_is_refused() {
+    let server = Server::start(empty).await;
+    let declared = |secret: String| {
+        server.with(|config| config.secret = Some((reqwest::header::AUTHORIZATION, Zeroizing::new(secret))))
+    };
+    let basic = |credentials: &str| {
+        let encoded = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, credentials);
+        format!("basic {encoded}")
+    };
+    for (secret, found) in [
+        (basic("gateway:12345"), Some(5)),
+        (basic("gateway:123:456"), Some(7)),
+        (basic("gateway"), None),
+        ("Bearer Z2F0ZXdheToxMjM0NQ==".to_owned(), None),
+    ] {
+        assert_eq!(scrub::basic_password(&secret).map(|password| password.len()), found, "{secret}");
+    }
+    let refused = declared(basic("gateway:12345"));
+    assert!(matches!(refused.err().unwrap(), UpstreamMalformed::ShortPassword));
+    assert!(declared(basic("gateway:123456")).is_ok());
+}

@@ -103,3 +103,6 @@ fn hexadecimal<T: FromStr>(text: &str, digits: usize) -> Option<T> {
 fn refused(detail: String) -> OutsideError {
     OutsideError::new(FailureCode::ChainRefused, detail)
 }
+
+#[cfg(test)]
+mod tests;

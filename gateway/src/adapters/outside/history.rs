@@ -1,6 +1,6 @@
 //! Questions about earlier transactions.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gateway_domain::{
     Address,
@@ -9,12 +9,21 @@ use gateway_domain::{
 };
 use plugin_host::{FailureCode, HistoryAnswer, HistoryQuestion, OutsideError, PastTransaction};
 
-use super::Outside;
+use super::{Outside, wait};
 
 impl Outside {
-    pub(super) fn ask_history(&self, question: &HistoryQuestion) -> Result<HistoryAnswer, OutsideError> {
+    pub(super) fn ask_history(
+        &self,
+        question: &HistoryQuestion,
+        deadline: Instant,
+    ) -> Result<HistoryAnswer, OutsideError> {
         let selection = selection(question.selection())?;
-        match self.runtime.block_on(self.look_up(question, &selection)) {
+        let look_up = self.look_up(question, &selection);
+        let Some(found) = wait(&self.runtime, deadline, look_up) else {
+            let detail = "the deadline passed while history was read";
+            return Err(OutsideError::new(FailureCode::Timeout, detail));
+        };
+        match found {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(exceeded)) => Err(OutsideError::new(FailureCode::HistoryLimit, exceeded.to_string())),
             Err(error) => {

@@ -72,7 +72,7 @@ impl StatePort for RecordedAnswers {
 }
 
 impl OutsidePort for RecordedAnswers {
-    fn history(&self, question: &HistoryQuestion) -> Result<HistoryAnswer, OutsideError> {
+    fn history(&self, question: &HistoryQuestion, _deadline: Instant) -> Result<HistoryAnswer, OutsideError> {
         self.answer(
             || format!("history: {question:?}"),
             |call| match call {

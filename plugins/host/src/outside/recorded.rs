@@ -25,7 +25,7 @@ impl RecordedCalls {
 }
 
 impl OutsidePort for RecordedCalls {
-    fn history(&self, question: &HistoryQuestion) -> Result<HistoryAnswer, OutsideError> {
+    fn history(&self, question: &HistoryQuestion, _deadline: Instant) -> Result<HistoryAnswer, OutsideError> {
         match self.next() {
             Some(HostCall::History { question: recorded, answer }) if recorded == *question => answer,
             other => Err(mismatch("history", other.is_some())),

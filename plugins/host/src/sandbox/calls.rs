@@ -29,8 +29,8 @@ impl Calls {
         question: HistoryQuestion,
         limits: &Limits,
     ) -> Result<HistoryAnswer, Stop> {
-        let (port, _) = self.begin(question.bytes(), limits)?;
-        let answer = self.timed(|| port.history(&question));
+        let (port, deadline) = self.begin(question.bytes(), limits)?;
+        let answer = self.timed(|| port.history(&question, deadline));
         self.made.push(HostCall::History { question, answer: answer.clone() });
         self.charged(answer, HistoryAnswer::bytes, limits)
     }

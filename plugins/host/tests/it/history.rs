@@ -20,7 +20,7 @@ struct Ledger {
 }
 
 impl OutsidePort for Ledger {
-    fn history(&self, question: &HistoryQuestion) -> Result<HistoryAnswer, OutsideError> {
+    fn history(&self, question: &HistoryQuestion, _deadline: Instant) -> Result<HistoryAnswer, OutsideError> {
         self.asked.lock().unwrap().push(question.clone());
         Ok(match question {
             HistoryQuestion::Count(_) => HistoryAnswer::Number(3),
@@ -103,7 +103,11 @@ async fn refusal_fails_the_evaluation_and_its_replay_alike() {
     struct Refusing;
 
     impl OutsidePort for Refusing {
-        fn history(&self, _question: &HistoryQuestion) -> Result<HistoryAnswer, OutsideError> {
+        fn history(
+            &self,
+            _question: &HistoryQuestion,
+            _deadline: Instant,
+        ) -> Result<HistoryAnswer, OutsideError> {
             Err(OutsideError::new(FailureCode::HistoryLimit, "too much"))
         }
 

@@ -33,8 +33,8 @@ impl World {
 }
 
 impl OutsidePort for World {
-    fn history(&self, question: &HistoryQuestion) -> Result<HistoryAnswer, OutsideError> {
-        NoOutside.history(question)
+    fn history(&self, question: &HistoryQuestion, deadline: Instant) -> Result<HistoryAnswer, OutsideError> {
+        NoOutside.history(question, deadline)
     }
 
     fn http(&self, question: &HttpQuestion, _deadline: Instant) -> Result<HttpAnswer, OutsideError> {
