@@ -110,12 +110,12 @@ async fn shadows_are_heard_and_decide_nothing() {
     let world = &deployment.world;
     let escrow = world.user(&Wallet::new(1)).await;
     world.bind("shadow", Mode::Shadow, Power::Authority(Role::Orion)).await;
-    world.plugin.silence("shadow");
     let answer = deployment.dry_run(escrow, 1).await;
     assert_eq!(answer["decision"], "approved");
     let shadow = &answer["bindings"][1];
     assert_eq!((&shadow["mode"], &shadow["verdict"]), (&json!("shadow"), &json!("failure")));
-    assert_eq!(shadow["code"], "not_asked");
+    // Under a charter nobody asks what no operator has signed.
+    assert_eq!(shadow["code"], "unsigned");
 }
 
 #[tokio::test(flavor = "multi_thread")]
