@@ -88,7 +88,11 @@ pub struct SignedCheckpoint {
 }
 
 impl AuditEvent {
-    pub fn new(ctx: &OpCtx, action: &'static str, subject: String, detail: Value) -> Self {
+    /// What an operator did comes with the request that the operator signed.
+    pub fn new(ctx: &OpCtx, action: &'static str, subject: String, mut detail: Value) -> Self {
+        if let (Actor::Operator(operator), Some(detail)) = (&ctx.actor, detail.as_object_mut()) {
+            detail.insert("evidence".to_owned(), Value::String(operator.evidence.clone()));
+        }
         Self {
             organization: ctx.organization,
             at: ctx.now,

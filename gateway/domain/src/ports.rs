@@ -368,13 +368,6 @@ pub struct EvaluationReply {
     pub state: StateChanges,
 }
 
-impl EvaluationReply {
-    /// What there is to say of a plugin that was not asked.
-    pub(crate) fn without_asking(result: EvaluationResult) -> Self {
-        Self { result, duration: Duration::ZERO, record: "{}".to_owned(), state: StateChanges::default() }
-    }
-}
-
 /// What a component is, found without a transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Examination {

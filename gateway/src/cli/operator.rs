@@ -26,10 +26,14 @@ use super::{
 };
 
 mod client;
+mod plugin;
+mod policy;
+mod tenant;
 
 pub(super) use client::unix_seconds;
 
 use client::Client;
+use tenant::Tenant;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum OperatorCommand {
@@ -39,6 +43,16 @@ pub(super) enum OperatorCommand {
     Charter(Read),
     /// List proposals, newest first.
     Proposals(Read),
+    /// Store, list, inspect and revoke plugin revisions.
+    #[command(subcommand)]
+    Plugin(plugin::PluginCommand),
+    /// List policies, show one, and propose an earlier one again.
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
+    /// Propose the policy in force with a plugin in it, or with another revision, mode, power or scope of one.
+    Bind(policy::Bind),
+    /// Propose the policy in force without a plugin.
+    Unbind(policy::Unbind),
     /// Propose a change: policy, charter, thaw or API key.
     Propose(Propose),
     /// Approve a proposal, after it has been shown.
@@ -124,6 +138,10 @@ impl OperatorCommand {
             Self::Keygen(keygen) => keygen.run(),
             Self::Charter(Read { identity }) => identity.show("GET", "/operator/v1/charter", None).await,
             Self::Proposals(Read { identity }) => identity.show("GET", "/operator/v1/proposals", None).await,
+            Self::Plugin(plugin) => plugin.run().await,
+            Self::Policy(policy) => policy.run().await,
+            Self::Bind(bind) => bind.run().await,
+            Self::Unbind(unbind) => unbind.run().await,
             Self::Propose(propose) => propose.run().await,
             Self::Approve(decide) => decide.run("approve").await,
             Self::Refuse(decide) => decide.run("refuse").await,
@@ -211,6 +229,20 @@ fn is_confirmed(verb: &str) -> Result<bool> {
     let mut line = String::new();
     io::stdin().lock().read_line(&mut line).context("reading the answer")?;
     Ok(matches!(line.trim(), "y" | "Y" | "yes"))
+}
+
+/// Text of the gateway's answer, safe for a terminal.
+fn text(value: &Value, bytes_max: usize) -> String {
+    match value {
+        Value::String(text) => shown(&plugin_host::plain(text, bytes_max)),
+        Value::Null => "-".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// On one line.
+fn shown(text: &str) -> String {
+    text.replace('\n', " ")
 }
 
 fn read_json(path: &Path) -> Result<Value> {

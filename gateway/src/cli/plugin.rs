@@ -26,7 +26,7 @@ mod workbench;
 
 pub(super) use self::{
     evaluations::{read_evaluations, read_plugin},
-    install::{NewPlugin, install},
+    install::{NewPlugin, PowerArgument, install},
     list::list,
     record::record,
     replay::replay,

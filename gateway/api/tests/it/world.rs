@@ -25,6 +25,7 @@ use gateway_domain::{
     ids::{BindingId, CredentialId, InstanceId, OrganizationId, PluginRevisionId, TransactionId},
     policy::{
         Applies, Binding, BindingScope, Floor, Mode, PluginRevision, Policy, PolicyHead, Power, Requirement,
+        RevisionSignature,
     },
     ports::{Limits, Publication, Services, UnitOfWork},
     rates::RatePlaces,
@@ -273,6 +274,17 @@ impl World {
 
     /// Attaches one more binding to a new revision of the policy, its plugin called `name`.
     pub(crate) async fn bind(&self, name: &str, mode: Mode, power: Power) {
+        self.bind_signed(name, mode, power, None).await;
+    }
+
+    /// The same in a deployment with operators.
+    pub(crate) async fn bind_signed(
+        &self,
+        name: &str,
+        mode: Mode,
+        power: Power,
+        signature: Option<RevisionSignature>,
+    ) {
         let at = self.services.clock.now();
         let revision = PluginRevision {
             id: PluginRevisionId::from_uuid(Uuid::new_v4()),
@@ -281,7 +293,7 @@ impl World {
             component_digest: component_digest(),
             settings: "{}".to_owned(),
             grants: BTreeSet::new(),
-            signature: None,
+            signature,
             uploaded_by: None,
             created_at: at,
         };

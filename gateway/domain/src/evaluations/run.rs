@@ -1,6 +1,6 @@
 //! Asking bindings.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures::future::{join, join_all, try_join_all};
 
@@ -8,7 +8,7 @@ use crate::{
     error::{Error, Result},
     evaluations::{Evaluation, EvaluationResult, Fresh, Purpose},
     ids::EvaluationId,
-    plugin_state::{StateExceeded, StateUse, StateView},
+    plugin_state::{StateChanges, StateExceeded, StateUse, StateView},
     policy::{Binding, Examiner, Mode},
     ports::{EvaluationReply, EvaluationRequest, Services},
     sealed::Sealed,
@@ -53,6 +53,13 @@ pub(crate) async fn evaluate_dry(
         join(try_join_all(asked), evaluate_apart(services, transaction, &shadows, request, Purpose::DryRun))
             .await;
     Ok(enforced?.into_iter().map(|(evaluation, _)| evaluation).chain(shadows).collect())
+}
+
+impl EvaluationReply {
+    /// What there is to say of a plugin that was not asked.
+    fn without_asking(result: EvaluationResult) -> Self {
+        Self { result, duration: Duration::ZERO, record: "{}".to_owned(), state: StateChanges::default() }
+    }
 }
 
 /// Asks shadows. Whatever goes wrong is what they said: nothing rests on it.

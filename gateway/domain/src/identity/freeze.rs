@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::{
     actor::OpCtx,
     audit::AuditEvent,
-    changes::{ChangeSet, Write},
+    changes::{ChangeSet, CommitError, Contested, Write},
     error::{Error, Result},
     identity::Organization,
     ports::Services,
@@ -15,15 +15,21 @@ use crate::{
 /// Sets whether the caller's organization is frozen: from the commit on, nothing of a frozen one gets a permit to be
 /// signed. Approved transactions wait and go on once it is lifted. Asking for what is so already changes nothing.
 pub async fn set_organization_frozen(ctx: &OpCtx, services: &Services, frozen: bool) -> Result<Organization> {
-    let stored = services.store.organization(ctx.organization).await?;
-    let stored = stored.ok_or(Error::NotFound("organization"))?;
-    if stored.frozen == frozen {
-        return Ok(stored.into_value());
+    for _ in 0..services.limits.contest_attempts_max.max(1) {
+        let stored = services.store.organization(ctx.organization).await?;
+        let stored = stored.ok_or(Error::NotFound("organization"))?;
+        if stored.frozen == frozen {
+            return Ok(stored.into_value());
+        }
+        let (event, organization) = organization_frozen(ctx, stored, frozen);
+        let write = Write::UpdateOrganization(services.sealer.seal(organization.clone()));
+        match services.store.commit(ChangeSet::new(event).write(write)).await {
+            Ok(()) => return Ok(organization),
+            Err(CommitError::Conflict(Contested::Version)) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
-    let (event, organization) = organization_frozen(ctx, stored, frozen);
-    let sealed = services.sealer.seal(organization.clone());
-    services.store.commit(ChangeSet::new(event).write(Write::UpdateOrganization(sealed))).await?;
-    Ok(organization)
+    Err(Error::unavailable("the database", "too many writers wanted the same organization"))
 }
 
 /// The organization's next version, and what is put on record of it.

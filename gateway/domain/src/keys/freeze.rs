@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::{
     actor::OpCtx,
     audit::AuditEvent,
-    changes::{ChangeSet, Write},
+    changes::{ChangeSet, CommitError, Contested, Write},
     error::{Error, Result},
     ids::KeyId,
     keys::KeyRecord,
@@ -16,14 +16,20 @@ use crate::{
 /// Sets whether a key of the caller's organization is frozen: from the commit on, nothing gets a permit to be signed
 /// with a frozen one. Asking for what is so already changes nothing.
 pub async fn set_key_frozen(ctx: &OpCtx, services: &Services, id: KeyId, frozen: bool) -> Result<KeyRecord> {
-    let stored = services.store.key(ctx.organization, id).await?.ok_or(Error::NotFound("key"))?;
-    if stored.frozen == frozen {
-        return Ok(stored.into_value());
+    for _ in 0..services.limits.contest_attempts_max.max(1) {
+        let stored = services.store.key(ctx.organization, id).await?.ok_or(Error::NotFound("key"))?;
+        if stored.frozen == frozen {
+            return Ok(stored.into_value());
+        }
+        let (event, key) = key_frozen(ctx, stored, frozen);
+        let sealed = services.sealer.seal(key.clone());
+        match services.store.commit(ChangeSet::new(event).write(Write::UpdateKey(sealed))).await {
+            Ok(()) => return Ok(key),
+            Err(CommitError::Conflict(Contested::Version)) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
-    let (event, key) = key_frozen(ctx, stored, frozen);
-    let sealed = services.sealer.seal(key.clone());
-    services.store.commit(ChangeSet::new(event).write(Write::UpdateKey(sealed))).await?;
-    Ok(key)
+    Err(Error::unavailable("the database", "too many writers wanted the same key"))
 }
 
 /// The key's next version, and what is put on record of it.

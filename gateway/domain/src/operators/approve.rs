@@ -18,6 +18,7 @@ use crate::{
     sealed::Sealed,
 };
 
+const CONTESTED: Error = Error::Conflict("others change the same; try again");
 const NOT_OPEN: Error = Error::Conflict("the proposal is not open any more");
 
 /// Counts the caller's approval of the proposal with this digest, and makes the change if it was the last one needed.
@@ -63,7 +64,7 @@ pub async fn approve_proposal(
             Err(error) => return Err(error.into()),
         }
     }
-    Err(Error::Conflict("others change the same; try again"))
+    Err(CONTESTED)
 }
 
 /// Everything that the approval writes.
@@ -121,17 +122,23 @@ async fn end(
     state: ProposalState,
     action: &'static str,
 ) -> Result<Proposal> {
-    let stored = signed_proposal(services, id, digest).await?;
-    let is_unclaimed =
-        matches!((&stored.change, stored.state), (Change::ApiKey(_), ProposalState::Carried { .. }));
-    if !stored.is_open(ctx.now) && !is_unclaimed {
-        return Err(NOT_OPEN);
+    for _ in 0..services.limits.contest_attempts_max.max(1) {
+        let stored = signed_proposal(services, id, digest).await?;
+        let is_unclaimed =
+            matches!((&stored.change, stored.state), (Change::ApiKey(_), ProposalState::Carried { .. }));
+        if !stored.is_open(ctx.now) && !is_unclaimed {
+            return Err(NOT_OPEN);
+        }
+        let proposal = stored.moved_to(state);
+        let changes = ChangeSet::new(proposal.event(ctx, action));
+        let write = Write::UpdateProposal(services.sealer.seal(proposal.clone()));
+        match services.store.commit(changes.write(write)).await {
+            Ok(()) => return Ok(proposal),
+            Err(CommitError::Conflict(Contested::Version)) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
-    let proposal = stored.moved_to(state);
-    let changes = ChangeSet::new(proposal.event(ctx, action));
-    let write = Write::UpdateProposal(services.sealer.seal(proposal.clone()));
-    services.store.commit(changes.write(write)).await?;
-    Ok(proposal)
+    Err(CONTESTED)
 }
 
 /// The proposal, if it is the one that the caller has read and signed.

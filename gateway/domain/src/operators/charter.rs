@@ -10,7 +10,7 @@ use super::{
 use crate::{
     actor::OpCtx,
     audit::AuditEvent,
-    changes::{ChangeSet, Write},
+    changes::{ChangeSet, CommitError, Contested, Write},
     error::{Error, Result},
     ids::OperatorId,
     ports::Services,
@@ -39,21 +39,28 @@ pub async fn found_charter(
 /// nothing new, and what was permitted goes on.
 pub async fn revoke_operator(ctx: &OpCtx, services: &Services, id: OperatorId) -> Result<Charter> {
     require_stopper(ctx)?;
-    let mut charter = require_charter(services).await?.into_value();
-    let operator = charter.operators.iter_mut().find(|operator| operator.id == id);
-    let operator = operator.ok_or(Error::NotFound("operator"))?;
-    if operator.revoked_at.is_some() {
-        return Ok(charter);
+    for _ in 0..services.limits.contest_attempts_max.max(1) {
+        let mut charter = require_charter(services).await?.into_value();
+        let operator = charter.operators.iter_mut().find(|operator| operator.id == id);
+        let operator = operator.ok_or(Error::NotFound("operator"))?;
+        if operator.revoked_at.is_some() {
+            return Ok(charter);
+        }
+        operator.revoked_at = Some(ctx.now);
+        charter.revision += 1;
+        charter.updated_at = ctx.now;
+        if charter.check().is_err() {
+            tracing::warn!(operator.id = %id, "the charter can carry no proposal any more");
+        }
+        let changes = ChangeSet::new(charter.event(ctx, "operator.revoked"));
+        let write = Write::UpdateCharter(services.sealer.seal(charter.clone()));
+        match services.store.commit(changes.write(write)).await {
+            Ok(()) => return Ok(charter),
+            Err(CommitError::Conflict(Contested::Version)) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
-    operator.revoked_at = Some(ctx.now);
-    charter.revision += 1;
-    charter.updated_at = ctx.now;
-    if charter.check().is_err() {
-        tracing::warn!(operator.id = %id, "the charter can carry no proposal any more");
-    }
-    let changes = ChangeSet::new(charter.event(ctx, "operator.revoked"));
-    services.store.commit(changes.write(Write::UpdateCharter(services.sealer.seal(charter.clone())))).await?;
-    Ok(charter)
+    Err(Error::unavailable("the database", "too many writers wanted the charter"))
 }
 
 impl Charter {

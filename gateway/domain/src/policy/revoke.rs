@@ -31,7 +31,7 @@ pub async fn revoke_plugin(
         evidence,
         revoked_at: ctx.now,
     };
-    let detail = json!({ "plugin": revision.plugin, "evidence": revocation.evidence });
+    let detail = json!({ "plugin": revision.plugin });
     let event = AuditEvent::new(ctx, "plugin.revoked", format!("plugin {id}"), detail);
     let write = Write::InsertPluginRevocation(services.sealer.seal(revocation.clone()));
     match services.store.commit(ChangeSet::new(event).write(write)).await {

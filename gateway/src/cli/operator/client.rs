@@ -12,7 +12,8 @@ use p256::{
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-const TIMEOUT: Duration = Duration::from_secs(30);
+/// Longer than a gateway compiles an upload by default.
+const TIMEOUT: Duration = Duration::from_secs(180);
 
 pub(super) struct Client {
     http: reqwest::Client,
@@ -31,8 +32,24 @@ impl Client {
         Ok(Self { http, url: url.trim_end_matches('/').to_owned(), operator, key: key.into() })
     }
 
+    /// As [`Client::ask`], but for what is not there.
+    pub(super) async fn find(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Option<Value>> {
+        let (status, answer) = self.send(method, path, body).await?;
+        if status == reqwest::StatusCode::NOT_FOUND { Ok(None) } else { successful(status, answer).map(Some) }
+    }
+
     /// The answer's JSON, or an error with what the gateway says is wrong.
     pub(super) async fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
+        let (status, answer) = self.send(method, path, body).await?;
+        successful(status, answer)
+    }
+
+    async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<(reqwest::StatusCode, Value)> {
         let bytes = body.map(serde_json::to_vec).transpose()?.unwrap_or_default();
         let method: reqwest::Method = method.parse().context("`METHOD` is not an HTTP method")?;
         let proof = self.proof(method.as_str(), path, &bytes)?;
@@ -45,11 +62,7 @@ impl Client {
         let status = response.status();
         let answer: Value =
             response.json().await.with_context(|| format!("the answer ({status}) is not JSON"))?;
-        if !status.is_success() {
-            let detail = answer["detail"].as_str().unwrap_or("no detail");
-            bail!("{status}: {}", plugin_host::plain(detail, 1_000));
-        }
-        Ok(answer)
+        Ok((status, answer))
     }
 
     /// A JWT for this request alone; see the description of the operator API.
@@ -66,6 +79,14 @@ impl Client {
         let signature: Signature = self.key.sign(input.as_bytes());
         Ok(format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature.to_bytes())))
     }
+}
+
+fn successful(status: reqwest::StatusCode, answer: Value) -> Result<Value> {
+    if !status.is_success() {
+        let detail = answer["detail"].as_str().unwrap_or("no detail");
+        bail!("{status}: {}", plugin_host::plain(detail, 1_000));
+    }
+    Ok(answer)
 }
 
 #[expect(clippy::disallowed_methods, reason = "an operator's own machine tells its own time")]

@@ -66,7 +66,7 @@ pub(in crate::cli) struct NewPlugin {
 
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
-struct PowerArgument {
+pub(in crate::cli) struct PowerArgument {
     /// The plugin can deny and demand approvals; its approval means nothing.
     #[arg(long)]
     gate: bool,

@@ -4,6 +4,7 @@ use gateway_domain::{
     changes::{CommitError, Contested, Idempotency, ReplayGuard, Write},
     identity::{Principal, User},
     ids::{PermitId, PrincipalId, TransactionId, VoteId},
+    operators::Charter,
     policy::{PermitRecord, Policy, PolicyHead},
     ports::{IdentityReads, TransactionReads},
     transactions::{State, Transaction},
@@ -38,7 +39,12 @@ async fn a_stale_version_changes_nothing(database: &Database) {
     let stored = store.transaction(world.organization.id, moved.id).await.unwrap().unwrap();
     assert_eq!(*stored, moved);
 
+    let next = Charter { revision: 2, ..world.charter.clone() };
+    world.commit(&store, [Write::RequireCharter(1), Write::UpdateCharter(world.seal(&next))]).await.unwrap();
     let stale = [
+        // Who counted approvals by the charter before.
+        Write::RequireCharter(1),
+        Write::UpdateCharter(world.seal(&next)),
         Write::UpdateOrganization(world.seal(&world.organization)),
         Write::UpdatePrincipal(world.seal(&world.principal)),
         Write::UpdateUser(world.seal(&world.user)),

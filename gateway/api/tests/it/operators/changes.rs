@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use gateway_domain::{OpCtx, Timestamp, actor::Actor, ids::OrganizationId, operators::OperatorActor};
+
 use super::*;
 
 fn path(proposal: &Value, verb: &str) -> String {
@@ -273,4 +275,58 @@ async fn open_proposals_are_bounded() {
     assert_eq!(status, 429, "{problem}");
     assert_eq!(deployment.say(&deployment.ann, &first, "withdraw").await.0, 200);
     assert_eq!(deployment.post(&deployment.ann, "/operator/v1/proposals", &body).await.0, 201);
+}
+
+/// Whoever loses a race looks again: what stops something is not lost to what stops something else.
+#[tokio::test(flavor = "multi_thread")]
+async fn stopping_several_things_at_once_stops_them_all() {
+    let deployment = Deployment::new().await;
+    let revoke = |id: OperatorId| format!("/operator/v1/operators/{id}/revoke");
+    let freeze = format!("/operator/v1/organizations/{}/freeze", deployment.world.organization);
+    let (cy, dee) = (revoke(deployment.cy.id), revoke(deployment.dee.id));
+    let nothing = json!({});
+    let answers = tokio::join!(
+        deployment.poke(&deployment.bob, &cy),
+        deployment.poke(&deployment.ann, &dee),
+        deployment.post(&deployment.ann, &freeze, &nothing),
+        deployment.post(&deployment.bob, &freeze, &nothing),
+    );
+    assert_eq!([answers.0.0, answers.1.0, answers.2.0, answers.3.0], [200; 4]);
+    let (_, charter) = deployment.get(&deployment.bob, "/operator/v1/charter").await;
+    let operators = charter["operators"].as_array().unwrap().iter();
+    assert_eq!(operators.filter(|operator| operator["revokedAt"].is_string()).count(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_hides_or_reorders_text_is_refused_in_reasons_and_names() {
+    let deployment = Deployment::new().await;
+    let organization = deployment.world.organization.to_string();
+    let change = deployment.next_policy().await;
+    for reason in ["safe\u{202e}evil", "a\u{200b}b", "tag\u{e0041}"] {
+        let body = json!({"organization": organization, "change": change, "reason": reason});
+        assert_eq!(
+            deployment.post(&deployment.ann, "/operator/v1/proposals", &body).await.0,
+            400,
+            "{reason:?}"
+        );
+    }
+    let eve = newcomer("Bo\u{200d}b", 5, &[APPROVER]);
+    let eve = json!({"name": eve.name, "public_key": eve.public_key, "roles": eve.roles});
+    let change = json!({"kind": "charter", "enrolled": [eve], "approvals_required": 2});
+    let body = json!({"change": change, "reason": "a new approver"});
+    assert_eq!(deployment.post(&deployment.ann, "/operator/v1/proposals", &body).await.0, 400);
+}
+
+/// What stopped something is kept with the request that somebody signed for it.
+#[test]
+fn the_log_keeps_the_signed_request_of_whoever_did_something() {
+    let id = OperatorId::from_uuid(Uuid::new_v4());
+    let operator = OperatorActor { operator: id, roles: BTreeSet::new(), evidence: "a.b.c".to_owned() };
+    let organization = OrganizationId::from_uuid(Uuid::new_v4());
+    let ctx = OpCtx {
+        actor: Actor::Operator(operator),
+        ..OpCtx::gateway(organization, Timestamp::from_unix_micros(1))
+    };
+    let event = AuditEvent::new(&ctx, "organization.frozen", "organization x".to_owned(), json!({}));
+    assert_eq!(event.detail, json!({"evidence": "a.b.c"}));
 }

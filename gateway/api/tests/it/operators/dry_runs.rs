@@ -109,13 +109,19 @@ async fn shadows_are_heard_and_decide_nothing() {
     let deployment = Deployment::new().await;
     let world = &deployment.world;
     let escrow = world.user(&Wallet::new(1)).await;
-    world.bind("shadow", Mode::Shadow, Power::Authority(Role::Orion)).await;
+    let power = || Power::Authority(Role::Orion);
+    world.bind("unsigned", Mode::Shadow, power()).await;
+    let subject = subject_digest(B256::new(Sha256::digest("component").into()), "{}", &BTreeSet::new());
+    let signature = RevisionSignature::parse(&deployment.ann.signature(world, "shadow", subject)).unwrap();
+    world.bind_signed("shadow", Mode::Shadow, power(), Some(signature)).await;
+    world.plugin.silence("shadow");
     let answer = deployment.dry_run(escrow, 1).await;
     assert_eq!(answer["decision"], "approved");
-    let shadow = &answer["bindings"][1];
-    assert_eq!((&shadow["mode"], &shadow["verdict"]), (&json!("shadow"), &json!("failure")));
     // Under a charter nobody asks what no operator has signed.
-    assert_eq!(shadow["code"], "unsigned");
+    assert_eq!(answer["bindings"][1]["code"], "unsigned");
+    let shadow = &answer["bindings"][2];
+    assert_eq!((&shadow["mode"], &shadow["verdict"]), (&json!("shadow"), &json!("failure")));
+    assert_eq!(shadow["code"], "not_asked");
 }
 
 #[tokio::test(flavor = "multi_thread")]

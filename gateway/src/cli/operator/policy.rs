@@ -1,0 +1,249 @@
+//! `countersign operator policy`, `bind` and `unbind`: reading policies, and proposing the next one without writing it.
+
+use anyhow::{Context as _, Result, bail};
+use clap::{Args, Subcommand, ValueEnum};
+use gateway_domain::{
+    chain::ChainId,
+    ids::{KeyId, PluginRevisionId},
+    policy::{Floor, Power},
+    transactions::Kind,
+};
+use serde_json::{Value, json};
+
+use super::{Tenant, text};
+use crate::cli::{plugin::PowerArgument, status::Status};
+
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum PolicyCommand {
+    /// List policies, newest first, and who carried them.
+    List(List),
+    /// Show a policy: the one in force, or an earlier one.
+    Show(Show),
+    /// Propose an earlier policy again.
+    Rollback(Rollback),
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct List {
+    #[command(flatten)]
+    tenant: Tenant,
+    /// The last revision of the page before.
+    #[arg(long, value_name = "REVISION")]
+    before: Option<u64>,
+    /// How many at most.
+    #[arg(long, value_name = "N", default_value_t = 25)]
+    limit: u32,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Show {
+    #[command(flatten)]
+    tenant: Tenant,
+    /// Without it, the one in force.
+    revision: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Rollback {
+    #[command(flatten)]
+    tenant: Tenant,
+    /// The revision to go back to.
+    revision: u64,
+    /// Why, for those who approve.
+    #[arg(long)]
+    reason: String,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ModeArgument {
+    /// Its word counts.
+    Enforce,
+    /// Its word is recorded and not used.
+    Shadow,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Bind {
+    #[command(flatten)]
+    tenant: Tenant,
+    /// The revision. Its plugin takes the place that it has in the policy, or the last one.
+    #[arg(long, value_name = "REVISION")]
+    plugin: PluginRevisionId,
+    #[arg(long, value_enum)]
+    mode: ModeArgument,
+    #[command(flatten)]
+    power: PowerArgument,
+    /// Kind of request that it is asked about, such as `transaction`; repeat for several.
+    #[arg(long = "kind", value_name = "KIND", required = true, value_parser = kind)]
+    kinds: Vec<Kind>,
+    /// Chain that it is asked about, such as `eip155:1`; repeat for several. Without any, all chains.
+    #[arg(long = "chain", value_name = "CHAIN")]
+    chains: Vec<ChainId>,
+    /// Key that it is asked about; repeat for several. Without any, all keys.
+    #[arg(long = "key-id", value_name = "ID")]
+    keys: Vec<KeyId>,
+    /// Name of the plugin that is to be asked after it.
+    #[arg(long, value_name = "NAME")]
+    before: Option<String>,
+    /// Why, for those who approve.
+    #[arg(long)]
+    reason: String,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Unbind {
+    #[command(flatten)]
+    tenant: Tenant,
+    /// Name of the plugin.
+    #[arg(value_name = "NAME")]
+    plugin: String,
+    /// Why, for those who approve.
+    #[arg(long)]
+    reason: String,
+}
+
+impl PolicyCommand {
+    pub(super) async fn run(self) -> Result<Status> {
+        match self {
+            Self::List(list) => list.run().await,
+            Self::Show(Show { tenant, revision }) => {
+                let path =
+                    revision.map_or_else(|| "policy".to_owned(), |number| format!("policies/{number}"));
+                let policy = tenant.get(&path).await?;
+                tenant.print(&policy, &described(&policy))
+            }
+            Self::Rollback(Rollback { tenant, revision, reason }) => {
+                tenant.propose(&json!({ "kind": "policy_rollback", "to": revision }), &reason).await
+            }
+        }
+    }
+}
+
+impl List {
+    async fn run(self) -> Result<Status> {
+        let before = self.before.map_or_else(String::new, |before| format!("&before={before}"));
+        let listed = self.tenant.get(&format!("policies?limit={}{before}", self.limit)).await?;
+        let policies = listed["policies"].as_array().context("the gateway shows no `policies`")?;
+        let line = |policy: &Value| {
+            let (number, at) = (&policy["revision"], text(&policy["createdAt"], 40));
+            format!("{number:>6}  {at}  {}", carried(policy))
+        };
+        let lines: Vec<String> = policies.iter().map(line).collect();
+        self.tenant.print(&listed, &lines)
+    }
+}
+
+impl Bind {
+    pub(super) async fn run(self) -> Result<Status> {
+        let revision = self.tenant.get(&format!("plugins/{}", self.plugin)).await?;
+        let name = revision["plugin"].as_str().context("the gateway shows no `plugin`")?;
+        let present = self.tenant.find("policy").await?;
+        let mode = match self.mode {
+            ModeArgument::Enforce => "enforce",
+            ModeArgument::Shadow => "shadow",
+        };
+        let binding = json!({
+            "plugin": name, "revision": revision["id"], "subject_digest": revision["subjectDigest"], "mode": mode,
+            "power": Power::from(self.power),
+            "scope": { "kinds": self.kinds, "chains": self.chains, "keys": self.keys },
+        });
+        let bindings = placed(bindings_of(present.as_ref()), binding, self.before.as_deref())?;
+        self.tenant.propose(&next(present.as_ref(), bindings), &self.reason).await
+    }
+}
+
+impl Unbind {
+    pub(super) async fn run(self) -> Result<Status> {
+        let present = self.tenant.get("policy").await?;
+        let mut bindings = bindings_of(Some(&present));
+        let before = bindings.len();
+        bindings.retain(|binding| binding["plugin"] != json!(self.plugin));
+        if bindings.len() == before {
+            bail!("the policy in force binds no plugin `{}`", self.plugin.escape_debug());
+        }
+        self.tenant.propose(&next(Some(&present), bindings), &self.reason).await
+    }
+}
+
+fn kind(text: &str) -> Result<Kind, String> {
+    serde_json::from_value(json!(text)).map_err(|error| error.to_string())
+}
+
+fn bindings_of(policy: Option<&Value>) -> Vec<Value> {
+    policy.and_then(|policy| policy["bindings"].as_array()).cloned().unwrap_or_default()
+}
+
+/// The bindings with `binding` in its plugin's place, or before another's, or last.
+fn placed(mut bindings: Vec<Value>, binding: Value, before: Option<&str>) -> Result<Vec<Value>> {
+    let position = |bindings: &[Value], name: &Value| bindings.iter().position(|one| one["plugin"] == *name);
+    let own = position(&bindings, &binding["plugin"]);
+    if let Some(index) = own {
+        bindings.remove(index);
+    }
+    let index = match before {
+        Some(name) => position(&bindings, &json!(name))
+            .with_context(|| format!("the policy in force binds no plugin `{}`", name.escape_debug()))?,
+        None => own.unwrap_or(bindings.len()),
+    };
+    bindings.insert(index, binding);
+    Ok(bindings)
+}
+
+/// The change that puts `bindings` in the place of those of `present`, and leaves the floor.
+fn next(present: Option<&Value>, bindings: Vec<Value>) -> Value {
+    let proposed = bindings.into_iter().map(|mut binding| {
+        if let Some(members) = binding.as_object_mut() {
+            members.retain(|name, _| !matches!(name.as_str(), "id" | "plugin"));
+        }
+        binding
+    });
+    let floor = present.map_or_else(|| json!(Floor::open()), |policy| policy["floor"].clone());
+    let replaces = present.map_or_else(|| json!(0), |policy| policy["revision"].clone());
+    json!({
+        "kind": "policy", "replaces": replaces, "floor": floor, "bindings": proposed.collect::<Vec<_>>(),
+    })
+}
+
+fn described(policy: &Value) -> Vec<String> {
+    let mut lines = vec![
+        format!("revision  {}", policy["revision"]),
+        format!("since     {}", text(&policy["createdAt"], 40)),
+        format!("carried   {}", carried(policy)),
+        format!("floor     {}", policy["floor"]),
+    ];
+    let bindings = policy["bindings"].as_array().into_iter().flatten();
+    lines.extend(bindings.enumerate().map(|(index, binding)| {
+        let (name, revision) = (text(&binding["plugin"], 64), text(&binding["revision"], 36));
+        format!("{:>3}.      {name:<20} {revision}  {}", index + 1, summary(binding))
+    }));
+    lines
+}
+
+fn carried(policy: &Value) -> String {
+    let carried = &policy["carried"];
+    if !carried.is_object() {
+        return "by a command on the gateway's machine".to_owned();
+    }
+    let approvers: Vec<_> =
+        carried["approvers"].as_array().into_iter().flatten().map(|id| text(id, 36)).collect();
+    let (proposer, reason) = (text(&carried["proposer"], 36), text(&carried["reason"], 200));
+    format!("proposed by {proposer}, approved by {}: {reason}", approvers.join(", "))
+}
+
+/// Mode, power and scope in a few words.
+pub(super) fn summary(binding: &Value) -> String {
+    let power = match binding["power"]["authority"].as_str() {
+        Some(role) => format!("authority for `{}`", plugin_host::plain(role, 64)),
+        None => text(&binding["power"], 300),
+    };
+    let listed = |name: &str| {
+        let names: Vec<_> =
+            binding["scope"][name].as_array().into_iter().flatten().map(|one| text(one, 64)).collect();
+        if names.is_empty() { format!("all {name}") } else { names.join(" ") }
+    };
+    let mode = text(&binding["mode"], 20);
+    format!("{mode}, {power}, {}, {}, {}", listed("kinds"), listed("chains"), listed("keys"))
+}
+
+#[cfg(test)]
+mod tests;
