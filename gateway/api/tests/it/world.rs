@@ -286,17 +286,7 @@ impl World {
         signature: Option<RevisionSignature>,
     ) {
         let at = self.services.clock.now();
-        let revision = PluginRevision {
-            id: PluginRevisionId::from_uuid(Uuid::new_v4()),
-            organization: self.organization,
-            plugin: name.to_owned(),
-            component_digest: component_digest(),
-            settings: "{}".to_owned(),
-            grants: BTreeSet::new(),
-            signature,
-            uploaded_by: None,
-            created_at: at,
-        };
+        let revision = PluginRevision { signature, ..revision(self.organization, name, at) };
         let mut policy = self.services.store.policy(self.organization).await.unwrap().unwrap().into_value();
         policy.revision += 1;
         policy.created_at = at;
@@ -447,17 +437,7 @@ pub(crate) fn sessions(signer: Arc<TestTokenSigner>) -> Sessions {
 
 pub(crate) async fn found_organization(services: &Services, organization: OrganizationId) {
     let at = services.clock.now();
-    let revision = PluginRevision {
-        id: PluginRevisionId::from_uuid(Uuid::new_v4()),
-        organization,
-        plugin: "orion".to_owned(),
-        component_digest: component_digest(),
-        settings: "{}".to_owned(),
-        grants: BTreeSet::new(),
-        signature: None,
-        uploaded_by: None,
-        created_at: at,
-    };
+    let revision = revision(organization, "orion", at);
     let row =
         Organization { id: organization, name: "demo".to_owned(), frozen: false, version: 1, created_at: at };
     let policy = policy(organization, &revision, at);
@@ -473,7 +453,22 @@ pub(crate) async fn found_organization(services: &Services, organization: Organi
     store.commit(changes).await.unwrap();
 }
 
-pub(crate) fn component_digest() -> B256 {
+pub(crate) /// Of the component that [`TestPlugin`] stands for.
+fn revision(organization: OrganizationId, plugin: &str, at: Timestamp) -> PluginRevision {
+    PluginRevision {
+        id: PluginRevisionId::from_uuid(Uuid::new_v4()),
+        organization,
+        plugin: plugin.to_owned(),
+        component_digest: component_digest(),
+        settings: "{}".to_owned(),
+        grants: BTreeSet::new(),
+        signature: None,
+        uploaded_by: None,
+        created_at: at,
+    }
+}
+
+fn component_digest() -> B256 {
     use sha2::{Digest, Sha256};
     B256::new(Sha256::digest(b"component").into())
 }
