@@ -22,7 +22,7 @@ use gateway_domain::{
     changes::{ChangeSet, Write},
     credentials::CredentialHasher,
     identity::Organization,
-    ids::{BindingId, CredentialId, InstanceId, OrganizationId, PluginRevisionId, TransactionId},
+    ids::{BindingId, CredentialId, InstanceId, OrganizationId, TransactionId},
     policy::{
         Applies, Binding, BindingScope, Floor, Mode, PluginRevision, Policy, PolicyHead, Power, Requirement,
         RevisionSignature,
@@ -52,7 +52,7 @@ use crate::{
 mod parts;
 
 pub(crate) use parts::limits;
-use parts::{chains, internal_token_hash, mac_keys, make_keys, open_store, spawner};
+use parts::{chains, internal_token_hash, mac_keys, make_keys, open_store, revision, spawner};
 
 pub(crate) const INTERNAL_TOKEN: &str = "an internal token of some length";
 pub(crate) const ORIGIN: &str = "https://gateway.example";
@@ -453,22 +453,7 @@ pub(crate) async fn found_organization(services: &Services, organization: Organi
     store.commit(changes).await.unwrap();
 }
 
-pub(crate) /// Of the component that [`TestPlugin`] stands for.
-fn revision(organization: OrganizationId, plugin: &str, at: Timestamp) -> PluginRevision {
-    PluginRevision {
-        id: PluginRevisionId::from_uuid(Uuid::new_v4()),
-        organization,
-        plugin: plugin.to_owned(),
-        component_digest: component_digest(),
-        settings: "{}".to_owned(),
-        grants: BTreeSet::new(),
-        signature: None,
-        uploaded_by: None,
-        created_at: at,
-    }
-}
-
-fn component_digest() -> B256 {
+pub(crate) fn component_digest() -> B256 {
     use sha2::{Digest, Sha256};
     B256::new(Sha256::digest(b"component").into())
 }

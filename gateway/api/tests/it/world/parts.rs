@@ -1,7 +1,7 @@
 //! What a world is made of.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::Path,
     sync::{Arc, atomic::Ordering},
     time::Duration,
@@ -10,12 +10,12 @@ use std::{
 use gateway_api::Spawner;
 use gateway_chains::evm::codec::EvmCodec;
 use gateway_domain::{
-    B256, OpCtx,
+    B256, OpCtx, Timestamp,
     chain::ChainId,
     credentials::{CreateApiKey, Label, create_api_key},
-    ids::{CredentialId, InstanceId, OrganizationId},
+    ids::{CredentialId, InstanceId, OrganizationId, PluginRevisionId},
     mac::{MacKey, MacKeys},
-    policy::PERMIT_LIFETIME,
+    policy::{PERMIT_LIFETIME, PluginRevision},
     ports::{Chain, Limits, Services, StateLimits},
     sealed::Sealer,
 };
@@ -24,7 +24,7 @@ use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use super::{CHAIN, INTERNAL_TOKEN, World};
+use super::{CHAIN, INTERNAL_TOKEN, World, component_digest};
 use crate::doubles::TestNode;
 
 pub(super) async fn open_store(
@@ -128,5 +128,20 @@ impl World {
     /// Removes what has expired, and tells how many rows that were.
     pub(crate) async fn purge(&self) -> u64 {
         self.store.purge(self.services.clock.now(), 1_000).await.unwrap().rows
+    }
+}
+
+/// Of the component that [`TestPlugin`] stands for.
+pub(super) fn revision(organization: OrganizationId, plugin: &str, at: Timestamp) -> PluginRevision {
+    PluginRevision {
+        id: PluginRevisionId::from_uuid(Uuid::new_v4()),
+        organization,
+        plugin: plugin.to_owned(),
+        component_digest: component_digest(),
+        settings: "{}".to_owned(),
+        grants: BTreeSet::new(),
+        signature: None,
+        uploaded_by: None,
+        created_at: at,
     }
 }
