@@ -171,12 +171,8 @@ fn described(revision: &Value) -> Vec<String> {
 
 /// Where it is bound, and whether it was revoked.
 fn standing(revision: &Value) -> String {
-    let bindings: Vec<String> = revision["bindings"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|binding| super::policy::summary(binding))
-        .collect();
+    let bindings: Vec<String> =
+        revision["bindings"].as_array().into_iter().flatten().map(super::policy::summary).collect();
     let bound = if bindings.is_empty() { "not bound".to_owned() } else { bindings.join("; ") };
     if revision["revoked"].is_object() { format!("REVOKED ({bound})") } else { bound }
 }
