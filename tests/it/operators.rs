@@ -218,8 +218,8 @@ impl Staged<'_> {
         wait::until("the shadow's word", DEADLINE, async || {
             let output = self.operators.deployment.run(&["plugin", "replay", id, "--json"])?;
             let told: Value = serde_json::from_slice(&output.stdout)?;
-            let heard = told["evaluations"].as_array().into_iter().flatten();
-            Ok(heard.filter(|one| one["purpose"] == "shadow").cloned().next())
+            let mut heard = told["evaluations"].as_array().into_iter().flatten();
+            Ok(heard.find(|one| one["purpose"] == "shadow").cloned())
         })
         .await
     }
