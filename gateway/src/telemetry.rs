@@ -8,7 +8,10 @@ use std::io::IsTerminal as _;
 use anyhow::{Context as _, Result};
 use tracing::Subscriber;
 use tracing_subscriber::{
-    EnvFilter, Layer, Registry, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+    Layer, Registry,
+    filter::{LevelFilter, Targets},
+    layer::SubscriberExt as _,
+    util::SubscriberInitExt as _,
 };
 
 use crate::config::{LogFormat, Telemetry as Settings};
@@ -29,8 +32,8 @@ impl Telemetry {
     /// Installs the process's subscriber and panic hook. Call once, on the runtime whose end is the server's.
     pub(crate) fn start(settings: &Settings) -> Result<Self> {
         panic::install_hook();
-        let filter =
-            EnvFilter::try_new(&settings.log_filter).context("`telemetry.log_filter` is not a filter")?;
+        let filter: Targets =
+            settings.log_filter.parse().context("`telemetry.log_filter` is not a filter")?;
         let traces = Traces::start(settings)?;
         let spans = traces.as_ref().map(Traces::layer);
         tracing_subscriber::registry()
@@ -52,7 +55,7 @@ impl Telemetry {
 /// Warnings and errors to standard error, for commands that end by themselves.
 pub(crate) fn start_for_command() {
     panic::install_hook();
-    let lines = log_lines(LogFormat::Text).with_filter(EnvFilter::new("warn"));
+    let lines = log_lines(LogFormat::Text).with_filter(LevelFilter::WARN);
     // Fails only if something else is installed, which then logs.
     let _ = tracing_subscriber::registry().with(lines).try_init();
 }

@@ -170,7 +170,7 @@ impl Config {
         if self.audit.key_fingerprint.as_deref().is_some_and(|text| !is_fingerprint(text)) {
             faults.push("`audit.key_fingerprint` must have 64 hex digits".into());
         }
-        if tracing_subscriber::EnvFilter::try_new(&self.telemetry.log_filter).is_err() {
+        if self.telemetry.log_filter.parse::<tracing_subscriber::filter::Targets>().is_err() {
             faults.push("`telemetry.log_filter` must be a level, or `target=level` pairs with commas".into());
         }
     }

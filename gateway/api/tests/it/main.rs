@@ -15,6 +15,7 @@ mod doubles;
 mod encrypted;
 mod interrupted;
 mod main_job;
+mod masked;
 mod openpgp;
 mod operator;
 mod operators;

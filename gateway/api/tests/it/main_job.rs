@@ -6,26 +6,14 @@ use insta::assert_json_snapshot;
 use serde_json::{Value, json};
 
 use crate::{
+    masked::masked,
     wallet::Wallet,
     world::{World, transfer},
 };
 
 macro_rules! snapshot {
     ($name:literal, $value:expr) => {
-        assert_json_snapshot!($name, $value, {
-            ".**.id" => "[uuid]",
-            ".**.apiKeyId" => "[uuid]",
-            ".**.transactionId" => "[uuid]",
-            ".**.organization" => "[uuid]",
-            ".**.requestHash" => "[hash]",
-            ".**.intentHash" => "[hash]",
-            ".**.executionTxHash" => "[hash]",
-            ".**.signature" => "[signature]",
-            ".**.createdAt" => "[time]",
-            ".**.updatedAt" => "[time]",
-            ".**.requestId" => "[id]",
-            ".**.uptimeSeconds" => "[seconds]",
-        })
+        assert_json_snapshot!($name, masked($value))
     };
 }
 
