@@ -65,7 +65,7 @@ pub fn signing_input(signer: OperatorId, claims: &RevisionClaims) -> String {
 }
 
 impl RevisionSignature {
-    /// Accepts what can be read; see [`RevisionSignature::fits`] for whether it is anybody's.
+    /// Accepts what can be read; whether it is anybody's shows only at an examination.
     pub fn parse(text: &str) -> Result<Self, SignatureMalformed> {
         let signature = Self(text.trim().to_owned());
         signature.read()?;
