@@ -117,8 +117,9 @@ async fn what_was_under_way_at_a_switch_is_worth_nothing_after_it() {
 
     // Between the session's check and the key.
     let pair = open_session(&ctx, services, user_now().await).await.unwrap();
-    let session = services.store.live_sessions(world.organization, pair.user.id, ctx.now, 10).await.unwrap();
-    let session = session.last().unwrap().id;
+    let sessions = services.store.live_sessions(world.organization, pair.user.id, ctx.now, 10).await.unwrap();
+    // The other was opened in the same instant, before the wallet's last switch.
+    let session = sessions.iter().find(|session| session.wallet_epoch == pair.user.wallet_epoch).unwrap().id;
     let (principal, address) = (pair.user.id, contract.address);
     let actor = SessionActor { principal, session, address, expires_at: ctx.now };
     let by_session = OpCtx { actor: Actor::Session(actor), ..ctx.clone() };
