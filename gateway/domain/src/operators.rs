@@ -85,6 +85,11 @@ impl Operator {
     pub fn has(&self, role: OperatorRole) -> bool {
         self.is_active() && self.roles.contains(&role)
     }
+
+    /// Whether the operator may stop things now: see [`require_stopper`].
+    pub fn may_stop(&self) -> bool {
+        self.is_active() && may_stop(&self.roles)
+    }
 }
 
 impl OperatorRole {
@@ -126,9 +131,12 @@ pub fn require_role(ctx: &OpCtx, role: OperatorRole) -> Result<&OperatorActor> {
 /// The caller, if it is an operator who may stop things: every role but the auditor's alone.
 pub fn require_stopper(ctx: &OpCtx) -> Result<&OperatorActor> {
     let Actor::Operator(operator) = &ctx.actor else { return Err(Error::Unauthenticated) };
-    let acts = [OperatorRole::Author, OperatorRole::Approver];
-    if acts.iter().any(|role| operator.roles.contains(role)) {
+    if may_stop(&operator.roles) {
         return Ok(operator);
     }
     Err(Error::Forbidden("an auditor only reads"))
+}
+
+fn may_stop(roles: &BTreeSet<OperatorRole>) -> bool {
+    [OperatorRole::Author, OperatorRole::Approver].iter().any(|role| roles.contains(role))
 }

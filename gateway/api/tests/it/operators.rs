@@ -36,6 +36,7 @@ mod changes;
 mod dry_runs;
 mod plugins;
 mod proofs;
+mod revocations;
 
 /// An operator's own key, as an independent client holds it.
 pub(crate) struct Person {
@@ -185,6 +186,25 @@ impl Deployment {
         let (status, carried) = self.say(&self.cy, &proposal, "approve").await;
         assert_eq!((status, &carried["state"]), (200, &json!("carried")), "{carried}");
         carried
+    }
+
+    /// Somebody more, by a proposal that was carried.
+    async fn enrolled(&self, name: &str, seed: u8, roles: &[OperatorRole]) -> Person {
+        let new = newcomer(name, seed, roles);
+        let new = json!({"name": new.name, "public_key": new.public_key, "roles": new.roles});
+        let change = json!({"kind": "charter", "enrolled": [new], "approvals_required": 2});
+        let body = json!({"change": change, "reason": "joins"});
+        let (status, proposal) = self.post(&self.ann, "/operator/v1/proposals", &body).await;
+        assert_eq!(status, 201, "{proposal}");
+        for who in [&self.bob, &self.cy] {
+            assert_eq!(self.say(who, &proposal, "approve").await.0, 200);
+        }
+        let charter = self.world.services.store.charter().await.unwrap().unwrap();
+        Person { key: key(seed), id: named(&charter, name) }
+    }
+
+    async fn dismiss(&self, who: &Person, whom: &Person) -> (u16, Value) {
+        self.poke(who, &format!("/operator/v1/operators/{}/revoke", whom.id)).await
     }
 
     /// The policy in force as a change that would put the next in its place.

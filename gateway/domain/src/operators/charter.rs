@@ -20,6 +20,8 @@ use crate::{
 const NAME_CHARACTERS_MAX: usize = 64;
 /// Nobody alone, even if the proposer and one approver are the same person under two names.
 const APPROVALS_MIN: u32 = 2;
+const LAST_QUORUM: Error =
+    Error::Conflict("the charter could carry no proposal without this operator; enrol another first");
 
 /// Writes the genesis record.
 pub async fn found_charter(
@@ -35,12 +37,16 @@ pub async fn found_charter(
     Ok(charter)
 }
 
-/// Ends an operator's power at once, whatever becomes of the charter: one that can carry no proposal any more permits
-/// nothing new, and what was permitted goes on.
+/// Ends an operator's power at once. Refused if the charter could carry no proposal afterwards: then nothing but the
+/// recovery of the whole charter would be left. Who was revoked meanwhile revokes nobody, so that of two who revoke each
+/// other one stays.
 pub async fn revoke_operator(ctx: &OpCtx, services: &Services, id: OperatorId) -> Result<Charter> {
-    require_stopper(ctx)?;
+    let caller = require_stopper(ctx)?.operator;
     for _ in 0..services.limits.contest_attempts_max.max(1) {
         let mut charter = require_charter(services).await?.into_value();
+        if !charter.operator(caller).is_some_and(Operator::may_stop) {
+            return Err(Error::Unauthenticated);
+        }
         let operator = charter.operators.iter_mut().find(|operator| operator.id == id);
         let operator = operator.ok_or(Error::NotFound("operator"))?;
         if operator.revoked_at.is_some() {
@@ -49,9 +55,7 @@ pub async fn revoke_operator(ctx: &OpCtx, services: &Services, id: OperatorId) -
         operator.revoked_at = Some(ctx.now);
         charter.revision += 1;
         charter.updated_at = ctx.now;
-        if charter.check().is_err() {
-            tracing::warn!(operator.id = %id, "the charter can carry no proposal any more");
-        }
+        charter.check().map_err(|_| LAST_QUORUM)?;
         let changes = ChangeSet::new(charter.event(ctx, "operator.revoked"));
         let write = Write::UpdateCharter(services.sealer.seal(charter.clone()));
         match services.store.commit(changes.write(write)).await {

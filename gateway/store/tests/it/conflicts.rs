@@ -6,17 +6,18 @@ use gateway_domain::{
     ids::{PermitId, PrincipalId, TransactionId, VoteId},
     operators::Charter,
     policy::{PermitRecord, Policy, PolicyHead},
-    ports::{IdentityReads, TransactionReads},
+    ports::{IdentityReads, OperatorReads, TransactionReads},
     transactions::{State, Transaction},
 };
 
 use crate::{
-    database::{Database, on_both_engines},
+    database::{Database, instance, on_both_engines},
     world::{World, address, contested, hash, id, now, past, sample_transaction, sample_vote},
 };
 
 on_both_engines!(
     a_stale_version_changes_nothing,
+    of_two_charters_at_once_on_two_gateways_one_is_stored,
     each_unique_thing_has_its_own_conflict,
     a_policy_head_moves_one_step_at_a_time,
     a_lost_change_set_leaves_nothing_of_itself,
@@ -54,6 +55,24 @@ async fn a_stale_version_changes_nothing(database: &Database) {
     ];
     for write in stale {
         assert_eq!(contested(world.commit(&store, [write]).await), Contested::Version);
+    }
+}
+
+/// So that of two who revoke each other one stays: who loses has to look at the charter again.
+async fn of_two_charters_at_once_on_two_gateways_one_is_stored(database: &Database) {
+    let stores = [database.store_as(instance(1)).await, database.store_as(instance(2)).await];
+    let world = World::decided(&stores[0]).await;
+    for revision in 2..22 {
+        let next = |approvals_required| Charter { revision, approvals_required, ..world.charter.clone() };
+        let write = |next: &Charter| [Write::UpdateCharter(world.seal(next))];
+        let (ann, bob) = tokio::join!(
+            world.commit(&stores[0], write(&next(2))),
+            world.commit(&stores[1], write(&next(3)))
+        );
+        let (won, lost) = if ann.is_ok() { (2, bob) } else { (3, ann) };
+        assert_eq!(contested(lost), Contested::Version);
+        let charter = stores[0].charter().await.unwrap().unwrap();
+        assert_eq!((charter.revision, charter.approvals_required), (revision, won));
     }
 }
 

@@ -259,10 +259,10 @@ async fn a_revoked_revision_denies_at_once_and_is_bound_no_more() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_revoked_author_signed_for_denies_at_once() {
     let deployment = Deployment::new().await;
+    deployment.enrolled("Eve", 5, &[AUTHOR]).await;
     let escrow = deployment.world.user(&Wallet::new(1)).await;
     assert_ne!(deployment.transfer(escrow).await, "REJECTED");
-    let path = format!("/operator/v1/operators/{}/revoke", deployment.ann.id);
-    assert_eq!(deployment.poke(&deployment.bob, &path).await.0, 200);
+    assert_eq!(deployment.dismiss(&deployment.bob, &deployment.ann).await.0, 200);
     assert_eq!(deployment.transfer(escrow).await, "REJECTED");
 }
 
