@@ -13,19 +13,21 @@ use crate::{
 };
 
 /// Sets whether the caller's organization is frozen: from the commit on, nothing of a frozen one gets a permit to be
-/// signed. Approved transactions wait and go on once it is lifted. Asking for what is so already changes nothing.
+/// signed. Approved transactions wait and go on once it is lifted. A freeze of what is frozen is a new one: a thaw that was
+/// proposed before is not for it. A lift that loses against another write is not tried again.
 pub async fn set_organization_frozen(ctx: &OpCtx, services: &Services, frozen: bool) -> Result<Organization> {
     for _ in 0..services.limits.contest_attempts_max.max(1) {
         let stored = services.store.organization(ctx.organization).await?;
         let stored = stored.ok_or(Error::NotFound("organization"))?;
-        if stored.frozen == frozen {
+        if !frozen && !stored.frozen {
             return Ok(stored.into_value());
         }
         let (event, organization) = organization_frozen(ctx, stored, frozen);
         let write = Write::UpdateOrganization(services.sealer.seal(organization.clone()));
         match services.store.commit(ChangeSet::new(event).write(write)).await {
             Ok(()) => return Ok(organization),
-            Err(CommitError::Conflict(Contested::Version)) => {}
+            // A lift is judged by what was frozen when it was asked for.
+            Err(CommitError::Conflict(Contested::Version)) if frozen => {}
             Err(error) => return Err(error.into()),
         }
     }

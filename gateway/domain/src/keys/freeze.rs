@@ -14,18 +14,20 @@ use crate::{
 };
 
 /// Sets whether a key of the caller's organization is frozen: from the commit on, nothing gets a permit to be signed
-/// with a frozen one. Asking for what is so already changes nothing.
+/// with a frozen one. A freeze of what is frozen is a new one: a thaw that was proposed before is not for it. A lift that
+/// loses against another write is not tried again.
 pub async fn set_key_frozen(ctx: &OpCtx, services: &Services, id: KeyId, frozen: bool) -> Result<KeyRecord> {
     for _ in 0..services.limits.contest_attempts_max.max(1) {
         let stored = services.store.key(ctx.organization, id).await?.ok_or(Error::NotFound("key"))?;
-        if stored.frozen == frozen {
+        if !frozen && !stored.frozen {
             return Ok(stored.into_value());
         }
         let (event, key) = key_frozen(ctx, stored, frozen);
         let sealed = services.sealer.seal(key.clone());
         match services.store.commit(ChangeSet::new(event).write(Write::UpdateKey(sealed))).await {
             Ok(()) => return Ok(key),
-            Err(CommitError::Conflict(Contested::Version)) => {}
+            // A lift is judged by what was frozen when it was asked for.
+            Err(CommitError::Conflict(Contested::Version)) if frozen => {}
             Err(error) => return Err(error.into()),
         }
     }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use gateway_domain::{OpCtx, Timestamp, actor::Actor, ids::OrganizationId, operators::OperatorActor};
+use gateway_domain::{
+    Error, OpCtx, Timestamp, actor::Actor, identity::set_organization_frozen, ids::OrganizationId,
+    operators::OperatorActor,
+};
 
 use super::*;
 
@@ -52,22 +55,11 @@ async fn nobody_counts_twice_and_nobody_for_what_they_proposed() {
 async fn an_approver_who_was_revoked_no_longer_counts() {
     let deployment = Deployment::new().await;
     // Eve approves as well, so that somebody can be spared.
-    let eve = newcomer("Eve", 5, &[APPROVER]);
-    let enrolled = json!([{"name": eve.name, "public_key": eve.public_key, "roles": eve.roles}]);
-    let change = json!({"kind": "charter", "enrolled": enrolled, "approvals_required": 2});
-    let body = json!({"change": change, "reason": "Eve joins"});
-    let (status, proposal) = deployment.post(&deployment.ann, "/operator/v1/proposals", &body).await;
-    assert_eq!(status, 201, "{proposal}");
-    for who in [&deployment.bob, &deployment.cy] {
-        assert_eq!(deployment.say(who, &proposal, "approve").await.0, 200);
-    }
-    let charter = deployment.world.services.store.charter().await.unwrap().unwrap();
-    let eve = Person { key: key(5), id: named(&charter, "Eve") };
+    let eve = deployment.enrolled("Eve", 5, &[APPROVER]).await;
 
     let proposal = deployment.propose(&deployment.next_policy().await).await;
     assert_eq!(deployment.say(&deployment.bob, &proposal, "approve").await.0, 200);
-    let revoke = format!("/operator/v1/operators/{}/revoke", deployment.bob.id);
-    assert_eq!(deployment.poke(&deployment.cy, &revoke).await.0, 200);
+    assert_eq!(deployment.dismiss(&deployment.cy, &deployment.bob).await.0, 200);
     let (_, answer) = deployment.say(&deployment.cy, &proposal, "approve").await;
     assert_eq!(answer["state"], "open", "Bob's approval is gone");
     let (_, answer) = deployment.say(&eve, &proposal, "approve").await;
@@ -183,6 +175,58 @@ async fn freezing_takes_one_and_thawing_two() {
     assert!(!frozen().await);
 }
 
+/// Whoever freezes what is frozen has seen something new, which those who approved the thaw had not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_freeze_of_what_is_frozen_ends_the_thaws_proposed_before() {
+    let deployment = Deployment::new().await;
+    let organization = deployment.world.organization;
+    let wallet = crate::wallet::Wallet::new(1);
+    deployment.world.user(&wallet).await;
+    let store = &deployment.world.services.store;
+    let key = store.key_list(organization).await.unwrap()[0].id;
+    let freeze = format!("/operator/v1/organizations/{organization}/freeze");
+    for (body, thaw) in [
+        (json!({}), json!({"kind": "thaw", "key": null})),
+        (json!({"key": key.to_string()}), json!({"kind": "thaw", "key": key.to_string()})),
+    ] {
+        assert_eq!(deployment.post(&deployment.bob, &freeze, &body).await.0, 200);
+        let early = deployment.propose(&thaw).await;
+        assert_eq!(deployment.say(&deployment.bob, &early, "approve").await.0, 200);
+        assert_eq!(deployment.post(&deployment.cy, &freeze, &body).await.0, 200);
+        let (status, problem) = deployment.say(&deployment.cy, &early, "approve").await;
+        assert_eq!(status, 409, "{problem}");
+        deployment.carried(&thaw).await;
+    }
+    assert!(!store.organization(organization).await.unwrap().unwrap().frozen);
+    assert!(!store.key(organization, key).await.unwrap().unwrap().frozen);
+}
+
+/// A lift is for the freeze that was there when it was asked for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lift_that_loses_against_a_freeze_is_not_tried_again() {
+    let world = World::new().await;
+    let (ctx, services) = (world.ctx(), &world.services);
+    set_organization_frozen(&ctx, services, true).await.unwrap();
+    let mut lost = 0;
+    for _ in 0..50 {
+        let (frozen, lifted) = tokio::join!(
+            set_organization_frozen(&ctx, services, true),
+            set_organization_frozen(&ctx, services, false),
+        );
+        frozen.unwrap();
+        let stored = services.store.organization(world.organization).await.unwrap().unwrap();
+        match lifted {
+            Err(Error::Conflict(_)) => {
+                assert!(stored.frozen);
+                lost += 1;
+            }
+            lifted => drop(lifted.unwrap()),
+        }
+        set_organization_frozen(&ctx, services, true).await.unwrap();
+    }
+    assert!(lost > 0, "both never met");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_charter_stays_one_that_nobody_alone_can_use() {
     let deployment = Deployment::new().await;
@@ -281,13 +325,12 @@ async fn open_proposals_are_bounded() {
 #[tokio::test(flavor = "multi_thread")]
 async fn stopping_several_things_at_once_stops_them_all() {
     let deployment = Deployment::new().await;
-    let revoke = |id: OperatorId| format!("/operator/v1/operators/{id}/revoke");
+    deployment.enrolled("Eve", 5, &[APPROVER]).await;
     let freeze = format!("/operator/v1/organizations/{}/freeze", deployment.world.organization);
-    let (cy, dee) = (revoke(deployment.cy.id), revoke(deployment.dee.id));
     let nothing = json!({});
     let answers = tokio::join!(
-        deployment.poke(&deployment.bob, &cy),
-        deployment.poke(&deployment.ann, &dee),
+        deployment.dismiss(&deployment.bob, &deployment.cy),
+        deployment.dismiss(&deployment.ann, &deployment.dee),
         deployment.post(&deployment.ann, &freeze, &nothing),
         deployment.post(&deployment.bob, &freeze, &nothing),
     );
