@@ -1,7 +1,7 @@
 //! The operator listener: liveness, readiness, metrics, and `/operator/v1`, what operators do. It belongs on an address
 //! that the public cannot reach.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use async_trait::async_trait;
 use axum::{
@@ -98,6 +98,7 @@ pub fn operator_router(state: OperatorState) -> Router {
 /// are longer and take longer than others.
 pub fn operator_api_router(services: &Services, config: ApiConfig, uploads: ApiConfig) -> Router {
     let rate = Arc::new(KeyedRate::new(config.rates.operator, config.rates.keys_max));
+    let sources = Arc::new(KeyedRate::new(config.rates.source, config.rates.keys_max));
     let branch = |routes: OpenApiRouter<Arc<Desk>>, config: ApiConfig, role| {
         let gate = Gate::new(services.clock.clone(), services.entropy.clone(), config.clone());
         let (routes, _) = routes.split_for_parts();
@@ -106,6 +107,7 @@ pub fn operator_api_router(services: &Services, config: ApiConfig, uploads: ApiC
                 services: services.clone(),
                 config,
                 rate: rate.clone(),
+                sources: sources.clone(),
                 role,
             })),
             gate,
@@ -122,16 +124,28 @@ pub(crate) struct Desk {
     pub(crate) services: Services,
     pub(crate) config: ApiConfig,
     rate: Arc<KeyedRate<OperatorId>>,
+    sources: Arc<KeyedRate<IpAddr>>,
     /// Without which no body is read.
     role: Option<OperatorRole>,
 }
 
 impl Desk {
-    /// Whether the operator may ask for anything here, and so soon again.
-    fn admit(&self, operator: &OperatorActor) -> Result<(), Failure> {
+    /// Whether anybody there may ask so soon again, whoever that is.
+    fn admit_source(&self, source: IpAddr) -> Result<(), Failure> {
+        self.sources.check(&source).map_err(|retry_after| Failure::RateLimited { retry_after })
+    }
+
+    /// Whether the operator may ask for anything here.
+    fn require_role(&self, operator: &OperatorActor) -> Result<(), Failure> {
         if self.role.is_some_and(|role| !operator.roles.contains(&role)) {
             return Err(Error::Forbidden("the role author is required").into());
         }
+        Ok(())
+    }
+
+    /// Whether the operator may ask so soon again. Charged for what the operator has just signed: a proof that somebody
+    /// else has read and repeats is nothing the operator asked for.
+    fn charge(&self, operator: &OperatorActor) -> Result<(), Failure> {
         self.rate.check(&operator.operator).map_err(|retry_after| Failure::RateLimited { retry_after })
     }
 }

@@ -1,10 +1,10 @@
 //! One request of an operator: proven, its body read and hashed. The last argument of every handler of `/operator/v1`.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
-    extract::{FromRequest, FromRequestParts as _, RawPathParams, Request},
-    http::{HeaderMap, header},
+    extract::{ConnectInfo, FromRequest, FromRequestParts as _, RawPathParams, Request},
+    http::{Extensions, HeaderMap, header},
 };
 use gateway_domain::{OpCtx, actor::Actor, ids::OrganizationId, operators::DEPLOYMENT};
 
@@ -15,7 +15,7 @@ use super::{
 use crate::{
     extract::{RawBody, Wire, read_query},
     failure::Failure,
-    layers::RequestId,
+    layers::{RequestId, Source},
 };
 
 pub(super) struct OperatorCall {
@@ -61,6 +61,7 @@ impl FromRequest<Arc<Desk>> for OperatorCall {
 
     async fn from_request(request: Request, desk: &Arc<Desk>) -> Result<Self, Failure> {
         let (mut parts, body) = request.into_parts();
+        desk.admit_source(source(&parts.extensions).bucket())?;
         let params = RawPathParams::from_request_parts(&mut parts, desk).await;
         let params = params.map_err(|_| Failure::invalid("the path must be UTF-8 when percent-decoded"))?;
         let path = params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
@@ -69,9 +70,11 @@ impl FromRequest<Arc<Desk>> for OperatorCall {
         let head = Head { method: parts.method.as_str(), path: path_with_query };
         // Before the body, which may be long: who may not send one gets nothing read.
         let proof = proof::examine(&desk.services, &desk.config, authorization, &head).await?;
-        desk.admit(&proof.operator)?;
+        desk.require_role(proof.operator())?;
+        let proven = proof.accept(&desk.services).await?;
+        desk.charge(proven.operator())?;
         let body = RawBody::read(&parts.headers, body, &desk.config).await?;
-        let operator = proof.accept(&desk.services, body.hash()).await?;
+        let operator = proven.with_body(body.hash())?;
         let id = parts.extensions.get::<RequestId>();
         let ctx = OpCtx {
             organization: DEPLOYMENT,
@@ -83,6 +86,12 @@ impl FromRequest<Arc<Desk>> for OperatorCall {
         let query = parts.uri.query().map(str::to_owned);
         Ok(Self { ctx, body, path, query, desk: Arc::clone(desk) })
     }
+}
+
+/// The peer: no proxy stands before this listener.
+fn source(extensions: &Extensions) -> Source {
+    let peer = extensions.get::<ConnectInfo<SocketAddr>>();
+    Source(peer.map(|peer| peer.0.ip().to_canonical()))
 }
 
 /// Before the body: who shows nothing gets nothing read.

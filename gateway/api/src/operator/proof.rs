@@ -30,11 +30,16 @@ pub(super) struct Head<'a> {
     pub(super) path: &'a str,
 }
 
-/// An operator's proof for a head. It proves nothing before the body was compared.
+/// An operator's proof for a head, which may have been shown before.
 pub(super) struct Proof {
-    pub(super) operator: OperatorActor,
-    body_hash: String,
+    proven: ProvenHead,
     guard: ReplayGuard,
+}
+
+/// A proof for a head that is shown for the first time. It proves nothing before the body was compared.
+pub(super) struct ProvenHead {
+    operator: OperatorActor,
+    body_hash: String,
 }
 
 #[derive(Deserialize)]
@@ -72,14 +77,31 @@ pub(super) async fn examine(
     };
     let (roles, evidence) = (operator.roles.clone(), token.to_owned());
     let operator = OperatorActor { operator: operator.id, roles, evidence };
-    Ok(Proof { operator, body_hash: claims.bsh, guard })
+    Ok(Proof { proven: ProvenHead { operator, body_hash: claims.bsh }, guard })
 }
 
 impl Proof {
-    /// The operator who signed the request with this body, for the first time.
-    pub(super) async fn accept(self, services: &Services, body_hash: B256) -> Result<OperatorActor, Failure> {
-        let is_its_body = self.body_hash == URL_SAFE_NO_PAD.encode(body_hash);
-        if !is_its_body || !services.store.use_once(self.guard).await? {
+    pub(super) fn operator(&self) -> &OperatorActor {
+        &self.proven.operator
+    }
+
+    /// Uses the proof up.
+    pub(super) async fn accept(self, services: &Services) -> Result<ProvenHead, Failure> {
+        if !services.store.use_once(self.guard).await? {
+            return Err(Error::Unauthenticated.into());
+        }
+        Ok(self.proven)
+    }
+}
+
+impl ProvenHead {
+    pub(super) fn operator(&self) -> &OperatorActor {
+        &self.operator
+    }
+
+    /// The operator who signed the request with this body.
+    pub(super) fn with_body(self, body_hash: B256) -> Result<OperatorActor, Failure> {
+        if self.body_hash != URL_SAFE_NO_PAD.encode(body_hash) {
             return Err(Error::Unauthenticated.into());
         }
         Ok(self.operator)

@@ -132,6 +132,7 @@ async fn start(simulation: &Simulation) -> Process {
     let instance = InstanceId::generate(simulation.clock.now(), simulation.chance.as_ref());
     let config = StoreConfig { migrate: true, ..StoreConfig::new(url) };
     let store = Store::open(config, sealer.clone(), instance, outbox_written.clone()).await.unwrap();
+    store.set_log_fault(None);
     let store = Arc::new(store);
     let id = ChainId::eip155(CHAIN).unwrap();
     let chain = Chain {

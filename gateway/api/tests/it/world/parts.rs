@@ -35,7 +35,9 @@ pub(super) async fn open_store(
     let url = DatabaseUrl::new(format!("sqlite://{}", directory.join("api.db").display()));
     let config = StoreConfig { migrate: true, ..StoreConfig::new(url) };
     let instance = InstanceId::from_uuid(Uuid::new_v4());
-    Store::open(config, sealer.clone(), instance, outbox_written.clone()).await.unwrap()
+    let store = Store::open(config, sealer.clone(), instance, outbox_written.clone()).await.unwrap();
+    store.set_log_fault(None);
+    store
 }
 
 pub(super) fn mac_keys(byte: u8) -> MacKeys {
