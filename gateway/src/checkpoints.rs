@@ -9,12 +9,12 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use gateway_domain::{
-    B256, Clock,
+    B256, Clock, Error,
     audit::{Checkpoint, LaneHead, SignedCheckpoint},
     ids::InstanceId,
     ports::{AuditReads as _, CheckpointSigner},
 };
-use gateway_store::Store;
+use gateway_store::{LogChange, Store};
 use p256::ecdsa::{Signature, VerifyingKey, signature::hazmat::PrehashVerifier as _};
 use tokio_util::sync::CancellationToken;
 
@@ -50,6 +50,18 @@ enum LogFault {
     Missing(u64),
     #[error("audit checkpoint {number} does not continue checkpoint {reached}")]
     Discontinued { number: u64, reached: u64 },
+    #[error("checkpoints or heads of lanes in the database cannot be read: {0}")]
+    Unreadable(String),
+}
+
+impl LogFault {
+    /// What cannot be read is no proof of anything; a database that is away says nothing.
+    fn of_read(error: Error) -> anyhow::Error {
+        let Error::Inconsistency(cause) = &error else { return error.into() };
+        let causes =
+            std::iter::successors(Some(cause.0.as_ref() as &dyn std::error::Error), |at| at.source());
+        Self::Unreadable(causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")).into()
+    }
 }
 
 /// Stored checkpoints that are handed on at once.
@@ -127,19 +139,30 @@ impl Checkpoints {
         }
     }
 
+    /// The look that comes before any permit.
+    pub(crate) async fn first_look(&self) {
+        if let Err(error) = self.look(false, &mut None).await {
+            tracing::warn!(
+                error = format!("{error:#}"),
+                "the audit log could not be looked at; no permit is given yet"
+            );
+        }
+    }
+
     /// Signs as [`Self::sign_if`] does, and has the store give no permit for as long as the log is not the one that was
     /// signed. What only keeps this look from telling, as a database that is away, changes nothing about it.
     async fn look(&self, due: bool, handed_on: &mut Option<Position>) -> Result<bool> {
         let signed = self.sign_if(due, handed_on).await;
-        match &signed {
-            Ok(_) => self.store.set_log_fault(None),
-            Err(error) => {
-                if let Some(fault) = error.downcast_ref::<LogFault>() {
-                    metrics::counter!("countersign_audit_forged_checkpoints_total").increment(1);
-                    tracing::error!(%fault, "the audit log is not the one that was signed; no permit is given");
-                    self.store.set_log_fault(Some(&fault.to_string()));
-                }
-            }
+        let fault = match &signed {
+            Ok(_) => None,
+            Err(error) => match error.downcast_ref::<LogFault>() {
+                Some(fault) => Some(fault.to_string()),
+                None => return signed,
+            },
+        };
+        if self.store.set_log_fault(fault.as_deref()) == LogChange::Fault {
+            metrics::counter!("countersign_audit_faults_total").increment(1);
+            tracing::error!(fault, "the audit log is not the one that was signed; no permit is given");
         }
         signed
     }
@@ -148,8 +171,8 @@ impl Checkpoints {
     /// the last checkpoint that witness and anchor have; absent until they have been looked at.
     async fn sign_if(&self, due: bool, handed_on: &mut Option<Position>) -> Result<bool> {
         // In this order: what another gateway signs in between reaches further than heads that were read before.
-        let last = self.store.last_checkpoint().await?;
-        let heads = self.store.lane_heads().await?;
+        let last = self.store.last_checkpoint().await.map_err(LogFault::of_read)?;
+        let heads = self.store.lane_heads().await.map_err(LogFault::of_read)?;
         if let Some(last) = &last {
             self.check_stored(last, &heads)?;
         }
@@ -185,7 +208,8 @@ impl Checkpoints {
             return Err(LogFault::RolledBack { end, reached }.into());
         }
         while reached.number < end.number {
-            let batch = self.store.checkpoints(reached.number, HAND_ON_BATCH).await?;
+            let batch = self.store.checkpoints(reached.number, HAND_ON_BATCH).await;
+            let batch = batch.map_err(LogFault::of_read)?;
             if batch.is_empty() {
                 return Err(LogFault::Missing(reached.number + 1).into());
             }

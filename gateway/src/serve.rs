@@ -60,6 +60,7 @@ pub(crate) async fn run(
     let gateway = Arc::new(gateway);
     let checkpoints = gateway.checkpoints();
     checkpoints.check_anchor().await?;
+    checkpoints.first_look().await;
     let config = &gateway.config;
     verification_services::establish(&gateway, organization).await?;
     let public = bind(config.server.listen).await?;

@@ -16,6 +16,7 @@ use gateway_domain::{
 use gateway_store::{DatabaseUrl, StoreConfig};
 use p256::ecdsa::{SigningKey, signature::hazmat::PrehashSigner as _};
 use serde_json::json;
+use sqlx::Connection as _;
 use tempfile::TempDir;
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -98,6 +99,20 @@ impl Log {
     async fn sign(&self) -> Result<bool> {
         self.append().await;
         self.checkpoints.sign_if(true, &mut None).await
+    }
+
+    /// By somebody who writes the database without the gateway.
+    async fn attack(&self, statement: &'static str) {
+        let file = format!("sqlite://{}", self.directory.path().join("log.db").display());
+        let mut connection = sqlx::SqliteConnection::connect(&file).await.expect("opens");
+        let named = "SELECT name FROM sqlite_master WHERE type = 'trigger'";
+        let triggers: Vec<String> = sqlx::query_scalar(named).fetch_all(&mut connection).await.expect("read");
+        for trigger in triggers {
+            let drop = sqlx::AssertSqlSafe(format!("DROP TRIGGER {trigger}"));
+            sqlx::query(drop).execute(&mut connection).await.expect("dropped");
+        }
+        sqlx::query(statement).execute(&mut connection).await.expect("written");
+        connection.close().await.expect("closed");
     }
 
     fn witness(&self) -> PathBuf {
@@ -244,7 +259,8 @@ async fn a_database_that_went_back_under_a_running_gateway_is_not_signed_on() {
 #[tokio::test]
 async fn a_disk_or_a_token_that_is_away_says_nothing_about_the_log() {
     let log = Log::new().await;
-    log.sign().await.expect("signs");
+    log.append().await;
+    log.checkpoints.look(true, &mut None).await.expect("signs");
     fs::remove_file(log.witness()).expect("removed");
     fs::create_dir(log.witness()).expect("made");
     log.append().await;
@@ -266,4 +282,43 @@ async fn a_checkpoint_by_another_key_stops_permits() {
     log.checkpoints.look(true, &mut None).await.expect_err("refused");
     let fault = log.store.log_fault().expect("no permit is given");
     assert!(fault.contains("was not signed by this gateway's key"), "{fault}");
+}
+
+#[tokio::test]
+async fn before_the_first_look_no_permit_is_given() {
+    let log = Log::new().await;
+    let fault = log.store.log_fault().expect("nobody has looked");
+    assert!(fault.contains("has not been compared"), "{fault}");
+    log.checkpoints.first_look().await;
+    assert_eq!(log.store.log_fault(), None);
+}
+
+/// Whoever writes the database could otherwise stop the looking and nothing else.
+#[tokio::test]
+async fn rows_that_cannot_be_read_are_a_fault() {
+    for attack in [
+        "UPDATE audit_checkpoints SET heads = 'no heads'",
+        "UPDATE audit_checkpoints SET public_key = 'zz'",
+        "UPDATE audit_checkpoints SET number = -1",
+        "UPDATE audit_lanes SET hash = 'no hash'",
+        "UPDATE audit_lanes SET tallies = '{'",
+    ] {
+        let log = Log::new().await;
+        log.append().await;
+        log.checkpoints.look(true, &mut None).await.expect("signs");
+        log.attack(attack).await;
+        log.checkpoints.look(true, &mut None).await.expect_err("refused");
+        let fault = log.store.log_fault();
+        assert!(fault.is_some(), "{attack}");
+    }
+}
+
+#[tokio::test]
+async fn a_fault_is_counted_when_it_begins_and_not_at_each_look() {
+    let log = Log::new().await;
+    assert_eq!(log.store.set_log_fault(None), LogChange::Intact);
+    assert_eq!(log.store.set_log_fault(Some("cut")), LogChange::Fault);
+    assert_eq!(log.store.set_log_fault(Some("cut")), LogChange::None);
+    assert_eq!(log.store.set_log_fault(Some("rolled back")), LogChange::Fault);
+    assert_eq!(log.store.set_log_fault(None), LogChange::Intact);
 }

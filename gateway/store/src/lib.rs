@@ -58,6 +58,7 @@ pub use archive::AuditArchive;
 pub use config::{DatabaseUrl, StoreConfig};
 pub use error::StoreError;
 pub use exclusive::Exclusive;
+pub use log_standing::LogChange;
 pub use migrations::{PendingMigration, migrate, pending_migrations};
 pub use store::{Purged, Store};
 pub use sweep::Sweep;

@@ -114,9 +114,11 @@ impl Reader {
         match tokio::time::timeout(self.timeout, self.connections.fetch(&statement)).await {
             Ok(Ok(rows)) => Ok(rows),
             // The driver found a type that no column of ours has: somebody else wrote the row.
-            Ok(Err(cause @ (sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)))) => {
-                Err(Error::inconsistency(cause))
-            }
+            Ok(Err(
+                cause @ (sqlx::Error::ColumnDecode { .. }
+                | sqlx::Error::Decode(_)
+                | sqlx::Error::AnyDriverError(_)),
+            )) => Err(Error::inconsistency(cause)),
             Ok(Err(cause)) => Err(unavailable(cause)),
             Err(elapsed) => Err(unavailable(elapsed)),
         }

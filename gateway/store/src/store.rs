@@ -21,7 +21,7 @@ use crate::{
     guards,
     known::Known,
     lease::{Heartbeat, Lease},
-    log_standing::LogStanding,
+    log_standing::{LogChange, LogStanding},
     migrations,
     ownership::Ownership,
     rates::Rates,
@@ -139,14 +139,15 @@ impl Store {
         self.sweeper.integrity()
     }
 
-    /// Why the audit log is known not to be the one that was signed, if it is. No permit is given meanwhile.
+    /// Why the audit log is not known to be the one that was signed, if so. No permit is given meanwhile, nor before
+    /// anybody has looked.
     pub fn log_fault(&self) -> Option<Arc<str>> {
         self.log.fault()
     }
 
     /// Says what whoever signs checkpoints found: a fault of the log, or none any more.
-    pub fn set_log_fault(&self, fault: Option<&str>) {
-        self.log.set(fault);
+    pub fn set_log_fault(&self, fault: Option<&str>) -> LogChange {
+        self.log.set(fault)
     }
 
     /// Compares every sealed row with the audit log now.

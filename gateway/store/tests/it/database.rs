@@ -91,7 +91,9 @@ impl Database {
     }
 
     pub(crate) async fn store_as(&self, instance: InstanceId) -> Store {
-        Store::open(self.config(), sealer(), instance, Arc::new(Notify::new())).await.unwrap()
+        let store = Store::open(self.config(), sealer(), instance, Arc::new(Notify::new())).await.unwrap();
+        store.set_log_fault(None);
+        store
     }
 
     /// A connection of somebody who can write the database without the gateway.

@@ -272,6 +272,9 @@ async fn nothing_is_permitted_before_the_rows_are_proven(database: &Database) {
     store.close().await;
     drop(store);
     let store = open(unswept(false)).await.unwrap();
+    let refused = world.commit(&store, world.decision()).await.unwrap_err();
+    assert!(matches!(refused, CommitError::Unavailable(_)), "nobody has looked at the log: {refused:?}");
+    store.set_log_fault(None);
     world.commit(&store, world.decision()).await.unwrap();
 }
 
