@@ -119,7 +119,7 @@ fn a_case_that_fails_shows_what_was_expected_and_what_came() -> Result<()> {
             "given": {
                 "settings": {"upstream": "screening", "path": "/v1/review"},
                 "verified": {
-                    "organization": "o", "transaction_id": "t", "sender": address, "recipient": address, "value": "5",
+                    "organization_id": "o", "transaction_id": "t", "sender": address, "recipient": address, "value": "5",
                 },
             },
             "cases": [

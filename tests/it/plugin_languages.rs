@@ -73,6 +73,10 @@ async fn allowlist_in_javascript_holds_transactions_to_its_list() -> Result<()> 
     assert!(recorded.status.success(), "{}", String::from_utf8_lossy(&recorded.stderr));
     let cases = stand.installation.data_dir().join("recorded.json");
     fs::write(&cases, &recorded.stdout)?;
+    let recorded: Value = serde_json::from_slice(&recorded.stdout)?;
+    let claimed = &recorded["cases"][0]["given"]["claimed"];
+    assert_eq!(claimed["reference"], json!(request_hash(&last)), "{claimed}");
+    assert_eq!(claimed["extra"], json!([["execution-type", "direct-user"]]), "{claimed}");
     let component = environment::gateway_binary()?.with_file_name("../guests/allowlist.wasm");
     let test = [component.to_str().context("path")?, cases.to_str().context("path")?];
     let tested = stand.installation.command(&["plugin", "test", test[0], test[1], "--json"])?;

@@ -18,6 +18,7 @@ use gateway_domain::{
     policy::PluginRevision,
     ports::{EvaluationReply, EvaluationRequest, Evaluator, Examination, HistoryLimits, Store},
     sealed::Sealed,
+    transactions::{ExecutionType, Provider},
 };
 use plugin_host::{
     Approval, Argument, Call, Capability, Ceilings, ClaimedTransaction, ComponentSource, Counted,
@@ -274,9 +275,13 @@ fn verified(request: &EvaluationRequest) -> VerifiedTransaction {
         (Some(_), false) => "contract-call",
     };
     VerifiedTransaction {
-        organization: transaction.organization.to_string(),
+        organization_id: transaction.organization.to_string(),
         transaction_id: transaction.id.to_string(),
+        initiator_id: transaction.initiator.to_string(),
+        owner_id: transaction.owner.to_string(),
+        created_at_ms: transaction.created_at.unix_millis(),
         key_id: intent.key.to_string(),
+        provider: provider(transaction.provider).to_owned(),
         chain: intent.chain.to_string(),
         kind: kind.to_owned(),
         sender: format!("{:#x}", intent.from),
@@ -305,7 +310,7 @@ fn call(request: &EvaluationRequest) -> Option<Call> {
     let decoded = request.call.as_ref();
     let argument = |argument: &gateway_domain::chain::DecodedArgument| Argument {
         name: argument.name.clone(),
-        kind: argument.kind.clone(),
+        abi_type: argument.kind.clone(),
         // People read addresses with their checksum; the contract with plugins has them all in one form.
         value: if argument.kind == "address" {
             argument.value.to_ascii_lowercase()
@@ -321,25 +326,44 @@ fn call(request: &EvaluationRequest) -> Option<Call> {
 }
 
 fn approval(vote: &gateway_domain::approvals::Vote) -> Approval {
-    let evidence = match vote.evidence.level() {
-        EvidenceLevel::Bearer => "api-key",
-        EvidenceLevel::Request => "ethereum-signature-of-request",
-        EvidenceLevel::Signed => "ethereum-signature",
+    let level = match vote.evidence.level() {
+        EvidenceLevel::Bearer => "bearer",
+        EvidenceLevel::Request => "request",
+        EvidenceLevel::Signed => "signed",
     };
     Approval {
         role: vote.role.to_string(),
-        principal: vote.principal.to_string(),
-        evidence: evidence.to_owned(),
+        principal_id: vote.principal.to_string(),
+        evidence_level: level.to_owned(),
         given_at_ms: vote.created_at.unix_millis(),
     }
 }
 
 /// What the client says; nothing of it was checked.
 fn claimed(request: &EvaluationRequest) -> ClaimedTransaction {
+    let transaction = &request.transaction;
+    let execution = match transaction.execution_type {
+        ExecutionType::DirectUser => "direct-user",
+        ExecutionType::UserExecuted => "user-executed",
+        ExecutionType::AgentExecuted => "agent-executed",
+    };
+    let mut extra = vec![("execution-type".to_owned(), execution.to_owned())];
+    extra.extend(
+        transaction.verification_service.map(|id| ("verification-service".to_owned(), id.to_string())),
+    );
     ClaimedTransaction {
-        reference: None,
-        description: request.transaction.note.as_deref().map(|note| plugin_host::plain(note, NOTE_BYTES_MAX)),
-        extra: Vec::new(),
+        reference: Some(format!("{:#x}", transaction.request_hash)),
+        description: transaction.note.as_deref().map(|note| plugin_host::plain(note, NOTE_BYTES_MAX)),
+        extra,
+    }
+}
+
+const fn provider(provider: Provider) -> &'static str {
+    match provider {
+        Provider::Hsm => "hsm",
+        Provider::Fireblocks => "fireblocks",
+        Provider::Privy => "privy",
+        Provider::None => "none",
     }
 }
 

@@ -15,7 +15,7 @@ export function judge(settings, verified) {
     verdict: { tag: verdict },
     reasonCode: finding.code,
     analysis: finding.analysis,
-    confidence: CERTAIN,
+    confidencePpm: CERTAIN,
     evidence: [['chain', verified.chain], ...finding.evidence],
   };
 }

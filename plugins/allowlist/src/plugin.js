@@ -1,6 +1,6 @@
 // Allowlist lets transactions go to the recipients that its settings list for their chain, and to nobody else.
 
-import { get } from 'countersign:policy/settings@0.1.2';
+import { get } from 'countersign:policy/settings@1.0.0';
 
 import { judge } from './judge.js';
 import { parse, schema } from './settings.js';

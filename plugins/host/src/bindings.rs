@@ -1,11 +1,13 @@
 //! The released versions of the contract, one module each. What is above this module knows none.
 
 mod v0_1;
+mod v1_0;
 
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Engine, Store};
 
 use crate::failure::{EvaluationFailure, FailureCode};
+use crate::imports;
 use crate::outcome::{Description, Outcome, SettingsProblem};
 use crate::sandbox::Sandbox;
 use crate::transaction::{ClaimedTransaction, VerifiedTransaction};
@@ -13,6 +15,7 @@ use crate::transaction::{ClaimedTransaction, VerifiedTransaction};
 /// A component linked to the host, under the version of the contract that it was built against.
 pub(crate) enum Contract {
     V0_1(v0_1::PluginPre<Sandbox>),
+    V1_0(v1_0::PluginPre<Sandbox>),
 }
 
 impl Contract {
@@ -20,30 +23,39 @@ impl Contract {
     pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Sandbox>> {
         let mut linker = Linker::new(engine);
         v0_1::link(&mut linker)?;
+        v1_0::link(&mut linker)?;
         Ok(linker)
     }
 
-    /// Links a component and checks the types of its imports and exports.
+    /// Links a component and checks the types of its imports and exports, under the version of the policy that it
+    /// exports.
     pub(crate) fn resolve(
         linker: &Linker<Sandbox>,
         component: &Component,
     ) -> Result<Self, EvaluationFailure> {
-        let unsupported = |error: wasmtime::Error| {
-            EvaluationFailure::new(FailureCode::UnsupportedContract, format!("{error:#}"))
+        let pre = || linker.instantiate_pre(component);
+        let resolved = match imports::track(linker.engine(), component)?.as_str() {
+            "0.1" => pre().and_then(v0_1::PluginPre::new).map(Self::V0_1),
+            "1" => pre().and_then(v1_0::PluginPre::new).map(Self::V1_0),
+            other => Err(wasmtime::Error::msg(format!(
+                "the component is built against version {other} of the contract; this gateway has 1 and 0.1"
+            ))),
         };
-        let pre = linker.instantiate_pre(component).map_err(unsupported)?;
-        v0_1::PluginPre::new(pre).map(Self::V0_1).map_err(unsupported)
+        resolved
+            .map_err(|error| EvaluationFailure::new(FailureCode::UnsupportedContract, format!("{error:#}")))
     }
 
     pub(crate) const fn version(&self) -> &'static str {
         match self {
             Self::V0_1(_) => "0.1",
+            Self::V1_0(_) => "1.0",
         }
     }
 
     pub(crate) fn describe(&self, store: &mut Store<Sandbox>) -> wasmtime::Result<Description> {
         match self {
             Self::V0_1(pre) => v0_1::describe(pre, store),
+            Self::V1_0(pre) => v1_0::describe(pre, store),
         }
     }
 
@@ -54,6 +66,7 @@ impl Contract {
     ) -> wasmtime::Result<Vec<SettingsProblem>> {
         match self {
             Self::V0_1(pre) => v0_1::validate_settings(pre, store, settings),
+            Self::V1_0(pre) => v1_0::validate_settings(pre, store, settings),
         }
     }
 
@@ -66,6 +79,7 @@ impl Contract {
     ) -> wasmtime::Result<Result<Outcome, String>> {
         match self {
             Self::V0_1(pre) => v0_1::evaluate(pre, store, verified, claimed),
+            Self::V1_0(pre) => v1_0::evaluate(pre, store, verified, claimed),
         }
     }
 }

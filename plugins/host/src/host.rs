@@ -86,7 +86,7 @@ impl PluginHost {
     ) -> Result<Evaluation, EvaluationFailure> {
         let component = plugin.digest();
         let subject = Subject {
-            organization: request.verified.organization.as_str().into(),
+            organization: request.verified.organization_id.as_str().into(),
             component,
             settings: request.settings.digest(),
         };

@@ -9,6 +9,8 @@ use crate::failure::{EvaluationFailure, FailureCode};
 const PACKAGE: &str = "countersign:policy/";
 /// Imported for its types; offers no function.
 const TYPES: &str = "types";
+/// What is called of a component.
+const POLICY: &str = "countersign:policy/policy@";
 
 /// The capabilities that a component imports, or the first import that is not one, with the way out.
 pub(crate) fn check(engine: &Engine, component: &Component) -> Result<Grants, EvaluationFailure> {
@@ -23,6 +25,33 @@ pub(crate) fn check(engine: &Engine, component: &Component) -> Result<Grants, Ev
         }
     }
     Ok(capabilities.into_iter().collect())
+}
+
+/// The track of versions, as `0.1` or `1`, of the policy that a component exports. What it imports of the contract must
+/// be of the same: within a track versions only ever add.
+pub(crate) fn track(engine: &Engine, component: &Component) -> Result<String, EvaluationFailure> {
+    let unsupported = |detail: String| EvaluationFailure::new(FailureCode::UnsupportedContract, detail);
+    let exported = exports(engine, component);
+    let version = exported.iter().find_map(|name| name.strip_prefix(POLICY)).ok_or_else(|| {
+        unsupported(format!("the component does not export `{POLICY}1.0.0`, nor an earlier version of it"))
+    })?;
+    let track = track_of(version);
+    for name in names(engine, component) {
+        let imported = name.split_once('@').map(|(_, version)| track_of(version));
+        if imported.is_some_and(|imported| imported != track) {
+            return Err(unsupported(format!(
+                "the component imports `{name}` and exports `{POLICY}{version}`: build all of it against one version"
+            )));
+        }
+    }
+    Ok(track.to_owned())
+}
+
+/// The part of a semantic version within which others are compatible.
+fn track_of(version: &str) -> &str {
+    let parts = if version.starts_with("0.") { 2 } else { 1 };
+    let end = version.match_indices('.').nth(parts - 1).map_or(version.len(), |(end, _)| end);
+    &version[..end]
 }
 
 /// Names of what a component exports, with their versions.

@@ -2,6 +2,7 @@
 
 mod calls;
 mod memory;
+mod services;
 
 use std::cell::Cell;
 use std::sync::Arc;

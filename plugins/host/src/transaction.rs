@@ -1,4 +1,4 @@
-//! The transaction as a plugin sees it. Field by field the records of `wit/0.1/types.wit`, whose
+//! The transaction as a plugin sees it. Field by field the records of `wit/1.0/types.wit`, whose
 //! documentation holds; kept apart from the generated types so that every contract version converts
 //! from one model.
 
@@ -10,9 +10,14 @@ pub type NameValue = (String, String);
 /// What the host decoded from the bytes that will be signed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VerifiedTransaction {
-    pub organization: String,
+    pub organization_id: String,
     pub transaction_id: String,
+    pub initiator_id: String,
+    pub owner_id: String,
+    pub created_at_ms: u64,
     pub key_id: String,
+    /// `hsm`, `fireblocks`, `privy` or `none`.
+    pub provider: String,
     /// CAIP-2.
     pub chain: String,
     /// `transfer`, `contract-call` or `contract-creation`.
@@ -43,7 +48,7 @@ pub struct Call {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Argument {
     pub name: String,
-    pub kind: String,
+    pub abi_type: String,
     pub value: String,
 }
 
@@ -60,8 +65,9 @@ pub struct Ceilings {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Approval {
     pub role: String,
-    pub principal: String,
-    pub evidence: String,
+    pub principal_id: String,
+    /// `bearer`, `request` or `signed`.
+    pub evidence_level: String,
     pub given_at_ms: u64,
 }
 

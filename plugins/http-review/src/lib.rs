@@ -43,7 +43,7 @@ impl Plugin for HttpReview {
         };
         Ok(match http::fetch(&asked) {
             Ok(response) => answer::outcome(response.status, &response.body, settings.review_role.as_deref()),
-            Err(failure) => answer::absent(failure.name()),
+            Err(failure) => answer::absent(&failure.name()),
         })
     }
 }

@@ -19,7 +19,7 @@ struct Question<'a> {
 
 pub(crate) fn body(verified: &Verified) -> Vec<u8> {
     let question = Question {
-        organization: &verified.organization,
+        organization: &verified.organization_id,
         transaction_id: &verified.transaction_id,
         chain: &verified.chain,
         kind: &verified.kind,

@@ -40,6 +40,7 @@
 // The generated code names this crate, here and in the crates of plugin authors.
 extern crate self as countersign_plugin;
 
+mod failure;
 pub mod outcome;
 
 #[cfg(target_family = "wasm")]
@@ -47,7 +48,7 @@ mod arena;
 #[cfg(target_family = "wasm")]
 mod panic;
 
-/// Bindings generated from `wit/0.1`.
+/// Bindings generated from `wit/1.0`.
 pub mod bindings {
     #![allow(
         unsafe_op_in_unsafe_fn,
@@ -60,7 +61,7 @@ pub mod bindings {
     )]
 
     wit_bindgen::generate!({
-        path: "../../wit/0.1",
+        path: "../../wit/1.0",
         world: "plugin",
         additional_derives: [PartialEq, Eq],
         pub_export_macro: true,
@@ -99,7 +100,7 @@ pub mod log {
     }
 }
 
-/// A policy plugin. See `wit/0.1` for the meaning of each record.
+/// A policy plugin. See `wit/1.0` for the meaning of each record.
 pub trait Plugin {
     /// Says who the plugin is and which settings it takes.
     fn describe() -> Description;

@@ -30,7 +30,7 @@ impl Outcome {
     /// Sets the confidence in the verdict, in parts per million.
     #[must_use]
     pub fn with_confidence(mut self, parts_per_million: u32) -> Self {
-        self.confidence = parts_per_million;
+        self.confidence_ppm = parts_per_million;
         self
     }
 
@@ -46,7 +46,7 @@ impl Outcome {
             verdict,
             reason_code: reason_code.to_owned(),
             analysis: analysis.into(),
-            confidence: CERTAIN,
+            confidence_ppm: CERTAIN,
             evidence: Vec::new(),
         }
     }

@@ -39,7 +39,7 @@ def outcome(finding: Finding) -> types.Outcome:
         verdict=verdict(finding),
         reason_code=finding.code,
         analysis=finding.analysis,
-        confidence=CERTAIN,
+        confidence_ppm=CERTAIN,
         evidence=finding.evidence,
     )
 

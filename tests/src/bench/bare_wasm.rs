@@ -12,7 +12,7 @@ use wasmtime::{
 
 use crate::statistics::micros_each;
 
-wasmtime::component::bindgen!({ path: "../wit/0.1", world: "plugin" });
+wasmtime::component::bindgen!({ path: "../wit/1.0", world: "plugin" });
 
 use countersign::policy::{log, settings, types};
 
@@ -105,9 +105,13 @@ fn engine_config(limits: &Limits) -> Config {
 fn verified(model: &VerifiedTransaction) -> types::Verified {
     let model = model.clone();
     types::Verified {
-        organization: model.organization,
+        organization_id: model.organization_id,
         transaction_id: model.transaction_id,
+        initiator_id: model.initiator_id,
+        owner_id: model.owner_id,
+        created_at_ms: model.created_at_ms,
         key_id: model.key_id,
+        provider: model.provider,
         chain: model.chain,
         kind: model.kind,
         sender: model.sender,

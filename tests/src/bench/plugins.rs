@@ -185,7 +185,7 @@ pub(crate) fn component(guest: &str) -> Result<Vec<u8>> {
 pub(crate) fn request() -> EvaluationRequest {
     EvaluationRequest {
         verified: VerifiedTransaction {
-            organization: "0de0c0de-0000-8000-8000-000000000001".to_owned(),
+            organization_id: "0de0c0de-0000-8000-8000-000000000001".to_owned(),
             transaction_id: "0de0c0de-0000-8000-8000-000000000002".to_owned(),
             key_id: "0de0c0de-0000-8000-8000-000000000003".to_owned(),
             chain: "eip155:31337".to_owned(),

@@ -101,7 +101,7 @@ pub(super) fn diagnosis(failure: &EvaluationFailure) -> String {
     let advice = match failure.code {
         FailureCode::UnsupportedContract => {
             "the component must export `countersign:policy/policy` of a version that this gateway has: build it \
-             against `wit/0.1`, and do not change the types there"
+             against `wit/1.0`, and do not change the types there"
         }
         FailureCode::InstanceLimit => {
             "the component holds more instances, memories or tables than a gateway takes by default; see \

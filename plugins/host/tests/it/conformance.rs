@@ -15,6 +15,7 @@ use crate::guests::{TestHost, request};
 const TRANSACTIONS: usize = 300;
 const SETTINGS: &str = r#"{"limit": "1000000000000000000", "role": "arbiter"}"#;
 const LIMIT: u128 = 1_000_000_000_000_000_000;
+const BYTE_ORDER_MARK: char = '\u{feff}';
 const GUESTS: [&str; 3] = ["conformance", "conformance_javascript", "conformance_python"];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -39,6 +40,14 @@ async fn three_languages_and_native_code_say_the_same_of_generated_transactions(
             let found = answered.map(|evaluation| evaluation.outcome).map_err(said);
             assert_eq!(found, expected, "{guest}: {}", serde_json::json!([verified, claimed]));
         }
+    }
+    // The one difference that is known: the decoder of JavaScript's engine takes a leading byte order mark away.
+    for (guest, plugin) in &plugins {
+        let mut asked = request(SETTINGS);
+        asked.claimed.description = Some(format!("{BYTE_ORDER_MARK}é{BYTE_ORDER_MARK}"));
+        let evidence = host.host.evaluate(plugin, asked).await.unwrap().outcome.evidence;
+        let characters = if *guest == "conformance_javascript" { "2" } else { "3" };
+        assert_eq!(evidence[1].1, characters, "{guest}");
     }
     for verdict in ["approve", "reject", "abstain", "need_approvals", "other", "failure"] {
         let count = seen.iter().filter(|seen| *seen == verdict).count();
@@ -88,16 +97,21 @@ fn spelled(verified: &VerifiedTransaction, claimed: &ClaimedTransaction) -> Stri
     let optional = |text: Option<String>| text.map_or("-".to_owned(), |text| format!("+{text}"));
     let pairs = |pairs: &[NameValue]| joined(pairs, |(name, value)| format!("{name},{value}"));
     let call = verified.call.as_ref().map(|call| {
-        let arguments = joined(&call.arguments, |one| format!("{},{},{}", one.name, one.kind, one.value));
+        let arguments = joined(&call.arguments, |one| format!("{},{},{}", one.name, one.abi_type, one.value));
         format!("{}:{}:{arguments}", call.selector, optional(call.function.clone()))
     });
     let Ceilings { gas_limit, fee_per_gas, priority_fee_per_gas, total_fee } = verified.ceilings.clone();
-    let approval =
-        |one: &Approval| format!("{},{},{},{}", one.role, one.principal, one.evidence, one.given_at_ms);
+    let approval = |one: &Approval| {
+        format!("{},{},{},{}", one.role, one.principal_id, one.evidence_level, one.given_at_ms)
+    };
     [
-        verified.organization.clone(),
+        verified.organization_id.clone(),
         verified.transaction_id.clone(),
+        verified.initiator_id.clone(),
+        verified.owner_id.clone(),
+        verified.created_at_ms.to_string(),
         verified.key_id.clone(),
+        verified.provider.clone(),
         verified.chain.clone(),
         verified.kind.clone(),
         verified.sender.clone(),
@@ -123,9 +137,11 @@ fn joined<T>(entries: &[T], spelled: impl Fn(&T) -> String) -> String {
     entries.iter().map(spelled).collect::<Vec<_>>().join(";")
 }
 
-/// Any text at all, in any script and with any control character.
+/// Any text at all, in any script and with any control character; but for what JavaScript does not see, below.
 fn text() -> impl Strategy<Value = String> {
-    prop_oneof![vec(any::<char>(), 0..8).prop_map(String::from_iter), "[ -~]{0,12}".prop_map(|text| text),]
+    let any_text = vec(any::<char>(), 0..8).prop_map(String::from_iter);
+    let text = prop_oneof![any_text, "[ -~]{0,12}".prop_map(|text| text)];
+    text.prop_map(|text| text.trim_start_matches(BYTE_ORDER_MARK).to_owned())
 }
 
 fn optional<T: std::fmt::Debug + Clone>(
@@ -154,7 +170,8 @@ fn kind() -> impl Strategy<Value = String> {
 }
 
 fn call() -> impl Strategy<Value = Call> {
-    let argument = (text(), text(), text()).prop_map(|(name, kind, value)| Argument { name, kind, value });
+    let argument =
+        (text(), text(), text()).prop_map(|(name, abi_type, value)| Argument { name, abi_type, value });
     (text(), optional(text()), vec(argument, 0..3)).prop_map(|(selector, function, arguments)| Call {
         selector,
         function,
@@ -174,11 +191,8 @@ fn ceilings() -> impl Strategy<Value = Ceilings> {
 }
 
 fn approval() -> impl Strategy<Value = Approval> {
-    (text(), text(), text(), any::<u64>()).prop_map(|(role, principal, evidence, given_at_ms)| Approval {
-        role,
-        principal,
-        evidence,
-        given_at_ms,
+    (text(), text(), text(), any::<u64>()).prop_map(|(role, principal_id, evidence_level, given_at_ms)| {
+        Approval { role, principal_id, evidence_level, given_at_ms }
     })
 }
 
@@ -186,14 +200,20 @@ fn verified() -> impl Strategy<Value = VerifiedTransaction> {
     let who = (text(), text(), text(), text(), kind(), text());
     let what = (optional(text()), amount(), vec(any::<u8>(), 0..80), optional(call()), ceilings());
     let before = (vec(approval(), 0..3), any::<u64>(), pairs());
-    (who, what, before).prop_map(|(who, what, before)| {
-        let (organization, transaction_id, key_id, chain, kind, sender) = who;
+    let asked = (text(), text(), any::<u64>(), text());
+    (who, asked, what, before).prop_map(|(who, asked, what, before)| {
+        let (initiator_id, owner_id, created_at_ms, provider) = asked;
+        let (organization_id, transaction_id, key_id, chain, kind, sender) = who;
         let (recipient, value, data, call, ceilings) = what;
         let (approvals, transactions_to_recipient, extra) = before;
         VerifiedTransaction {
-            organization,
+            organization_id,
             transaction_id,
+            initiator_id,
+            owner_id,
+            created_at_ms,
             key_id,
+            provider,
             chain,
             kind,
             sender,

@@ -107,7 +107,7 @@ pub(crate) fn request(settings: &str) -> EvaluationRequest {
 /// One ether to a recipient that is known.
 pub(crate) fn transfer() -> VerifiedTransaction {
     VerifiedTransaction {
-        organization: "org_1".to_owned(),
+        organization_id: "org_1".to_owned(),
         transaction_id: "tx_1".to_owned(),
         key_id: "key_1".to_owned(),
         chain: "eip155:1".to_owned(),

@@ -98,34 +98,40 @@ async fn answers_are_repeated_from_the_record_alone() {
     assert_eq!((second.outcome, second.record), (first.outcome, first.record));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn refusal_fails_the_evaluation_and_its_replay_alike() {
-    struct Refusing;
+/// Has one answer to every question: none.
+struct Refusing(FailureCode);
 
-    impl OutsidePort for Refusing {
-        fn history(
-            &self,
-            _question: &HistoryQuestion,
-            _deadline: Instant,
-        ) -> Result<HistoryAnswer, OutsideError> {
-            Err(OutsideError::new(FailureCode::HistoryLimit, "too much"))
-        }
-
-        fn http(&self, question: &HttpQuestion, deadline: Instant) -> Result<HttpAnswer, OutsideError> {
-            NoOutside.http(question, deadline)
-        }
-
-        fn chain(&self, question: &ChainQuestion, deadline: Instant) -> Result<ChainAnswer, OutsideError> {
-            NoOutside.chain(question, deadline)
-        }
+impl OutsidePort for Refusing {
+    fn history(
+        &self,
+        _question: &HistoryQuestion,
+        _deadline: Instant,
+    ) -> Result<HistoryAnswer, OutsideError> {
+        Err(OutsideError::new(self.0, "too much"))
     }
 
+    fn http(&self, question: &HttpQuestion, deadline: Instant) -> Result<HttpAnswer, OutsideError> {
+        NoOutside.http(question, deadline)
+    }
+
+    fn chain(&self, question: &ChainQuestion, deadline: Instant) -> Result<ChainAnswer, OutsideError> {
+        NoOutside.chain(question, deadline)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_lies_beyond_the_limits_is_told_the_guest_and_other_refusals_end_it_and_replays_do_alike() {
     let host = TestHost::start();
     let hostile = host.prepare("hostile").await;
-    let first = host.host.evaluate(&hostile, asking("history", Refusing)).await.unwrap_err();
-    assert_eq!((first.code, first.detail.as_str()), (FailureCode::HistoryLimit, "too much"));
-    let second = host.host.evaluate(&hostile, first.record.clone().unwrap().repeat()).await.unwrap_err();
-    assert_eq!((second.code, second.detail, second.record), (first.code, first.detail, first.record));
+    for (refused, code, detail) in [
+        (FailureCode::HistoryLimit, FailureCode::GuestError, "beyond-limits"),
+        (FailureCode::HistoryUnavailable, FailureCode::HistoryUnavailable, "too much"),
+    ] {
+        let first = host.host.evaluate(&hostile, asking("history", Refusing(refused))).await.unwrap_err();
+        assert_eq!((first.code, first.detail.as_str()), (code, detail));
+        let second = host.host.evaluate(&hostile, first.record.clone().unwrap().repeat()).await.unwrap_err();
+        assert_eq!((second.code, second.detail, second.record), (first.code, first.detail, first.record));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

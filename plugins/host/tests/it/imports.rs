@@ -42,19 +42,33 @@ async fn interface_of_ours_that_this_version_lacks_is_refused_by_name() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn function_that_this_version_lacks_is_refused() {
-    let text = r#"(component (import "countersign:policy/clock@0.1.9" (instance (export "fresh" (func)))))"#;
+    let text = r#"(component
+        (import "countersign:policy/clock@1.9.0" (instance (export "fresh" (func))))
+        (instance $policy)
+        (export "countersign:policy/policy@1.9.0" (instance $policy)))"#;
     let (code, detail) = refusal(text).await;
     assert_eq!(code, FailureCode::UnsupportedContract);
     assert!(detail.contains("`fresh`"), "{detail}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn other_version_of_the_contract_is_refused() {
-    let text = r#"(component (import "countersign:policy/clock@0.2.0" (instance (export "now" (func (result u64))))))"#;
-    assert_eq!(refusal(text).await.0, FailureCode::UnsupportedContract);
+async fn other_version_of_the_contract_is_refused_and_the_known_ones_are_told() {
+    for version in ["0.2.0", "2.0.0"] {
+        let text = format!(
+            r#"(component
+                (import "countersign:policy/types@{version}" (instance))
+                (instance $policy)
+                (export "countersign:policy/policy@{version}" (instance $policy)))"#
+        );
+        let (code, detail) = refusal(&text).await;
+        assert_eq!(code, FailureCode::UnsupportedContract);
+        assert!(detail.contains("this gateway has 1 and 0.1"), "{detail}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn component_that_exports_no_policy_is_refused() {
-    assert_eq!(refusal("(component)").await.0, FailureCode::UnsupportedContract);
+    let (code, detail) = refusal("(component)").await;
+    assert_eq!(code, FailureCode::UnsupportedContract);
+    assert!(detail.contains("does not export `countersign:policy/policy@1.0.0`"), "{detail}");
 }

@@ -18,6 +18,7 @@ mod orion;
 mod outside;
 mod patched;
 mod record;
+mod released;
 mod reload;
 mod schedule;
 mod state;

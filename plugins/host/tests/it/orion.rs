@@ -33,7 +33,7 @@ async fn describes_itself_and_refuses_bad_settings_by_field_and_rule() {
     let host = TestHost::start();
     let orion = host.prepare("orion").await;
     assert_eq!(orion.required(), Grants::from_iter([Capability::Log, Capability::Settings]));
-    assert_eq!(orion.contract_version(), "0.1");
+    assert_eq!(orion.contract_version(), "1.0");
     let description = host.host.describe(&orion).await.unwrap();
     assert_eq!(description.name, "orion");
     serde_json::from_str::<serde_json::Value>(&description.settings_schema).unwrap();

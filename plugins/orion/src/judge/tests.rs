@@ -9,9 +9,13 @@ const RECIPIENT: &str = "0x00000000000000000000000000000000000000bb";
 /// Half a coin to a recipient that is known.
 fn transfer() -> Verified {
     Verified {
-        organization: "org".to_owned(),
+        organization_id: "org".to_owned(),
         transaction_id: "tx".to_owned(),
+        initiator_id: "agent_1".to_owned(),
+        owner_id: "user_1".to_owned(),
+        created_at_ms: 1_800_000_000_000,
         key_id: "key".to_owned(),
+        provider: "hsm".to_owned(),
         chain: "eip155:1".to_owned(),
         kind: "transfer".to_owned(),
         sender: "0x00000000000000000000000000000000000000aa".to_owned(),
@@ -51,7 +55,7 @@ fn assert_judged(verified: &Verified, settings: &str, verdict: &str, reason: &st
         Verdict::NeedApprovals(_) => "need approvals",
         Verdict::Other(_) => "other",
     };
-    assert_eq!((name, outcome.reason_code.as_str(), outcome.confidence), (verdict, reason, confidence));
+    assert_eq!((name, outcome.reason_code.as_str(), outcome.confidence_ppm), (verdict, reason, confidence));
 }
 
 #[test]

@@ -6,9 +6,13 @@ const TOKEN: &str = "0x00000000000000000000000000000000000000cc";
 
 fn transaction(recipient: Option<&str>, call: Option<Call>) -> Verified {
     Verified {
-        organization: "org_1".to_owned(),
+        organization_id: "org_1".to_owned(),
         transaction_id: "tx_1".to_owned(),
+        initiator_id: "agent_1".to_owned(),
+        owner_id: "user_1".to_owned(),
+        created_at_ms: 1_800_000_000_000,
         key_id: "key_1".to_owned(),
+        provider: "hsm".to_owned(),
         chain: "eip155:1".to_owned(),
         kind: "transfer".to_owned(),
         sender: "0x00000000000000000000000000000000000000aa".to_owned(),
@@ -30,7 +34,7 @@ fn transaction(recipient: Option<&str>, call: Option<Call>) -> Verified {
 
 fn call(function: Option<&str>, values: &[&str]) -> Call {
     let argument =
-        |value: &&str| Argument { name: String::new(), kind: String::new(), value: (*value).to_owned() };
+        |value: &&str| Argument { name: String::new(), abi_type: String::new(), value: (*value).to_owned() };
     Call {
         selector: "0x00000000".to_owned(),
         function: function.map(str::to_owned),

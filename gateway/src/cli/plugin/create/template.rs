@@ -67,17 +67,18 @@ macro_rules! copied {
 }
 
 /// The SDK for Rust, as it is.
-pub(super) const SDK: [File; 4] = copied![
+pub(super) const SDK: [File; 5] = copied![
     "plugins/sdk/src/lib.rs",
     "plugins/sdk/src/arena.rs",
+    "plugins/sdk/src/failure.rs",
     "plugins/sdk/src/outcome.rs",
     "plugins/sdk/src/panic.rs",
 ];
 
 /// The contract, as it is.
 pub(in crate::cli::plugin) const CONTRACT: [File; 3] =
-    copied!["wit/0.1/types.wit", "wit/0.1/capabilities.wit", "wit/0.1/policy.wit"];
-const CONTRACT_FOLDER: &str = "wit/0.1/";
+    copied!["wit/1.0/types.wit", "wit/1.0/capabilities.wit", "wit/1.0/policy.wit"];
+const CONTRACT_FOLDER: &str = "wit/1.0/";
 
 impl Language {
     /// Every file of a project, by its path there.

@@ -20,7 +20,7 @@ fn manifest_of_the_copied_sdk_names_the_libraries_of_the_original() {
 #[test]
 fn every_file_of_the_sdk_and_of_the_contract_goes_along() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    for folder in ["plugins/sdk/src", "wit/0.1"] {
+    for folder in ["plugins/sdk/src", "wit/1.0"] {
         for entry in root.join(folder).read_dir().unwrap() {
             let name = entry.unwrap().file_name().into_string().unwrap();
             let path = format!("{folder}/{name}");
@@ -33,7 +33,7 @@ fn every_file_of_the_sdk_and_of_the_contract_goes_along() {
 #[test]
 fn each_language_finds_the_contract_where_its_toolchain_looks() {
     for (language, place) in [
-        (Language::Rust, "countersign/wit/0.1/policy.wit"),
+        (Language::Rust, "countersign/wit/1.0/policy.wit"),
         (Language::Js, "wit/deps/countersign-policy/policy.wit"),
         (Language::Python, "wit/deps/countersign-policy/policy.wit"),
     ] {

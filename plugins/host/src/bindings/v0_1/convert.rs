@@ -20,7 +20,7 @@ impl<'a> Lent<'a> {
             arguments: arguments
                 .map(|argument| types::Argument {
                     name: &argument.name,
-                    kind: &argument.kind,
+                    kind: &argument.abi_type,
                     value: &argument.value,
                 })
                 .collect(),
@@ -29,8 +29,8 @@ impl<'a> Lent<'a> {
                 .iter()
                 .map(|approval| types::Approval {
                     role: &approval.role,
-                    principal: &approval.principal,
-                    evidence: &approval.evidence,
+                    principal: &approval.principal_id,
+                    evidence: evidence(&approval.evidence_level),
                     given_at: approval.given_at_ms,
                 })
                 .collect(),
@@ -41,7 +41,7 @@ impl<'a> Lent<'a> {
 
     pub(super) fn verified(&'a self, verified: &'a VerifiedTransaction) -> types::Verified<'a> {
         types::Verified {
-            organization: &verified.organization,
+            organization: &verified.organization_id,
             transaction_id: &verified.transaction_id,
             key_id: &verified.key_id,
             chain: &verified.chain,
@@ -73,6 +73,16 @@ impl<'a> Lent<'a> {
             description: claimed.description.as_deref(),
             extra: &self.claimed_extra,
         }
+    }
+}
+
+/// As 0.1 names what later versions call the level of evidence.
+fn evidence(level: &str) -> &str {
+    match level {
+        "bearer" => "api-key",
+        "request" => "ethereum-signature-of-request",
+        "signed" => "ethereum-signature",
+        later => later,
     }
 }
 
