@@ -1,15 +1,17 @@
 //! OpenPGP keys of people who have never heard of Countersign are put on record on the chain.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use alloy_primitives::{Address, U256};
 use anyhow::{Context, Result};
+use countersign_tests::client::{Credential, hex};
 use countersign_tests::gateway::Gateway;
 use countersign_tests::gpg::Gpg;
 use countersign_tests::login_clients::register_key;
 use countersign_tests::main_job::text;
 use countersign_tests::registry;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::stand::{CHAIN_ID, ETHER, Stand};
 
@@ -38,12 +40,12 @@ async fn registers(stand: &Stand, gateway: &Gateway, key: Option<&Path>) -> Resu
     assert_eq!(profile["pgpPublicKey"], told["pgpPublicKey"], "{told}");
     assert_eq!(profile["registered"], true, "{told}");
     assert_eq!(profile["registrationTxHash"], hash, "{told}");
-    assert_eq!(profile["apiKeys"], serde_json::json!([]), "{told}");
+    assert_eq!(profile["apiKeys"], json!([]), "{told}");
     let account: Address = text(registration, "ethereumAddress")?.parse()?;
     let node = stand.anvil.node();
     let record = registry::fingerprint(node, relayer(gateway)?, account).await?;
     assert_eq!(hex::encode_upper(&record[..20]), fingerprint);
-    let receipt = node.call("eth_getTransactionReceipt", serde_json::json!([hash])).await?;
+    let receipt = node.call("eth_getTransactionReceipt", json!([hash])).await?;
     assert_eq!(receipt["status"], "0x1", "{receipt}");
     Ok(told)
 }
@@ -73,4 +75,29 @@ async fn a_key_by_gnupg_is_put_on_record_and_belongs_to_one_user() -> Result<()>
     let refusal = again.err().context("the key was registered twice")?.to_string();
     assert!(refusal.contains("/user-api-keys/register: 409"), "{refusal}");
     Ok(())
+}
+
+/// The contract answers with the key that it was told last.
+#[tokio::test]
+async fn a_key_that_comes_back_is_the_one_that_the_contract_names() -> Result<()> {
+    let (stand, gateway) = with_registry().await?;
+    let gpg = Gpg::new()?;
+    let (first, second) = (gpg.generate("first@example.org")?, gpg.generate("second@example.org")?);
+    let token = stand.job(&gateway).log_in().await?;
+    let mut hashes = BTreeSet::new();
+    for (key, name) in
+        [(&first, "first@example.org"), (&second, "second@example.org"), (&first, "first@example.org")]
+    {
+        let body = json!({"pgpPublicKey": key, "signature": hex(&stand.wallet.sign_text(key)?)});
+        let asked =
+            gateway.client().post("/user-api-keys/register", Credential::Token(&token), &body).await?;
+        let made = asked.expect(201)?;
+        let account = stand.wallet.address();
+        let record = registry::fingerprint(stand.anvil.node(), relayer(&gateway)?, account).await?;
+        assert_eq!(hex::encode_upper(&record[..20]), gpg.fingerprint(name)?, "{made}");
+        assert_eq!(made["pgpFingerprint"], gpg.fingerprint(name)?, "{made}");
+        hashes.insert(text(&made, "registrationTxHash")?.to_owned());
+    }
+    assert_eq!(hashes.len(), 3, "each record is a transaction of its own: {hashes:?}");
+    stand.finish(gateway).await
 }

@@ -76,6 +76,31 @@ impl RegistrationState {
     }
 }
 
+impl Registration {
+    /// Whether the contract says this key instead of `other`: it keeps the last, and within a block nobody knows which
+    /// that was.
+    fn overtakes(&self, other: &Self) -> bool {
+        let block = |registration: &Self| match registration.state {
+            RegistrationState::Registered { block, .. } => Some(block),
+            _ => None,
+        };
+        self.id != other.id && block(other).is_some_and(|other| block(self) >= Some(other))
+    }
+
+    fn carried(&self, ctx: &OpCtx) -> AuditEvent {
+        let is_ended = self.state != RegistrationState::Pending;
+        let action = if is_ended { "registration.ended" } else { "registration.begun_again" };
+        let detail = json!({"state": &self.state, "fingerprint": self.fingerprint, "relay": self.relay});
+        AuditEvent::new(ctx, action, format!("registration {}", self.id), detail)
+    }
+
+    /// To be put on record by another call.
+    fn begun_again(self, services: &Services, now: Timestamp) -> Self {
+        let relay = RelayId::generate(now, services.entropy.as_ref());
+        Self { state: RegistrationState::Pending, relay, ..self }
+    }
+}
+
 impl Sealable for Registration {
     const TABLE: &'static str = "registrations";
 
@@ -93,8 +118,9 @@ pub struct RegisterKey {
 }
 
 /// Stores the key as the user's present one and schedules its record on chain; [`carry_registration`] does that. The
-/// same key again changes nothing, and one that was used before takes its place again; neither goes on record another
-/// time, unless that failed before. Every record costs the relayer gas, so there are quotas.
+/// same key again changes nothing. One that was used before takes its place again, and goes on record another time if
+/// the record of another key came after its own, for the contract keeps the last. Every record costs the relayer gas,
+/// so there are quotas.
 pub async fn register_key(ctx: &OpCtx, services: &Services, request: &RegisterKey) -> Result<Registration> {
     let target = require_registry(services)?;
     let inspected = services.publication.openpgp.inspect_key(&request.public_key, ctx.now);
@@ -113,7 +139,8 @@ pub async fn register_key(ctx: &OpCtx, services: &Services, request: &RegisterKe
         {
             return Ok((**present).clone());
         }
-        let next = next_registration(ctx, services, request, (fingerprint, same.as_deref()));
+        let known = services.store.registrations(organization, user).await?;
+        let next = next_registration(ctx, services, request, (fingerprint, same.as_deref(), &known));
         let is_called = same.as_ref().is_none_or(|same| same.relay != next.relay);
         if is_called && !calls_left(ctx, services, target, user).await? {
             return Err(used_up("the user has put too much on record today"));
@@ -155,10 +182,14 @@ fn next_registration(
     ctx: &OpCtx,
     services: &Services,
     request: &RegisterKey,
-    (fingerprint, earlier): (Fingerprint, Option<&Registration>),
+    (fingerprint, earlier, known): (Fingerprint, Option<&Registration>, &[Sealed<Registration>]),
 ) -> Registration {
     let entropy = services.entropy.as_ref();
-    let on_record = earlier.filter(|earlier| !matches!(earlier.state, RegistrationState::Failed { .. }));
+    let holds = |earlier: &&Registration| {
+        let failed = matches!(earlier.state, RegistrationState::Failed { .. });
+        !failed && !known.iter().any(|other| other.overtakes(earlier))
+    };
+    let on_record = earlier.filter(holds);
     let (relay, state) = match on_record {
         Some(earlier) => (earlier.relay, earlier.state.clone()),
         None => (RelayId::generate(ctx.now, entropy), RegistrationState::Pending),
@@ -207,17 +238,49 @@ pub async fn carry_registration(
             (RegistrationState::Pending, RelayId::generate(ctx.now, services.entropy.as_ref()))
         }
     };
-    let is_ended = state != RegistrationState::Pending;
-    let action = if is_ended { "registration.ended" } else { "registration.begun_again" };
-    let detail = json!({"state": &state, "fingerprint": registration.fingerprint, "relay": relay});
-    let event = AuditEvent::new(&ctx, action, format!("registration {id}"), detail);
     let version = registration.version + 1;
-    let next = Registration { state, relay, version, updated_at: ctx.now, ..registration.into_value() };
-    let changes = ChangeSet::new(event).write(Write::UpdateRegistration(services.sealer.seal(next)));
+    let mut next = Registration { state, relay, version, updated_at: ctx.now, ..registration.into_value() };
+    let mut current = None;
+    if matches!(next.state, RegistrationState::Registered { .. }) {
+        let known = services.store.registrations(organization, next.user).await?;
+        if !next.current {
+            current = known.into_iter().find(|known| known.current);
+        } else if known.iter().any(|known| known.overtakes(&next)) {
+            next = next.begun_again(services, ctx.now);
+        }
+    }
+    let is_ended = next.state != RegistrationState::Pending;
+    let mut changes = ChangeSet::new(next.carried(&ctx));
+    if let Some(current) = current {
+        changes = followed(&ctx, services, changes, &next, current.into_value());
+    }
+    let changes = changes.write(Write::UpdateRegistration(services.sealer.seal(next)));
     match services.store.commit(changes).await {
         Ok(()) if is_ended => Ok(Progress::Done),
         Ok(()) => Ok(Progress::Again(Duration::ZERO)),
         Err(CommitError::Conflict(Contested::Version)) => Ok(Progress::Again(services.limits.poll_interval)),
         Err(error) => Err(error.into()),
     }
+}
+
+/// What follows for the user's current key when another one is on record: its own record again, if it was before. Its
+/// version moves in any case, so that whoever takes a third one meanwhile looks again.
+fn followed(
+    ctx: &OpCtx,
+    services: &Services,
+    changes: ChangeSet,
+    recorded: &Registration,
+    current: Registration,
+) -> ChangeSet {
+    let overtaken = recorded.overtakes(&current);
+    let current = Registration { version: current.version + 1, updated_at: ctx.now, ..current };
+    if !overtaken {
+        return changes.write(Write::UpdateRegistration(services.sealer.seal(current)));
+    }
+    let current = current.begun_again(services, ctx.now);
+    let item = OutboxItem::register(current.organization, current.id, ctx.now);
+    changes
+        .event(current.carried(ctx))
+        .write(Write::UpdateRegistration(services.sealer.seal(current)))
+        .write(Write::ScheduleOutbox(item))
 }

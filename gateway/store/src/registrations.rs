@@ -43,6 +43,11 @@ const CURRENT: &str = concat!(
     registration_columns!(),
     " FROM registrations WHERE organization = $1 AND user_id = $2 AND is_current = 1"
 );
+const OF_USER: &str = concat!(
+    "SELECT ",
+    registration_columns!(),
+    " FROM registrations WHERE organization = $1 AND user_id = $2 ORDER BY created_at, id"
+);
 const BY_FINGERPRINT: &str = concat!(
     "SELECT ",
     registration_columns!(),
@@ -254,6 +259,14 @@ impl RegistrationReads for Store {
         user: PrincipalId,
     ) -> Result<Option<Sealed<Registration>>> {
         self.reads.optional(Statement::new(CURRENT).shown(organization).shown(user)).await
+    }
+
+    async fn registrations(
+        &self,
+        organization: OrganizationId,
+        user: PrincipalId,
+    ) -> Result<Vec<Sealed<Registration>>> {
+        self.reads.list(Statement::new(OF_USER).shown(organization).shown(user)).await
     }
 
     async fn registration_by_fingerprint(

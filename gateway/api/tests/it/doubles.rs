@@ -355,6 +355,8 @@ pub(crate) struct TestNode {
     pub(crate) asked: Semaphore,
     /// Whether what it has mined succeeded.
     mined: Mutex<Option<bool>>,
+    /// Where it says that everything was mined.
+    block: AtomicU64,
     contract: Mutex<ContractSays>,
     /// How often a contract was asked.
     contract_questions: AtomicU64,
@@ -371,6 +373,7 @@ impl TestNode {
             gate,
             asked: Semaphore::new(0),
             mined: Mutex::default(),
+            block: AtomicU64::new(1),
             nonce: AtomicU64::new(0),
             contract: Mutex::new(ContractSays::Nothing),
             contract_questions: AtomicU64::new(0),
@@ -394,6 +397,10 @@ impl TestNode {
     /// Mines everything it was sent, deep enough for anybody.
     pub(crate) fn mine(&self, succeeded: bool) {
         *self.mined.lock().unwrap() = Some(succeeded);
+    }
+
+    pub(crate) fn next_block(&self) {
+        self.block.fetch_add(1, Ordering::SeqCst);
     }
 }
 
@@ -421,7 +428,7 @@ impl ChainNode for TestNode {
     async fn inclusion(&self, _: B256) -> Result<Inclusion, NodeError> {
         let mined = *self.mined.lock().unwrap();
         Ok(mined.map_or(Inclusion::Queued, |succeeded| Inclusion::Mined {
-            block: 1,
+            block: self.block.load(Ordering::SeqCst),
             block_hash: B256::repeat_byte(1),
             confirmations: 1_000,
             succeeded,

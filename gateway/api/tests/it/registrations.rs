@@ -110,6 +110,61 @@ async fn a_key_that_comes_back_waits_for_the_call_it_has() {
     );
 }
 
+/// The contract keeps the key that was put on record last.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_comes_back_is_the_last_on_record() {
+    for second_is_recorded_first in [true, false] {
+        let world = World::new().await;
+        let first = asked(&world).await;
+        world.node.mine(true);
+        recorded(&world, &first).await;
+        let wallet = Wallet::new(1);
+        let second = register(&world, &wallet, CURVE).await.unwrap();
+        if second_is_recorded_first {
+            recorded(&world, &second).await;
+        }
+        let back = register(&world, &wallet, RSA).await.unwrap();
+        assert_eq!(back.relay != first.relay, second_is_recorded_first, "{back:?}");
+        if !second_is_recorded_first {
+            recorded(&world, &second).await;
+            let again = stored(&world, &back).await;
+            assert_eq!((again.state, again.relay != first.relay), (RegistrationState::Pending, true));
+        }
+        recorded(&world, &back).await;
+        let last = relay_of(&world, &stored(&world, &back).await).await.unwrap();
+        assert_eq!(last.nonce, 2, "after the second's");
+        let now = stored(&world, &back).await;
+        assert_eq!(register(&world, &wallet, RSA).await.unwrap(), now, "and that is all");
+    }
+}
+
+/// Nobody knows which of two records in one block came last.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_shares_its_block_with_another_goes_on_record_again() {
+    let world = World::new().await;
+    let first = asked(&world).await;
+    world.node.mine(true);
+    let second = register(&world, &Wallet::new(1), CURVE).await.unwrap();
+    assert_eq!(carry(&world.services, &first).await, Progress::Done);
+    assert_eq!(carry(&world.services, &second).await, Progress::Again(Duration::ZERO));
+    let again = stored(&world, &second).await;
+    assert_eq!((again.state, again.relay != second.relay), (RegistrationState::Pending, true));
+    recorded(&world, &second).await;
+    assert_eq!(relay_of(&world, &stored(&world, &second).await).await.unwrap().nonce, 2);
+}
+
+/// Works off what is due until the registration is on record, in a block of its own.
+async fn recorded(world: &World, registration: &Registration) {
+    world.node.next_block();
+    for _ in 0..8 {
+        if carry(&world.services, registration).await == Progress::Done {
+            break;
+        }
+    }
+    let state = stored(world, registration).await.state;
+    assert!(matches!(state, RegistrationState::Registered { .. }), "{state:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_user_puts_so_many_keys_on_record_and_no_more() {
     let quota = |max, self_registered_max, per_user_max| UserQuota {

@@ -30,6 +30,12 @@ pub trait RegistrationReads: Send + Sync {
         organization: OrganizationId,
         user: PrincipalId,
     ) -> Result<Option<Sealed<Registration>>>;
+    /// All that the user ever named, the present one among them; quotas bound them.
+    async fn registrations(
+        &self,
+        organization: OrganizationId,
+        user: PrincipalId,
+    ) -> Result<Vec<Sealed<Registration>>>;
     async fn registration_by_fingerprint(
         &self,
         organization: OrganizationId,
