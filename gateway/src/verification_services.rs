@@ -7,16 +7,18 @@ use gateway_domain::{
     ids::OrganizationId,
     ports::Services,
     verification::{
-        ServiceKey, VerificationService, add_verification_service, set_verification_service_active,
+        AddVerificationService, ServiceKey, VerificationService, add_verification_service,
+        set_verification_service_active,
     },
 };
 
 use crate::{config, wiring::Gateway};
 
-/// Adds what is missing and lets clients choose what they may. A service is known by its inbox; one that is there with
-/// another key is left alone and ends the start, for payloads would go to somebody else than the file says.
+/// Adds what is missing, and switches off what the file says is off. The file switches nothing on that is there: who
+/// disabled a service has the last word until somebody enables it by hand. A service is known by its inbox; one that is
+/// there with another key is left alone and ends the start, for payloads would go to somebody else than the file says.
 pub(crate) async fn establish(gateway: &Gateway, organization: OrganizationId) -> Result<()> {
-    if gateway.config.verification_services.is_empty() {
+    if establish_known(gateway, organization).await? {
         return Ok(());
     }
     // One gateway at a time, so that no RSA keys are made in vain where several start.
@@ -27,14 +29,37 @@ pub(crate) async fn establish(gateway: &Gateway, organization: OrganizationId) -
     established
 }
 
+/// Does what the file says of services that are there; whether all are.
+async fn establish_known(gateway: &Gateway, organization: OrganizationId) -> Result<bool> {
+    let mut is_complete = true;
+    for configured in &gateway.config.verification_services {
+        let ctx = OpCtx::gateway(organization, gateway.services.clock.now());
+        match known(&ctx, &gateway.services, &configured.request()?).await? {
+            Some(service) => switch_off(&ctx, &gateway.services, &service, configured).await?,
+            None => is_complete = false,
+        }
+    }
+    Ok(is_complete)
+}
+
 async fn establish_each(gateway: &Gateway, organization: OrganizationId) -> Result<()> {
     let services = &gateway.services;
     for configured in &gateway.config.verification_services {
         let ctx = OpCtx::gateway(organization, services.clock.now());
         let service = known_or_added(&ctx, services, configured).await?;
-        if service.active != configured.active {
-            set_verification_service_active(&ctx, services, service.id, configured.active).await?;
-        }
+        switch_off(&ctx, services, &service, configured).await?;
+    }
+    Ok(())
+}
+
+async fn switch_off(
+    ctx: &OpCtx,
+    services: &Services,
+    service: &VerificationService,
+    configured: &config::VerificationService,
+) -> Result<()> {
+    if service.active && !configured.active {
+        set_verification_service_active(ctx, services, service.id, false).await?;
     }
     Ok(())
 }
@@ -47,20 +72,10 @@ async fn known_or_added(
 ) -> Result<VerificationService> {
     for _ in 0..services.limits.contest_attempts_max {
         let request = configured.request()?;
-        let (inbox, name) = (request.inbox, request.name.clone());
-        let known = services.store.verification_services(ctx.organization).await?;
-        if let Some(known) = known.into_iter().find(|service| service.inbox == inbox) {
-            let is_same = match &request.key {
-                ServiceKey::BuiltIn(_) => known.built_in.is_some(),
-                ServiceKey::Outside(armored) => known.built_in.is_none() && *armored == known.public_key,
-            };
-            ensure!(
-                is_same,
-                "`verification_services`: the service with inbox `{inbox}` is stored with another key; a new key \
-                 needs an inbox of its own"
-            );
-            return Ok(known.into_value());
+        if let Some(known) = known(ctx, services, &request).await? {
+            return Ok(known);
         }
+        let name = request.name.clone();
         match add_verification_service(ctx, services, request).await {
             Err(Error::Conflict(rule)) => {
                 tracing::info!(name, rule, "another gateway adds verification services");
@@ -69,4 +84,26 @@ async fn known_or_added(
         }
     }
     bail!("`verification_services`: others keep changing them")
+}
+
+async fn known(
+    ctx: &OpCtx,
+    services: &Services,
+    request: &AddVerificationService,
+) -> Result<Option<VerificationService>> {
+    let stored = services.store.verification_services(ctx.organization).await?;
+    let Some(known) = stored.into_iter().find(|service| service.inbox == request.inbox) else {
+        return Ok(None);
+    };
+    let is_same = match &request.key {
+        ServiceKey::BuiltIn(_) => known.built_in.is_some(),
+        ServiceKey::Outside(armored) => known.built_in.is_none() && *armored == known.public_key,
+    };
+    ensure!(
+        is_same,
+        "`verification_services`: the service with inbox `{}` is stored with another key; a new key needs an inbox of \
+         its own",
+        request.inbox
+    );
+    Ok(Some(known.into_value()))
 }

@@ -44,3 +44,4 @@ mod tidy;
 mod token_loss;
 mod tour;
 mod two_gateways;
+mod verification_services;

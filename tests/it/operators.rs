@@ -73,7 +73,7 @@ impl Operators<'_> {
 }
 
 /// Each makes a key of their own; the charter's file names them.
-fn ceremony(deployment: &Deployment) -> Result<()> {
+pub(crate) fn ceremony(deployment: &Deployment) -> Result<()> {
     let mut charter = vec!["approvals_required = 2".to_owned()];
     for (name, role) in PEOPLE {
         let key = deployment.path(&format!("{name}.key"));

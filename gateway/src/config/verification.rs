@@ -24,7 +24,8 @@ section! {
         built_in: Option<String> = None, like "\"rsa4096\"";
         /// File that holds the armored public key of a service outside, instead of `built_in`.
         public_key_file: Option<PathBuf> = None, like "\"/run/keys/orion.asc\"";
-        /// Whether clients may choose the service.
+        /// Whether clients may choose the service once it is added. Later `false` still switches it off, and nothing but
+        /// `countersign verification-service enable` switches it on again.
         active: bool = true;
     }
 }

@@ -6,11 +6,12 @@ use gateway_domain::{
     Address, B256, OpCtx,
     credentials::{CreateApiKey, Label, create_api_key},
     keys::{GenerateKey, KeyAlgorithm, KeyPurpose, generate_key},
+    verification::set_verification_service_active,
 };
 use serde_json::{Value, json};
 
 use crate::{
-    openpgp::{BUILT_IN, encrypt},
+    openpgp::{BUILT_IN, OUTSIDE, encrypt},
     wallet::{Wallet, hex},
     world::{CHAIN, INTERNAL_TOKEN, Reply, World},
 };
@@ -378,6 +379,40 @@ async fn a_service_is_found_by_number_inbox_and_every_form_of_its_key() {
     ] {
         world.get(format!("/verification-services/{path}")).send().await.expect(status);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_is_switched_off_is_not_offered_and_cannot_be_chosen() {
+    let world = World::new().await;
+    let wallet = Wallet::new(1);
+    let escrow = world.user(&wallet).await;
+    let (built_in, outside) = (world.built_in_service().await, world.outside_service().await);
+    let listed = async |path: &str| -> Vec<(Value, Value)> {
+        let told = world.get(path).send().await.expect(200);
+        told.as_array()
+            .unwrap()
+            .iter()
+            .map(|service| (service["id"].clone(), service["active"].clone()))
+            .collect()
+    };
+    let both = [(json!(1), json!(true)), (json!(2), json!(true))];
+    assert_eq!(listed("/verification-services/active").await, both);
+
+    let ctx = OpCtx::gateway(world.organization, world.services.clock.now());
+    set_verification_service_active(&ctx, &world.services, outside.id, false).await.unwrap();
+    assert_eq!(listed("/verification-services/active").await, both[..1]);
+    assert_eq!(listed("/verification-services").await, [both[0].clone(), (json!(2), json!(false))]);
+    let found = world.get(format!("/verification-services/{}", outside.id)).send().await.expect(200);
+    assert_eq!(found["active"], false, "what was sent to it can still be looked up");
+    let message = encrypt(&plaintext(escrow, hash(7)).to_string(), OUTSIDE);
+    let refused = send(&world, &body(&wallet, escrow, hash(7), &message, outside.id)).await;
+    refused.expect(400);
+    assert_eq!(refused.message(), "verificationServiceId 2 is not an active verification service");
+
+    set_verification_service_active(&ctx, &world.services, built_in.id, false).await.unwrap();
+    assert_eq!(listed("/verification-services/active").await, []);
+    set_verification_service_active(&ctx, &world.services, outside.id, true).await.unwrap();
+    assert_eq!(listed("/verification-services/active").await, both[1..]);
 }
 
 fn base64_url(bytes: &[u8]) -> String {
