@@ -3,42 +3,41 @@
 use std::time::Duration;
 
 use alloy_primitives::{Address, B256, U256, keccak256};
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use countersign_tests::client::Credential;
-use countersign_tests::gateway::{Gateway, Installation};
+use countersign_tests::gateway::Gateway;
 use countersign_tests::gpg::Gpg;
+use countersign_tests::kubo::cid_of;
 use countersign_tests::lying_node::Lie;
 use countersign_tests::main_job::text;
 use countersign_tests::registry;
 use countersign_tests::wait;
 use countersign_tests::wallet::Wallet;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
+use crate::control::order;
 use crate::stand::{CHAIN_ID, ETHER, Stand};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// A stand with the registry deployed, a funded relayer, and a verification service whose keys are in the token.
-struct Sealed {
-    stand: Stand,
-    gateway: Gateway,
+pub(crate) struct Sealed {
+    pub(crate) stand: Stand,
+    pub(crate) gateway: Gateway,
     gpg: Gpg,
     service: Value,
     escrow: Address,
 }
 
-fn order(installation: &Installation, arguments: &[&str]) -> Result<Value> {
-    let data_dir = installation.data_dir();
-    let data_dir = data_dir.to_str().context("the data directory's path is not UTF-8")?;
-    let output = installation.command(&[arguments, &["--data-dir", data_dir, "--json"]].concat())?;
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    Ok(serde_json::from_slice(&output.stdout)?)
-}
-
 impl Sealed {
     async fn new() -> Result<Sealed> {
-        let stand = Stand::with_configuration(&registry::configuration(CHAIN_ID)).await?;
+        Sealed::with("").await
+    }
+
+    /// With further lines of the configuration file, the first of them keys of `[onchain_registry]`.
+    pub(crate) async fn with(more: &str) -> Result<Sealed> {
+        let registry = registry::configuration(CHAIN_ID);
+        let stand = Stand::with_configuration(&format!("{registry}{more}")).await?;
         registry::deploy(stand.anvil.node()).await?;
         let gateway = stand.installation.start().await?;
         let relayer: Address = gateway.bootstrap.relayer_address.parse()?;
@@ -53,7 +52,7 @@ impl Sealed {
         Ok(Sealed { stand, gateway, gpg, service, escrow })
     }
 
-    fn relayer(&self) -> Result<Address> {
+    pub(crate) fn relayer(&self) -> Result<Address> {
         Ok(self.gateway.bootstrap.relayer_address.parse()?)
     }
 
@@ -73,49 +72,29 @@ impl Sealed {
         })
     }
 
-    async fn send(&self, body: &Value) -> Result<Value> {
+    /// A request to pay, and the message in it.
+    pub(crate) fn payment(&self, request_hash: B256, to: Address, value: u128) -> Result<(Value, String)> {
+        let recipient = text(&self.service, "fingerprint")?;
+        let message = self.gpg.encrypt(&self.plaintext(request_hash, to, value), recipient, &[])?;
+        Ok((self.body(request_hash, &message), message))
+    }
+
+    pub(crate) async fn send(&self, body: &Value) -> Result<Value> {
         let admin = Credential::ApiKey(&self.gateway.bootstrap.admin_api_key);
         self.gateway.client().post("/transactions", admin, body).await?.expect(201)
     }
 }
 
-fn random_hash() -> B256 {
+pub(crate) fn random_hash() -> B256 {
     keccak256(Wallet::random().address())
-}
-
-/// Written from the IPFS specifications, without the gateway's code.
-fn cid_of(content: &[u8]) -> String {
-    let varint = |mut number: usize| {
-        let mut bytes = Vec::new();
-        while number > 127 {
-            bytes.push(u8::try_from(number % 128).unwrap() + 128);
-            number /= 128;
-        }
-        bytes.push(u8::try_from(number).unwrap());
-        bytes
-    };
-    let length = varint(content.len());
-    let file = [&[8, 2, 18][..], &length, content, &[24], &length].concat();
-    let node = [&[10][..], &varint(file.len()), &file].concat();
-    let cid = [&[1, 0x70, 0x12, 32][..], &Sha256::digest(node)].concat();
-    let bits: Vec<u8> =
-        cid.iter().flat_map(|byte| (0..8).rev().map(move |place| (byte >> place) & 1)).collect();
-    let letters = b"abcdefghijklmnopqrstuvwxyz234567";
-    let letter = |group: &[u8]| {
-        let number = (0..5).fold(0, |number, place| number * 2 + group.get(place).copied().unwrap_or(0));
-        char::from(letters[usize::from(number)])
-    };
-    format!("b{}", bits.chunks(5).map(letter).collect::<String>())
 }
 
 #[tokio::test]
 async fn a_message_by_gnupg_is_opened_in_the_token_recorded_and_executed() -> Result<()> {
     let sealed = Sealed::new().await?;
     let (request_hash, to) = (random_hash(), Wallet::random().address());
-    let recipient = text(&sealed.service, "fingerprint")?;
-    let plaintext = sealed.plaintext(request_hash, to, ETHER / 2);
-    let message = sealed.gpg.encrypt(&plaintext, recipient, &[])?;
-    let made = sealed.send(&sealed.body(request_hash, &message)).await?;
+    let (request, message) = sealed.payment(request_hash, to, ETHER / 2)?;
+    let made = sealed.send(&request).await?;
     assert_eq!(made["payloadType"], "encrypted", "{made}\n{}", sealed.gateway.output());
     assert!(made.get("to").is_none() && made.get("value").is_none(), "{made}");
     assert_eq!(text(&made, "ipfsCid")?, cid_of(message.as_bytes()));

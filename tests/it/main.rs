@@ -22,6 +22,7 @@ mod openapi;
 mod operators;
 mod ownership;
 mod pair;
+mod pinned;
 mod plugin_authors;
 mod plugin_languages;
 mod plugin_outside;
