@@ -35,6 +35,7 @@ mod replacement;
 mod revocation;
 mod routes;
 mod secrets;
+mod settlement;
 mod shared_rates;
 mod shared_replays;
 mod shared_work;
