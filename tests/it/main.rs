@@ -6,6 +6,7 @@ mod auth;
 mod bad_input;
 mod bounds;
 mod contract_accounts;
+mod contracts;
 mod control;
 mod crash;
 mod database;

@@ -39,6 +39,13 @@ pub fn login_clients() -> Result<PathBuf> {
     Ok(folder)
 }
 
+/// The packages of the contracts' compiler, where `deploy/setup` puts them.
+pub fn contract_compiler() -> Result<PathBuf> {
+    let folder = cache()?.join("contract-compiler");
+    ensure!(folder.is_dir(), "no contract compiler at `{}`: run deploy/setup test", folder.display());
+    Ok(folder)
+}
+
 /// Programs of the judges of the OpenAPI document, where `deploy/setup` puts them.
 pub fn openapi_tools() -> Result<PathBuf> {
     let folder = cache()?.join("openapi-tools/bin");
