@@ -184,6 +184,7 @@ pub enum FailureReason {
     VendorBlocked,
     VendorRejected,
     VendorFailed,
+    VendorTimedOut,
     /// The vendor took it, or may have, and does not show it to the user's present credentials.
     VendorLost,
     /// Whoever executed it reported that it failed.
@@ -265,6 +266,7 @@ impl FailureReason {
             | Self::VendorBlocked
             | Self::VendorRejected
             | Self::VendorFailed
+            | Self::VendorTimedOut
             | Self::VendorLost
             | Self::Settlement => true,
             Self::InsufficientFunds
@@ -287,6 +289,7 @@ impl FailureReason {
             Self::VendorBlocked => "vendor_blocked",
             Self::VendorRejected => "vendor_rejected",
             Self::VendorFailed => "vendor_failed",
+            Self::VendorTimedOut => "vendor_timed_out",
             Self::VendorLost => "vendor_lost",
             Self::Settlement => "settlement_failed",
         }

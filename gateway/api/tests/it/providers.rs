@@ -224,7 +224,7 @@ async fn no_pair_of_a_vendors_lies_sends_or_frees_anything() {
             assert_eq!(vendor.posts(&external_id), 1, "{case}: the repeat was sent");
         }
     }
-    assert_eq!(number, 256);
+    assert_eq!(number, u64::try_from(VendorStatus::ALL.len().pow(2)).unwrap());
 }
 
 /// T8: a stored request that is not the approved one is not sent, even if its seal is whole.
@@ -245,7 +245,7 @@ async fn a_request_that_differs_from_what_was_approved_is_not_sent() {
         digest: VendorCall::digest_of("POST", "/v1/transactions", body.as_bytes()),
         body: body.into_bytes(),
         external_id: name(1),
-        outcome: CallOutcome::Prepared,
+        outcome: CallOutcome::Prepared { unsettled: 0 },
         version: 1,
         created_at: transaction.created_at,
     };
@@ -307,6 +307,34 @@ async fn a_transaction_outlives_the_credentials_it_was_sent_with() {
     assert_eq!(scene.advance(&transaction).await, Progress::Done);
     let state = scene.stored(&name(1)).await.state;
     assert!(matches!(state, State::ExecutedByVendor { .. }), "{state:?}");
+}
+
+/// Every last word of Fireblocks but COMPLETED fails the transaction with a reason of its own, and both surfaces say so.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_of_fireblocks_last_words_is_told_as_it_was_said() {
+    for (status, reason, word) in [
+        (VendorStatus::Cancelled, "vendor_cancelled", "CANCELLED"),
+        (VendorStatus::Blocked, "vendor_blocked", "BLOCKED"),
+        (VendorStatus::Rejected, "vendor_rejected", "REJECTED"),
+        (VendorStatus::Failed, "vendor_failed", "FAILED"),
+        (VendorStatus::TimedOut, "vendor_timed_out", "TIMEOUT"),
+    ] {
+        let scene = Scene::new(Provider::Fireblocks).await;
+        scene.order(1, 1).await.expect(201);
+        let transaction = scene.stored(&name(1)).await;
+        let vendor = &scene.world.vendors.fireblocks;
+        vendor.say(&name(1), VendorStatus::Cancelling);
+        assert!(matches!(scene.advance(&transaction).await, Progress::Again(_)), "{word}");
+        assert_eq!(scene.order(1, 1).await.expect(201)["status"], "CANCELLING");
+        vendor.say(&name(1), status);
+        assert_eq!(scene.advance(&transaction).await, Progress::Done, "{word}");
+        let path = format!("/transactions/users/{}", scene.wallet.address());
+        let listed = scene.world.get(&path).key(&scene.world, "admin").send().await.expect(200);
+        let told = (&listed[0]["status"], &listed[0]["failureReason"]);
+        assert_eq!(told, (&json!("FAILED"), &json!(reason)));
+        assert_eq!(scene.order(1, 1).await.expect(201)["status"], word);
+        assert_eq!(vendor.posts(&name(1)), 1, "{word}: sent again");
+    }
 }
 
 /// What nobody can ask about any more ends, and neither its name nor what it counts against is freed.

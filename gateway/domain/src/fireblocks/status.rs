@@ -53,6 +53,13 @@ statuses! {
     Blocked = "BLOCKED",
     Rejected = "REJECTED",
     Failed = "FAILED",
+    // Not among the primary statuses of today's documentation, but in Fireblocks' own SDKs.
+    Pending = "PENDING",
+    PendingEmailApproval = "PENDING_EMAIL_APPROVAL",
+    PendingConsoleApproval = "PENDING_CONSOLE_APPROVAL",
+    Confirmed = "CONFIRMED",
+    PartiallyCompleted = "PARTIALLY_COMPLETED",
+    TimedOut = "TIMEOUT",
 }
 
 /// What a status means for the transaction.
@@ -71,6 +78,7 @@ impl VendorStatus {
             Self::Blocked => Meaning::Failed(FailureReason::VendorBlocked),
             Self::Rejected => Meaning::Failed(FailureReason::VendorRejected),
             Self::Failed => Meaning::Failed(FailureReason::VendorFailed),
+            Self::TimedOut => Meaning::Failed(FailureReason::VendorTimedOut),
             Self::Submitted
             | Self::PendingAmlScreening
             | Self::PendingEnrichment
@@ -82,7 +90,17 @@ impl VendorStatus {
             | Self::Broadcasting
             | Self::Confirming
             | Self::Cancelling
+            | Self::Pending
+            | Self::PendingEmailApproval
+            | Self::PendingConsoleApproval
+            // One more confirmation than none; COMPLETED is what follows.
+            | Self::Confirmed
+            // Of several transactions in one; ours has one.
+            | Self::PartiallyCompleted
             | Self::Unknown => Meaning::UnderWay,
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

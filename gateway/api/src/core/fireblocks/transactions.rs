@@ -183,6 +183,7 @@ fn final_status(reason: FailureReason) -> VendorStatus {
         FailureReason::VendorCancelled => VendorStatus::Cancelled,
         FailureReason::VendorBlocked => VendorStatus::Blocked,
         FailureReason::VendorRejected => VendorStatus::Rejected,
+        FailureReason::VendorTimedOut => VendorStatus::TimedOut,
         _ => VendorStatus::Failed,
     }
 }
