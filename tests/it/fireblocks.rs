@@ -23,6 +23,9 @@ use tokio::time::timeout;
 
 use crate::stand::{CHAIN_ID, ETHER, Stand};
 
+mod answers;
+mod sdk;
+
 const DEADLINE: Duration = Duration::from_secs(30);
 const API_KEY: &str = "11111111-2222-4333-8444-555555555555";
 const RECIPIENT: &str = "0x1234567890123456789012345678901234567890";
@@ -41,6 +44,10 @@ struct Scene {
 
 impl Scene {
     async fn new() -> Result<Scene> {
+        Scene::with_permits_for(60).await
+    }
+
+    async fn with_permits_for(seconds: u32) -> Result<Scene> {
         let fireblocks = Fireblocks::start().await?;
         let url = fireblocks.url();
         let host = url.trim_start_matches("http://");
@@ -50,7 +57,7 @@ impl Scene {
              [fireblocks]\nenabled = true\nsandbox_url = \"{url}\"\n\
              assets = [\"sandbox eip155:{CHAIN_ID} ETH_TEST5\"]\npoll_interval_ms = 50\n\
              [server]\nrequest_timeout_ms = 120000\ninline_signing_wait_ms = 60000\n\
-             [limits]\nunavailable_pause_ms = 100\n\
+             [limits]\nunavailable_pause_ms = 100\npermit_seconds = {seconds}\n\
              [hsm]\nsign_timeout_ms = 60000\ngenerate_timeout_ms = 300000\ncanary_timeout_ms = 120000\n"
         );
         let stand = Stand::with_configuration(&configuration).await?;
@@ -223,7 +230,7 @@ async fn a_transaction_is_judged_sent_once_and_followed_to_its_end() -> Result<(
     let expected = json!({
         "operation": "TRANSFER", "assetId": "ETH_TEST5", "source": {"type": "VAULT_ACCOUNT", "id": "0"},
         "destination": {"type": "ONE_TIME_ADDRESS", "oneTimeAddress": {"address": RECIPIENT}},
-        "amount": "0.1", "maxFee": "500", "note": format!("gateway {name}"), "externalTxId": name,
+        "amount": "0.1", "maxFee": "500", "failOnLowFee": true, "note": format!("gateway {name}"), "externalTxId": name,
     });
     assert_eq!(taken.body, expected);
     assert_eq!(scene.ask(&gateway, &order).await?.expect(201)?["id"], sent["id"], "the stored one");

@@ -53,6 +53,13 @@ pub fn openapi_tools() -> Result<PathBuf> {
     Ok(folder)
 }
 
+/// Python with Fireblocks' SDK, where `deploy/setup` puts it.
+pub fn fireblocks_sdk() -> Result<PathBuf> {
+    let python = cache()?.join("fireblocks-sdk/bin/python3");
+    ensure!(python.is_file(), "no Fireblocks SDK at `{}`: run deploy/setup test", python.display());
+    Ok(python)
+}
+
 fn cache() -> Result<PathBuf> {
     let cache = match variable("XDG_CACHE_HOME") {
         Some(folder) => PathBuf::from(folder),

@@ -1,31 +1,34 @@
 //! A server that behaves like Fireblocks where the gateway touches it, written from the documentation: it verifies every
-//! token with the certificate request's public key, refuses a second transaction under an external id, and can be told
-//! to refuse, to fall silent and to lie.
+//! token with the certificate request's public key, repeats the answer it gave under an `Idempotency-Key`, errors too,
+//! refuses a second transaction under an external id, and can be told to refuse, to fall silent and to lie.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::Write as _;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result, ensure};
-use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
-use crate::environment::unix_seconds;
 use crate::lying_node::Gate;
 use crate::vendor::{Counterpart, header, locked};
 
-/// Fireblocks' own limit between `iat` and `exp`.
+pub mod sdk;
+mod token;
+
+use token::User;
+
+/// Fireblocks' documented limit between `iat` and `exp`.
 const TOKEN_SECONDS_MAX: i64 = 30;
-const CLAIMS: [&str; 6] = ["bodyHash", "exp", "iat", "nonce", "sub", "uri"];
+/// What its own SDKs ask for.
+const SDK_TOKEN_SECONDS: i64 = 55;
 
 /// What happens to the next requests to create a transaction.
 #[derive(Clone, Default)]
@@ -42,6 +45,25 @@ pub enum Mood {
     HoldAfter(Arc<Gate>),
 }
 
+/// A request as it came, whoever sent it.
+#[derive(Clone, Debug)]
+pub struct Heard {
+    pub method: String,
+    /// Path and query.
+    pub uri: String,
+    /// By name; only the first of several.
+    pub headers: BTreeMap<String, String>,
+    pub body: Vec<u8>,
+}
+
+/// The first answer under an `Idempotency-Key`.
+#[derive(Clone)]
+struct Answered {
+    body: Value,
+    status: StatusCode,
+    answer: Value,
+}
+
 /// A transaction as it was asked for.
 #[derive(Clone, Debug)]
 pub struct Taken {
@@ -53,8 +75,13 @@ pub struct Taken {
 
 #[derive(Default)]
 struct Workspace {
-    /// SPKI in DER by API key.
-    users: HashMap<String, Vec<u8>>,
+    /// By API key.
+    users: HashMap<String, User>,
+    heard: Vec<Heard>,
+    /// By `Idempotency-Key`.
+    answered: HashMap<String, Answered>,
+    /// Whether look-ups do not show yet what was taken.
+    hides: bool,
     nonces: HashSet<String>,
     transactions: HashMap<String, Taken>,
     /// Every request to create one: `Idempotency-Key` and body.
@@ -82,9 +109,34 @@ impl Fireblocks {
     /// Makes an API user of a certificate request, after openssl has verified it.
     pub fn enrol(&self, csr: &str, api_key: &str) -> Result<()> {
         let pem = openssl(&["req", "-verify", "-noout", "-pubkey"], csr.as_bytes())?;
-        let body: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
-        locked(&self.workspace).users.insert(api_key.to_owned(), STANDARD.decode(body)?);
+        self.add_user(&pem, api_key, TOKEN_SECONDS_MAX)
+    }
+
+    /// Makes an API user of a public key, for Fireblocks' own SDK.
+    pub fn enrol_sdk(&self, public_key_pem: &str, api_key: &str) -> Result<()> {
+        self.add_user(public_key_pem, api_key, SDK_TOKEN_SECONDS)
+    }
+
+    fn add_user(&self, public_key_pem: &str, api_key: &str, token_seconds_max: i64) -> Result<()> {
+        let body: String = public_key_pem.lines().filter(|line| !line.starts_with("-----")).collect();
+        let user = User { spki: STANDARD.decode(body)?, token_seconds_max };
+        locked(&self.workspace).users.insert(api_key.to_owned(), user);
         Ok(())
+    }
+
+    /// A day passes for the answers kept under `Idempotency-Key`s.
+    pub fn forget_answers(&self) {
+        locked(&self.workspace).answered.clear();
+    }
+
+    /// Whether look-ups lag behind what was taken.
+    pub fn hide(&self, hides: bool) {
+        locked(&self.workspace).hides = hides;
+    }
+
+    /// Every request so far, in order.
+    pub fn heard(&self) -> Vec<Heard> {
+        locked(&self.workspace).heard.clone()
     }
 
     /// Every API user is forgotten.
@@ -122,19 +174,20 @@ impl Fireblocks {
 
 /// What openssl writes, if it is content.
 pub fn openssl(arguments: &[&str], input: &[u8]) -> Result<String> {
-    let mut child = Command::new("openssl")
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()?;
-    child.stdin.take().context("openssl has no input")?.write_all(input)?;
-    let output = child.wait_with_output()?;
+    let mut command = Command::new("openssl");
+    let output = fed(command.args(arguments), input)?;
     let told = String::from_utf8_lossy(&output.stderr);
     // Of a request that does not verify openssl only says so.
     let verified = !arguments.contains(&"-verify") || told.contains("verify OK");
     ensure!(output.status.success() && verified, "openssl: {told}");
     Ok(String::from_utf8(output.stdout)?)
+}
+
+/// The output of a program that reads `input`.
+fn fed(command: &mut Command, input: &[u8]) -> Result<Output> {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    child.stdin.take().context("the program has no input")?.write_all(input)?;
+    Ok(child.wait_with_output()?)
 }
 
 async fn answer(
@@ -144,7 +197,11 @@ async fn answer(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let authenticated = locked(&workspace).authenticate(&uri, &headers, &body);
+    let authenticated = {
+        let mut workspace = locked(&workspace);
+        workspace.heard.push(heard(&method, &uri, &headers, &body));
+        workspace.authenticate(&uri, &headers, &body)
+    };
     if let Err(fault) = authenticated {
         return says(StatusCode::UNAUTHORIZED, &json!({"message": fault, "code": -7}));
     }
@@ -155,7 +212,8 @@ async fn answer(
         ("POST", "/v1/transactions") => create(&workspace, &headers, &body).await,
         ("GET", path) if path.starts_with("/v1/transactions/external_tx_id/") => {
             let name = path.rsplit('/').next().unwrap_or_default();
-            match locked(&workspace).transactions.get(name) {
+            let workspace = locked(&workspace);
+            match workspace.transactions.get(name).filter(|_| !workspace.hides) {
                 Some(taken) => says(StatusCode::OK, &told(name, taken)),
                 None => says(StatusCode::NOT_FOUND, &json!({"message": "Not Found", "code": 1404})),
             }
@@ -164,30 +222,53 @@ async fn answer(
     }
 }
 
+fn heard(method: &Method, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Heard {
+    let text = |value: &HeaderValue| value.to_str().unwrap_or("not text").to_owned();
+    Heard {
+        method: method.to_string(),
+        uri: uri.to_string(),
+        headers: headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect(),
+        body: body.to_vec(),
+    }
+}
+
 async fn create(workspace: &Mutex<Workspace>, headers: &HeaderMap, body: &[u8]) -> Response {
-    let (mood, asked) = {
+    let (mood, key, asked) = {
         let mut workspace = locked(workspace);
-        let asked = workspace.note_post(headers, body);
-        (workspace.mood.clone(), asked)
+        let (key, asked) = workspace.note_post(headers, body);
+        if let Some(repeated) = workspace.repeat(&key, &asked) {
+            return says(repeated.status, &repeated.answer);
+        }
+        (workspace.mood.clone(), key, asked)
     };
-    let refuse = |status: u16, code: i64| {
+    let refusal = |status: u16, code: i64| {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
-        says(status, &json!({"message": "refused: upstream secret text", "code": code}))
+        (status, json!({"message": "refused: upstream secret text", "code": code}))
+    };
+    let keep = |(status, answer): (StatusCode, Value)| {
+        let answered = Answered { body: asked.clone(), status, answer: answer.clone() };
+        locked(workspace).answered.insert(key.clone(), answered);
+        says(status, &answer)
     };
     let take = || locked(workspace).take(&asked);
     match mood {
-        Mood::Honest => take(),
-        Mood::Refuse { status, code } => refuse(status, code),
+        Mood::Honest => {
+            let answer = take();
+            keep(answer)
+        }
+        Mood::Refuse { status, code } => keep(refusal(status, code)),
         Mood::TakeAndRefuse { status, code } => {
             drop(take());
-            refuse(status, code)
+            keep(refusal(status, code))
         }
         Mood::HoldBefore(gate) => {
             gate.pass().await;
-            refuse(503, 0)
+            let (status, answer) = refusal(503, 0);
+            says(status, &answer)
         }
         Mood::HoldAfter(gate) => {
             let answer = take();
+            let answer = keep(answer);
             gate.pass().await;
             answer
         }
@@ -204,47 +285,16 @@ impl Workspace {
         checked
     }
 
-    fn check(&mut self, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Result<(), String> {
-        let api_key = header(headers, "x-api-key")?;
-        let token = header(headers, "authorization")?;
-        let token = token.strip_prefix("Bearer ").ok_or("the scheme is not Bearer")?;
-        let (signed, signature) = token.rsplit_once('.').ok_or("not a JWT")?;
-        let (head, claims) = signed.split_once('.').ok_or("not a JWT")?;
-        let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| "not base64url".to_owned());
-        let read = |part| serde_json::from_slice::<Value>(&decode(part)?).map_err(|_| "not JSON".to_owned());
-        let (head, claims) = (read(head)?, read(claims)?);
-        if head["alg"] != "RS256" || head["typ"] != "JWT" {
-            return Err("the algorithm is not RS256".to_owned());
+    /// The first answer under the key. Fireblocks does not say what another body under it gets: the client has a fault.
+    fn repeat(&mut self, key: &str, asked: &Value) -> Option<Answered> {
+        let answered = self.answered.get(key)?.clone();
+        if answered.body != *asked {
+            self.faults.push(format!("Idempotency-Key: `{key}` was used for another body"));
         }
-        let key = self.users.get(api_key).ok_or("the API key is unknown")?;
-        let verifier = UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, key);
-        let signature = decode(signature)?;
-        verifier.verify(signed.as_bytes(), &signature).map_err(|_| "the signature does not verify")?;
-        let mut names: Vec<&str> =
-            claims.as_object().ok_or("claims are no object")?.keys().map(String::as_str).collect();
-        names.sort_unstable();
-        if names != CLAIMS {
-            return Err(format!("the claims are {names:?}"));
-        }
-        if claims["sub"] != api_key || claims["uri"] != uri.to_string() {
-            return Err("`sub` or `uri` is of another request".to_owned());
-        }
-        if claims["bodyHash"] != hex::encode(Sha256::digest(body)) {
-            return Err("`bodyHash` is of another body".to_owned());
-        }
-        let (issued, expires) = (seconds(&claims["iat"])?, seconds(&claims["exp"])?);
-        let now = i64::try_from(unix_seconds()).unwrap_or(i64::MAX);
-        if expires <= now || issued > now + 5 || expires - issued > TOKEN_SECONDS_MAX {
-            return Err("the token is not of now, or lives too long".to_owned());
-        }
-        let nonce = claims["nonce"].as_str().ok_or("the nonce is no text")?;
-        if nonce.len() != 36 || !self.nonces.insert(nonce.to_owned()) {
-            return Err("the nonce is no UUID or was used before".to_owned());
-        }
-        Ok(())
+        Some(answered)
     }
 
-    fn note_post(&mut self, headers: &HeaderMap, body: &[u8]) -> Value {
+    fn note_post(&mut self, headers: &HeaderMap, body: &[u8]) -> (String, Value) {
         let key = header(headers, "idempotency-key").map(str::to_owned);
         let key =
             key.and_then(|key| if key.len() <= 40 { Ok(key) } else { Err("it is too long".to_owned()) });
@@ -256,26 +306,28 @@ impl Workspace {
         if !asked["maxFee"].as_str().is_some_and(is_price) {
             self.faults.push(format!("maxFee: {} is no price of gas as a numeric string", asked["maxFee"]));
         }
-        self.posts.push((key, asked.clone()));
-        asked
+        if asked["failOnLowFee"] != true {
+            self.faults
+                .push("failOnLowFee: below the ceiling the transaction could linger unmined".to_owned());
+        }
+        self.posts.push((key.clone(), asked.clone()));
+        (key, asked)
     }
 
-    fn take(&mut self, asked: &Value) -> Response {
+    fn take(&mut self, asked: &Value) -> (StatusCode, Value) {
+        let refuse =
+            |text: &str, code: i64| (StatusCode::BAD_REQUEST, json!({"message": text, "code": code}));
         let Some(name) = asked["externalTxId"].as_str() else {
-            return says(
-                StatusCode::BAD_REQUEST,
-                &json!({"message": "externalTxId is missing", "code": 1409}),
-            );
+            return refuse("externalTxId is missing", 1409);
         };
         if self.transactions.contains_key(name) {
-            let text = "The external tx id that was provided in the request, already exists";
-            return says(StatusCode::BAD_REQUEST, &json!({"message": text, "code": 1438}));
+            return refuse("The external tx id that was provided in the request, already exists", 1438);
         }
         let id = format!("{:032x}", rand::random::<u128>());
         let taken = Taken { id, body: asked.clone(), status: "SUBMITTED".to_owned(), hash: None };
         let answer = json!({"id": taken.id, "status": taken.status});
         self.transactions.insert(name.to_owned(), taken);
-        says(StatusCode::OK, &answer)
+        (StatusCode::OK, answer)
     }
 }
 
@@ -283,10 +335,6 @@ impl Workspace {
 fn is_price(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
         && text.parse().is_ok_and(|price: f64| price > 0.0)
-}
-
-fn seconds(claim: &Value) -> Result<i64, String> {
-    claim.as_i64().ok_or_else(|| "a time is not in whole seconds".to_owned())
 }
 
 fn told(name: &str, taken: &Taken) -> Value {

@@ -20,10 +20,13 @@ use reqwest::{
 
 use crate::egress::{Egress, Reply, Request};
 
+mod refusal;
 mod token;
 mod wire;
 
 pub use token::{LIFETIME_SECONDS, Token};
+
+use refusal::Verdict;
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -77,11 +80,17 @@ pub struct FireblocksClient {
 }
 
 impl FireblocksClient {
-    /// An answer of any status below 500 other than 429 is a reply.
+    /// An answer that says something of the API key is a reply.
     pub async fn check(&self, base_url: &str, login: &Login) -> Result<CheckReply, VendorError> {
         let reply = self.send(base_url, login, &Call::ListVaultAccounts).await?;
-        refuse_overload(&reply)?;
-        Ok(CheckReply { http_status: reply.status, code: wire::error_code(&reply.body) })
+        match refusal::verdict(reply.status, None) {
+            Verdict::Unknown => Err(refusal(&reply)),
+            // The key is not accepted, or not yet: that is what was asked.
+            Verdict::NotTaken if reply.status != 401 => Err(refusal(&reply)),
+            Verdict::Taken | Verdict::NotTaken | Verdict::Final => {
+                Ok(CheckReply { http_status: reply.status, code: wire::error_code(&reply.body) })
+            }
+        }
     }
 
     pub async fn find(
@@ -122,7 +131,7 @@ impl FireblocksClient {
         ];
         if let Call::Create(permit) = call {
             headers.push((CONTENT_TYPE, HeaderValue::from_static("application/json")));
-            headers.push((IDEMPOTENCY_KEY, secret(&permit.idempotency_key().to_string())?));
+            headers.push((IDEMPOTENCY_KEY, secret(&permit.idempotency_key())?));
         }
         let body = Bytes::copy_from_slice(call.body());
         let request = Request { method: call.method(), url, headers, body };
@@ -166,29 +175,19 @@ fn not_sent(error: Error) -> VendorError {
 enum Fault {
     #[error("the answer is malformed: {0}")]
     Malformed(&'static str),
-    #[error("the answer has status {0}")]
-    Status(u16),
 }
 
 fn malformed(fault: &'static str) -> VendorError {
     VendorError::Unavailable(Box::new(Fault::Malformed(fault)))
 }
 
-fn refuse_overload(reply: &Reply) -> Result<(), VendorError> {
-    if reply.status >= 500 || reply.status == 429 || !(200..500).contains(&reply.status) {
-        return Err(VendorError::Unavailable(Box::new(Fault::Status(reply.status))));
-    }
-    Ok(())
-}
-
-/// "No" for good, or an overload that says nothing. A redirect is neither: nobody is followed.
+/// What an answer means that is not the one hoped for.
 fn refusal(reply: &Reply) -> VendorError {
-    match refuse_overload(reply) {
-        Err(overload) => overload,
-        Ok(()) if reply.status >= 400 => {
-            VendorError::Refused { http_status: reply.status, code: wire::error_code(&reply.body) }
-        }
-        Ok(()) => VendorError::Unavailable(Box::new(Fault::Status(reply.status))),
+    let (http_status, code) = (reply.status, wire::error_code(&reply.body));
+    match refusal::verdict(http_status, code) {
+        Verdict::Final => VendorError::Refused { http_status, code },
+        Verdict::NotTaken => VendorError::NotTaken { http_status, code },
+        Verdict::Unknown | Verdict::Taken => VendorError::Unknown { http_status, code },
     }
 }
 

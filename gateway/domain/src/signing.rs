@@ -365,6 +365,9 @@ async fn sign_by_provider(
         VendorError::Refused { .. } => error.into_error("Privy"),
         VendorError::NotSent(error) => error,
         VendorError::Unavailable(cause) => Error::unavailable("Privy", cause),
+        unsettled @ (VendorError::NotTaken { .. } | VendorError::Unknown { .. }) => {
+            Error::unavailable("Privy", unsettled)
+        }
     })
 }
 

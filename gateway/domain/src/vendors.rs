@@ -37,8 +37,7 @@ impl VendorRole {
     }
 }
 
-/// One value-moving request to a vendor, stored before it is sent and never edited. Its id is the
-/// `Idempotency-Key`.
+/// One value-moving request to a vendor, stored before it is sent and never edited.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VendorCall {
     pub id: VendorCallId,
@@ -60,12 +59,18 @@ pub struct VendorCall {
     pub created_at: Timestamp,
 }
 
+/// Keys that one call can have: as many as seven digits name.
+const IDEMPOTENCY_KEYS: u32 = 10_000_000;
+
 /// What became of a call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "name")]
 pub enum CallOutcome {
-    /// A permit exists or existed; whether the vendor heard is not known.
-    Prepared,
+    /// A permit exists or existed; whether the vendor heard is not known. It answered `unsettled` tries without
+    /// settling anything.
+    Prepared {
+        unsettled: u32,
+    },
     Accepted {
         vendor_id: String,
     },
@@ -80,7 +85,7 @@ impl CallOutcome {
     /// The stable word stored beside the facts.
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Prepared => "prepared",
+            Self::Prepared { .. } => "prepared",
             Self::Accepted { .. } => "accepted",
             Self::Refused { .. } => "refused",
         }
@@ -105,11 +110,22 @@ impl VendorCall {
         Self { outcome, version: self.version + 1, ..self.clone() }
     }
 
+    /// `Idempotency-Key` of the next try, at most 40 characters. A vendor repeats the answer it gave under a key for a
+    /// day, errors too: so what was answered without being settled is asked again under another, and only what was
+    /// never answered under the same. That nothing is taken twice is the external id's part.
+    pub fn idempotency_key(&self) -> String {
+        let tries = match self.outcome {
+            CallOutcome::Prepared { unsettled } => unsettled % IDEMPOTENCY_KEYS,
+            CallOutcome::Accepted { .. } | CallOutcome::Refused { .. } => 0,
+        };
+        format!("{}-{tries}", self.id.uuid().simple())
+    }
+
     /// The vendor's own id, once it gave one.
     pub fn vendor_id(&self) -> Option<&str> {
         match &self.outcome {
             CallOutcome::Accepted { vendor_id } => Some(vendor_id),
-            CallOutcome::Prepared | CallOutcome::Refused { .. } => None,
+            CallOutcome::Prepared { .. } | CallOutcome::Refused { .. } => None,
         }
     }
 }
@@ -148,9 +164,15 @@ pub struct ToldTransfer {
 /// Why a vendor gave no usable answer.
 #[derive(Debug, thiserror::Error)]
 pub enum VendorError {
-    /// The vendor understood and refused.
+    /// The vendor understood and refused for good.
     #[error("the vendor refused with status {http_status}")]
     Refused { http_status: u16, code: Option<i64> },
+    /// The vendor took nothing, and may take the same later.
+    #[error("the vendor took nothing and answered with status {http_status}")]
+    NotTaken { http_status: u16, code: Option<i64> },
+    /// An answer that does not tell whether the vendor acted.
+    #[error("the vendor answered with status {http_status}")]
+    Unknown { http_status: u16, code: Option<i64> },
     /// No usable answer; whether the vendor acted is not known.
     #[error("the vendor is unavailable")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -165,6 +187,9 @@ impl VendorError {
         match self {
             Self::Refused { http_status, code } => Error::VendorRefused { vendor, http_status, code },
             Self::Unavailable(cause) => Error::Upstream(vendor, crate::error::Internal(cause)),
+            unsettled @ (Self::NotTaken { .. } | Self::Unknown { .. }) => {
+                Error::Upstream(vendor, crate::error::Internal(Box::new(unsettled)))
+            }
             Self::NotSent(error) => error,
         }
     }

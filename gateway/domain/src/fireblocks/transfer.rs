@@ -29,6 +29,9 @@ struct Transfer<'a> {
     /// The price of gas above which Fireblocks must not pay: the intent's ceiling. Its `gasLimit` is no ceiling but the
     /// limit itself, which the account would have to cover in full, and is left to Fireblocks.
     max_fee: String,
+    /// Where the market already asks for more than that, Fireblocks fails the transaction when it signs: below the
+    /// ceiling it would be broadcast, stay unmined, and hold up whatever the account sends next.
+    fail_on_low_fee: bool,
     note: String,
     external_tx_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -79,6 +82,7 @@ pub fn compose_transfer(transaction: &Transaction) -> Result<Vec<u8>, TransferIn
         },
         amount: whole_units(intent.value),
         max_fee: gwei(intent.ceilings.fee_per_gas),
+        fail_on_low_fee: true,
         note: format!("gateway {name}"),
         external_tx_id: name,
         extra_parameters: is_call

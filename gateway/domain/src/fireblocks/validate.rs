@@ -44,7 +44,12 @@ pub async fn validate_integration(
         Ok(reply) => reply,
         Err(VendorError::NotSent(error)) => return Err(error),
         // Silence is no refusal: what was valid stays so.
-        Err(error @ (VendorError::Unavailable(_) | VendorError::Refused { .. })) => {
+        Err(
+            error @ (VendorError::Unavailable(_)
+            | VendorError::Refused { .. }
+            | VendorError::NotTaken { .. }
+            | VendorError::Unknown { .. }),
+        ) => {
             tracing::warn!(%error, cause = ?std::error::Error::source(&error), "Fireblocks could not be asked");
             let error = Some("Fireblocks did not answer".to_owned());
             return Ok(Validation { valid: false, checked_at: ctx.now, http_status: None, error });

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::{
     clock::Timestamp,
     fireblocks::{CREATE_URI, TransferInvalid, compose_transfer, external_id},
-    ids::{AttemptId, PermitId, VendorCallId},
+    ids::{AttemptId, PermitId},
     policy::{Approved, PERMIT_LIFETIME, PermitRecord},
     transactions::Transaction,
     vendors::VendorCall,
@@ -52,9 +52,9 @@ impl VendorPermit {
         &self.call.body
     }
 
-    /// The same for every try, so that the vendor executes once.
-    pub fn idempotency_key(&self) -> VendorCallId {
-        self.call.id
+    /// See [`VendorCall::idempotency_key`].
+    pub fn idempotency_key(&self) -> String {
+        self.call.idempotency_key()
     }
 
     pub fn digest(&self) -> B256 {

@@ -69,11 +69,19 @@ pub(super) async fn hand_over(
         retain(ctx, services, transaction, fresh).await?;
         return Ok(later(services));
     };
-    let Some(prepared) = prepare(ctx, services, transaction, (&approved, &fresh), earlier).await? else {
-        retain(ctx, services, transaction, fresh).await?;
-        return Ok(Step::Moved);
-    };
-    send(ctx, services, fireblocks.as_ref(), &login, prepared).await
+    let until = earlier.permit.as_ref().map_or(ctx.now, |permit| permit.expires_at);
+    match prepare(ctx, services, transaction, (&approved, &fresh), earlier).await? {
+        Ok(prepared) => send(ctx, services, fireblocks.as_ref(), &login, prepared).await,
+        // What an earlier try carries may still be taken; it is renewed when it has run out.
+        Err(Contested::Permit) if ctx.now < until => {
+            retain(ctx, services, transaction, fresh).await?;
+            Ok(Step::Stop(Progress::Again(until.since(ctx.now))))
+        }
+        Err(_) => {
+            retain(ctx, services, transaction, fresh).await?;
+            Ok(Step::Moved)
+        }
+    }
 }
 
 /// A request that may be on its way cannot be called off: what it carries to authenticate itself runs out with its
@@ -147,7 +155,12 @@ async fn ask(services: &Services, call: &VendorCall, access: &Access) -> Told {
     };
     match (fireblocks.find(login, &call.external_id).await, access) {
         (Ok(Some(found)), _) => Told::Found(found),
-        (Ok(None), _) | (Err(VendorError::Refused { .. }), Access::Changed { .. }) => Told::Unknown,
+        // Credentials that Fireblocks does not take show nothing either, unless they are the ones that sent it.
+        (
+            Err(VendorError::Refused { .. } | VendorError::NotTaken { http_status: 401, .. }),
+            Access::Changed { .. },
+        )
+        | (Ok(None), _) => Told::Unknown,
         (Err(error), _) => Told::Away(error),
     }
 }
@@ -240,7 +253,7 @@ async fn prepare(
     transaction: &Sealed<Transaction>,
     (approved, fresh): (&Approved, &Fresh),
     earlier: Earlier,
-) -> Result<Option<Prepared>> {
+) -> Result<Result<Prepared, Contested>> {
     let next = transaction.moved_to(transaction.state.clone(), ctx.now);
     let (call, is_new) = match earlier.call {
         Some(call) => (call, false),
@@ -268,10 +281,10 @@ async fn prepare(
     let changes =
         changes.write(if is_renewal { Write::RenewPermit(record) } else { Write::InsertPermit(record) });
     match services.store.commit(changes).await {
-        Ok(()) => Ok(Some(Prepared { transaction: next, call, permit })),
-        Err(CommitError::Conflict(Contested::Version | Contested::Permit | Contested::PluginState)) => {
-            Ok(None)
-        }
+        Ok(()) => Ok(Ok(Prepared { transaction: next, call, permit })),
+        Err(CommitError::Conflict(
+            contested @ (Contested::Version | Contested::Permit | Contested::PluginState),
+        )) => Ok(Err(contested)),
         Err(error) => Err(error.into()),
     }
 }
@@ -288,7 +301,7 @@ fn new_call(ctx: &OpCtx, services: &Services, transaction: &Transaction) -> Resu
         digest: VendorCall::digest_of("POST", CREATE_URI, &body),
         body,
         external_id: external_id(transaction.request_hash),
-        outcome: CallOutcome::Prepared,
+        outcome: CallOutcome::Prepared { unsettled: 0 },
         version: 1,
         created_at: ctx.now,
     })
@@ -302,16 +315,46 @@ async fn send(
     prepared: Prepared,
 ) -> Result<Step> {
     let Prepared { transaction, call, permit } = prepared;
-    let (http_status, code) = match fireblocks.create(login, &permit).await {
+    let error = match fireblocks.create(login, &permit).await {
         Ok(made) => return accept(ctx, services, &transaction, &call, &made).await,
-        Err(VendorError::Refused { http_status, code }) => (http_status, code),
-        Err(error) => return Ok(away(services, &transaction, &error)),
+        Err(error) => error,
     };
+    if matches!(error, VendorError::NotTaken { .. }) {
+        return unsettled(ctx, services, &transaction, &call, &error).await;
+    }
+    if !matches!(error, VendorError::Refused { .. } | VendorError::Unknown { .. }) {
+        return Ok(away(services, &transaction, &error));
+    }
     // "No" is also what a vendor says to a repeat of what it has taken.
-    match fireblocks.find(login, &call.external_id).await {
-        Ok(Some(found)) => accept(ctx, services, &transaction, &call, &found).await,
-        Ok(None) => refuse(ctx, services, &transaction, &call, (http_status, code)).await,
-        Err(error) => Ok(away(services, &transaction, &error)),
+    match (fireblocks.find(login, &call.external_id).await, &error) {
+        (Ok(Some(found)), _) => accept(ctx, services, &transaction, &call, &found).await,
+        (Ok(None), VendorError::Refused { http_status, code }) => {
+            refuse(ctx, services, &transaction, &call, (*http_status, *code)).await
+        }
+        (Ok(None), _) => unsettled(ctx, services, &transaction, &call, &error).await,
+        (Err(silence), _) => Ok(away(services, &transaction, &silence)),
+    }
+}
+
+/// Keeps that the vendor answered without settling anything, for what it answered is what it repeats under this key.
+async fn unsettled(
+    ctx: &OpCtx,
+    services: &Services,
+    transaction: &Transaction,
+    call: &Sealed<VendorCall>,
+    error: &VendorError,
+) -> Result<Step> {
+    let CallOutcome::Prepared { unsettled } = call.outcome else {
+        return Ok(away(services, transaction, error));
+    };
+    let next = call.with_outcome(CallOutcome::Prepared { unsettled: unsettled.saturating_add(1) });
+    let detail = json!({"call": call.id, "answer": error.to_string()});
+    let event =
+        AuditEvent::new(ctx, "vendor_call.unsettled", format!("transaction {}", transaction.id), detail);
+    let changes = ChangeSet::new(event).write(Write::UpdateVendorCall(services.sealer.seal(next)));
+    match services.store.commit(changes).await {
+        Ok(()) | Err(CommitError::Conflict(Contested::Version)) => Ok(away(services, transaction, error)),
+        Err(error) => Err(error.into()),
     }
 }
 
