@@ -80,6 +80,8 @@ pub struct WalletEvidence {
     pub level: EvidenceLevel,
     /// Where the wallet is a contract, the chain on which it said that the signature is its own.
     pub contract_chain: Option<ChainId>,
+    /// Of the user whose wallet it is, when it proved this; 0 for somebody who is not enrolled.
+    pub wallet_epoch: u64,
     /// 65 bytes, r || s || v with v 0 or 1 and s in the lower half; a contract's has a form of its own.
     pub signature: Vec<u8>,
     /// Hash of the canonical signed text: the replay key.

@@ -77,6 +77,8 @@ pub enum Evidence {
         #[serde(with = "hex::serde")]
         signature: Vec<u8>,
         signed_hash: B256,
+        /// The user's when it was given: whatever proves for the wallet since then, it was not this.
+        wallet_epoch: u64,
     },
     /// A wallet that is a contract took the signature over the request for its own (ERC-1271), as the chain's nodes
     /// said: never evidence of level `signed`.
@@ -85,6 +87,7 @@ pub enum Evidence {
         #[serde(with = "hex::serde")]
         signature: Vec<u8>,
         signed_hash: B256,
+        wallet_epoch: u64,
     },
     /// A wallet signed the vote: EIP-712 `Approval`, verified again whenever the vote is counted.
     WalletApproval {
@@ -92,6 +95,7 @@ pub enum Evidence {
         signature: Vec<u8>,
         /// Seconds since the epoch, as signed: an approval counts until then, also when a permit is issued.
         expires: u64,
+        wallet_epoch: u64,
     },
 }
 

@@ -87,6 +87,7 @@ pub(crate) async fn authenticate_request(
     let evidence = WalletEvidence {
         level: EvidenceLevel::Request,
         contract_chain: signer.contract_chain(),
+        wallet_epoch: signer.wallet_epoch(),
         signature: signer.signature_bytes(),
         signed_hash,
         replay_until: replay_until.max(now),
@@ -127,6 +128,7 @@ pub(crate) async fn authenticate_approval(
     let evidence = WalletEvidence {
         level: EvidenceLevel::Signed,
         contract_chain: None,
+        wallet_epoch: 0,
         signature: signer.signature_bytes(),
         signed_hash: digest,
         replay_until: expires_at,
@@ -178,6 +180,14 @@ impl Signer {
         }
     }
 
+    /// Under which the contract was asked; that of a key is told by the row it is found in.
+    fn wallet_epoch(&self) -> u64 {
+        match self {
+            Self::Key { .. } => 0,
+            Self::Contract { user, .. } => user.wallet_epoch,
+        }
+    }
+
     /// The domain's form: a key's v is 0 or 1.
     fn signature_bytes(&self) -> Vec<u8> {
         match self {
@@ -217,25 +227,28 @@ async fn wallet(
     address: Address,
     evidence: WalletEvidence,
 ) -> Result<WalletActor, Failure> {
-    let principal = enrolled(services, organization, address, evidence.contract_chain).await?;
+    let enrolled = enrolled(services, organization, address, &evidence).await?;
+    let (principal, wallet_epoch) = enrolled.unzip();
+    let evidence = WalletEvidence { wallet_epoch: wallet_epoch.unwrap_or(0), ..evidence };
     Ok(WalletActor { address, principal, evidence })
 }
 
-/// The user of this address, if there is one. One that was deactivated is not heard at all, nor one whose wallet is a
-/// contract through a key, or the other way round.
+/// The user of this address, if there is one, and what epoch its wallet is in. One that was deactivated is not heard at
+/// all, nor one whose wallet is a contract through a key, or the other way round, or another contract by now.
 async fn enrolled(
     services: &Services,
     organization: OrganizationId,
     address: Address,
-    contract_chain: Option<ChainId>,
-) -> Result<Option<PrincipalId>, Failure> {
+    evidence: &WalletEvidence,
+) -> Result<Option<(PrincipalId, u64)>, Failure> {
     let Some(user) = services.store.user_by_address(organization, address).await? else { return Ok(None) };
-    if user.contract_chain != contract_chain {
+    let is_another = evidence.contract_chain.is_some() && evidence.wallet_epoch != user.wallet_epoch;
+    if user.contract_chain != evidence.contract_chain || is_another {
         return Err(Failure::Domain(Error::Unauthenticated));
     }
     let principals = services.store.principals(organization, &[user.id]).await?;
     match principals.first() {
-        Some(principal) if principal.active => Ok(Some(user.id)),
+        Some(principal) if principal.active => Ok(Some((user.id, user.wallet_epoch))),
         Some(_) | None => Err(Failure::Domain(Error::Unauthenticated)),
     }
 }

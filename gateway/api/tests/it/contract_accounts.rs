@@ -107,6 +107,27 @@ async fn an_enrolled_contract_logs_in_and_votes_with_requests_and_nobody_counts_
     assert_eq!(last["transactionStatus"], "APPROVED", "{last}");
 }
 
+/// A vote is worth as much as what proved it: a contract that is enrolled again has to vote again, and the old vote
+/// stands in the way of nobody else's.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_vote_does_not_outlive_the_enrolment_under_which_it_was_given() {
+    let world = taking(LIMITS).await;
+    let contract = Contract::enrolled(&world).await;
+    let message = contract.message(&world).await;
+    let tokens = Tokens::of(&verify(&world, &message, &contract.sign(&message, 900)).await.expect(200));
+    let settings = world.call(axum::http::Method::PUT, "/settings").json(&json!({}));
+    let settings = settings.bearer(&tokens.access).send().await.expect(200);
+    let proposed =
+        world.propose(settings["escrowAddress"].as_str().unwrap().parse().unwrap(), FREE_WEI + 1).await;
+    let path = format!("/transactions/{}/approvals", proposed["requestHash"].as_str().unwrap());
+    signed(&world, &contract, &path, &json!({"approved": true}), 200).await.expect(201);
+    let (ctx, services) = (world.ctx(), &world.services);
+    withdraw_contract_account(&ctx, services, contract.address).await.unwrap();
+    enrol_contract_account(&ctx, services, contract.address, chain()).await.unwrap();
+    let last = world.post(path, &json!({"approved": true})).key(&world, "agent").send().await.expect(201);
+    assert_eq!(last["transactionStatus"], "PENDING", "{last}");
+}
+
 fn id(transaction: &Value) -> gateway_domain::ids::TransactionId {
     transaction["id"].as_str().unwrap().parse().unwrap()
 }

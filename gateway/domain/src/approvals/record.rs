@@ -123,10 +123,13 @@ async fn record(
 
 fn wallet_evidence(proven: &WalletEvidence, cast: &CastVote) -> Evidence {
     let (signature, signed_hash) = (proven.signature.clone(), proven.signed_hash);
+    let wallet_epoch = proven.wallet_epoch;
     match (proven.contract_chain, proven.level, cast.signed_until) {
-        (Some(chain), ..) => Evidence::ContractRequest { chain, signature, signed_hash },
-        (None, EvidenceLevel::Signed, Some(expires)) => Evidence::WalletApproval { signature, expires },
-        (None, ..) => Evidence::WalletRequest { signature, signed_hash },
+        (Some(chain), ..) => Evidence::ContractRequest { chain, signature, signed_hash, wallet_epoch },
+        (None, EvidenceLevel::Signed, Some(expires)) => {
+            Evidence::WalletApproval { signature, expires, wallet_epoch }
+        }
+        (None, ..) => Evidence::WalletRequest { signature, signed_hash, wallet_epoch },
     }
 }
 

@@ -29,6 +29,8 @@ pub struct Standing {
     pub wallets: BTreeMap<PrincipalId, Address>,
     /// Chains of the wallets that are contracts; none of these is in `wallets`.
     pub contracts: BTreeMap<PrincipalId, ChainId>,
+    /// Of those two: under which epoch a vote of theirs must have been given.
+    pub wallet_epochs: BTreeMap<PrincipalId, u64>,
     /// Votes whose own signature was verified again just now.
     pub verified_votes: BTreeSet<VoteId>,
     /// Whether each plugin revision of the policy that is asked here may judge now.
@@ -222,20 +224,22 @@ fn counts(input: &DecisionInput<'_>, vote: &Vote) -> bool {
 
 fn evidence_stands(input: &DecisionInput<'_>, vote: &Vote) -> bool {
     let standing = input.standing;
+    let is_same_wallet =
+        |epoch: u64| vote.role == Role::User && standing.wallet_epochs.get(&vote.principal) == Some(&epoch);
     match &vote.evidence {
         Evidence::ApiKey { credential } => {
             standing.active_credentials.get(credential) == Some(&(vote.principal, vote.role.clone()))
         }
-        Evidence::WalletRequest { .. } => {
-            vote.role == Role::User && standing.wallets.contains_key(&vote.principal)
+        Evidence::WalletRequest { wallet_epoch, .. } => {
+            is_same_wallet(*wallet_epoch) && standing.wallets.contains_key(&vote.principal)
         }
-        Evidence::ContractRequest { chain, .. } => {
-            vote.role == Role::User && standing.contracts.get(&vote.principal) == Some(chain)
+        Evidence::ContractRequest { chain, wallet_epoch, .. } => {
+            is_same_wallet(*wallet_epoch) && standing.contracts.get(&vote.principal) == Some(chain)
         }
-        Evidence::WalletApproval { expires, .. } => {
+        Evidence::WalletApproval { expires, wallet_epoch, .. } => {
             // A rejection needs no lifetime: it was heard when it was given.
             (vote.ballot == Ballot::Reject || is_before(input.now, *expires))
-                && vote.role == Role::User
+                && is_same_wallet(*wallet_epoch)
                 && standing.wallets.contains_key(&vote.principal)
                 && standing.verified_votes.contains(&vote.id)
         }

@@ -189,6 +189,7 @@ async fn standing(
     if votes.iter().any(|vote| vote.evidence.credential().is_none())
         && let Some(owner) = services.store.user(organization, transaction.owner).await?
     {
+        found.wallet_epochs.insert(owner.id, owner.wallet_epoch);
         if let Some(chain) = owner.contract_chain {
             found.contracts.insert(owner.id, chain);
         } else {
@@ -209,7 +210,7 @@ fn signature_stands(
     vote: &Vote,
     wallets: &BTreeMap<crate::ids::PrincipalId, crate::Address>,
 ) -> bool {
-    let Evidence::WalletApproval { signature, expires } = &vote.evidence else { return false };
+    let Evidence::WalletApproval { signature, expires, .. } = &vote.evidence else { return false };
     let Some(wallet) = wallets.get(&vote.principal) else { return false };
     let Ok(chain) = services.require_chain(transaction.intent.chain) else { return false };
     let text = approval_text(services, transaction, vote.ballot, *expires);

@@ -435,7 +435,11 @@ pub(crate) fn sample_vote(transaction: &Transaction, principal: PrincipalId, at:
         principal,
         role: Role::User,
         ballot: Ballot::Approve,
-        evidence: Evidence::WalletApproval { signature: vec![9; 65], expires: 1_800_000_000 },
+        evidence: Evidence::WalletApproval {
+            signature: vec![9; 65],
+            expires: 1_800_000_000,
+            wallet_epoch: 3,
+        },
         confidence_ppm: Some(1),
         analysis: Some("fine".into()),
         created_at: at,

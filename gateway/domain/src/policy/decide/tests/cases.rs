@@ -223,7 +223,9 @@ fn weak_evidence_does_not_meet_a_strong_demand() {
     let strong = Requirement { evidence: EvidenceLevel::Signed, ..requirement(Role::User, 1) };
     let mut case = situation().floor(vec![strong]).vote(10, Role::User, Ballot::Approve);
     assert_eq!(unmet(&case), [Role::User]);
-    case.votes[0].evidence = Evidence::WalletApproval { signature: vec![0; 65], expires: 61 };
+    case.votes[0].evidence =
+        Evidence::WalletApproval { signature: vec![0; 65], expires: 61, wallet_epoch: 3 };
+    case.standing.wallet_epochs.insert(principal(10), 3);
     case.standing.wallets.insert(principal(10), Address::repeat_byte(3));
     assert_eq!(unmet(&case), [Role::User], "the signature was not verified again");
     case.standing.verified_votes.insert(case.votes[0].id);
@@ -238,7 +240,8 @@ fn a_contracts_vote_counts_on_its_chain_and_never_as_signed() {
         let mut case = situation().floor(vec![demanded]).vote(10, Role::User, Ballot::Approve);
         let (signature, signed_hash) = (vec![0; 200], B256::ZERO);
         let chain = case.transaction.intent.chain;
-        case.votes[0].evidence = Evidence::ContractRequest { chain, signature, signed_hash };
+        case.votes[0].evidence = Evidence::ContractRequest { chain, signature, signed_hash, wallet_epoch: 3 };
+        case.standing.wallet_epochs.insert(principal(10), 3);
         case.standing.verified_votes.insert(case.votes[0].id);
         case.standing.contracts.insert(principal(10), chain);
         case
@@ -252,13 +255,18 @@ fn a_contracts_vote_counts_on_its_chain_and_never_as_signed() {
     let mut elsewhere = by_contract(EvidenceLevel::Request);
     elsewhere.standing.contracts.insert(principal(10), crate::chain::ChainId::eip155(137).unwrap());
     assert_eq!(unmet(&elsewhere), [Role::User]);
+    let mut enrolled_again = by_contract(EvidenceLevel::Request);
+    enrolled_again.standing.wallet_epochs.insert(principal(10), 5);
+    assert_eq!(unmet(&enrolled_again), [Role::User]);
 }
 
 #[test]
 fn a_signed_approval_counts_until_it_expires_and_a_signed_rejection_for_good() {
     let by = |ballot| {
         let mut case = situation().floor(vec![requirement(Role::User, 1)]).vote(10, Role::User, ballot);
-        case.votes[0].evidence = Evidence::WalletApproval { signature: vec![0; 65], expires: 61 };
+        case.votes[0].evidence =
+            Evidence::WalletApproval { signature: vec![0; 65], expires: 61, wallet_epoch: 3 };
+        case.standing.wallet_epochs.insert(principal(10), 3);
         case.standing.wallets.insert(principal(10), Address::repeat_byte(3));
         case.standing.verified_votes.insert(case.votes[0].id);
         case
