@@ -42,6 +42,7 @@ pub(crate) async fn install_plugin(
     install: InstallPlugin,
 ) -> Result<Installed> {
     let services = &gateway.services;
+    gateway.store.require_rows_proven().await?;
     if gateway.store.charter().await?.is_some() {
         let AdmittedPlugin { revision, .. } = upload_plugin(ctx, services, install.plugin).await?;
         return Ok(Installed { revision, policy_revision: None });

@@ -11,7 +11,12 @@ use std::{
 use anyhow::{Context as _, Result};
 use async_trait::async_trait;
 use gateway_api::{ApiState, OperatorState, OwnedTask, Readiness, ReadinessProbe, StoreHealth};
-use gateway_domain::{B256, ids::OrganizationId, ports::Services, sessions::remove_expired_sessions};
+use gateway_domain::{
+    B256,
+    ids::OrganizationId,
+    ports::{OperatorReads as _, Services},
+    sessions::remove_expired_sessions,
+};
 use gateway_store::Integrity;
 use metrics_exporter_prometheus::PrometheusHandle;
 use sha2::{Digest as _, Sha256};
@@ -24,7 +29,7 @@ use crate::{
     config::Config,
     control::{self, Socket},
     listener::{self, Bounds},
-    nodes, unfinished_keys, verification_services,
+    nodes, system_keys, unfinished_keys, verification_services,
     wiring::Gateway,
     worker,
 };
@@ -61,6 +66,7 @@ pub(crate) async fn run(
     let checkpoints = gateway.checkpoints();
     checkpoints.check_anchor().await?;
     checkpoints.first_look().await;
+    require_charter_remembered(&gateway).await?;
     let config = &gateway.config;
     verification_services::establish(&gateway, organization).await?;
     let public = bind(config.server.listen).await?;
@@ -124,6 +130,26 @@ pub(crate) async fn run(
     checkpointing.wait().await;
     gateway.close().await;
     Ok(ended)
+}
+
+/// Refuses a database whose charter is gone, and has the token remember one that it does not know of yet: a token that was
+/// restored without it.
+async fn require_charter_remembered(gateway: &Gateway) -> Result<()> {
+    let charter = gateway.store.charter().await.map_err(told).context("looking for the charter")?;
+    if charter.is_some() && !gateway.is_chartered {
+        system_keys::mark_chartered(&gateway.hsm).await.context("marking the token as that of a charter")?;
+    }
+    Ok(())
+}
+
+/// With what is meant for whoever starts the gateway.
+fn told(error: gateway_domain::Error) -> anyhow::Error {
+    let cause = error.internal_cause().map(ToString::to_string);
+    let error = anyhow::Error::from(error);
+    match cause {
+        Some(cause) => error.context(cause),
+        None => error,
+    }
 }
 
 /// What operators do over HTTP.

@@ -34,6 +34,8 @@ pub(crate) struct SystemKeys {
     pub(crate) checkpoint: KeyReference,
     /// Seals secrets that must be read back.
     pub(crate) secrets: SecretKeyReference,
+    /// Whether a charter was founded, whatever the database says.
+    pub(crate) is_chartered: bool,
 }
 
 /// The keys of access tokens: the active one, the one before it, whose tokens are still taken, and the next one, with
@@ -79,7 +81,15 @@ pub(crate) async fn load(hsm: &Hsm, absent: Absent, epochs: &Epochs) -> Result<S
         plugin_cache: derive(hsm, &seal_master, "plugin-cache", EPOCH).await?,
         checkpoint: checkpoint(hsm, absent).await?,
         secrets: secret(hsm, KeyPurpose::SecretSealing, SecretAlgorithm::Aes256, absent).await?,
+        is_chartered: found_secret(hsm, KeyPurpose::CharterMark, hmac).await?.is_some(),
     })
+}
+
+/// Has the token remember that the deployment has a charter. It comes before the charter itself: a database that holds
+/// none afterwards has lost it, or was never written.
+pub(crate) async fn mark_chartered(hsm: &Hsm) -> Result<()> {
+    secret(hsm, KeyPurpose::CharterMark, SecretAlgorithm::HmacSha256, Absent::Create).await?;
+    Ok(())
 }
 
 async fn keys(
@@ -122,15 +132,25 @@ async fn secret(
     algorithm: SecretAlgorithm,
     absent: Absent,
 ) -> Result<SecretKeyReference> {
+    if let Some(reference) = found_secret(hsm, purpose, algorithm).await? {
+        return Ok(reference);
+    }
+    refuse_absent(purpose, absent)?;
     let (cka_id, label) = identity(purpose, EPOCH);
-    let expected = SecretKeyReference { cka_id, label: label.clone(), algorithm };
+    Ok(hsm.generate_secret(SecretKeySpec { cka_id, label, algorithm, permanent: false }).await?)
+}
+
+async fn found_secret(
+    hsm: &Hsm,
+    purpose: KeyPurpose,
+    algorithm: SecretAlgorithm,
+) -> Result<Option<SecretKeyReference>> {
+    let (cka_id, label) = identity(purpose, EPOCH);
+    let expected = SecretKeyReference { cka_id, label, algorithm };
     match hsm.find(cka_id).await? {
-        Some(FoundKey::Secret { reference, .. }) if reference == expected => Ok(reference),
+        Some(FoundKey::Secret { reference, .. }) if reference == expected => Ok(Some(reference)),
         Some(_) => bail!("the token holds another object in place of the `{}` key", purpose.as_str()),
-        None => {
-            refuse_absent(purpose, absent)?;
-            Ok(hsm.generate_secret(SecretKeySpec { cka_id, label, algorithm, permanent: false }).await?)
-        }
+        None => Ok(None),
     }
 }
 

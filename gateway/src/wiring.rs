@@ -39,7 +39,7 @@ use crate::{
     checkpoints::Checkpoints,
     config::{Config, ConfigError},
     data_dir::DataDir,
-    system_keys::{self, Absent, SystemKeys},
+    system_keys::{self, Absent},
 };
 
 mod plugins;
@@ -53,6 +53,8 @@ pub(crate) struct Gateway {
     pub(crate) store: Arc<Store>,
     pub(crate) plugins: Arc<PluginEvaluator>,
     pub(crate) instance: InstanceId,
+    /// Whether the token says that a charter was founded.
+    pub(crate) is_chartered: bool,
     /// Signs audit checkpoints; its fingerprint is what auditors pin.
     pub(crate) checkpoint_key: KeyReference,
     pub(crate) data_dir: DataDir,
@@ -72,37 +74,33 @@ pub(crate) async fn build(config: Config, data_dir: DataDir, absent: Absent) -> 
     let keys = system_keys::load(&hsm, absent, &config.core.key_epochs())
         .await
         .context("loading the gateway's own keys from the token")?;
-    let SystemKeys { sealing, credentials, nonces, rate_places, plugin_cache, checkpoint, secrets } = keys;
 
-    let sealer = Arc::new(Sealer::new(sealing));
+    let sealer = Arc::new(Sealer::new(keys.sealing));
     let instance = InstanceId::generate(clock.now(), entropy.as_ref());
     let outbox_written = Arc::new(Notify::new());
     let store =
         Store::open(config.database.store_config()?, sealer.clone(), instance, outbox_written.clone()).await;
     let store = Arc::new(store.context("opening the database")?);
+    if keys.is_chartered {
+        store.expect_charter();
+    }
     let epoch = config.core.key_epochs().token;
     let tokens = system_keys::load_token_keys(&hsm, &store, (absent, epoch), config.hsm.others_wait())
         .await
         .context("loading the keys of access tokens from the token")?;
 
-    let host = start_plugins(&config, &data_dir, plugin_cache)?;
-    let plugins = Arc::new(PluginEvaluator::new(
-        host,
-        store.clone(),
-        plugins::sources(&config)?,
-        config.plugins.prepared_max,
-    ));
+    let plugins = Arc::new(start_plugins(&config, &data_dir, keys.plugin_cache, store.clone())?);
     let (chains, domain_chain) = chains(&config)?;
-    let vendors = vendors::connect(&config, &hsm, secrets, (clock.clone(), entropy.clone()))?;
+    let vendors = vendors::connect(&config, &hsm, keys.secrets, (clock.clone(), entropy.clone()))?;
     let services = Services {
         store: store.clone(),
         sealer,
         clock: clock.clone(),
         entropy,
-        credentials: Arc::new(CredentialHasher::new(credentials)),
+        credentials: Arc::new(CredentialHasher::new(keys.credentials)),
         sessions: Arc::new(Sessions {
             signer: Arc::new(HsmTokenSigner { hsm: hsm.clone(), keys: tokens }),
-            nonces,
+            nonces: keys.nonces,
             issuer: config.core.sessions.issuer.clone().unwrap_or_else(|| config.server.origin()),
             limits: config.core.session_limits(),
         }),
@@ -130,9 +128,10 @@ pub(crate) async fn build(config: Config, data_dir: DataDir, absent: Absent) -> 
         store,
         plugins,
         instance,
-        checkpoint_key: checkpoint,
+        is_chartered: keys.is_chartered,
+        checkpoint_key: keys.checkpoint,
         data_dir,
-        rate_places: Arc::new(rate_places),
+        rate_places: Arc::new(keys.rate_places),
     })
 }
 
@@ -156,11 +155,17 @@ async fn start_hsm(config: &Config, data_dir: &DataDir, absent: Absent) -> Resul
     Hsm::start(settings).await.context("starting the HSM layer")
 }
 
-fn start_plugins(config: &Config, data_dir: &DataDir, cache_key: [u8; 32]) -> Result<PluginHost> {
+fn start_plugins(
+    config: &Config,
+    data_dir: &DataDir,
+    cache_key: [u8; 32],
+    store: Arc<Store>,
+) -> Result<PluginEvaluator> {
     let program = env::current_exe().context("finding this program's own path, to compile plugins with")?;
     let command = CompileCommand { program, arguments: vec![COMPILE_COMMAND.into()] };
     let host = config.plugins.host_config(command, CacheKey::new(cache_key), data_dir.path());
-    PluginHost::start(&host).context("starting the plugin host")
+    let host = PluginHost::start(&host).context("starting the plugin host")?;
+    Ok(PluginEvaluator::new(host, store, plugins::sources(config)?, config.plugins.prepared_max))
 }
 
 fn token_name(config: &Config) -> Result<String> {

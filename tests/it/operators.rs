@@ -16,6 +16,8 @@ use serde_json::{Value, json};
 
 use countersign_tests::deployment::Deployment;
 
+use crate::database::Snapshot;
+
 const DEADLINE: Duration = Duration::from_mins(1);
 
 /// Commands of the three operators.
@@ -277,5 +279,53 @@ async fn a_plugin_is_staged_by_a_quorum_and_stopped_by_one() -> Result<()> {
     let again = ["policy", "rollback", "1", "--reason", "alone", "--organization", &staged.organization];
     staged.operators.refused(0, &again, "it was revoked")?;
     ensure!(service.terminate(DEADLINE).await?.success());
+    Ok(())
+}
+
+/// The token remembers what the database lost: nothing then counts as a deployment without operators.
+#[tokio::test]
+async fn a_charter_whose_row_is_gone_is_missing_and_not_absent() -> Result<()> {
+    let mut deployment = Deployment::new()?;
+    ceremony(&deployment)?;
+    let charter = deployment.path("charter.toml");
+    let charter = charter.to_str().context("path")?;
+    // A crash between the mark on the token and the commit: the database is as if nothing had happened.
+    deployment.init(&["--charter", charter])?;
+    for file in ["gateway.db", "gateway.db-wal", "gateway.db-shm", "data/initialized"] {
+        match fs::remove_file(deployment.path(file)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
+        }
+    }
+    fs::remove_file(deployment.path("data/audit-anchor.json"))?;
+    let again = ["init", "--organization", "acme", "--json"];
+    let refusal = deployment.fails(&again, 1)?;
+    ensure!(refusal.contains("name them with `--charter`"), "{refusal}");
+    let output = deployment.run(&[&again[..], &["--charter", charter]].concat())?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let made: Value = serde_json::from_slice(&output.stdout)?;
+    deployment.core = format!("organization = {}\n", made["organization"]);
+    ensure!(deployment.run(&["freeze", "organization"])?.status.success());
+
+    let snapshot = Snapshot::take(&deployment.path("."))?;
+    for attack in ["DELETE FROM charters", "UPDATE charters SET id = '1'"] {
+        snapshot.attack(&[attack]).await?;
+        // Nothing else on this machine knows of the charter.
+        fs::remove_file(deployment.path("data/audit-anchor.json"))?;
+        fs::remove_file(deployment.path("data/initialized")).or_else(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => Ok(()),
+            _ => Err(error),
+        })?;
+        let create = ["apikey", "create", "--label", "agent", "--name", "mine"];
+        let refusal = deployment.fails(&create, 1)?;
+        ensure!(refusal.contains("inconsistency"), "{attack}: {refusal}");
+        deployment.fails(&["freeze", "organization", "--lift"], 1)?;
+        let refusal = deployment.fails(&[&again[..], &["--charter", charter]].concat(), 1)?;
+        ensure!(refusal.contains("inconsistency"), "{attack}: {refusal}");
+        let refusal = deployment.fails(&["serve"], 1)?;
+        ensure!(refusal.contains("the database holds none"), "{attack}: {refusal}");
+        // Stopping things needs no charter.
+        ensure!(deployment.run(&["freeze", "organization"])?.status.success());
+    }
     Ok(())
 }

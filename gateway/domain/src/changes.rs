@@ -226,6 +226,14 @@ impl ChangeSet {
         self
     }
 
+    /// Both, whole or not at all.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.events.extend(other.events);
+        self.writes.extend(other.writes);
+        self
+    }
+
     pub fn events(&self) -> &[AuditEvent] {
         &self.events
     }

@@ -69,6 +69,8 @@ pub enum KeyPurpose {
     Wallet,
     /// Signs heads of the audit log.
     AuditCheckpoint,
+    /// Says by being there that a charter was founded; used for nothing.
+    CharterMark,
     /// Master from which sealing keys are derived.
     SealMaster,
     /// Master from which credential-hash keys are derived.
@@ -118,6 +120,7 @@ impl KeyPurpose {
         match self {
             Self::Wallet => "wallet",
             Self::AuditCheckpoint => "audit-checkpoint",
+            Self::CharterMark => "charter-mark",
             Self::SealMaster => "seal-master",
             Self::CredentialMaster => "credential-master",
             Self::AccessToken => "access-token",

@@ -15,6 +15,7 @@ pub mod entropy;
 pub mod error;
 pub mod evaluations;
 pub mod fireblocks;
+pub mod founding;
 pub mod history;
 pub mod identity;
 pub mod ids;

@@ -24,7 +24,7 @@ mod propose;
 
 pub use approve::{approve_proposal, refuse_proposal, withdraw_proposal};
 pub use change::{Change, NewApiKey, NewOperator, PolicyChange, ProposedBinding, claim_api_key};
-pub use charter::{found_charter, revoke_operator};
+pub use charter::{charter_founding, revoke_operator};
 pub use key::{OperatorKey, OperatorKeyMalformed};
 pub use propose::{Approval, Proposal, ProposalState, Propose, REASON_CHARACTERS_MAX, propose};
 

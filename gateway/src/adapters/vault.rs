@@ -24,6 +24,7 @@ fn usage(purpose: KeyPurpose) -> KeyUsage {
     match purpose {
         KeyPurpose::OpenPgpDecrypt => KeyUsage::Decrypt,
         KeyPurpose::Wallet
+        | KeyPurpose::CharterMark
         | KeyPurpose::AuditCheckpoint
         | KeyPurpose::SealMaster
         | KeyPurpose::CredentialMaster

@@ -7,17 +7,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
 use gateway_domain::{
-    audit::AuditEvent,
-    changes::{ChangeSet, Write},
-    credentials::{ApiKeyText, CreateApiKey, Label, create_api_key},
     entropy::draw,
-    identity::Organization,
-    ids::OrganizationId,
-    operators::{Charter, DEPLOYMENT, found_charter},
-    ports::{OperatorReads as _, UnitOfWork as _},
+    founding::{Found, FoundCharter, Founded, found_deployment},
+    operators::DEPLOYMENT,
+    ports::{AuditReads as _, OperatorReads as _},
 };
 use serde_json::json;
 
@@ -29,14 +25,12 @@ use super::{
 
 mod founding;
 
-use founding::Founding;
-
 use crate::{
     adapters::system::SystemEntropy,
     bootstrap,
     config::{Config, Overrides},
     data_dir::DataDir,
-    system_keys::Absent,
+    system_keys::{Absent, mark_chartered},
     wiring::{self, Gateway},
 };
 
@@ -74,7 +68,7 @@ impl Init {
         if !(1..=100).contains(&self.organization.chars().count()) {
             return Err(UsageError("`--organization` must have 1 to 100 characters").into());
         }
-        let founding = self.charter.as_deref().map(Founding::read).transpose()?;
+        let founding = self.charter.as_deref().map(founding::read).transpose()?;
         let mut config = Config::load(Some(&self.config), &Overrides::from_process())?;
         config.database.migrate = true;
         let data_dir = DataDir::open(&data_dir_of(&config)?)?;
@@ -93,20 +87,15 @@ impl Init {
         }
         progress("making the gateway's own keys on the token, and the database");
         let gateway = wiring::build(config, data_dir, Absent::Create).await?;
-        if gateway.store.charter().await?.is_some() {
-            return Err(anyhow!(
-                "the database belongs to a deployment with operators, which is initialized already"
-            ));
-        }
         let fingerprint = gateway.fingerprint();
         let made = found(&gateway, self.organization, founding).await;
         sign_and_close(gateway).await;
-        let (organization, text, charter) = made?;
+        let Founded { organization, admin_key, charter } = made?;
         let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&marker);
         created
             .and_then(|file| file.sync_all())
             .with_context(|| format!("creating `{}`", marker.display()))?;
-        let key = text.reveal();
+        let key = admin_key.reveal();
         let value = json!({
             "organization": organization, "adminApiKey": key.as_str(), "auditKeyFingerprint": fingerprint,
             "operators": charter.iter().flat_map(|charter| &charter.operators).map(|operator| json!({
@@ -162,40 +151,28 @@ fn security_officer_pin(path: &Path) -> Result<String> {
     }
 }
 
-/// The first organization with its admin key, and the charter if there is to be one.
-async fn found(
-    gateway: &Gateway,
-    name: String,
-    founding: Option<Founding>,
-) -> Result<(OrganizationId, ApiKeyText, Option<Charter>)> {
-    let charter = match founding {
-        None => None,
-        Some(Founding { operators, approvals_required }) => {
-            let ctx = operator_context(gateway, DEPLOYMENT);
-            Some(found_charter(&ctx, &gateway.services, operators, approvals_required).await?)
-        }
-    };
-    let (organization, text) = first_organization(gateway, name).await?;
-    Ok((organization, text, charter))
+/// The first organization with its admin key, and the charter if there is to be one. The token knows of a charter before
+/// the database does.
+async fn found(gateway: &Gateway, organization: String, charter: Option<FoundCharter>) -> Result<Founded> {
+    require_fresh(gateway, charter.is_some()).await?;
+    if charter.is_some() {
+        mark_chartered(&gateway.hsm).await.context("marking the token as that of a charter")?;
+    }
+    let ctx = operator_context(gateway, DEPLOYMENT);
+    Ok(found_deployment(&ctx, &gateway.services, Found { organization, charter }).await?)
 }
 
-async fn first_organization(gateway: &Gateway, name: String) -> Result<(OrganizationId, ApiKeyText)> {
-    let now = gateway.services.clock.now();
-    let id = OrganizationId::generate(now, gateway.services.entropy.as_ref());
-    let ctx = operator_context(gateway, id);
-    let detail = json!({ "name": name });
-    let organization = Organization { id, name, frozen: false, version: 1, created_at: now };
-    let event = AuditEvent::new(&ctx, "organization.created", format!("organization {id}"), detail);
-    let sealed = gateway.services.sealer.seal(organization);
-    gateway.store.commit(ChangeSet::new(event).write(Write::InsertOrganization(sealed))).await?;
-    let request = CreateApiKey {
-        label: Label::Admin,
-        name: "first admin".to_owned(),
-        principal: None,
-        expires_at: None,
-        dev_only: false,
-        verification_service: None,
-    };
-    let (_, text) = create_api_key(&ctx, &gateway.services, request).await?;
-    Ok((id, text))
+/// A deployment that has a charter, or whose charter is gone, is not founded again. What a crash left of a founding is the
+/// mark on the token, and a database that nothing was written to.
+async fn require_fresh(gateway: &Gateway, founds_charter: bool) -> Result<()> {
+    if gateway.is_chartered && gateway.store.lane_heads().await?.is_empty() {
+        if founds_charter {
+            return Ok(());
+        }
+        bail!("the token is that of a deployment with operators: name them with `--charter`");
+    }
+    if gateway.store.charter().await?.is_some() {
+        bail!("the database belongs to a deployment with operators, which is initialized already");
+    }
+    Ok(())
 }

@@ -69,11 +69,15 @@ pub(crate) struct Answer {
 impl Order {
     pub(super) async fn carry_out(self, gateway: &Gateway) -> Result<Answer> {
         let ctx = &operator_context(gateway, self.organization);
-        if self.act.enlarges() && gateway.store.charter().await?.is_some() {
-            bail!(
-                "this deployment has operators: what permits more than before is proposed and approved \
-                 (`countersign operator propose`)"
-            );
+        if self.act.enlarges() {
+            // Also a charter's row could be gone.
+            gateway.store.require_rows_proven().await?;
+            if gateway.store.charter().await?.is_some() {
+                bail!(
+                    "this deployment has operators: what permits more than before is proposed and approved \
+                     (`countersign operator propose`)"
+                );
+            }
         }
         match self.act {
             Act::CreateApiKey(new) => apikey::create(gateway, ctx, new).await,

@@ -1,8 +1,10 @@
 //! The charter of operators, and what they propose.
 
+use std::sync::atomic::Ordering;
+
 use async_trait::async_trait;
 use gateway_domain::{
-    Result, Timestamp,
+    Error, Result, Timestamp,
     changes::Contested,
     ids::ProposalId,
     operators::{Charter, DEPLOYMENT, Proposal},
@@ -17,6 +19,11 @@ use crate::{
     statement::{Expect, Statement},
     store::Store,
 };
+
+/// Somebody took the row away, or this is not the deployment's database.
+#[derive(Debug, thiserror::Error)]
+#[error("a charter was founded, as the token says, and the database holds none")]
+struct CharterMissing;
 
 macro_rules! charter_columns {
     () => {
@@ -135,7 +142,11 @@ impl Stored for Proposal {
 #[async_trait]
 impl OperatorReads for Store {
     async fn charter(&self) -> Result<Option<Sealed<Charter>>> {
-        self.reads.known_optional(Statement::new(CHARTER).shown(DEPLOYMENT)).await
+        let found = self.reads.known_optional(Statement::new(CHARTER).shown(DEPLOYMENT)).await?;
+        if found.is_none() && self.expects_charter.load(Ordering::Acquire) {
+            return Err(Error::inconsistency(CharterMissing));
+        }
+        Ok(found)
     }
 
     async fn proposal(&self, id: ProposalId) -> Result<Option<Sealed<Proposal>>> {

@@ -1,10 +1,16 @@
 //! The store: a writer, connections for reads, and what the operator asks of them.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use gateway_domain::{
-    Result, Timestamp,
+    Error, Result, Timestamp,
     changes::{ChangeSet, CommitError},
     ids::InstanceId,
     plugin_state::PluginState,
@@ -42,6 +48,7 @@ pub struct Store {
     pub(crate) writer: Arc<WriterHandle>,
     pub(crate) sql: Arc<EngineSql>,
     pub(crate) rates: Rates,
+    pub(crate) expects_charter: AtomicBool,
     room: Room,
     log: LogStanding,
     ownership: Option<Ownership>,
@@ -107,6 +114,7 @@ impl Store {
             writer,
             sql,
             rates,
+            expects_charter: AtomicBool::new(false),
             room,
             log: LogStanding::default(),
             ownership,
@@ -166,6 +174,25 @@ impl Store {
         ];
         let outcome = self.writer.submit(Unit::housekeeping(statements)).await?;
         Ok(Purged { rows: outcome.affected })
+    }
+
+    /// Says that a charter was founded, as known from outside the database: one that is not found is missing from now on,
+    /// and not absent.
+    pub fn expect_charter(&self) {
+        self.expects_charter.store(true, Ordering::Release);
+    }
+
+    /// That every sealed row is as the audit log says, before something is built on a row that is not there; looks if
+    /// nobody has yet.
+    pub async fn require_rows_proven(&self) -> Result<()> {
+        if self.integrity() == Integrity::Unproven {
+            self.sweep().await.map_err(|cause| Error::unavailable("database", cause))?;
+        }
+        match self.integrity() {
+            Integrity::Proven => Ok(()),
+            Integrity::Unproven => Err(Error::unavailable("database", "the rows could not be compared")),
+            Integrity::Broken(findings) => Err(Error::inconsistency(findings.to_string())),
+        }
     }
 
     /// Sets the gauges of the reading connections and the commit queue; call it before metrics are scraped.

@@ -17,7 +17,7 @@ use gateway_domain::{
     audit::AuditEvent,
     changes::{ChangeSet, Write},
     ids::{OperatorId, PluginRevisionId},
-    operators::{Charter, NewOperator, OperatorKey, OperatorRole, found_charter},
+    operators::{Charter, NewOperator, OperatorKey, OperatorRole, charter_founding},
     policy::{PluginRevision, PolicyHead, RevisionClaims, RevisionSignature, signing_input, subject_digest},
     ports::Limits,
 };
@@ -34,6 +34,7 @@ use crate::world::{World, limits, transfer};
 
 mod changes;
 mod dry_runs;
+mod founding;
 mod plugins;
 mod proofs;
 mod revocations;
@@ -113,7 +114,8 @@ impl Deployment {
             newcomer("Cy", 3, &[APPROVER]),
             newcomer("Dee", 4, &[OperatorRole::Auditor]),
         ];
-        let charter = found_charter(&world.ctx(), &world.services, people, 2).await.unwrap();
+        let (charter, founding) = charter_founding(&world.ctx(), &world.services, people, 2).unwrap();
+        world.services.store.commit(founding).await.unwrap();
         let person = |name: &str, seed| Person { key: key(seed), id: named(&charter, name) };
         let ann = person("Ann", 1);
         let revision = world.rebind(|revision| ann.sign(&world, revision)).await;

@@ -23,18 +23,18 @@ const APPROVALS_MIN: u32 = 2;
 const LAST_QUORUM: Error =
     Error::Conflict("the charter could carry no proposal without this operator; enrol another first");
 
-/// Writes the genesis record.
-pub async fn found_charter(
+/// The genesis record, and what writes it.
+pub fn charter_founding(
     ctx: &OpCtx,
     services: &Services,
     operators: Vec<NewOperator>,
     approvals_required: u32,
-) -> Result<Charter> {
+) -> Result<(Charter, ChangeSet)> {
     let empty = Charter { revision: 0, operators: Vec::new(), approvals_required, updated_at: ctx.now };
     let charter = empty.next(ctx, services, operators, approvals_required)?;
     let changes = ChangeSet::new(charter.event(ctx, "charter.founded"));
-    services.store.commit(changes.write(Write::InsertCharter(services.sealer.seal(charter.clone())))).await?;
-    Ok(charter)
+    let changes = changes.write(Write::InsertCharter(services.sealer.seal(charter.clone())));
+    Ok((charter, changes))
 }
 
 /// Ends an operator's power at once. Refused if the charter could carry no proposal afterwards: then nothing but the

@@ -12,7 +12,7 @@ use crate::{
 
 #[async_trait]
 pub trait OperatorReads: Send + Sync {
-    /// Absent in a deployment that was founded without operators.
+    /// Absent in a deployment that was founded without operators; an inconsistency where one was founded and is gone.
     async fn charter(&self) -> Result<Option<Sealed<Charter>>>;
     async fn proposal(&self, id: ProposalId) -> Result<Option<Sealed<Proposal>>>;
     /// Newest first, those made before `before` if it is given.

@@ -3,14 +3,11 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 use anyhow::{Context as _, Result};
-use gateway_domain::operators::{NewOperator, OperatorKey, OperatorRole};
+use gateway_domain::{
+    founding::FoundCharter,
+    operators::{NewOperator, OperatorKey, OperatorRole},
+};
 use serde::Deserialize;
-
-/// The genesis of the charter, its keys read.
-pub(super) struct Founding {
-    pub(super) operators: Vec<NewOperator>,
-    pub(super) approvals_required: u32,
-}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -28,19 +25,21 @@ struct Entry {
     public_key: String,
 }
 
-impl Founding {
-    pub(super) fn read(path: &Path) -> Result<Self> {
-        let reading = |path: &Path| format!("reading `{}`", path.display());
-        let text = fs::read_to_string(path).with_context(|| reading(path))?;
-        let file: File = toml::from_str(&text).with_context(|| reading(path))?;
-        let folder = path.parent().unwrap_or(Path::new("."));
-        let operators = file.operator.into_iter().map(|Entry { name, roles, public_key }| {
-            let path = folder.join(public_key);
-            let pem = fs::read_to_string(&path).with_context(|| reading(&path))?;
-            let public_key =
-                OperatorKey::from_pem(&pem).with_context(|| format!("the key in `{}`", path.display()))?;
-            Ok(NewOperator { name, public_key, roles })
-        });
-        Ok(Self { operators: operators.collect::<Result<_>>()?, approvals_required: file.approvals_required })
-    }
+/// With the keys that the file names.
+pub(super) fn read(path: &Path) -> Result<FoundCharter> {
+    let reading = |path: &Path| format!("reading `{}`", path.display());
+    let text = fs::read_to_string(path).with_context(|| reading(path))?;
+    let file: File = toml::from_str(&text).with_context(|| reading(path))?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let operators = file.operator.into_iter().map(|Entry { name, roles, public_key }| {
+        let path = folder.join(public_key);
+        let pem = fs::read_to_string(&path).with_context(|| reading(&path))?;
+        let public_key =
+            OperatorKey::from_pem(&pem).with_context(|| format!("the key in `{}`", path.display()))?;
+        Ok(NewOperator { name, public_key, roles })
+    });
+    Ok(FoundCharter {
+        operators: operators.collect::<Result<_>>()?,
+        approvals_required: file.approvals_required,
+    })
 }
