@@ -18,6 +18,12 @@ pub(crate) enum Contract {
     V1_0(v1_0::PluginPre<Sandbox>),
 }
 
+/// A component's instance, under the same version.
+pub(crate) enum Instance {
+    V0_1(v0_1::Plugin),
+    V1_0(v1_0::Plugin),
+}
+
 impl Contract {
     /// Links everything that the host offers, in all versions.
     pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Sandbox>> {
@@ -70,6 +76,15 @@ impl Contract {
         }
     }
 
+    pub(crate) fn instantiate(&self, store: &mut Store<Sandbox>) -> wasmtime::Result<Instance> {
+        match self {
+            Self::V0_1(pre) => pre.instantiate(store).map(Instance::V0_1),
+            Self::V1_0(pre) => pre.instantiate(store).map(Instance::V1_0),
+        }
+    }
+}
+
+impl Instance {
     /// The guest's answer as it is: nothing in it has been checked.
     pub(crate) fn evaluate(
         &self,
@@ -78,8 +93,8 @@ impl Contract {
         claimed: &ClaimedTransaction,
     ) -> wasmtime::Result<Result<Outcome, String>> {
         match self {
-            Self::V0_1(pre) => v0_1::evaluate(pre, store, verified, claimed),
-            Self::V1_0(pre) => v1_0::evaluate(pre, store, verified, claimed),
+            Self::V0_1(plugin) => v0_1::evaluate(plugin, store, verified, claimed),
+            Self::V1_0(plugin) => v1_0::evaluate(plugin, store, verified, claimed),
         }
     }
 }

@@ -2,10 +2,17 @@
 
 mod answer;
 mod classify;
+mod reused;
+
+pub use reused::Reused;
+pub(crate) use reused::time_reused;
 
 use std::sync::Arc;
 use std::time::Instant;
 
+use wasmtime::Store;
+
+use crate::bindings::Instance;
 use crate::capability::{Capability, Grants};
 use crate::config::Limits;
 use crate::failure::{EvaluationFailure, FailureCode, Stop};
@@ -62,7 +69,8 @@ pub(crate) fn evaluate(
     let mut store = Sandbox::new(Arc::clone(plugin.limits()), grants)
         .with_inputs(settings.clone(), requested_at_ms, state, (outside, deadline))
         .into_store(plugin.engine(), deadline);
-    let answered = plugin.contract().evaluate(&mut store, &verified, &claimed);
+    let answered = instantiated(plugin, &mut store)
+        .and_then(|instance| instance.evaluate(&mut store, &verified, &claimed));
     let checked = check(answered, store.data());
     let fuel = store.get_fuel().ok().map(|left| u64::MAX - left);
     let sandbox = store.into_data();
@@ -81,6 +89,12 @@ pub(crate) fn evaluate(
         }
         Err(stop) => Err(EvaluationFailure { record: Some(Box::new(record)), ..failure(stop) }),
     }
+}
+
+fn instantiated(plugin: &PreparedPlugin, store: &mut Store<Sandbox>) -> wasmtime::Result<Instance> {
+    let instance = plugin.contract().instantiate(store)?;
+    store.data_mut().instantiated_at = Some(Instant::now());
+    Ok(instance)
 }
 
 fn check(answered: wasmtime::Result<Result<Outcome, String>>, sandbox: &Sandbox) -> Result<Outcome, Stop> {

@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 use crate::breaker::{Breakers, Ending, Subject};
 use crate::config::{HostConfig, ScheduleConfig};
 use crate::epoch::{self, Activity};
+use crate::evaluation::Reused;
 use crate::failure::{EvaluationFailure, FailureCode};
 use crate::outcome::{Description, SettingsProblem};
 use crate::prepare::{ComponentSource, PreparedPlugin, Workshop};
@@ -116,6 +117,19 @@ impl PluginHost {
         record: &EvaluationRecord,
     ) -> Result<Evaluation, EvaluationFailure> {
         self.judge(plugin, record.repeat(), |run, _| run()).await
+    }
+
+    /// Evaluates requests one after another in one instance, and tells what each took. For benchmarks: a decision gets
+    /// an instance of its own.
+    pub async fn time_reused(
+        &self,
+        plugin: &Arc<PreparedPlugin>,
+        requests: Vec<EvaluationRequest>,
+    ) -> Result<Reused, EvaluationFailure> {
+        let each = u32::try_from(requests.len()).unwrap_or(u32::MAX);
+        let deadline = Instant::now() + self.inner.schedule.deadline.saturating_mul(each);
+        let called = Arc::clone(plugin);
+        self.call(plugin, deadline, move || evaluation::time_reused(&called, requests, deadline)).await
     }
 
     /// Components that are compiled, linked and held by somebody.

@@ -43,6 +43,7 @@ pub use capability::{Capability, Grants};
 pub use compile::{CompileCommand, compile_child_main};
 pub use config::{CacheConfig, CompileConfig, HostConfig, LargeLimits, Limits, ScheduleConfig};
 pub use digest::Digest;
+pub use evaluation::Reused;
 pub use failure::{EvaluationFailure, FailureCode};
 pub use host::PluginHost;
 pub use outcome::{ApprovalsNeeded, Description, Outcome, PARTS_PER_MILLION, SettingsProblem, Verdict};

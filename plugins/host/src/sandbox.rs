@@ -75,6 +75,20 @@ impl Sandbox {
         self
     }
 
+    /// The same sandbox with other inputs and nothing used up but memory, which its instance keeps.
+    pub(crate) fn renew(
+        &mut self,
+        settings: Settings,
+        requested_at_ms: u64,
+        state: Arc<dyn StatePort>,
+        outside: (Arc<dyn OutsidePort>, Instant),
+    ) {
+        let (memory_bytes, memory_peak_bytes) = (self.memory_bytes, self.memory_peak_bytes);
+        let renewed = Self::new(Arc::clone(&self.limits), self.grants);
+        *self = renewed.with_inputs(settings, requested_at_ms, state, outside);
+        (self.memory_bytes, self.memory_peak_bytes) = (memory_bytes, memory_peak_bytes);
+    }
+
     /// A store around this sandbox, whose guest stops at `deadline`.
     pub(crate) fn into_store(self, engine: &Engine, deadline: Instant) -> Store<Self> {
         let transfer_bytes = self.limits.transfer_bytes;

@@ -7,7 +7,8 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
-use serde_json::json;
+use plugin_host::Reused;
+use serde_json::{Value, json};
 
 use super::{
     cases::{self, Case},
@@ -41,9 +42,37 @@ pub(in crate::cli) struct Bench {
 
 /// What was measured of one component.
 struct Measured {
-    /// Sorted.
-    times: Vec<Duration>,
+    fresh: Times,
     memory_peak_bytes: u64,
+}
+
+/// What evaluations took.
+struct Times {
+    /// Sorted.
+    all: Vec<Duration>,
+}
+
+impl Times {
+    fn of(mut all: Vec<Duration>) -> Self {
+        all.sort_unstable();
+        Self { all }
+    }
+
+    /// Microseconds within which so many percent were done.
+    fn micros(&self, percent: usize) -> f64 {
+        let index = self.all.len() * percent / 100;
+        self.all.get(index).or(self.all.last()).map_or(0.0, |time| time.as_secs_f64() * 1e6)
+    }
+
+    fn value(&self) -> Value {
+        let (median, p99) = (self.micros(50), self.micros(99));
+        json!({ "evaluations": self.all.len(), "medianMicros": median, "p99Micros": p99 })
+    }
+
+    fn line(&self) -> String {
+        let (median, p99) = (self.micros(50), self.micros(99));
+        format!("{median:>8.1} us median  {p99:>8.1} us p99  {} evaluations one by one", self.all.len())
+    }
 }
 
 impl Bench {
@@ -51,27 +80,26 @@ impl Bench {
         let case = self.choose()?;
         let workbench = Workbench::open(|_| {})?;
         let loaded = workbench.load(&self.component).await?;
-        let Measured { times, memory_peak_bytes } =
+        let Measured { fresh, memory_peak_bytes } =
             measure(&workbench, &loaded, &case, self.count as usize).await?;
+        let (reused, stopped) = measure_reused(&workbench, &loaded, &case, self.count as usize).await?;
         let fuel = count_fuel(&self.component, &case).await?;
-        let micros = |part: usize| {
-            let index = (times.len() * part / 100).min(times.len() - 1);
-            times[index].as_secs_f64() * 1e6
-        };
-        let (median, p99) = (micros(50), micros(99));
         let value = json!({
-            "case": case.name, "evaluations": times.len(), "medianMicros": median, "p99Micros": p99,
+            "case": case.name, "fresh": fresh.value(), "reused": reused.value(), "reusedStopped": stopped,
             "memoryPeakBytes": memory_peak_bytes, "fuel": fuel,
         });
-        let lines = vec![
-            format!("case      {}", case.name),
-            format!(
-                "fresh     {median:.1} us median, {p99:.1} us p99, of {} evaluations one by one",
-                times.len()
-            ),
-            format!("memory    {memory_peak_bytes} bytes at the peak"),
-            format!("fuel      {fuel} (about one for an instruction; the same on every machine)"),
+        let mut lines = vec![
+            format!("case    {}", case.name),
+            format!("fresh   {}: what a decision costs", fresh.line()),
+            format!("reused  {}: for comparison, no decision is made so", reused.line()),
+            format!("memory  {memory_peak_bytes} bytes at the peak of one evaluation"),
+            format!("fuel    {fuel}: about one for an instruction, the same on every machine"),
         ];
+        if let Some(stopped) = stopped {
+            lines.push(format!(
+                "note    the reused instance ended early ({stopped}), as a fresh one never does"
+            ));
+        }
         self.format.print(&value, &lines)
     }
 
@@ -87,14 +115,14 @@ impl Bench {
 
 /// Time in the sandbox alone: made, run and thrown away.
 async fn measure(workbench: &Workbench, loaded: &Loaded, case: &Case, count: usize) -> Result<Measured> {
-    let mut measured = Measured { times: Vec::with_capacity(count), memory_peak_bytes: 0 };
+    let (mut times, mut memory_peak_bytes) = (Vec::with_capacity(count), 0);
     let mut told = Instant::now();
     for number in 0..WARM_UP + count {
         let request = case.request(&loaded.plugin)?;
         match workbench.host.evaluate(&loaded.plugin, request).await {
             Ok(evaluation) if number >= WARM_UP => {
-                measured.times.push(evaluation.run_time);
-                measured.memory_peak_bytes = evaluation.record.memory_peak_bytes;
+                times.push(evaluation.run_time);
+                memory_peak_bytes = evaluation.record.memory_peak_bytes;
             }
             Ok(_) => {}
             Err(failure) => bail!("case `{}` fails: {}", case.name, diagnosis(&failure)),
@@ -104,8 +132,20 @@ async fn measure(workbench: &Workbench, loaded: &Loaded, case: &Case, count: usi
             told = Instant::now();
         }
     }
-    measured.times.sort_unstable();
-    Ok(measured)
+    Ok(Measured { fresh: Times::of(times), memory_peak_bytes })
+}
+
+/// The same evaluations in one instance, and why it ended if it did not come to the last.
+async fn measure_reused(
+    workbench: &Workbench,
+    loaded: &Loaded,
+    case: &Case,
+    count: usize,
+) -> Result<(Times, Option<String>)> {
+    let requests = (0..=count).map(|_| case.request(&loaded.plugin)).collect::<Result<_>>()?;
+    let reused = workbench.host.time_reused(&loaded.plugin, requests).await;
+    let Reused { times, stopped } = reused.map_err(|failure| anyhow::anyhow!("{}", diagnosis(&failure)))?;
+    Ok((Times::of(times), stopped.map(|failure| failure.to_string())))
 }
 
 /// Code that counts is other code, and slower: it is compiled and run apart.

@@ -3,8 +3,6 @@
 mod capabilities;
 mod convert;
 
-use std::time::Instant;
-
 use wasmtime::Store;
 use wasmtime::component::{HasSelf, Linker};
 
@@ -44,13 +42,11 @@ pub(super) fn validate_settings(
 }
 
 pub(super) fn evaluate(
-    pre: &PluginPre<Sandbox>,
+    plugin: &Plugin,
     store: &mut Store<Sandbox>,
     verified: &VerifiedTransaction,
     claimed: &ClaimedTransaction,
 ) -> wasmtime::Result<Result<Outcome, String>> {
-    let plugin = pre.instantiate(&mut *store)?;
-    store.data_mut().instantiated_at = Some(Instant::now());
     let lent = convert::Lent::new(verified, claimed);
     let answer = plugin.countersign_policy_policy().call_evaluate(
         store,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use plugin_host::{Counted, CounterName, EvaluationRecord, LogLevel, StateSnapshot};
+use plugin_host::{Counted, CounterName, EvaluationRecord, FailureCode, LogLevel, StateSnapshot};
 
 use crate::guests::{TestHost, request};
 
@@ -50,6 +50,20 @@ async fn log_lines_are_plain_and_cut() {
     assert_eq!((logs[0].level, logs[0].message.as_str()), (LogLevel::Info, "first[31m line"));
     assert_eq!(logs[1].level, LogLevel::Warn);
     assert!(logs[1].message.len() <= host.config.limits.log_line_bytes && logs[1].message.ends_with('…'));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_that_is_used_again_tells_times_and_where_it_ended() {
+    let host = TestHost::start();
+    let hostile = host.prepare("hostile").await;
+    let requests = |settings: [&str; 4]| Vec::from(settings.map(request));
+    let reused =
+        host.host.time_reused(&hostile, requests(["behave", "log", "count", "behave"])).await.unwrap();
+    assert_eq!((reused.times.len(), reused.stopped.is_some()), (3, false));
+    let reused =
+        host.host.time_reused(&hostile, requests(["behave", "log", "panic", "behave"])).await.unwrap();
+    assert_eq!((reused.times.len(), reused.stopped.unwrap().code), (1, FailureCode::Abort));
+    assert!(host.host.time_reused(&hostile, requests(["panic"; 4])).await.is_err());
 }
 
 #[tokio::test(flavor = "multi_thread")]
