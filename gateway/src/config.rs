@@ -53,7 +53,7 @@ pub(crate) use publication::{Ipfs, OnchainRegistry, OpenPgp};
 pub(crate) use server::Server;
 pub(crate) use telemetry::{LogFormat, Telemetry};
 pub(crate) use upstreams::PluginUpstream;
-pub(crate) use value::Secret;
+pub(crate) use value::{List, Secret};
 pub(crate) use verification::VerificationService;
 
 #[cfg(test)]

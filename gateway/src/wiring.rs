@@ -42,7 +42,7 @@ use crate::{
     system_keys::{self, Absent},
 };
 
-mod plugins;
+pub(crate) mod plugins;
 mod vendors;
 
 /// Every part of a gateway, connected and not yet serving.

@@ -5,9 +5,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use anyhow::{Context, Result, ensure};
+use axum::Router;
+use axum::routing::post;
+use countersign_tests::anvil::Anvil;
 use countersign_tests::environment;
+use countersign_tests::vendor::Counterpart;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+
+use crate::stand::CHAIN_ID;
 
 /// Runs `countersign plugin ..` in a folder.
 fn plugin(folder: &Path, arguments: &[&str]) -> Result<Output> {
@@ -46,10 +52,6 @@ fn a_new_project_builds_checks_and_passes_its_cases() -> Result<()> {
     answer(folder.path(), &["new", "spend-limit"])?;
     let again = plugin(folder.path(), &["new", "spend-limit"])?;
     assert!(String::from_utf8_lossy(&again.stderr).contains("`spend-limit` exists already"));
-    // The very versions that the guests are built with, which are there already.
-    let lock = environment::root().join("plugins/Cargo.lock");
-    fs::copy(lock, folder.path().join("spend-limit/Cargo.lock"))?;
-
     let built = answer(folder.path(), &["build", "spend-limit"])?;
     let component = built["components"][0]["path"].as_str().context("no component")?;
     let checked = answer(folder.path(), &["check", component])?;
@@ -158,6 +160,7 @@ fn what_is_no_plugin_is_told_what_to_do_about_it() -> Result<()> {
     let folder = TempDir::new()?;
     for (bytes, advice) in [
         (&b"\0asm\x01\0\0\0"[..], "wasm-tools component new"),
+        (b"", "is empty"),
         (b"(component)", "is not a WebAssembly component"),
         (b"\0asm\x0d\0\x01\0", "must export `countersign:policy/policy`"),
         (b"\0asm\x0d\0\x01\0\xff\xff", "wasm-tools validate"),
@@ -215,6 +218,74 @@ fn a_check_tells_what_a_large_component_costs_and_asks_it_about_its_own_examples
     Ok(())
 }
 
+/// What a service and a node answer now is a case that needs neither from then on.
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_are_recorded_without_a_gateway_and_replayed_without_the_services() -> Result<()> {
+    let folder = TempDir::new()?;
+    let review = async || r#"{"decision": "review", "reason": "ask Ada"}"#;
+    let service = Counterpart::start(Router::new().route("/v2/review", post(review))).await?;
+    let named = format!("screening={}/v2", service.url());
+    let settings = json!({"upstream": "screening", "path": "/review"});
+    let path = cases(
+        &folder,
+        &json!({"given": {"settings": settings}, "cases": [{"name": "now", "expect": {"verdict": "abstain"}}]}),
+    )?;
+    let (component, path) = (guest("http_review")?, path.to_str().context("path")?.to_owned());
+    let asked = ["record", "--component", &component, "--cases", &path, "--upstream", &named, "--route"];
+    let headers = ["--request-header", "content-type"];
+
+    let undeclared = plugin(folder.path(), &[&asked[..], &["GET /other"], &headers].concat())?;
+    let told: Value = serde_json::from_slice(&undeclared.stdout)?;
+    assert_eq!(told["cases"][0]["expect"]["failure"], "http_refused", "{told}");
+
+    let recorded = plugin(folder.path(), &[&asked[..], &["POST /review"], &headers].concat())?;
+    ensure!(recorded.status.success(), "{}", String::from_utf8_lossy(&recorded.stderr));
+    let told: Value = serde_json::from_slice(&recorded.stdout)?;
+    assert_eq!(told["cases"][0]["expect"]["reason_code"], "review", "{told}");
+    fs::write(folder.path().join("recorded.json"), &recorded.stdout)?;
+    drop(service);
+    let tested = answer(folder.path(), &["test", &component, "recorded.json"])?;
+    assert_eq!((&tested["passed"], &tested["failed"]), (&json!(1), &json!(0)), "{tested}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chain_is_recorded_from_a_node_without_a_gateway() -> Result<()> {
+    let folder = TempDir::new()?;
+    let node = Anvil::start(CHAIN_ID).await?;
+    let settings = "pinned;eth_getBalance 0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266";
+    let chain = json!({"chain": format!("eip155:{CHAIN_ID}")});
+    let path = cases(
+        &folder,
+        &json!({"cases": [{
+            "name": "now", "given": {"settings": format!("\"{settings}\""), "verified": chain}, "expect": {"verdict": "abstain"},
+        }]}),
+    )?;
+    let (component, path) = (guest("reader")?, path.to_str().context("path")?.to_owned());
+    let named = format!("eip155:{CHAIN_ID}={}", node.node().url());
+    let recorded =
+        plugin(folder.path(), &["record", "--component", &component, "--cases", &path, "--node", &named])?;
+    ensure!(recorded.status.success(), "{}", String::from_utf8_lossy(&recorded.stderr));
+    let told: Value = serde_json::from_slice(&recorded.stdout)?;
+    let analysis = told["cases"][0]["expect"]["analysis"].as_str().context("analysis")?;
+    assert!(analysis.starts_with("block 0 0x"), "{analysis}");
+    assert!(analysis.ends_with("\n0x21e19e0c9bab2400000"), "{analysis}");
+    fs::write(folder.path().join("recorded.json"), &recorded.stdout)?;
+    drop(node);
+    let tested = answer(folder.path(), &["test", &component, "recorded.json"])?;
+    assert_eq!((&tested["passed"], &tested["failed"]), (&json!(1), &json!(0)), "{tested}");
+    Ok(())
+}
+
+#[test]
+fn a_recording_says_where_from() -> Result<()> {
+    let folder = TempDir::new()?;
+    let output = plugin(folder.path(), &["record", "01980f3e-7b1c-7e53-9d0a-0d6a3c1b2f45"])?;
+    let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(complaint.contains("needs `--data-dir` or `--config`"), "{complaint}");
+    Ok(())
+}
+
 #[test]
 fn a_benchmark_counts_the_same_fuel_every_time() -> Result<()> {
     let folder = TempDir::new()?;
@@ -222,7 +293,12 @@ fn a_benchmark_counts_the_same_fuel_every_time() -> Result<()> {
     let path = path.to_str().context("path")?;
     let measure = || answer(folder.path(), &["bench", &guest("hello")?, path, "--count", "10"]);
     let (first, second) = (measure()?, measure()?);
-    assert_eq!(first["evaluations"], 10);
+    for instance in ["fresh", "reused"] {
+        assert_eq!(first[instance]["evaluations"], 10, "{first}");
+        assert!(first[instance]["medianMicros"].as_f64().is_some_and(|micros| micros > 0.0), "{first}");
+    }
+    assert_eq!(first["reusedStopped"], Value::Null);
+    assert!(first["memoryPeakBytes"].as_u64().is_some_and(|bytes| bytes >= 65_536), "{first}");
     assert!(first["fuel"].as_u64().is_some_and(|fuel| fuel > 100), "{first}");
     assert_eq!(first["fuel"], second["fuel"]);
     Ok(())

@@ -33,7 +33,7 @@ mod replay;
 pub(crate) use replay::Replayed;
 
 use self::recent::Recent;
-use super::outside::{Outside, Pinned, Upstreams};
+use super::outside::{Outside, Pinned, Reach, Upstreams};
 use crate::grants::{self, Granted};
 
 /// What plugins may be granted to ask besides state.
@@ -113,14 +113,16 @@ impl PluginEvaluator {
         let intent = &request.transaction.intent;
         let limits = self.sources.history;
         Outside {
-            organization: intent.organization,
-            grants: revision.grants.clone(),
+            reach: Reach {
+                organization: intent.organization,
+                grants: revision.grants.clone(),
+                upstreams: Arc::clone(&self.sources.upstreams),
+                chain: self.sources.chains.get(&intent.chain).cloned(),
+                pinned: Pinned::default(),
+                runtime: Handle::current(),
+            },
             history: HistoryView::new(self.store.clone(), limits, intent.clone(), request.now),
-            upstreams: Arc::clone(&self.sources.upstreams),
-            chain: self.sources.chains.get(&intent.chain).cloned(),
-            pinned: Pinned::default(),
             state: Arc::clone(view),
-            runtime: Handle::current(),
         }
     }
 

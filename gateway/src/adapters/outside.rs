@@ -17,16 +17,21 @@ pub(crate) use self::{chain::Pinned, http::Upstreams};
 
 /// What one evaluation may ask.
 pub(crate) struct Outside {
+    pub(crate) reach: Reach,
+    pub(crate) history: HistoryView,
+    /// Where an error goes that the plugin's answer cannot carry.
+    pub(crate) state: Arc<StateView>,
+}
+
+/// The part of it that needs no database.
+pub(crate) struct Reach {
     pub(crate) organization: OrganizationId,
     /// As the revision has them.
     pub(crate) grants: BTreeSet<String>,
-    pub(crate) history: HistoryView,
     pub(crate) upstreams: Arc<Upstreams>,
     /// The state of the transaction's chain; absent where no node is configured.
     pub(crate) chain: Option<Arc<dyn ChainState>>,
     pub(crate) pinned: Pinned,
-    /// Where an error goes that the plugin's answer cannot carry.
-    pub(crate) state: Arc<StateView>,
     pub(crate) runtime: Handle,
 }
 
@@ -42,11 +47,11 @@ impl OutsidePort for Outside {
     }
 
     fn http(&self, question: &HttpQuestion, deadline: Instant) -> Result<HttpAnswer, OutsideError> {
-        self.ask_upstream(question, deadline)
+        self.reach.ask_upstream(question, deadline)
     }
 
     fn chain(&self, question: &ChainQuestion, deadline: Instant) -> Result<ChainAnswer, OutsideError> {
-        self.ask_chain(question, deadline)
+        self.reach.ask_chain(question, deadline)
     }
 }
 

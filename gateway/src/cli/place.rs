@@ -137,6 +137,14 @@ impl Place {
 }
 
 impl OrganizationPlace {
+    pub(super) fn of(
+        data_dir: Option<PathBuf>,
+        config: Option<PathBuf>,
+        organization: Option<OrganizationId>,
+    ) -> Self {
+        Self { place: Place { data_dir, config }, organization }
+    }
+
     /// Has the act carried out: by this process while no gateway runs in the data directory, else by that gateway.
     pub(super) async fn order(&self, act: Act) -> Result<Answer> {
         let hand = self.hand().await?;

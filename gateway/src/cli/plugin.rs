@@ -42,7 +42,7 @@ pub(super) enum PluginCommand {
     Check(check::Check),
     /// Run cases against a component and show what is not as expected.
     Test(test::Test),
-    /// Measure an evaluation: time in a fresh sandbox, memory, fuel.
+    /// Measure an evaluation: time in a fresh sandbox and in one that is used again, memory, fuel.
     Bench(bench::Bench),
     /// Sign for a component with its settings and grants, with an operator's key, away from the gateway.
     Sign(sign::Sign),
@@ -50,7 +50,7 @@ pub(super) enum PluginCommand {
     Install(install::Install),
     /// List the organization's plugin revisions and where they are bound.
     List(list::List),
-    /// Print what plugins were asked and told about a transaction, as cases for `plugin test`.
+    /// Print what plugins were asked and told, as cases for `plugin test`: about a transaction, or by services and nodes now.
     Record(record::Record),
     /// Print the contract with plugins as one page.
     Manual(manual::Manual),

@@ -11,7 +11,7 @@ use crate::{
     config::{Chain, Config},
 };
 
-pub(super) fn sources(config: &Config) -> Result<Sources> {
+pub(crate) fn sources(config: &Config) -> Result<Sources> {
     Ok(Sources {
         history: config.plugins.history_limits(),
         upstreams: Arc::new(upstreams(config)?),

@@ -14,15 +14,15 @@ use plugin_host::{
     ChainAnswer, ChainFailure, ChainMethod, ChainQuestion, FailureCode, OutsideError, PinnedBlock,
 };
 
-use super::Outside;
+use super::Reach;
 use crate::grants::Granted;
 
 /// The block of one evaluation, once it is known.
 #[derive(Default)]
 pub(crate) struct Pinned(Mutex<Option<BlockRef>>);
 
-impl Outside {
-    pub(super) fn ask_chain(
+impl Reach {
+    pub(crate) fn ask_chain(
         &self,
         question: &ChainQuestion,
         deadline: Instant,

@@ -19,7 +19,7 @@ impl Outside {
     ) -> Result<HistoryAnswer, OutsideError> {
         let selection = selection(question.selection())?;
         let look_up = self.look_up(question, &selection);
-        let Some(found) = wait(&self.runtime, deadline, look_up) else {
+        let Some(found) = wait(&self.reach.runtime, deadline, look_up) else {
             let detail = "the deadline passed while history was read";
             return Err(OutsideError::new(FailureCode::Timeout, detail));
         };

@@ -6,7 +6,7 @@ use gateway_clients::upstream::{Question, Upstream, UpstreamError};
 use gateway_domain::ids::OrganizationId;
 use plugin_host::{FailureCode, HttpAnswer, HttpFailure, HttpQuestion, HttpResponse, OutsideError};
 
-use super::Outside;
+use super::Reach;
 use crate::grants::Granted;
 
 /// The configured upstreams by name, each with the only organization that may ask it, if there is one.
@@ -15,6 +15,10 @@ pub(crate) struct Upstreams(BTreeMap<String, (Option<OrganizationId>, Upstream)>
 impl Upstreams {
     pub(crate) fn new(upstreams: BTreeMap<String, (Option<OrganizationId>, Upstream)>) -> Self {
         Self(upstreams)
+    }
+
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
     }
 
     /// Whether plugins of the organization could be granted the upstream.
@@ -28,8 +32,8 @@ impl Upstreams {
     }
 }
 
-impl Outside {
-    pub(super) fn ask_upstream(
+impl Reach {
+    pub(crate) fn ask_upstream(
         &self,
         question: &HttpQuestion,
         deadline: Instant,

@@ -13,6 +13,20 @@ use serde_json::{Map, Value, json};
 pub(super) const INPUTS: [&str; 7] =
     ["verified", "claimed", "settings", "requested_at_ms", "state_reads", "counter_reads", "host_calls"];
 
+/// What a case may expect: fields of an outcome, or the code of a failure and its detail, and what was left behind.
+const EXPECTED: [&str; 10] = [
+    "verdict",
+    "reason_code",
+    "analysis",
+    "confidence_ppm",
+    "evidence",
+    "failure",
+    "detail",
+    "reservations",
+    "state_writes",
+    "logs",
+];
+
 /// One case of a file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -41,6 +55,9 @@ pub(super) fn read(path: &Path) -> Result<Vec<Case>> {
     let Cases { given, mut cases } =
         serde_json::from_slice(&text).with_context(|| format!("`{shown}` is not a file of cases"))?;
     for case in &mut cases {
+        if let Some(unknown) = case.expect.keys().find(|name| !EXPECTED.contains(&name.as_str())) {
+            bail!("case `{}`: there is no `expect.{unknown}`; there are {}", case.name, EXPECTED.join(", "));
+        }
         let own = std::mem::replace(&mut case.given, given.clone());
         overlay(&mut case.given, own);
     }

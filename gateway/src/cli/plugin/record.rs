@@ -1,4 +1,7 @@
-//! `countersign plugin record`: what plugins were asked and told about a transaction, as cases for `plugin test`.
+//! `countersign plugin record`: what plugins were asked and told, as cases for `plugin test`: about a transaction of a
+//! gateway, or by services and nodes that are asked now, without any gateway.
+
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
@@ -7,37 +10,59 @@ use gateway_domain::{
     actor::OpCtx,
     approvals::Role,
     evaluations::{Evaluation, EvaluationResult, Outcome, Verdict},
-    ids::TransactionId,
+    ids::{OrganizationId, TransactionId},
     ports::{DecisionReads as _, TransactionReads as _},
 };
 use serde_json::{Map, Value, json};
 
+use self::live::Live;
 use super::cases::INPUTS;
 use crate::{
     cli::{
         order::{Act, Answer},
         output::print_text,
         place::OrganizationPlace,
-        status::Status,
+        status::{Status, UsageError},
     },
     wiring::Gateway,
 };
 
+mod live;
+
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Record {
-    #[command(flatten)]
-    place: OrganizationPlace,
-    /// Id of the transaction, as `transaction list` shows it.
-    transaction: TransactionId,
+    /// Id of a transaction of a gateway, as `transaction list` shows it; needs `--data-dir` or `--config`.
+    #[arg(required_unless_present = "component", conflicts_with = "component")]
+    transaction: Option<TransactionId>,
     /// Only what the plugin bound by this name was asked.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", conflicts_with = "component")]
     plugin: Option<String>,
+    /// Data directory of `countersign dev`.
+    #[arg(long, value_name = "DIR", conflicts_with = "component")]
+    data_dir: Option<PathBuf>,
+    /// Configuration file. With a component, its `plugin_upstreams`, `chains` and `egress` are what is asked.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Id of the organization; without it, `core.organization`, or the demo organization of `dev`.
+    #[arg(long, value_name = "ID", conflicts_with = "component")]
+    organization: Option<OrganizationId>,
+    #[command(flatten)]
+    live: Live,
 }
 
 impl Record {
     /// Prints a file of cases, whichever way other commands print.
     pub(super) async fn run(self) -> Result<Status> {
-        let answer = self.place.order(Act::RecordPlugins(self.transaction)).await?;
+        let Some(transaction) = self.transaction else {
+            return print_cases(&self.live.cases(self.config.as_deref()).await?);
+        };
+        if self.data_dir.is_none() && self.config.is_none() {
+            return Err(
+                UsageError("a transaction needs `--data-dir` or `--config`, to say where it is").into()
+            );
+        }
+        let place = OrganizationPlace::of(self.data_dir, self.config, self.organization);
+        let answer = place.order(Act::RecordPlugins(transaction)).await?;
         let recorded = answer.value["cases"].as_array().cloned().unwrap_or_default();
         let wanted = |case: &Value| self.plugin.as_deref().is_none_or(|name| case["plugin"] == name);
         let cases: Vec<Value> =
@@ -45,8 +70,12 @@ impl Record {
         if cases.is_empty() {
             bail!("no plugin of that name left a record of this transaction");
         }
-        print_text(&format!("{:#}\n", json!({ "cases": cases })))
+        print_cases(&cases)
     }
+}
+
+fn print_cases(cases: &[Value]) -> Result<Status> {
+    print_text(&format!("{:#}\n", json!({ "cases": cases })))
 }
 
 pub(in crate::cli) async fn record(gateway: &Gateway, ctx: &OpCtx, id: TransactionId) -> Result<Answer> {

@@ -77,9 +77,16 @@ impl Workbench {
 }
 
 impl ComponentArgument {
+    pub(super) fn of(path: &Path) -> Self {
+        Self { path: path.to_owned() }
+    }
+
     fn read(&self) -> Result<Vec<u8>> {
         let shown = self.path.display();
         let bytes = fs::read(&self.path).with_context(|| format!("reading `{shown}`"))?;
+        if bytes.is_empty() {
+            bail!("`{shown}` is empty: the build that should have written it did not end well");
+        }
         if bytes.starts_with(CORE_MODULE) {
             bail!(
                 "`{shown}` is a core module and not a component: link with `wasm-component-ld`, as `countersign \

@@ -26,6 +26,15 @@ fn unknown_fields_of_a_file_are_refused() {
 }
 
 #[test]
+fn an_expectation_that_no_outcome_has_is_named() {
+    let Err(error) = file(r#"{"cases": [{"name": "one", "expect": {"verdct": "approve"}}]}"#) else {
+        panic!("it was read");
+    };
+    let said = error.to_string();
+    assert!(said.starts_with("case `one`: there is no `expect.verdct`; there are verdict, "), "{said}");
+}
+
+#[test]
 fn bytes_may_be_written_as_text_or_json() {
     let value =
         json!([{"body": {"text": "ok"}}, {"body": {"json": {"a": 1}}}, {"text": 1}, {"text": "a", "b": 1}]);
