@@ -87,7 +87,10 @@ fn compiler() -> Result<(PathBuf, PathBuf, Option<PathBuf>)> {
     {
         return Ok(("/usr/bin/cargo".into(), distribution, Some(sysroot)));
     }
-    bail!("the Rust toolchain lacks `{TARGET}`: run `rustup target add {TARGET}`");
+    bail!(
+        "the Rust toolchain lacks `{TARGET}`: run `rustup target add {TARGET}`; where none can be added, run \
+         `deploy/guests rust`, which builds the standard library for it once into the cache of `HOME` or `XDG_CACHE_HOME`"
+    );
 }
 
 /// What `deploy/guests` keeps for a compiler.

@@ -13,6 +13,8 @@ use crate::config::user_cache_dir;
 
 /// The world that a project's `wit/` names.
 const WORLD: &str = "plugin";
+/// Tried with 18 and 20; 16 cannot load the compiler.
+const NODE_MAJOR_MIN: u32 = 18;
 /// With these, componentize-js leaves out every import of WASI.
 const FEATURES: [&str; 5] = ["stdio", "random", "clocks", "http", "fetch-event"];
 
@@ -66,12 +68,10 @@ impl Script {
     fn compiler(&self, project: &Path, output: &str) -> Result<Command> {
         match self {
             Self::JavaScript { main, .. } => {
-                if !runs("node") {
-                    bail!("there is no `node`: install Node.js 20 or newer, with npm");
-                }
+                require_node(printed_version("node").as_deref())?;
                 let places = ["node_modules/.bin/componentize-js"; 2];
                 let compiler = program(project, places, "componentize-js").with_context(|| {
-                    format!("there is no `componentize-js`: run `npm install` in `{}`", project.display())
+                    format!("there is no `componentize-js`: run `npm ci` in `{}`", project.display())
                 })?;
                 let mut command = Command::new(compiler);
                 command.args([main, "--wit", "wit", "--world-name", WORLD, "--out", output]);
@@ -83,7 +83,7 @@ impl Script {
                 let compiler = program(project, places, "componentize-py").with_context(|| {
                     format!(
                         "there is no `componentize-py`: run `python3 -m venv .venv && .venv/bin/pip install \
-                         componentize-py==0.25.1` in `{}`",
+                         --require-hashes --requirement requirements.txt` in `{}`",
                         project.display()
                     )
                 })?;
@@ -118,9 +118,26 @@ fn program(project: &Path, [own, fetched]: [&str; 2], name: &str) -> Option<Path
 }
 
 fn runs(program: &str) -> bool {
+    printed_version(program).is_some()
+}
+
+/// What a program on the path says of its version; none where there is no such program.
+fn printed_version(program: &str) -> Option<String> {
     let mut command = Command::new(program);
-    command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    command.status().is_ok()
+    let output = command.arg("--version").stdin(Stdio::null()).output().ok()?;
+    Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// An older one does not load the compiler.
+fn require_node(version: Option<&str>) -> Result<()> {
+    let Some(version) = version else {
+        bail!("there is no `node`: install Node.js {NODE_MAJOR_MIN} or newer, with npm");
+    };
+    let major = version.trim_start_matches('v').split('.').next().and_then(|major| major.parse().ok());
+    if major.is_some_and(|major: u32| major >= NODE_MAJOR_MIN) {
+        return Ok(());
+    }
+    bail!("`node` on the path is `{version}`: Node.js {NODE_MAJOR_MIN} or newer compiles JavaScript")
 }
 
 #[cfg(test)]

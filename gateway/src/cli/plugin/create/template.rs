@@ -15,7 +15,9 @@ pub(in crate::cli::plugin) type File = (&'static str, &'static str);
 /// Files that are written for every project; `NAME` stands for its name.
 const OF_ALL: [File; 1] = [("cases/first.json", include_str!("../template/first.json"))];
 
-const RUST: [File; 5] = [
+const RUST: [File; 6] = [
+    // Cargo leaves out what the project does not use.
+    ("Cargo.lock", include_str!("../../../../../plugins/Cargo.lock")),
     ("Cargo.toml", include_str!("../template/rust/Cargo.toml.txt")),
     ("src/lib.rs", include_str!("../template/rust/lib.rs.txt")),
     ("countersign/plugins/sdk/Cargo.toml", SDK_MANIFEST),
@@ -29,8 +31,9 @@ const RUST: [File; 5] = [
 /// The SDK's manifest, made to stand without the guests' workspace.
 pub(super) const SDK_MANIFEST: &str = include_str!("../template/rust/sdk.toml.txt");
 
-const JS: [File; 7] = [
+const JS: [File; 8] = [
     ("package.json", include_str!("../template/javascript/package.json.txt")),
+    ("package-lock.json", LOCK),
     ("src/plugin.js", include_str!("../template/javascript/plugin.js.txt")),
     ("src/judge.js", include_str!("../template/javascript/judge.js.txt")),
     ("test/judge.test.js", include_str!("../template/javascript/judge.test.js.txt")),
@@ -45,7 +48,8 @@ const JS: [File; 7] = [
     (".gitignore", "target/\nnode_modules/\n"),
 ];
 
-const PYTHON: [File; 7] = [
+const PYTHON: [File; 8] = [
+    ("requirements.txt", REQUIREMENTS),
     ("pyproject.toml", include_str!("../template/python/pyproject.toml.txt")),
     ("src/plugin.py", include_str!("../template/python/plugin.py.txt")),
     ("src/rules.py", include_str!("../template/python/rules.py.txt")),
@@ -57,6 +61,12 @@ const PYTHON: [File; 7] = [
     ),
     (".gitignore", "target/\n.venv/\n__pycache__/\n"),
 ];
+
+/// Every package of the compilers with its hash, as `deploy/setup guests` fetches them.
+pub(super) const LOCK: &str = include_str!("../../../../../deploy/guest-toolchains/package-lock.json");
+pub(super) const REQUIREMENTS: &str = include_str!("../../../../../deploy/guest-toolchains/requirements.txt");
+/// The name that the lock has there.
+const LOCK_NAME: &str = "\"countersign-guest-toolchains\"";
 
 const WORLD: &str = include_str!("../template/world.wit.txt");
 
@@ -80,6 +90,15 @@ pub(in crate::cli::plugin) const CONTRACT: [File; 3] =
     copied!["wit/1.0/types.wit", "wit/1.0/capabilities.wit", "wit/1.0/policy.wit"];
 const CONTRACT_FOLDER: &str = "wit/1.0/";
 
+/// A template's text for a project; in the lock, `NAME` may be part of a hash.
+fn named(path: &str, text: &str, name: &str) -> String {
+    match path {
+        "Cargo.lock" => text.to_owned(),
+        "package-lock.json" => text.replace(LOCK_NAME, &format!("\"{name}\"")),
+        _ => text.replace("NAME", name),
+    }
+}
+
 impl Language {
     /// Every file of a project, by its path there.
     pub(super) fn files(self, name: &str) -> Vec<(String, String)> {
@@ -88,8 +107,7 @@ impl Language {
             Self::Js => &JS,
             Self::Python => &PYTHON,
         };
-        let own =
-            own.iter().chain(&OF_ALL).map(|(path, text)| ((*path).to_owned(), text.replace("NAME", name)));
+        let own = own.iter().chain(&OF_ALL).map(|(path, text)| ((*path).to_owned(), named(path, text, name)));
         let sdk: &[File] = if self == Self::Rust { &SDK } else { &[] };
         let copied = sdk.iter().chain(&CONTRACT).map(|(path, text)| (self.place(path), (*text).to_owned()));
         own.chain(copied).collect()
@@ -108,11 +126,11 @@ impl Language {
         match self {
             Self::Rust => None,
             Self::Js => Some(
-                "npm install                               in its folder: the compiler, unless it is in the cache of `deploy/setup guests`",
+                "npm ci                                    the compiler, unless it is in the cache of `deploy/setup guests`",
             ),
-            Self::Python => {
-                Some("python3 -m venv .venv && .venv/bin/pip install componentize-py==0.25.1    likewise")
-            }
+            Self::Python => Some(
+                "python3 -m venv .venv && .venv/bin/pip install --require-hashes --requirement requirements.txt    likewise",
+            ),
         }
     }
 }

@@ -46,17 +46,31 @@ fn each_language_finds_the_contract_where_its_toolchain_looks() {
 /// Guests of the project and projects of authors are compiled by the same compilers.
 #[test]
 fn templates_pin_the_compilers_that_setup_fetches() {
-    let setup = include_str!("../../../../../deploy/setup");
-    let package: serde_json::Value =
-        serde_json::from_str(include_str!("../template/javascript/package.json.txt")).unwrap();
-    for (name, version) in package["devDependencies"].as_object().unwrap() {
-        let pinned = format!("{name}@{}", version.as_str().unwrap());
-        assert!(setup.contains(&pinned), "{pinned}");
-    }
+    let package = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+    let template = package(include_str!("../template/javascript/package.json.txt"));
+    let fetched = package(include_str!("../../../../../deploy/guest-toolchains/package.json"));
+    assert_eq!(template["devDependencies"], fetched["devDependencies"]);
+    assert_eq!(template["version"], fetched["version"]);
     let project: toml::Table = include_str!("../template/python/pyproject.toml.txt").parse().unwrap();
     let pinned = project["dependency-groups"]["dev"][0].as_str().unwrap();
-    assert!(setup.contains(pinned), "{pinned}");
-    assert!(Language::Python.preparation().unwrap().contains(pinned));
+    assert!(template::REQUIREMENTS.contains(&format!("\n{pinned} \\\n    --hash=sha256:")), "{pinned}");
+}
+
+/// npm compares each package with its hash, and asks whatever registry it is configured for.
+#[test]
+fn lock_has_a_hash_for_every_package_and_names_no_place() {
+    let lock: serde_json::Value = serde_json::from_str(template::LOCK).unwrap();
+    for (path, package) in lock["packages"].as_object().unwrap() {
+        assert_eq!(package.get("resolved"), None, "{path}");
+        assert!(path.is_empty() || package["integrity"].as_str().unwrap().starts_with("sha512-"), "{path}");
+    }
+    let files = Language::Js.files("spend-limit");
+    let (_, written) = files.iter().find(|(path, _)| path == "package-lock.json").unwrap();
+    let written: serde_json::Value = serde_json::from_str(written).unwrap();
+    assert_eq!(
+        (&written["name"], &written["packages"][""]["name"]),
+        (&"spend-limit".into(), &"spend-limit".into())
+    );
 }
 
 #[test]

@@ -34,3 +34,16 @@ fn a_manifest_that_cannot_be_read_is_named() {
         assert!(project(manifest, text).unwrap_err().to_string().contains(manifest), "{manifest}");
     }
 }
+
+#[test]
+fn an_old_node_is_refused_with_its_version() {
+    for fit in ["v18.20.4", "v20.20.2", "v24.0.0"] {
+        assert!(require_node(Some(fit)).is_ok(), "{fit}");
+    }
+    for (version, shown) in
+        [(Some("v16.20.2"), "`v16.20.2`"), (Some("garbage"), "`garbage`"), (None, "no `node`")]
+    {
+        let refused = require_node(version).unwrap_err().to_string();
+        assert!(refused.contains(shown) && refused.contains("Node.js 18 or newer"), "{refused}");
+    }
+}
