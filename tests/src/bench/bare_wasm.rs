@@ -24,7 +24,7 @@ pub(crate) struct BareWasm {
     claimed: types::Claimed,
 }
 
-/// What Orion can ask for.
+/// What the measured plugins can ask for.
 #[derive(Clone)]
 struct Inputs {
     settings: String,
@@ -36,7 +36,7 @@ impl BareWasm {
         settings: &str,
         transaction: &VerifiedTransaction,
     ) -> Result<BareWasm> {
-        let engine = Engine::new(&engine_config(&Limits::default()))?;
+        let engine = Engine::new(&engine_config(&limits(component.len())))?;
         let mut linker = Linker::new(&engine);
         types::add_to_linker::<_, HasSelf<_>>(&mut linker, |inputs| inputs)?;
         log::add_to_linker::<_, HasSelf<_>>(&mut linker, |inputs| inputs)?;
@@ -75,13 +75,28 @@ impl BareWasm {
     }
 }
 
+/// As the plugin host bounds a component of that length.
+fn limits(component_bytes: usize) -> Limits {
+    let limits = Limits::default();
+    let large = limits.large.clone();
+    if component_bytes < large.component_bytes {
+        return limits;
+    }
+    Limits { memory_bytes: large.memory_bytes, instances: large.instances, ..limits }
+}
+
 /// As the plugin host configures its engine.
 fn engine_config(limits: &Limits) -> Config {
+    let instances = u32::try_from(limits.instances).unwrap_or(u32::MAX);
     let mut pool = PoolingAllocationConfig::default();
     pool.total_component_instances(8)
-        .total_core_instances(80)
+        .total_core_instances(8 * instances)
         .total_memories(16)
-        .total_tables(80)
+        .total_tables(8 * instances)
+        .max_core_instances_per_component(instances)
+        .max_memories_per_component(2)
+        .max_tables_per_component(instances)
+        .max_tables_per_module(instances)
         .max_memory_size(limits.memory_bytes)
         .table_elements(limits.table_elements)
         .linear_memory_keep_resident(512 * 1024)

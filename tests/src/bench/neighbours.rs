@@ -10,12 +10,12 @@ use anyhow::{Context, Result, anyhow, ensure};
 use countersign_tests::environment;
 use plugin_host::{
     CacheKey, CompileCommand, ComponentSource, Digest, EvaluationRequest, FailureCode, HostConfig,
-    PluginHost, PreparedPlugin,
+    PluginHost, PreparedPlugin, Settings,
 };
 use tokio::task::JoinSet;
 
-use crate::plugins::{component, request};
-use crate::report::{Figure, Goal, Report};
+use crate::plugins::{SCRIPTS, Script, component, request};
+use crate::report::{Figure, Goal, Report, Section};
 use crate::scale::Scale;
 use crate::statistics::{median, percentile_micros, rate};
 
@@ -28,6 +28,9 @@ const ATTACKERS: usize = 2;
 const DEADLINE: Duration = Duration::from_millis(500);
 /// Never reached: the breaker stays closed.
 const NEVER: u32 = u32::MAX;
+
+/// A plugin and the settings that it is asked under.
+type Asked = (Arc<PreparedPlugin>, Settings);
 
 /// What clients were answered.
 #[derive(Clone, Copy)]
@@ -42,7 +45,7 @@ pub(crate) async fn measure(directory: &Path, scale: &Scale, report: &Report) ->
     let many = start(&directory.join("many"), |_| {})?;
     let mut installed = Vec::new();
     for number in 0..INSTALLED {
-        installed.push(prepare(&many, &numbered(&orion, number)).await?);
+        installed.push((prepare(&many, &numbered(&orion, number)).await?, request().settings));
     }
     let resident = crate::processor::resident_mebibytes(std::process::id())?;
     let first = &installed[..1];
@@ -66,20 +69,55 @@ pub(crate) async fn measure(directory: &Path, scale: &Scale, report: &Report) ->
     {
         let folder = directory.join(name.replace(' ', "-"));
         let host = start(&folder, |config| config.schedule.breaker_failures = failures)?;
-        let honest = [prepare(&host, &orion).await?];
+        let honest = [(prepare(&host, &orion).await?, request().settings)];
         let endless = prepare(&host, &component("hostile")?).await?;
-        let rounds = rounds_of(&host, (&honest, &endless), scale).await?;
-        section
-            .figure(&compared(&format!("{name}: throughput of another"), &rounds).goal(Goal::AtLeast(0.7)))?;
-        let middle = |pick: fn(&(Served, Served)) -> f64| median(rounds.iter().map(pick));
-        let p99 = Figure::new(format!("{name}: p99 of another"), middle(|(_, with)| with.p99), "us");
-        let p99 = p99.against_by_rounds(
-            middle(|(without, _)| without.p99),
-            middle(|(without, with)| with.p99 / without.p99),
-        );
-        section.figure(&p99.goal(Goal::AtMost(3.0)))?;
+        tell(&section, name, &rounds_of(&host, (&honest, &endless), scale).await?)?;
     }
-    section.note("an endless evaluation ends at its deadline of 500 ms; its clients ask again at once")
+    section.note("an endless evaluation ends at its deadline of 500 ms; its clients ask again at once")?;
+    for script in SCRIPTS {
+        measure_script(&script, directory, scale, report).await?;
+    }
+    Ok(())
+}
+
+/// One plugin of a language with an interpreter: beside 99 others that are installed, and beside an endless one.
+async fn measure_script(script: &Script, directory: &Path, scale: &Scale, report: &Report) -> Result<()> {
+    let Script { component: name, language, prefixes: [_, prefix], settings } = script;
+    let title = format!("{language} ({name}) beside other plugins, default threads, 8 clients");
+    let section = report.section(prefix, &title)?;
+    let host = start(&directory.join(format!("beside-{name}")), |_| {})?;
+    let own = [(prepare(&host, &component(name)?).await?, Settings::from(*settings))];
+    let mut alone = Vec::new();
+    for _ in 0..scale.rounds {
+        alone.push(serve(&host, &own, scale.short_round).await?);
+    }
+    let orion = component("orion")?;
+    let mut others = Vec::new();
+    for number in 1..INSTALLED {
+        others.push((prepare(&host, &numbered(&orion, number)).await?, request().settings));
+    }
+    let mut beside = Vec::new();
+    for without in alone {
+        // Each of the others has been asked since.
+        serve(&host, &others, scale.short_round / 4).await?;
+        beside.push((without, serve(&host, &own, scale.short_round).await?));
+    }
+    section.figure(&compared("with 99 others installed, against alone", &beside).goal(Goal::AtLeast(0.7)))?;
+    let endless = prepare(&host, &component("hostile")?).await?;
+    tell(&section, "two clients of an endless plugin", &rounds_of(&host, (&own, &endless), scale).await?)
+}
+
+/// Throughput and latency beside a neighbour, against without.
+fn tell(section: &Section, neighbour: &str, rounds: &[(Served, Served)]) -> Result<()> {
+    let throughput = compared(&format!("{neighbour}: throughput of another"), rounds);
+    section.figure(&throughput.goal(Goal::AtLeast(0.7)))?;
+    let middle = |pick: fn(&(Served, Served)) -> f64| median(rounds.iter().map(pick));
+    let p99 = Figure::new(format!("{neighbour}: p99 of another"), middle(|(_, with)| with.p99), "us");
+    let p99 = p99.against_by_rounds(
+        middle(|(without, _)| without.p99),
+        middle(|(without, with)| with.p99 / without.p99),
+    );
+    section.figure(&p99.goal(Goal::AtMost(3.0)))
 }
 
 /// Megabytes resident after a hundred activations and after a thousand, each replacing the one before while clients
@@ -106,7 +144,7 @@ async fn reloaded(host: &PluginHost, component: &[u8]) -> Result<(f64, f64)> {
 
 async fn rounds_of(
     host: &PluginHost,
-    (honest, endless): (&[Arc<PreparedPlugin>], &Arc<PreparedPlugin>),
+    (honest, endless): (&[Asked], &Arc<PreparedPlugin>),
     scale: &Scale,
 ) -> Result<Vec<(Served, Served)>> {
     // Long enough for several deadlines.
@@ -163,19 +201,20 @@ async fn attack(host: PluginHost, endless: Arc<PreparedPlugin>, stop: Arc<Atomic
 }
 
 /// Keeps the clients busy with the plugins in turn.
-async fn serve(host: &PluginHost, plugins: &[Arc<PreparedPlugin>], length: Duration) -> Result<Served> {
+async fn serve(host: &PluginHost, plugins: &[Asked], length: Duration) -> Result<Served> {
     let started = Instant::now();
     let mut clients = JoinSet::new();
     for client in 0..CLIENTS {
         let (host, plugins) = (host.clone(), plugins.to_vec());
         clients.spawn(async move {
             let mut latencies = Vec::new();
-            for plugin in plugins.iter().cycle().skip(client) {
+            for (plugin, settings) in plugins.iter().cycle().skip(client) {
                 if started.elapsed() >= length {
                     break;
                 }
                 let asked = Instant::now();
-                host.evaluate(plugin, request()).await.map_err(|failure| anyhow!("{failure}"))?;
+                let request = EvaluationRequest { settings: settings.clone(), ..request() };
+                host.evaluate(plugin, request).await.map_err(|failure| anyhow!("{failure}"))?;
                 latencies.push(asked.elapsed());
             }
             Ok::<_, anyhow::Error>(latencies)

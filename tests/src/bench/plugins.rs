@@ -30,9 +30,35 @@ static HASHED: LazyLock<Settings> = LazyLock::new(|| Settings::from(SETTINGS));
 /// Evaluations under way for each thread of the host, as under load.
 const WAITING_EACH: usize = 8;
 
+/// Guests that bring an interpreter along, with their languages and settings under which they approve the request.
+pub(crate) const SCRIPTS: [Script; 2] = [
+    Script {
+        component: "allowlist",
+        language: "JavaScript",
+        prefixes: ["plugin-javascript", "neighbours-javascript"],
+        settings: r#"{"chains":{"eip155:31337":{"recipients":{"0x00000000000000000000000000000000000000bb":"Treasury"}}}}"#,
+    },
+    Script {
+        component: "travel_rule_threshold",
+        language: "Python",
+        prefixes: ["plugin-python", "neighbours-python"],
+        settings: r#"{"thresholds":[{"chain":"eip155:31337","asset":"native","decimals":18,"amount":"1"}],"requiredClaims":["description"],"approvals":{"arbiter":1}}"#,
+    },
+];
+
+/// A guest in a language with an interpreter.
+pub(crate) struct Script {
+    pub(crate) component: &'static str,
+    pub(crate) language: &'static str,
+    /// Of its figures: alone, and beside others.
+    pub(crate) prefixes: [&'static str; 2],
+    pub(crate) settings: &'static str,
+}
+
 struct Sandbox {
     host: PluginHost,
     plugin: Arc<PreparedPlugin>,
+    settings: Settings,
 }
 
 /// Microseconds per evaluation.
@@ -47,26 +73,56 @@ struct Cost {
 }
 
 pub(crate) async fn measure(directory: &Path, scale: &Scale, report: &Report) -> Result<()> {
+    measure_orion(directory, scale, report).await?;
+    for Script { component: name, language, prefixes: [prefix, _], settings } in SCRIPTS {
+        let title = format!(
+            "Plugin evaluation in {language} ({name}) in a fresh sandbox, against the same bare call"
+        );
+        let section = report.section(prefix, &title)?;
+        let count = scale.evaluations / 20;
+        let guest = Guest { component: component(name)?, settings: Settings::from(settings), count };
+        print(&guest.rounds(&directory.join(name), scale).await?, &section)?;
+    }
+    Ok(())
+}
+
+async fn measure_orion(directory: &Path, scale: &Scale, report: &Report) -> Result<()> {
     let section = report.section(
         "plugin",
         "Plugin evaluation: Orion in a fresh sandbox, against bare InstancePre and typed call",
     )?;
-    let component = component("orion")?;
-    let bare = BareWasm::new(&component, SETTINGS, &request().verified).map_err(wasmtime_failure)?;
-    let one = Sandbox::start(directory.join("one"), &component, 1).await?;
-    let two = Sandbox::start(directory.join("two"), &component, 2).await?;
-    let mut rounds = Vec::new();
-    for _ in 0..scale.rounds {
-        let count = scale.evaluations;
-        rounds.push(Round {
-            bare: bare.round(1, count).map_err(wasmtime_failure)?,
-            alone: one.round(1, count / 3).await?,
-            one: one.round(WAITING_EACH, count).await?,
-            bare_two: bare.round(2, count).map_err(wasmtime_failure)?,
-            two: two.round(2 * WAITING_EACH, 2 * count).await?,
-        });
+    let guest = Guest { component: component("orion")?, settings: HASHED.clone(), count: scale.evaluations };
+    print(&guest.rounds(&directory.join("orion"), scale).await?, &section)
+}
+
+/// A component as it is measured.
+struct Guest {
+    component: Vec<u8>,
+    settings: Settings,
+    /// Evaluations of one round.
+    count: usize,
+}
+
+impl Guest {
+    async fn rounds(&self, directory: &Path, scale: &Scale) -> Result<Vec<Round>> {
+        let Self { component, settings, count } = self;
+        let bare =
+            BareWasm::new(component, settings.as_str(), &request().verified).map_err(wasmtime_failure)?;
+        fs::create_dir_all(directory)?;
+        let one = Sandbox::start(directory.join("one"), self, 1).await?;
+        let two = Sandbox::start(directory.join("two"), self, 2).await?;
+        let mut rounds = Vec::new();
+        for _ in 0..scale.rounds {
+            rounds.push(Round {
+                bare: bare.round(1, *count).map_err(wasmtime_failure)?,
+                alone: one.round(1, count / 3).await?,
+                one: one.round(WAITING_EACH, *count).await?,
+                bare_two: bare.round(2, *count).map_err(wasmtime_failure)?,
+                two: two.round(2 * WAITING_EACH, 2 * count).await?,
+            });
+        }
+        Ok(rounds)
     }
-    print(&rounds, &section)
 }
 
 struct Round {
@@ -124,7 +180,7 @@ fn print(rounds: &[Round], section: &Section) -> Result<()> {
 }
 
 impl Sandbox {
-    async fn start(cache: std::path::PathBuf, component: &[u8], threads: usize) -> Result<Sandbox> {
+    async fn start(cache: std::path::PathBuf, guest: &Guest, threads: usize) -> Result<Sandbox> {
         let program = environment::gateway_binary()?.with_file_name("countersign-plugin-compiler");
         let command = CompileCommand { program, arguments: Vec::new() };
         let mut config = HostConfig::new(command, cache, CacheKey::new([1; 32]));
@@ -133,9 +189,10 @@ impl Sandbox {
         // A busy machine is not what is measured.
         config.schedule.deadline = Duration::from_mins(1);
         let host = PluginHost::start(&config).map_err(|failure| anyhow!("{failure}"))?;
+        let component = guest.component.as_slice();
         let source = ComponentSource { digest: Digest::of(component), bytes: component.into() };
         let plugin = host.prepare(source).await.map_err(|failure| anyhow!("{failure}"))?;
-        Ok(Sandbox { host, plugin })
+        Ok(Sandbox { host, plugin, settings: guest.settings.clone() })
     }
 
     /// Keeps `in_flight` evaluations under way until about `count` are done.
@@ -146,10 +203,13 @@ impl Sandbox {
         let mut running = JoinSet::new();
         for _ in 0..in_flight {
             let (host, plugin) = (self.host.clone(), Arc::clone(&self.plugin));
+            let settings = self.settings.clone();
             running.spawn(async move {
                 let mut sandbox = Duration::ZERO;
                 for _ in 0..each {
-                    let evaluated = host.evaluate(&plugin, request()).await;
+                    let evaluated = host
+                        .evaluate(&plugin, EvaluationRequest { settings: settings.clone(), ..request() })
+                        .await;
                     sandbox += evaluated.map_err(|failure| anyhow!("{failure}"))?.run_time;
                 }
                 Ok::<_, anyhow::Error>(sandbox)
