@@ -32,10 +32,14 @@ pub(crate) fn boolean(json: &Json) -> Read<bool> {
     }
 }
 
+/// As far as `int64` reaches, which is what the document says.
 pub(crate) fn integer(json: &Json) -> Read<u64> {
-    let rule = "must be a whole number of at least 0";
+    let rule = "must be a whole number between 0 and 9223372036854775807";
     match json {
-        Json::Number(number) => number.as_u64().ok_or_else(|| rule.to_owned()),
+        Json::Number(number) => {
+            let found = number.as_u64().filter(|number| i64::try_from(*number).is_ok());
+            found.ok_or_else(|| rule.to_owned())
+        }
         other => Err(format!("{rule}, not {}", other.kind())),
     }
 }
