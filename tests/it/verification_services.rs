@@ -148,6 +148,29 @@ async fn the_configuration_file_switches_services_off_and_never_on_again() -> Re
     Ok(())
 }
 
+/// A key that votes for a service names it; only `dev` has one that does without.
+#[tokio::test]
+async fn an_orion_key_is_made_for_a_service_that_is_there() -> Result<()> {
+    let (gpg, mut deployment) = (Gpg::new()?, Deployment::new()?);
+    deployment.init(&[])?;
+    let create = ["apikey", "create", "--label", "orion", "--name", "verifier", "--json"];
+    let refusal = deployment.fails(&create, 1)?;
+    assert!(refusal.contains("must name the verification service that it speaks for"), "{refusal}");
+    let create = [&create[..], &["--verification-service", "1"]].concat();
+    let refusal = deployment.fails(&create, 1)?;
+    assert!(refusal.contains("verification service"), "{refusal}");
+
+    let file = deployment.path("orion.asc");
+    fs::write(&file, gpg.generate("orion@example.org")?)?;
+    let add = ["verification-service", "add", "--name", "Orion", "--inbox", INBOX, "--public-key"];
+    assert!(deployment.run(&[&add[..], &[file.to_str().context("path")?]].concat())?.status.success());
+    let made = deployment.run(&create)?;
+    ensure!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let made: Value = serde_json::from_slice(&made.stdout)?;
+    assert_eq!((&made["verificationService"], &made["devOnly"]), (&json!(1), &json!(false)), "{made}");
+    Ok(())
+}
+
 /// Who has everything that the file names waits for nobody at the start.
 #[tokio::test]
 async fn a_start_that_lacks_no_service_needs_no_lock() -> Result<()> {

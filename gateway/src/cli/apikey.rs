@@ -56,7 +56,8 @@ pub(super) struct NewKey {
     /// Days until the key expires; without it, it does not.
     #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=36_500))]
     expires_in_days: Option<u32>,
-    /// For an orion key: the verification service it speaks for. Without it, the key votes on unencrypted transactions.
+    /// For an orion key: the verification service it speaks for. Only under `dev` it may be absent; such a key votes on
+    /// unencrypted transactions.
     #[arg(long, value_name = "NUMBER")]
     verification_service: Option<u32>,
 }

@@ -24,7 +24,7 @@ pub struct CreateApiKey {
     pub principal: Option<PrincipalId>,
     pub expires_at: Option<Timestamp>,
     pub dev_only: bool,
-    /// For orion keys only.
+    /// For orion keys, which speak for one service. A key of `dev` may do without: it votes on what has no service.
     pub verification_service: Option<u32>,
 }
 
@@ -45,6 +45,9 @@ pub(crate) async fn api_key_with_owner(
     services: &Services,
     request: CreateApiKey,
 ) -> Result<(ChangeSet, ApiKey, ApiKeyText)> {
+    if request.label == Label::Orion && request.verification_service.is_none() && !request.dev_only {
+        return Err(Error::invalid("an orion key must name the verification service that it speaks for"));
+    }
     if let Some(service) = request.verification_service {
         if request.label != Label::Orion {
             return Err(Error::invalid("only an orion key is bound to a verification service"));
@@ -100,7 +103,8 @@ pub(super) fn api_key_creation(
         version: 1,
         created_at: ctx.now,
     };
-    let detail = json!({"label": key.label, "scopes": key.scopes, "principal": principal, "expiresAt": key.expires_at});
+    let detail = json!({"label": key.label, "scopes": key.scopes, "principal": principal, "expiresAt": key.expires_at,
+        "verificationService": key.verification_service});
     let event = AuditEvent::new(ctx, "api_key.created", format!("api_key {id}"), detail);
     Ok((ChangeSet::new(event), key, text))
 }

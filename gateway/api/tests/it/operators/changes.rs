@@ -123,6 +123,36 @@ async fn the_last_two_approvals_at_once_carry_a_change_once() {
     }
 }
 
+/// What an orion key may vote on is its service's.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_orion_key_is_proposed_with_the_service_it_speaks_for() {
+    let deployment = Deployment::new().await;
+    let service = deployment.world.outside_service().await.id;
+    let propose = async |label: &str, service: Value| {
+        let change = json!({
+            "kind": "api_key", "label": label, "name": "verifier", "principal": null, "expires_at": null,
+            "verification_service": service,
+        });
+        let organization = deployment.world.organization.to_string();
+        let body = json!({"organization": organization, "change": change, "reason": "because"});
+        deployment.post(&deployment.ann, "/operator/v1/proposals", &body).await
+    };
+    for (label, named, status, rule) in [
+        ("orion", Value::Null, 400, "an orion key must name the verification service that it speaks for"),
+        ("orion", json!(service + 1), 404, "verification service"),
+        ("agent", json!(service), 400, "only an orion key is bound to a verification service"),
+    ] {
+        let (refused, told) = propose(label, named).await;
+        assert!(refused == status && told.to_string().contains(rule), "{refused}: {told}");
+    }
+    let (status, proposal) = propose("orion", json!(service)).await;
+    assert_eq!(status, 201, "{proposal}");
+    for who in [&deployment.bob, &deployment.cy] {
+        assert_eq!(deployment.say(who, &proposal, "approve").await.0, 200);
+    }
+    assert_eq!(deployment.poke(&deployment.ann, &path(&proposal, "api-key")).await.0, 201);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_api_key_is_made_once_for_its_proposer() {
     let deployment = Deployment::new().await;

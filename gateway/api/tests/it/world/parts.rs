@@ -94,7 +94,8 @@ pub(super) async fn make_keys(services: &Services, organization: OrganizationId)
             name: name.to_owned(),
             principal: None,
             expires_at: None,
-            dev_only: name == "dev",
+            // An orion key without a service is for development only.
+            dev_only: name == "dev" || label == Label::Orion,
             verification_service: None,
         };
         let (key, text) = create_api_key(&ctx, services, request).await.unwrap();
