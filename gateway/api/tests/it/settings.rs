@@ -1,14 +1,20 @@
 //! What users choose, and what they may not.
 
+use std::time::Duration;
+
 use axum::http::Method;
 use futures::future::join_all;
 use gateway_api::ApiConfig;
-use gateway_domain::ports::Limits;
+use gateway_domain::{
+    ids::TransactionId,
+    ports::Limits,
+    transactions::{Progress, advance},
+};
 use serde_json::{Value, json};
 
 use crate::{
     wallet::Wallet,
-    world::{CHAIN, ORIGIN, Reply, World, limits},
+    world::{CHAIN, FREE_WEI, ORIGIN, Reply, World, limits},
 };
 
 impl World {
@@ -259,4 +265,55 @@ async fn settings_name_a_vendor_only_while_it_can_be_used() {
         world.call(Method::POST, "/fireblocks/validate/execution").bearer(&access).send().await.expect(200);
     assert_eq!(checked["valid"], false);
     choose("executionProvider", "fireblocks").await.expect(400);
+}
+
+/// How long people may take is what was chosen when they were asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_approves_ends_expired_when_the_chosen_time_is_over() {
+    let world = World::new().await;
+    let wallet = Wallet::new(1);
+    let escrow = world.user(&wallet).await;
+    let access = world.log_in(&wallet).await.access;
+    world.put(&access, &json!({"approvalTtlSeconds": 3600})).await.expect(200);
+    let (forgotten, late) =
+        (world.propose(escrow, FREE_WEI + 1).await, world.propose(escrow, FREE_WEI + 2).await);
+    world.put(&access, &json!({"approvalTtlSeconds": 7200})).await.expect(200);
+    let patient = world.propose(escrow, FREE_WEI + 3).await;
+    world.idle().await;
+    let worked = async |made: &Value| {
+        let id = TransactionId::from_uuid(made["id"].as_str().unwrap().parse().unwrap());
+        advance(&world.services, world.organization, id).await.unwrap()
+    };
+    let told = async |made: &Value| {
+        let path = format!("/transactions/users/{}", wallet.address());
+        let listed = world.get(path).key(&world, "agent").send().await.expect(200);
+        let mut listed = listed.as_array().unwrap().iter();
+        let found = listed.find(|found| found["id"] == made["id"]).unwrap();
+        (found["status"].clone(), found["failureReason"].clone())
+    };
+    let (pending, expired) =
+        ((json!("PENDING"), Value::Null), (json!("REJECTED"), json!("expired: nobody decided in time")));
+
+    world.clock.advance(Duration::from_mins(50));
+    let due = worked(&forgotten).await;
+    assert!(matches!(due, Progress::Again(due) if due <= Duration::from_mins(10)), "{due:?}");
+    assert_eq!(told(&forgotten).await, pending);
+    world.clock.advance(Duration::from_mins(10));
+    assert_eq!(worked(&forgotten).await, Progress::Done);
+    assert_eq!(told(&forgotten).await, expired);
+    let vote = async |made: &Value| {
+        let path = format!("/transactions/{}/approvals", made["requestHash"].as_str().unwrap());
+        world.post(path, &json!({"approved": true})).key(&world, "agent").send().await
+    };
+    vote(&forgotten).await.expect(409);
+    // The vote comes before the worker does.
+    vote(&late).await;
+    worked(&late).await;
+    assert_eq!(told(&late).await, expired);
+
+    assert!(matches!(worked(&patient).await, Progress::Again(_)));
+    assert_eq!(told(&patient).await, pending);
+    world.clock.advance(Duration::from_hours(1));
+    worked(&patient).await;
+    assert_eq!(told(&patient).await, expired);
 }
