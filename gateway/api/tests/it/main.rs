@@ -19,6 +19,7 @@ mod masked;
 mod openpgp;
 mod operator;
 mod operators;
+mod oracle;
 mod pages;
 mod people;
 mod plugin_state;

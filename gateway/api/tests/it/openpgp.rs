@@ -72,6 +72,11 @@ pub(crate) fn encrypt(text: &str, certificate: &str) -> String {
     builder.to_armored_string(OsRng, ArmorOptions::default()).unwrap()
 }
 
+/// These bytes in place of a session key, encrypted to the built-in service.
+pub(crate) fn encrypt_session_key(bytes: &[u8]) -> Vec<u8> {
+    DecryptKey::load().0.to_public_key().encrypt(&mut OsRng, Pkcs1v15Encrypt, bytes).unwrap()
+}
+
 impl World {
     /// A service outside, active, without any orion key bound to it.
     pub(crate) async fn outside_service(&self) -> VerificationService {

@@ -1,7 +1,8 @@
-use std::io::Read;
+use std::{convert::Infallible, io::Read, sync::Mutex};
 
+use async_trait::async_trait;
 use gateway_domain::openpgp::MESSAGE_BYTES_MAX;
-use gateway_openpgp::{Content, Message, inspect_message, open_message};
+use gateway_openpgp::{Content, Message, SessionKeyDecryptor, inspect_message, open_message};
 use pgp::{
     armor::{BlockType, Dearmor, write},
     packet::{Packet, PacketParser, PublicKeyEncryptedSessionKey},
@@ -10,8 +11,9 @@ use pgp::{
 };
 use rand_08::rngs::OsRng;
 use rsa::Pkcs1v15Encrypt;
+use zeroize::Zeroizing;
 
-use crate::software::{CERTIFICATE, decrypt_key, now};
+use crate::software::{CERTIFICATE, Software, decrypt_key, now};
 
 const CONTENT_BYTES_MAX: usize = 192 * 1024;
 
@@ -152,6 +154,65 @@ async fn broken_padding_and_wrong_session_keys_cannot_be_told_apart() {
         inspect_message(&message, CERTIFICATE, now()).unwrap();
         assert_eq!(opened(&message).await.unwrap_err(), "unopened");
     }
+}
+
+/// What the token is asked for, in order, with the bytes of each.
+struct Traced {
+    key: Software,
+    asked: Mutex<Vec<(&'static str, usize)>>,
+}
+
+#[async_trait]
+impl SessionKeyDecryptor for Traced {
+    type Error = Infallible;
+
+    fn modulus_bytes(&self) -> usize {
+        self.key.modulus_bytes()
+    }
+
+    fn key_id(&self) -> [u8; 8] {
+        self.key.key_id()
+    }
+
+    async fn decrypt(&self, ciphertext: &[u8]) -> Result<Option<Zeroizing<Vec<u8>>>, Infallible> {
+        self.asked.lock().unwrap().push(("decrypt", ciphertext.len()));
+        self.key.decrypt(ciphertext).await
+    }
+
+    fn random(&self, bytes: &mut [u8]) {
+        self.asked.lock().unwrap().push(("random", bytes.len()));
+        self.key.random(bytes);
+    }
+}
+
+/// Whatever becomes of the session key, the token is asked for the same things in the same order.
+#[tokio::test]
+async fn the_token_is_asked_the_same_whatever_a_message_holds() {
+    let asked = async |armored: &str| {
+        let traced = Traced { key: decrypt_key(), asked: Mutex::default() };
+        let message = Message::read(armored).unwrap();
+        let Ok(content) = open_message(&message, &traced, CONTENT_BYTES_MAX).await;
+        (traced.asked.into_inner().unwrap(), matches!(content, Content::Data(_)))
+    };
+    let course = vec![("decrypt", 256), ("random", 32)];
+    assert_eq!(asked(FROM_GPG).await, (course.clone(), true));
+    let shorter_key = [&[7_u8][..], &[5; 16], &(5_u16 * 16).to_be_bytes()].concat();
+    let wrong_key = [&[9_u8][..], &[7; 32], &(7_u16 * 32).to_be_bytes()].concat();
+    for number in [
+        vec![3; 256],
+        vec![1],
+        vec![0xff; 384],
+        encrypted(b""),
+        encrypted(&wrong_key),
+        encrypted(&wrong_key[..34]),
+        encrypted(&shorter_key),
+        encrypted(&[99; 35]),
+    ] {
+        assert_eq!(asked(&with_session_key(&number)).await, (course.clone(), false), "{number:?}");
+    }
+    // Another recipient's message, which is refused before: were it let through, it would take the same course.
+    let elsewhere = include_str!("fixtures/gpg-other-recipient.asc");
+    assert_eq!(asked(elsewhere).await, (course, false));
 }
 
 #[tokio::test]
