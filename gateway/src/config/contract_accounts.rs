@@ -26,7 +26,10 @@ section! {
         signature_bytes_max: usize = 4096, within 65..=4096;
         /// Questions to nodes about contracts that may be under way at once; further requests are answered 503.
         questions_max: usize = 16, within 1..=1024;
-        /// Those of them about one contract account. Fewer than `questions_max` leave places to other accounts.
+        /// Those of them for users of one organization. Fewer than `questions_max` leave places to other organizations.
+        questions_per_organization_max: usize = 8, within 1..=1024;
+        /// Those of them about one contract account. Fewer than `questions_per_organization_max` leave places to other
+        /// accounts.
         questions_per_account_max: usize = 4, within 1..=1024;
         /// Those of them that requests from one source cause. Fewer than `questions_per_account_max` leave places to the
         /// account's owner.
@@ -43,6 +46,7 @@ impl ContractAccountRules {
             block_age_max: Duration::from_secs(self.block_age_max_seconds),
             signature_bytes_max: self.signature_bytes_max,
             questions_max: self.questions_max,
+            questions_per_organization_max: self.questions_per_organization_max,
             questions_per_account_max: self.questions_per_account_max,
             questions_per_source_max: self.questions_per_source_max,
         };

@@ -1,4 +1,4 @@
-//! What verification services report, on the operator listener unless configured otherwise.
+//! What verification services report, on the operator listener alone.
 
 use std::sync::Arc;
 

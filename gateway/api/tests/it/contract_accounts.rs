@@ -31,6 +31,7 @@ const LIMITS: ContractAccountLimits = ContractAccountLimits {
     block_age_max: Duration::from_hours(1),
     signature_bytes_max: 4096,
     questions_max: 16,
+    questions_per_organization_max: 8,
     questions_per_account_max: 4,
     questions_per_source_max: 2,
 };

@@ -49,6 +49,8 @@ pub struct ContractAccountLimits {
     pub signature_bytes_max: usize,
     /// Questions under way at once; more are refused. Default 16.
     pub questions_max: usize,
+    /// Those for one organization's users. Default 8.
+    pub questions_per_organization_max: usize,
     /// Those about one contract account, whoever asks. Default 4.
     pub questions_per_account_max: usize,
     /// Those that requests from one source cause. Default 2.
@@ -116,7 +118,8 @@ pub async fn prove_contract_signature(
     if signature.len() > accounts.limits.signature_bytes_max {
         return Err(Error::Unauthenticated);
     }
-    let asking = Asking { account: user.ethereum_address, chain, source: Some(source) };
+    let organization = user.organization;
+    let asking = Asking { organization, account: user.ethereum_address, chain, source: Some(source) };
     if accounts.takes(services, asking, (digest, signature)).await? {
         Ok(())
     } else {
@@ -138,7 +141,8 @@ pub async fn enrol_contract_account(
     if services.store.address_is_hsm_key(address).await? {
         return Err(Error::Conflict("the address belongs to a key of this gateway"));
     }
-    refuse_who_takes_anything(services, accounts, Asking { account: address, chain, source: None }).await?;
+    let asking = Asking { organization: ctx.organization, account: address, chain, source: None };
+    refuse_who_takes_anything(services, accounts, asking).await?;
     switch(ctx, services, address, Some(chain)).await
 }
 

@@ -1,5 +1,6 @@
-//! How many questions about contracts are under way, by account and source: a stranger who asks about somebody's
-//! contract holds neither all places of that account nor those of the others.
+//! How many questions about contracts are under way, by organization, account and source: a stranger who asks about
+//! somebody's contract holds neither all places of that account nor those of the others, and one tenant's strangers
+//! not those of another tenant.
 
 use std::{
     collections::HashMap,
@@ -11,11 +12,15 @@ use std::{
 use alloy_primitives::Address;
 
 use super::ContractAccountLimits;
-use crate::chain::ChainId;
+use crate::{chain::ChainId, ids::OrganizationId};
 
-/// About which contract who asks; an operator asks from no source.
+#[cfg(test)]
+mod tests;
+
+/// About which contract who asks, for whom; an operator asks from no source.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asking {
+    pub(super) organization: OrganizationId,
     pub(super) account: Address,
     pub(super) chain: ChainId,
     pub(super) source: Option<IpAddr>,
@@ -27,6 +32,7 @@ pub(super) struct Turns(Mutex<UnderWay>);
 #[derive(Default)]
 struct UnderWay {
     all: usize,
+    organizations: HashMap<OrganizationId, usize>,
     accounts: HashMap<(Address, ChainId), usize>,
     sources: HashMap<IpAddr, usize>,
 }
@@ -48,6 +54,9 @@ impl Turns {
         if under_way.all >= limits.questions_max {
             return Err("too many questions are under way");
         }
+        if count(&under_way.organizations, &asking.organization) >= limits.questions_per_organization_max {
+            return Err("too many questions of this organization are under way");
+        }
         let account = (asking.account, asking.chain);
         if count(&under_way.accounts, &account) >= limits.questions_per_account_max {
             return Err("too many questions about this account are under way");
@@ -59,6 +68,7 @@ impl Turns {
             *under_way.sources.entry(source).or_default() += 1;
         }
         under_way.all += 1;
+        *under_way.organizations.entry(asking.organization).or_default() += 1;
         *under_way.accounts.entry(account).or_default() += 1;
         Ok(Turn { turns: self, asking })
     }
@@ -73,6 +83,7 @@ impl Drop for Turn<'_> {
     fn drop(&mut self) {
         let mut under_way = self.turns.locked();
         under_way.all -= 1;
+        give_back(&mut under_way.organizations, self.asking.organization);
         give_back(&mut under_way.accounts, (self.asking.account, self.asking.chain));
         if let Some(source) = self.asking.source {
             give_back(&mut under_way.sources, source);
