@@ -42,6 +42,7 @@ pub(super) enum Act {
     FreezeKey { id: KeyId, frozen: bool },
     InstallPlugin(plugin::NewPlugin),
     ListPlugins { limit: u32 },
+    RevokePlugin(PluginRevisionId),
     ReplayPlugins(TransactionId),
     ReadEvaluations { after: TransactionId },
     ReadPlugin(PluginRevisionId),
@@ -101,6 +102,7 @@ impl Order {
             Act::WithdrawContractAccount(address) => contract_account::withdraw(gateway, ctx, address).await,
             Act::ListContractAccounts { after } => contract_account::list(gateway, ctx, after).await,
             Act::ListPlugins { limit } => plugin::list(gateway, ctx, limit).await,
+            Act::RevokePlugin(id) => plugin::revoke(gateway, ctx, id).await,
             Act::ReplayPlugins(id) => plugin::replay(gateway, ctx, id).await,
             Act::ReadEvaluations { after } => plugin::read_evaluations(gateway, ctx, after).await,
             Act::ReadPlugin(id) => plugin::read_plugin(gateway, ctx, id).await,
@@ -146,6 +148,7 @@ impl Act {
             | Self::FreezeKey { frozen: true, .. }
             | Self::InstallPlugin(_)
             | Self::ListPlugins { .. }
+            | Self::RevokePlugin(_)
             | Self::ReplayPlugins(_)
             | Self::ReadEvaluations { .. }
             | Self::ReadPlugin(_)
@@ -177,6 +180,7 @@ impl Act {
             Self::FreezeKey { frozen: false, .. } => "freeze key --lift",
             Self::InstallPlugin(_) => "plugin install",
             Self::ListPlugins { .. } => "plugin list",
+            Self::RevokePlugin(_) => "plugin revoke",
             Self::ReplayPlugins(_) => "plugin replay",
             Self::ReadEvaluations { .. } => "plugin backtest",
             Self::ReadPlugin(_) => "plugin backtest --revision",

@@ -19,6 +19,7 @@ mod list;
 mod manual;
 mod record;
 mod replay;
+mod revoke;
 mod sign;
 mod test;
 mod toolchain;
@@ -30,6 +31,7 @@ pub(super) use self::{
     list::list,
     record::record,
     replay::replay,
+    revoke::revoke,
 };
 
 #[derive(Debug, Subcommand)]
@@ -50,6 +52,8 @@ pub(super) enum PluginCommand {
     Install(install::Install),
     /// List the organization's plugin revisions and where they are bound.
     List(list::List),
+    /// End a revision at once: whatever binds it denies from now on. Nothing takes it back.
+    Revoke(revoke::Revoke),
     /// Print what plugins were asked and told, as cases for `plugin test`: about a transaction, or by services and nodes now.
     Record(record::Record),
     /// Print the contract with plugins as one page.
@@ -73,6 +77,7 @@ impl PluginCommand {
             Self::Sign(sign) => sign.run(),
             Self::Install(install) => install.run().await,
             Self::List(list) => list.run().await,
+            Self::Revoke(revoke) => revoke.run().await,
             Self::Record(record) => record.run().await,
             Self::Manual(_) => manual::Manual::run(),
             Self::Replay(replay) => replay.run().await,
