@@ -27,6 +27,16 @@ const NOT_ASKED: [&str; 7] = [
     "history_unavailable",
 ];
 
+/// One round of questions about a transaction.
+struct Round<'a> {
+    services: &'a Services,
+    transaction: &'a Transaction,
+    request: &'a EvaluationRequest,
+    purpose: Purpose,
+    /// Decisions examine what they enforce, and again for the permit; for everybody else this does.
+    examiner: Option<Examiner<'a>>,
+}
+
 /// Asks each binding in a fresh sandbox, all at once; what they say comes back sealed.
 pub(crate) async fn evaluate(
     services: &Services,
@@ -34,9 +44,8 @@ pub(crate) async fn evaluate(
     bindings: &[(&Binding, u64)],
     request: &EvaluationRequest,
 ) -> Result<Fresh> {
-    let asked =
-        bindings.iter().map(|binding| ask(services, transaction, *binding, request, Purpose::Decision));
-    Ok(try_join_all(asked).await?.into_iter().collect())
+    let round = Round { services, transaction, request, purpose: Purpose::Decision, examiner: None };
+    Ok(try_join_all(bindings.iter().map(|binding| round.ask(*binding))).await?.into_iter().collect())
 }
 
 /// Asks bindings of both modes what they would say. Nothing that a plugin would remember is kept.
@@ -48,18 +57,11 @@ pub(crate) async fn evaluate_dry(
 ) -> Result<Vec<Sealed<Evaluation>>> {
     let (enforced, shadows): (Vec<_>, Vec<_>) =
         bindings.iter().copied().partition(|(binding, _)| binding.mode == Mode::Enforce);
-    let asked = enforced.iter().map(|binding| ask(services, transaction, *binding, request, Purpose::DryRun));
-    let (enforced, shadows) =
-        join(try_join_all(asked), evaluate_apart(services, transaction, &shadows, request, Purpose::DryRun))
-            .await;
+    let examiner = Some(Examiner::new(services, transaction.organization).await?);
+    let round = Round { services, transaction, request, purpose: Purpose::DryRun, examiner };
+    let asked = enforced.iter().map(|binding| round.ask(*binding));
+    let (enforced, shadows) = join(try_join_all(asked), round.apart(&shadows)).await;
     Ok(enforced?.into_iter().map(|(evaluation, _)| evaluation).chain(shadows).collect())
-}
-
-impl EvaluationReply {
-    /// What there is to say of a plugin that was not asked.
-    fn without_asking(result: EvaluationResult) -> Self {
-        Self { result, duration: Duration::ZERO, record: "{}".to_owned(), state: StateChanges::default() }
-    }
 }
 
 /// Asks shadows. Whatever goes wrong is what they said: nothing rests on it.
@@ -69,74 +71,100 @@ pub(crate) async fn evaluate_shadows(
     bindings: &[(&Binding, u64)],
     request: &EvaluationRequest,
 ) -> Vec<Sealed<Evaluation>> {
-    evaluate_apart(services, transaction, bindings, request, Purpose::Shadow).await
+    let round = Round { services, transaction, request, purpose: Purpose::Shadow, examiner: None };
+    match Examiner::new(services, transaction.organization).await {
+        Ok(examiner) => Round { examiner: Some(examiner), ..round }.apart(bindings).await,
+        Err(error) => bindings.iter().map(|binding| round.not_asked(*binding, &error)).collect(),
+    }
 }
 
-async fn evaluate_apart(
-    services: &Services,
-    transaction: &Transaction,
-    bindings: &[(&Binding, u64)],
-    request: &EvaluationRequest,
-    purpose: Purpose,
-) -> Vec<Sealed<Evaluation>> {
-    let heard = bindings.iter().map(async |binding| {
-        match ask(services, transaction, *binding, request, purpose).await {
+impl EvaluationReply {
+    /// What there is to say of a plugin that was not asked.
+    fn without_asking(result: EvaluationResult) -> Self {
+        Self { result, duration: Duration::ZERO, record: "{}".to_owned(), state: StateChanges::default() }
+    }
+}
+
+impl Round<'_> {
+    /// Whatever goes wrong is what the binding said.
+    async fn apart(&self, bindings: &[(&Binding, u64)]) -> Vec<Sealed<Evaluation>> {
+        let heard = bindings.iter().map(async |binding| match self.ask(*binding).await {
             Ok((evaluation, _)) => evaluation,
-            Err(error) => {
-                let cause = error.internal_cause().map_or_else(|| error.to_string(), ToString::to_string);
-                let result = EvaluationResult::Failure { code: "not_asked".to_owned(), detail: cause };
-                let reply = EvaluationReply::without_asking(result);
-                sealed(services, transaction, (*binding, purpose), request, reply)
-            }
-        }
-    });
-    join_all(heard).await
-}
+            Err(error) => self.not_asked(*binding, &error),
+        });
+        join_all(heard).await
+    }
 
-async fn ask(
-    services: &Services,
-    transaction: &Transaction,
-    (binding, policy_revision): (&Binding, u64),
-    request: &EvaluationRequest,
-    purpose: Purpose,
-) -> Result<(Sealed<Evaluation>, Option<StateUse>)> {
-    let organization = transaction.organization;
-    let revision = services.store.plugin_revision(organization, binding.revision).await?;
-    let Some(revision) = revision.filter(|revision| revision.subject_digest() == binding.subject_digest)
-    else {
-        return Err(Error::inconsistency(format!("binding {} names no such plugin revision", binding.id)));
-    };
-    // Decisions examine what they enforce, and again for the permit; everybody else is examined here.
-    if purpose != Purpose::Decision
-        && let Err(fault) = Examiner::new(services, organization).await?.examine(&revision)
-    {
-        let failure =
-            EvaluationResult::Failure { code: fault.as_str().to_owned(), detail: fault.to_string() };
-        let reply = EvaluationReply::without_asking(failure);
-        let binding = ((binding, policy_revision), purpose);
-        return Ok((sealed(services, transaction, binding, request, reply), None));
+    fn not_asked(&self, binding: (&Binding, u64), error: &Error) -> Sealed<Evaluation> {
+        let cause = error.internal_cause().map_or_else(|| error.to_string(), ToString::to_string);
+        let result = EvaluationResult::Failure { code: "not_asked".to_owned(), detail: cause };
+        self.sealed(binding, EvaluationReply::without_asking(result))
     }
-    let (store, limits) = (services.store.clone(), services.limits.state);
-    let state = Arc::new(StateView::new(store, limits, binding.id, transaction, request.now));
-    let mut reply = services.evaluator.evaluate(&revision, request, &state).await;
-    if let Some(error) = state.failure() {
-        return Err(error);
-    }
-    if let EvaluationResult::Failure { code, detail } = &reply.result
-        && NOT_ASKED.contains(&code.as_str())
-    {
-        return Err(Error::unavailable("the plugin host", detail.clone()));
-    }
-    let used = match remembered(services, &state, &reply, purpose).await? {
-        Ok(used) => used,
-        Err(exceeded) => {
-            reply.result =
-                EvaluationResult::Failure { code: "state_limit".to_owned(), detail: exceeded.to_string() };
-            None
+
+    async fn ask(
+        &self,
+        (binding, policy_revision): (&Binding, u64),
+    ) -> Result<(Sealed<Evaluation>, Option<StateUse>)> {
+        let stored = self.services.store.plugin_revision(self.transaction.organization, binding.revision);
+        let revision = stored.await?.filter(|revision| revision.subject_digest() == binding.subject_digest);
+        let Some(revision) = revision else {
+            return Err(Error::inconsistency(format!(
+                "binding {} names no such plugin revision",
+                binding.id
+            )));
+        };
+        if let Some(Err(fault)) = self.examiner.as_ref().map(|examiner| examiner.examine(&revision)) {
+            let failure =
+                EvaluationResult::Failure { code: fault.as_str().to_owned(), detail: fault.to_string() };
+            let reply = EvaluationReply::without_asking(failure);
+            return Ok((self.sealed((binding, policy_revision), reply), None));
         }
-    };
-    let binding = ((binding, policy_revision), purpose);
-    Ok((sealed(services, transaction, binding, request, reply), used))
+        let (store, limits) = (self.services.store.clone(), self.services.limits.state);
+        let state = Arc::new(StateView::new(store, limits, binding.id, self.transaction, self.request.now));
+        let mut reply = self.services.evaluator.evaluate(&revision, self.request, &state).await;
+        if let Some(error) = state.failure() {
+            return Err(error);
+        }
+        if let EvaluationResult::Failure { code, detail } = &reply.result
+            && NOT_ASKED.contains(&code.as_str())
+        {
+            return Err(Error::unavailable("the plugin host", detail.clone()));
+        }
+        let used = match remembered(self.services, &state, &reply, self.purpose).await? {
+            Ok(used) => used,
+            Err(exceeded) => {
+                reply.result = EvaluationResult::Failure {
+                    code: "state_limit".to_owned(),
+                    detail: exceeded.to_string(),
+                };
+                None
+            }
+        };
+        Ok((self.sealed((binding, policy_revision), reply), used))
+    }
+
+    fn sealed(
+        &self,
+        (binding, policy_revision): (&Binding, u64),
+        reply: EvaluationReply,
+    ) -> Sealed<Evaluation> {
+        count(&binding.plugin, self.purpose, &reply.result);
+        self.services.sealer.seal(Evaluation {
+            id: EvaluationId::generate(self.request.now, self.services.entropy.as_ref()),
+            organization: self.transaction.organization,
+            transaction: self.transaction.id,
+            intent_hash: self.transaction.intent_hash,
+            binding: binding.id,
+            policy_revision,
+            subject_digest: binding.subject_digest,
+            subject_name: binding.plugin.clone(),
+            purpose: self.purpose,
+            result: reply.result,
+            duration_micros: u64::try_from(reply.duration.as_micros()).unwrap_or(u64::MAX),
+            record: reply.record,
+            created_at: self.request.now,
+        })
+    }
 }
 
 /// What is to be stored of the state that a plugin used: nothing for one that failed, or that nobody listens to.
@@ -152,31 +180,6 @@ async fn remembered(
             Ok(Ok(None))
         }
     }
-}
-
-fn sealed(
-    services: &Services,
-    transaction: &Transaction,
-    ((binding, policy_revision), purpose): ((&Binding, u64), Purpose),
-    request: &EvaluationRequest,
-    reply: EvaluationReply,
-) -> Sealed<Evaluation> {
-    count(&binding.plugin, purpose, &reply.result);
-    services.sealer.seal(Evaluation {
-        id: EvaluationId::generate(request.now, services.entropy.as_ref()),
-        organization: transaction.organization,
-        transaction: transaction.id,
-        intent_hash: transaction.intent_hash,
-        binding: binding.id,
-        policy_revision,
-        subject_digest: binding.subject_digest,
-        subject_name: binding.plugin.clone(),
-        purpose,
-        result: reply.result,
-        duration_micros: u64::try_from(reply.duration.as_micros()).unwrap_or(u64::MAX),
-        record: reply.record,
-        created_at: request.now,
-    })
 }
 
 fn count(plugin: &str, purpose: Purpose, result: &EvaluationResult) {

@@ -113,15 +113,13 @@ pub async fn dry_run(ctx: &OpCtx, services: &Services, asked: DryRunRequest) -> 
     Ok(DryRun { id: intent.transaction, intent, rehearsal, asked_too_often: !may_ask, policy, heard })
 }
 
+/// Asking is on record even if nobody was heard: it tells what the policy lets through.
 async fn store(
     ctx: &OpCtx,
     services: &Services,
     (id, rehearsal): (TransactionId, &Rehearsal),
     heard: &[Sealed<Evaluation>],
 ) -> Result<()> {
-    if heard.is_empty() {
-        return Ok(());
-    }
     let ids: Vec<_> = heard.iter().map(|evaluation| evaluation.id).collect();
     let detail = json!({ "decision": rehearsal.as_str(), "evaluations": ids });
     let event = AuditEvent::new(ctx, "transaction.dry_run", format!("dry run {id}"), detail);
