@@ -275,6 +275,14 @@ async fn a_plugin_is_staged_by_a_quorum_and_stopped_by_one() -> Result<()> {
         newest["revision"] == 4 && newest["carried"]["proposer"] == staged.operators.ids[0],
         "{policies}"
     );
+    // The gateway's own machine may deny too, and no more than that.
+    let local = staged.operators.deployment.run(&["plugin", "revoke", &limiter, "--json"])?;
+    ensure!(local.status.success(), "{}", String::from_utf8_lossy(&local.stderr));
+    let shown = staged.operators.done(2, &[&["plugin", "inspect", &limiter], &place[..]].concat())?;
+    ensure!(shown["revoked"]["at"].is_string() && shown["revoked"].get("by").is_none(), "{shown}");
+    let bind = ["bind", "--plugin", &limiter, "--mode", "shadow", "--gate", "--kind", "transaction"];
+    let bind = [&bind[..], &["--reason", "again", "--organization", &staged.organization]].concat();
+    staged.operators.refused(0, &bind, "the revision was revoked")?;
     // One alone brings nothing back.
     let again = ["policy", "rollback", "1", "--reason", "alone", "--organization", &staged.organization];
     staged.operators.refused(0, &again, "it was revoked")?;

@@ -68,6 +68,12 @@ pub struct PolicyChange {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProposedBinding {
     pub revision: PluginRevisionId,
+    /// The revision's plugin, for those who approve; set by the gateway.
+    #[serde(default)]
+    pub plugin: Option<String>,
+    /// The binding whose place and memory it takes; absent if it begins without any. Set by the gateway.
+    #[serde(default)]
+    pub continues: Option<BindingId>,
     /// Of the revision's component, settings and grants: what is approved is this plugin and no other.
     pub subject_digest: B256,
     pub scope: BindingScope,
@@ -173,9 +179,14 @@ impl Change {
                 if to >= replaces {
                     return Err(Error::invalid("to must be an earlier revision than the one in force"));
                 }
-                Self::PolicyRollback { to, policy: Some(PolicyChange::again(&earlier, replaces)) }
+                let policy = PolicyChange::again(&earlier, replaces);
+                Self::PolicyRollback {
+                    to,
+                    policy: Some(policy.named(ctx, services, &earlier.bindings).await?),
+                }
             }
-            Self::Policy(_) | Self::ApiKey(_) => self,
+            Self::Policy(change) => Self::Policy(change.named(ctx, services, &[]).await?),
+            Self::ApiKey(_) => self,
         })
     }
 }
@@ -202,12 +213,34 @@ impl PolicyChange {
     fn again(earlier: &Policy, replaces: u64) -> Self {
         let bindings = earlier.bindings.iter().map(|binding| ProposedBinding {
             revision: binding.revision,
+            plugin: None,
+            continues: None,
             subject_digest: binding.subject_digest,
             scope: binding.scope.clone(),
             mode: binding.mode,
             power: binding.power.clone(),
         });
         Self { replaces, floor: earlier.floor.clone(), bindings: bindings.collect() }
+    }
+
+    /// The same, saying which plugins it binds and what each of them continues.
+    async fn named(mut self, ctx: &OpCtx, services: &Services, earlier: &[Binding]) -> Result<Self> {
+        let present = services.store.policy(ctx.organization).await?;
+        let known: Vec<&Binding> =
+            present.iter().flat_map(|policy| &policy.bindings).chain(earlier).collect();
+        for proposed in &mut self.bindings {
+            let revision = services.store.plugin_revision(ctx.organization, proposed.revision).await?;
+            // What does not exist is refused where the change is prepared.
+            let Some(revision) = revision else { continue };
+            let plugin = revision.into_value().plugin;
+            if proposed.plugin.as_ref().is_some_and(|given| *given != plugin) {
+                return Err(Error::invalid("bindings.plugin is not that of the plugin revision"));
+            }
+            let bound = known.iter().find(|binding| binding.plugin == plugin);
+            proposed.continues = bound.map(|binding| binding.id);
+            proposed.plugin = Some(plugin);
+        }
+        Ok(self)
     }
 
     /// `earlier` bindings come back as they were, if their plugin is bound no more.

@@ -31,7 +31,12 @@ pub fn validate_policy(policy: &Policy) -> Result<()> {
     if ids.len() != policy.bindings.len() {
         faults.push("bindings: ids must differ".to_owned());
     }
+    let mut names = BTreeSet::new();
     for binding in &policy.bindings {
+        if !names.insert(&binding.plugin) {
+            let name = binding.plugin.escape_debug();
+            faults.push(format!("bindings: plugin `{name}` must be bound only once"));
+        }
         if binding.scope.kinds.is_empty() {
             faults.push(format!("bindings: `{}` must name at least one kind", binding.plugin));
         }

@@ -1,11 +1,14 @@
 //! `countersign operator policy`, `bind` and `unbind`: reading policies, and proposing the next one without writing it.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use gateway_domain::{
+    B256,
     chain::ChainId,
     ids::{KeyId, PluginRevisionId},
-    policy::{Floor, Power},
+    policy::{Floor, Power, RevisionSignature, subject_digest},
     transactions::Kind,
 };
 use serde_json::{Value, json};
@@ -136,6 +139,7 @@ impl List {
 impl Bind {
     pub(super) async fn run(self) -> Result<Status> {
         let revision = self.tenant.get(&format!("plugins/{}", self.plugin)).await?;
+        check_revision(&revision)?;
         let name = revision["plugin"].as_str().context("the gateway shows no `plugin`")?;
         let present = self.tenant.find("policy").await?;
         let mode = match self.mode {
@@ -163,6 +167,31 @@ impl Unbind {
         }
         self.tenant.propose(&next(Some(&present), bindings), &self.reason).await
     }
+}
+
+/// That the digest to be proposed is that of what the gateway shows, and that the author's signature is for it: a
+/// proposal names no more than the digest.
+fn check_revision(revision: &Value) -> Result<()> {
+    if revision["revoked"].is_object() {
+        bail!("the revision was revoked");
+    }
+    let read = |name: &str| {
+        let text = revision[name].as_str();
+        text.with_context(|| format!("the gateway shows no `{name}`"))
+    };
+    let digest =
+        |name: &str| -> Result<B256> { read(name)?.parse().with_context(|| format!("reading `{name}`")) };
+    let grants: BTreeSet<String> =
+        serde_json::from_value(revision["grants"].clone()).context("reading `grants`")?;
+    let subject = subject_digest(digest("componentDigest")?, read("settings")?, &grants);
+    if subject != digest("subjectDigest")? {
+        bail!("`subjectDigest` is not that of the component, the settings and the grants that are shown");
+    }
+    let signed = RevisionSignature::parse(read("signature")?).context("reading `signature`")?.read()?;
+    if signed.claims.subject != subject || signed.claims.plugin != read("plugin")? {
+        bail!("`signature` is for another plugin, component, settings or grants");
+    }
+    Ok(())
 }
 
 fn kind(text: &str) -> Result<Kind, String> {

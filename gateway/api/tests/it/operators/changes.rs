@@ -36,6 +36,46 @@ async fn a_policy_moves_when_the_last_needed_approver_signs() {
     assert_eq!(policy.floor.minimum_confidence_ppm, 900_000);
 }
 
+/// Approvers read names, and whether a plugin begins anew or with what it remembers.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proposal_names_each_plugin_once_and_the_binding_it_continues() {
+    let deployment = Deployment::new().await;
+    let store = &deployment.world.services.store;
+    let policy = store.policy(deployment.world.organization).await.unwrap().unwrap();
+    let present = &policy.bindings[0];
+    let change = deployment.next_policy().await;
+    let proposal = deployment.propose(&change).await;
+    let signed: Value = serde_json::from_str(proposal["signedText"].as_str().unwrap()).unwrap();
+    let named = [
+        &proposal["change"],
+        signed.as_array().unwrap().iter().find(|part| part["kind"] == "policy").unwrap(),
+    ];
+    for change in named {
+        let binding = &change["bindings"][0];
+        assert_eq!(
+            (&binding["plugin"], &binding["continues"]),
+            (&json!(present.plugin), &json!(present.id)),
+            "{change}"
+        );
+    }
+    let mut renamed = change.clone();
+    renamed["bindings"][0]["plugin"] = json!("another");
+    let mut twice = change.clone();
+    let again = twice["bindings"][0].clone();
+    twice["bindings"].as_array_mut().unwrap().push(again);
+    for (change, rule) in [
+        (renamed, "bindings.plugin is not that of the plugin revision".to_owned()),
+        (twice, format!("bindings: plugin `{}` must be bound only once", present.plugin)),
+    ] {
+        let body = json!({
+            "organization": deployment.world.organization.to_string(), "change": change, "reason": "because",
+        });
+        let (status, problem) = deployment.post(&deployment.ann, "/operator/v1/proposals", &body).await;
+        assert_eq!(status, 400, "{problem}");
+        assert!(problem.to_string().contains(&rule), "{problem}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_counts_twice_and_nobody_for_what_they_proposed() {
     let deployment = Deployment::new().await;
