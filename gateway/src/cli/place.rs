@@ -145,6 +145,11 @@ impl OrganizationPlace {
         Self { place: Place { data_dir, config }, organization }
     }
 
+    /// The gateway's configuration.
+    pub(super) fn config(&self) -> Result<Config, ConfigError> {
+        self.place.load()
+    }
+
     /// Has the act carried out: by this process while no gateway runs in the data directory, else by that gateway.
     pub(super) async fn order(&self, act: Act) -> Result<Answer> {
         let hand = self.hand().await?;

@@ -151,7 +151,7 @@ impl Plugins {
         }
     }
 
-    fn limits(&self) -> Limits {
+    pub(crate) fn limits(&self) -> Limits {
         Limits {
             memory_bytes: self.memory_bytes_max,
             table_elements: self.table_elements_max,

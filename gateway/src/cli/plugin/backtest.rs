@@ -10,7 +10,7 @@ use gateway_domain::{
     ids::PluginRevisionId,
 };
 use plugin_host::{
-    ComponentSource, Digest, EvaluationFailure, EvaluationRecord, Grants, PreparedPlugin, Settings,
+    ComponentSource, Digest, EvaluationFailure, EvaluationRecord, Grants, Limits, PreparedPlugin, Settings,
 };
 
 use super::{
@@ -74,16 +74,19 @@ impl Backtest {
     }
 
     async fn compare(&self, hand: &Hand) -> Result<Comparison> {
-        let candidate = Candidate::prepare(self.plugin(hand).await?).await?;
+        let limits = self.place.config()?.plugins.limits();
+        let candidate = Candidate::prepare(self.plugin(hand).await?, limits).await?;
         let comparison = std::cell::RefCell::new(Comparison::listing(self.list));
-        let take = async |Evaluated { transaction, evaluations }: Evaluated| {
+        let take = async |Evaluated { transaction, minimum_confidence_ppm, evaluations }: Evaluated| {
             let Some(decided) = last_word(&evaluations, &self.against, Purpose::Decision) else {
                 return Ok(());
             };
             let judged = candidate.judge(decided).await;
             let mut comparison = comparison.borrow_mut();
             match judged {
-                Ok(said) => comparison.compare(transaction, &decided.result, &said),
+                Ok(said) => {
+                    comparison.compare((transaction, minimum_confidence_ppm), &decided.result, &said);
+                }
                 Err(why) => comparison.skip(transaction, &why),
             }
             Ok(())
@@ -106,11 +109,15 @@ impl Backtest {
 }
 
 impl Candidate {
-    async fn prepare(plugin: StoredPlugin) -> Result<Self> {
+    /// `limits` are the gateway's, so that what would trap there traps here.
+    async fn prepare(plugin: StoredPlugin, limits: Limits) -> Result<Self> {
         let StoredPlugin { component, settings, grants } = plugin;
         progress(&format!("compiling {} bytes", component.len()));
         // Every failure is a finding here, however many there are in a row.
-        let workbench = Workbench::open(|config| config.schedule.breaker_failures = u32::MAX)?;
+        let workbench = Workbench::open(|config| {
+            config.limits = limits;
+            config.schedule.breaker_failures = u32::MAX;
+        })?;
         let source = ComponentSource { digest: Digest::of(&component), bytes: component.into() };
         let prepared = workbench.host.prepare(source).await;
         let plugin = prepared.map_err(|failure| anyhow::anyhow!("{}", diagnosis(&failure)))?;

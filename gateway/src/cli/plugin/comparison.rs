@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use gateway_domain::{
     approvals::Role,
-    evaluations::{Evaluation, EvaluationResult, Purpose, Verdict},
+    evaluations::{Evaluation, EvaluationResult, Outcome, Purpose, Verdict},
     ids::TransactionId,
 };
 use serde_json::{Value, json};
@@ -17,10 +17,16 @@ mod tests;
 /// What a verdict does to a decision.
 #[derive(Debug, PartialEq, Eq)]
 enum Effect {
-    Approves,
+    /// Where the binding is an authority, an approval of too little confidence demands the arbiter as well.
+    Approves {
+        is_confident: bool,
+    },
     Abstains,
     /// Also approves, where the binding is an authority.
-    Demands(BTreeSet<(Role, u32)>),
+    Demands {
+        needs: BTreeSet<(Role, u32)>,
+        is_confident: bool,
+    },
     Denies,
 }
 
@@ -28,7 +34,7 @@ enum Effect {
 #[derive(Default)]
 pub(super) struct Comparison {
     compared: u64,
-    /// Same effect, in other words or with another confidence.
+    /// Same effect, in other words or with a confidence on the same side of what was demanded.
     reworded: u64,
     changed: u64,
     not_comparable: u64,
@@ -45,12 +51,12 @@ impl Comparison {
 
     pub(super) fn compare(
         &mut self,
-        transaction: TransactionId,
+        (transaction, minimum_confidence_ppm): (TransactionId, u32),
         before: &EvaluationResult,
         after: &EvaluationResult,
     ) {
         self.compared += 1;
-        if effect(before) != effect(after) {
+        if effect(before, minimum_confidence_ppm) != effect(after, minimum_confidence_ppm) {
             self.changed += 1;
             let (before, after) = (word(before), word(after));
             self.show(
@@ -77,7 +83,8 @@ impl Comparison {
         )
     }
 
-    /// Prints everything; ends with a fault if any decision would have been another.
+    /// Prints everything; ends with a fault if any decision would have been another, or if none could be compared:
+    /// that shows nothing.
     pub(super) fn print(self, format: Format) -> anyhow::Result<Status> {
         let Self { compared, reworded, changed, not_comparable, shown, .. } = self;
         let (values, mut lines): (Vec<_>, Vec<_>) = shown.into_iter().unzip();
@@ -92,8 +99,11 @@ impl Comparison {
             "compared": compared, "changed": changed, "reworded": reworded, "notComparable": not_comparable,
             "transactions": values,
         });
+        if compared == 0 {
+            lines.push("nothing was compared, which shows nothing of what would change".to_owned());
+        }
         format.print(&value, &lines)?;
-        Ok(if changed == 0 { Status::Done } else { Status::Unverified })
+        Ok(if changed == 0 && compared > 0 { Status::Done } else { Status::Unverified })
     }
 
     fn show(&mut self, value: Value, line: String) {
@@ -113,15 +123,20 @@ pub(super) fn last_word<'a>(
     evaluations.iter().rfind(fits)
 }
 
-fn effect(result: &EvaluationResult) -> Effect {
+fn effect(result: &EvaluationResult, minimum_confidence_ppm: u32) -> Effect {
     match result {
         EvaluationResult::Failure { .. } => Effect::Denies,
-        EvaluationResult::Verdict(outcome) => match &outcome.verdict {
-            Verdict::Approve => Effect::Approves,
-            Verdict::Abstain => Effect::Abstains,
-            Verdict::NeedApprovals(needs) => Effect::Demands(needs.iter().cloned().collect()),
-            Verdict::Reject | Verdict::Other(_) => Effect::Denies,
-        },
+        EvaluationResult::Verdict(outcome) => {
+            let is_confident = outcome.confidence_ppm.unwrap_or(0) >= minimum_confidence_ppm;
+            match &outcome.verdict {
+                Verdict::Approve => Effect::Approves { is_confident },
+                Verdict::Abstain => Effect::Abstains,
+                Verdict::NeedApprovals(needs) => {
+                    Effect::Demands { needs: needs.iter().cloned().collect(), is_confident }
+                }
+                Verdict::Reject | Verdict::Other(_) => Effect::Denies,
+            }
+        }
     }
 }
 
@@ -131,9 +146,16 @@ fn word(result: &EvaluationResult) -> String {
         EvaluationResult::Verdict(outcome) => match &outcome.verdict {
             Verdict::NeedApprovals(needs) => {
                 let needs: Vec<_> = needs.iter().map(|(role, count)| format!("{count} {role}")).collect();
-                plugin_host::plain(&format!("demands {}", needs.join(", ")), 300)
+                plugin_host::plain(&format!("demands {}", needs.join(", ")), 300) + &confidence(outcome)
+            }
+            Verdict::Approve => {
+                plugin_host::plain(&format!("approve ({})", outcome.reason_code), 300) + &confidence(outcome)
             }
             other => plugin_host::plain(&format!("{} ({})", other.as_str(), outcome.reason_code), 300),
         },
     }
+}
+
+fn confidence(outcome: &Outcome) -> String {
+    outcome.confidence_ppm.map_or_else(String::new, |parts| format!(", sure to {parts} ppm"))
 }

@@ -46,11 +46,11 @@ impl Diff {
 
     async fn compare(&self, hand: &Hand) -> Result<Comparison> {
         let mut comparison = Comparison::listing(self.list);
-        let take = async |Evaluated { transaction, evaluations }: Evaluated| {
+        let take = async |Evaluated { transaction, minimum_confidence_ppm, evaluations }: Evaluated| {
             let decided = last_word(&evaluations, &self.against, Purpose::Decision);
             let shadow = last_word(&evaluations, &self.shadow, Purpose::Shadow);
             if let (Some(decided), Some(shadow)) = (decided, shadow) {
-                comparison.compare(transaction, &decided.result, &shadow.result);
+                comparison.compare((transaction, minimum_confidence_ppm), &decided.result, &shadow.result);
             }
             Ok(())
         };

@@ -9,7 +9,7 @@ use gateway_domain::{
     actor::OpCtx,
     evaluations::Evaluation,
     ids::{PluginRevisionId, TransactionId},
-    ports::{DecisionReads as _, PolicyReads as _},
+    ports::{DecisionReads as _, PolicyReads as _, TransactionReads as _},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -46,6 +46,8 @@ struct Page {
 #[derive(Serialize, Deserialize)]
 pub(super) struct Evaluated {
     pub(super) transaction: TransactionId,
+    /// Approvals of less confidence demanded the arbiter as well.
+    pub(super) minimum_confidence_ppm: u32,
     pub(super) evaluations: Vec<Evaluation>,
 }
 
@@ -99,7 +101,10 @@ pub(in crate::cli) async fn read_evaluations(
         let found = gateway.store.evaluations(ctx.organization, *id).await?;
         let evaluations: Vec<_> = found.into_iter().map(gateway_domain::sealed::Sealed::into_value).collect();
         bytes += evaluations.iter().map(|evaluation| evaluation.record.len()).sum::<usize>();
-        evaluated.push(Evaluated { transaction: *id, evaluations });
+        let transaction = gateway.store.transaction(ctx.organization, *id).await?;
+        let minimum_confidence_ppm =
+            transaction.map_or(0, |transaction| transaction.snapshot.minimum_confidence_ppm);
+        evaluated.push(Evaluated { transaction: *id, minimum_confidence_ppm, evaluations });
         if bytes > PAGE_BYTES {
             break;
         }

@@ -7,6 +7,9 @@ use uuid::Uuid;
 
 use super::Comparison;
 
+/// Parts per million below which an approval demands the arbiter.
+const MINIMUM: u32 = 800_000;
+
 fn said(verdict: Verdict, reason: &str) -> EvaluationResult {
     EvaluationResult::Verdict(Outcome {
         verdict,
@@ -15,6 +18,15 @@ fn said(verdict: Verdict, reason: &str) -> EvaluationResult {
         confidence_ppm: None,
         evidence: Vec::new(),
     })
+}
+
+fn sure(verdict: Verdict, confidence_ppm: Option<u32>) -> EvaluationResult {
+    match said(verdict, "fine") {
+        EvaluationResult::Verdict(outcome) => {
+            EvaluationResult::Verdict(Outcome { confidence_ppm, ..outcome })
+        }
+        failure @ EvaluationResult::Failure { .. } => failure,
+    }
 }
 
 fn failed() -> EvaluationResult {
@@ -28,7 +40,7 @@ fn demand(count: u32) -> Verdict {
 /// Whether it changed a decision, and whether it is worded anew.
 fn compare(before: &EvaluationResult, after: &EvaluationResult) -> (bool, bool) {
     let mut comparison = Comparison::listing(10);
-    comparison.compare(TransactionId::from_uuid(Uuid::nil()), before, after);
+    comparison.compare((TransactionId::from_uuid(Uuid::nil()), MINIMUM), before, after);
     (comparison.changed == 1, comparison.reworded == 1)
 }
 
@@ -48,11 +60,28 @@ fn a_decision_changes_with_what_the_verdict_does_and_not_with_its_words() {
 }
 
 #[test]
+fn a_confidence_that_crosses_what_was_demanded_changes_the_decision() {
+    for verdict in [Verdict::Approve, demand(1)] {
+        let sure = |confidence| sure(verdict.clone(), confidence);
+        assert_eq!(compare(&sure(Some(900_000)), &sure(Some(800_000))), (false, true));
+        assert_eq!(compare(&sure(Some(800_000)), &sure(Some(799_999))), (true, false));
+        assert_eq!(
+            compare(&sure(Some(900_000)), &sure(None)),
+            (true, false),
+            "none is below every threshold"
+        );
+        assert_eq!(compare(&sure(None), &sure(Some(1))), (false, true));
+    }
+    let rejects = |confidence| sure(Verdict::Reject, confidence);
+    assert_eq!(compare(&rejects(Some(1_000_000)), &rejects(None)), (false, true), "a denial needs none");
+}
+
+#[test]
 fn what_is_listed_is_bounded_and_what_is_counted_is_not() {
     let mut comparison = Comparison::listing(2);
     for number in 0..5 {
         let id = TransactionId::from_uuid(Uuid::from_u128(number));
-        comparison.compare(id, &said(Verdict::Approve, "fine"), &failed());
+        comparison.compare((id, MINIMUM), &said(Verdict::Approve, "fine"), &failed());
         comparison.skip(id, "no record");
     }
     assert_eq!((comparison.changed, comparison.not_comparable, comparison.shown.len()), (5, 5, 2));
