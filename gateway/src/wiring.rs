@@ -146,6 +146,7 @@ fn publication(config: &Config, hsm: &Hsm) -> Result<Publication> {
         ipfs: Arc::new(Blocks::new(node)),
         relayer: Arc::new(HsmRelayer { hsm: hsm.clone() }),
         registry: config.onchain_registry.target(&config.limits)?,
+        payloads: config.openpgp.payload_quota(&config.limits),
     })
 }
 

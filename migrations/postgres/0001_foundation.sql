@@ -213,6 +213,7 @@ CREATE TABLE votes (
     transaction_id TEXT NOT NULL REFERENCES transactions (id),
     intent_hash TEXT NOT NULL,
     principal TEXT NOT NULL,
+    ordinal BIGINT NOT NULL,
     role TEXT NOT NULL,
     ballot TEXT NOT NULL,
     evidence TEXT NOT NULL,
@@ -222,7 +223,7 @@ CREATE TABLE votes (
     seal TEXT NOT NULL
 );
 
-CREATE UNIQUE INDEX votes_principal ON votes (organization, transaction_id, principal);
+CREATE UNIQUE INDEX votes_principal ON votes (organization, transaction_id, principal, ordinal);
 
 CREATE TABLE attempts (
     id TEXT NOT NULL PRIMARY KEY,

@@ -46,6 +46,7 @@ CREATE TABLE relays (
 );
 
 CREATE INDEX relays_user ON relays (organization, user_id, created_at);
+CREATE INDEX relays_time ON relays (organization, created_at);
 
 CREATE TRIGGER relays_no_delete BEFORE DELETE ON relays
     FOR EACH ROW EXECUTE FUNCTION refuse_change();

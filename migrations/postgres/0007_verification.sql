@@ -69,8 +69,15 @@ CREATE TABLE session_key_claims (
     initiator TEXT NOT NULL,
     request_hash TEXT NOT NULL,
     message_digest TEXT NOT NULL,
+    user_id TEXT NOT NULL,
+    bytes BIGINT NOT NULL,
+    self_registered BIGINT NOT NULL,
+    created_at BIGINT NOT NULL,
     PRIMARY KEY (service_key, session_key_digest)
 );
+
+CREATE INDEX session_key_claims_user ON session_key_claims (organization, user_id, created_at);
+CREATE INDEX session_key_claims_time ON session_key_claims (organization, created_at, self_registered, bytes);
 
 CREATE TRIGGER session_key_claims_no_update BEFORE UPDATE ON session_key_claims
     FOR EACH ROW EXECUTE FUNCTION refuse_change();
@@ -89,8 +96,17 @@ CREATE TABLE ipfs_blocks (
 CREATE TRIGGER ipfs_blocks_no_update BEFORE UPDATE ON ipfs_blocks
     FOR EACH ROW EXECUTE FUNCTION refuse_change();
 
+-- Only what was withheld is not kept.
+CREATE FUNCTION keep_published_block() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT 1 FROM encrypted_payloads p WHERE p.root = OLD.root AND p.submission <> 'withheld') THEN
+        RAISE EXCEPTION 'ipfs_blocks keeps its rows: what they hold is or will be published';
+    END IF;
+    RETURN OLD;
+END $$;
+
 CREATE TRIGGER ipfs_blocks_no_delete BEFORE DELETE ON ipfs_blocks
-    FOR EACH ROW EXECUTE FUNCTION refuse_change();
+    FOR EACH ROW EXECUTE FUNCTION keep_published_block();
 
 CREATE TABLE orion_metadata (
     transaction_id TEXT NOT NULL PRIMARY KEY REFERENCES transactions (id),

@@ -1,10 +1,13 @@
 -- Quorums that were, or may have been, made at Privy: each stays there, whatever becomes of the reference to it.
+-- Those that were refused, or of which Privy never heard, are marked, and count for a day.
 
 CREATE TABLE privy_quorum_claims (
     id TEXT NOT NULL PRIMARY KEY,
     organization TEXT NOT NULL REFERENCES organizations (id),
     user_id TEXT NOT NULL REFERENCES users (id),
+    request TEXT NOT NULL,
     self_registered BIGINT NOT NULL,
+    may_exist BIGINT NOT NULL,
     created_at BIGINT NOT NULL
 );
 
@@ -13,5 +16,7 @@ CREATE INDEX privy_quorum_claims_user ON privy_quorum_claims (organization, user
 CREATE TRIGGER privy_quorum_claims_no_delete BEFORE DELETE ON privy_quorum_claims
     FOR EACH ROW EXECUTE FUNCTION refuse_change();
 
-CREATE TRIGGER privy_quorum_claims_write_once BEFORE UPDATE ON privy_quorum_claims
+CREATE TRIGGER privy_quorum_claims_write_once BEFORE UPDATE OF
+    id, organization, user_id, request, self_registered, created_at
+ON privy_quorum_claims
     FOR EACH ROW EXECUTE FUNCTION refuse_change();

@@ -76,8 +76,15 @@ CREATE TABLE session_key_claims (
     initiator TEXT NOT NULL,
     request_hash TEXT NOT NULL,
     message_digest TEXT NOT NULL,
+    user_id TEXT NOT NULL,
+    bytes INTEGER NOT NULL,
+    self_registered INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
     PRIMARY KEY (service_key, session_key_digest)
 ) STRICT;
+
+CREATE INDEX session_key_claims_user ON session_key_claims (organization, user_id, created_at);
+CREATE INDEX session_key_claims_time ON session_key_claims (organization, created_at, self_registered, bytes);
 
 CREATE TRIGGER session_key_claims_no_update BEFORE UPDATE ON session_key_claims
 BEGIN
@@ -99,9 +106,11 @@ BEGIN
     SELECT RAISE(ABORT, 'ipfs_blocks is append-only');
 END;
 
+-- Only what was withheld is not kept.
 CREATE TRIGGER ipfs_blocks_no_delete BEFORE DELETE ON ipfs_blocks
+WHEN EXISTS (SELECT 1 FROM encrypted_payloads p WHERE p.root = OLD.root AND p.submission <> 'withheld')
 BEGIN
-    SELECT RAISE(ABORT, 'ipfs_blocks is append-only');
+    SELECT RAISE(ABORT, 'ipfs_blocks keeps its rows: what they hold is or will be published');
 END;
 
 CREATE TABLE orion_metadata (

@@ -1,10 +1,13 @@
 -- Quorums that were, or may have been, made at Privy: each stays there, whatever becomes of the reference to it.
+-- Those that were refused, or of which Privy never heard, are marked, and count for a day.
 
 CREATE TABLE privy_quorum_claims (
     id TEXT NOT NULL PRIMARY KEY,
     organization TEXT NOT NULL REFERENCES organizations (id),
     user_id TEXT NOT NULL REFERENCES users (id),
+    request TEXT NOT NULL,
     self_registered INTEGER NOT NULL,
+    may_exist INTEGER NOT NULL,
     created_at INTEGER NOT NULL
 ) STRICT;
 
@@ -15,7 +18,9 @@ BEGIN
     SELECT RAISE(ABORT, 'privy_quorum_claims keeps its rows');
 END;
 
-CREATE TRIGGER privy_quorum_claims_write_once BEFORE UPDATE ON privy_quorum_claims
+CREATE TRIGGER privy_quorum_claims_write_once BEFORE UPDATE OF
+    id, organization, user_id, request, self_registered, created_at
+ON privy_quorum_claims
 BEGIN
     SELECT RAISE(ABORT, 'privy_quorum_claims is written once');
 END;

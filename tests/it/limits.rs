@@ -57,6 +57,8 @@ server.source_burst gateway/api/tests/it/bounds.rs rates_of_credentials_and_sour
 server.source_period_ms gateway/api/src/layers/rates/tests.rs a_burst_passes_and_the_next_waits
 server.wallet_burst gateway/api/tests/it/signatures.rs a_wallet_reads_at_a_rate_of_its_own
 server.wallet_period_ms gateway/api/src/layers/rates/tests.rs a_burst_passes_and_the_next_waits
+server.decryption_burst gateway/api/tests/it/received.rs messages_to_be_opened_here_come_at_a_rate_of_their_own
+server.decryption_period_ms gateway/api/src/layers/rates/tests.rs a_burst_passes_and_the_next_waits
 server.login_burst gateway/api/tests/it/sign_in.rs strangers_are_slowed_down_by_operation_and_source
 server.login_period_ms gateway/api/src/layers/rates/tests.rs a_burst_passes_and_the_next_waits
 server.registration_burst gateway/api/tests/it/strangers.rs self_registration_has_a_rate_of_its_own_for_each_source
@@ -174,6 +176,7 @@ server.operator_burst gateway/api/tests/it/operators/plugins.rs an_operator_asks
 server.operator_period_ms gateway/api/tests/it/operators/plugins.rs an_operator_asks_so_often_and_no_more
 server.plugin_uploads_max gateway/api/tests/it/operators/plugins.rs uploads_have_places_of_their_own
 server.plugin_upload_timeout_ms gateway/api/tests/it/operators/plugins.rs an_upload_that_takes_too_long_is_given_up
+limits.votes_per_principal_max gateway/api/tests/it/second_votes.rs lapsed_approvals_are_so_many_and_a_rejection_still_ends_it
 limits.user_api_keys_max gateway/api/tests/it/user_api_keys.rs a_user_has_so_many_active_keys_and_no_more
 limits.idempotency_window_seconds gateway/store/tests/it/conflicts.rs an_expired_idempotency_key_may_be_used_again
 limits.permit_seconds gateway/api/tests/it/abort.rs a_permit_holds_no_longer_than_configured
@@ -200,6 +203,9 @@ privy.quorums_max gateway/api/tests/it/bounds.rs quorums_made_at_a_vendor_have_a
 privy.quorums_per_user_max gateway/api/tests/it/bounds.rs quorums_made_at_a_vendor_have_a_quota
 onchain_registry.keys_max gateway/api/tests/it/registrations.rs a_user_puts_so_many_keys_on_record_and_no_more
 onchain_registry.keys_per_user_max gateway/api/tests/it/registrations.rs a_user_puts_so_many_keys_on_record_and_no_more
+openpgp.payloads_per_user_daily_max gateway/api/tests/it/received.rs messages_for_a_user_are_so_many_a_day
+openpgp.payload_bytes_daily_max gateway/api/tests/it/received.rs strangers_have_a_share_of_the_bytes
+onchain_registry.calls_daily_max gateway/api/tests/it/registrations.rs calls_of_an_organization_are_so_many_a_day_and_strangers_have_a_share
 onchain_registry.calls_per_user_daily_max gateway/api/tests/it/registrations.rs calls_in_one_users_name_are_so_many_a_day_and_no_more
 fireblocks.validation_pause_ms tests/it/fireblocks.rs an_integration_goes_from_certificate_request_to_validated_key
 openpgp.content_bytes_max gateway/openpgp/tests/it/messages.rs content_that_is_not_one_plain_piece_is_named_after_it_was_authenticated

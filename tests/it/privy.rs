@@ -233,6 +233,13 @@ async fn a_refusal_or_lie_of_privy_is_final_and_holds_up_nobody() -> Result<()> 
     assert!(!gateway.output().contains("upstream secret text"), "upstream text is logged");
     scene.privy.set_refuses(None);
 
+    scene.privy.set_hides(true);
+    let (_, proposed) = scene.propose(&gateway, 1).await?;
+    let failed = scene.ended(&gateway, &proposed).await?;
+    let reason = json!("vendor_wallet_missing");
+    assert_eq!((&failed["status"], &failed["failureReason"]), (&json!("FAILED"), &reason));
+    scene.privy.set_hides(false);
+
     // T24: a signature over something else is none.
     scene.privy.set_lies(true);
     let (transfer, proposed) = scene.propose(&gateway, 1).await?;

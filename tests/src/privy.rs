@@ -41,6 +41,8 @@ struct App {
     /// The wallet signs something else than it was asked to.
     lies: bool,
     refuses: Option<u16>,
+    /// Shows nobody any wallet.
+    hides: bool,
 }
 
 pub struct Privy {
@@ -79,6 +81,11 @@ impl Privy {
 
     pub fn set_lies(&self, lies: bool) {
         locked(&self.app).lies = lies;
+    }
+
+    /// Shows nobody any wallet.
+    pub fn set_hides(&self, hides: bool) {
+        locked(&self.app).hides = hides;
     }
 
     /// Answers signing requests with this status.
@@ -168,7 +175,8 @@ impl App {
         let url = reqwest::Url::parse(&format!("http://privy/?{query}")).expect("a query is part of a URL");
         let asked: Vec<_> =
             url.query_pairs().filter(|(name, _)| name == "user_id").map(|(_, user)| user).collect();
-        let found = self.wallets.iter().filter(|(user, _)| asked.iter().any(|asked| asked == *user));
+        let is_shown = |user: &String| !self.hides && asked.iter().any(|asked| asked == user);
+        let found = self.wallets.iter().filter(|(user, _)| is_shown(user));
         let data: Vec<Value> = found
             .map(|(_, (id, wallet))| json!({"id": id, "address": wallet.address(), "chain_type": "ethereum"}))
             .collect();

@@ -84,6 +84,8 @@ pub struct RateConfig {
     pub operator: Rate,
     /// Requests to read that one wallet signs; each leaves a row until it cannot be replayed. Default 50 a second.
     pub wallet: Rate,
+    /// Encrypted payloads for one user that the token is asked to open. Default 30 in ten seconds.
+    pub decryption: Rate,
     /// Requests for a login nonce, logins and refreshes, each for itself, from one source address. Default 20 a
     /// minute. This rate and those below are kept together by all gateways of a database.
     pub login: Rate,
@@ -174,6 +176,7 @@ impl Default for RateConfig {
             source: Rate { burst: 10_000, period_ms: 1_000 },
             operator: Rate { burst: 300, period_ms: 60_000 },
             wallet: Rate { burst: 50, period_ms: 1_000 },
+            decryption: Rate { burst: 30, period_ms: 10_000 },
             login: Rate { burst: 20, period_ms: 60_000 },
             registrations: Rate { burst: 20, period_ms: 3_600_000 },
             failures: Rate { burst: 120, period_ms: 60_000 },

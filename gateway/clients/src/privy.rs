@@ -69,8 +69,6 @@ enum Fault {
     Malformed(&'static str),
     #[error("the answer has status {0}")]
     Status(u16),
-    #[error("the user has no wallet at the escrow address")]
-    NoWallet,
 }
 
 #[async_trait]
@@ -125,7 +123,8 @@ impl PrivyApi for PrivyClient {
 }
 
 impl PrivyClient {
-    /// The wallet of the user at an address; nothing else selects it.
+    /// The wallet of the user at an address; nothing else selects it. That there is none is a refusal with status 404, as of
+    /// a wallet that was deleted.
     async fn wallet(&self, user_id: &str, address: Address) -> Result<String, VendorError> {
         let mut cursor: Option<String> = None;
         for _ in 0..WALLET_PAGES_MAX {
@@ -148,7 +147,7 @@ impl PrivyClient {
                 break;
             }
         }
-        Err(VendorError::Unavailable(Box::new(Fault::NoWallet)))
+        Err(VendorError::Refused { http_status: 404, code: None })
     }
 
     async fn ask(
@@ -172,8 +171,11 @@ impl PrivyClient {
             None => Bytes::new(),
         };
         let request = Request { method, url, headers, body };
-        let sent = self.egress.send(request).await;
-        answer(&sent.map_err(|error| VendorError::Unavailable(Box::new(error)))?)
+        let sent = self.egress.send(request).await.map_err(|error| match error.nothing_was_sent() {
+            true => VendorError::NotSent(Error::unavailable("Privy", error)),
+            false => VendorError::Unavailable(Box::new(error)),
+        });
+        answer(&sent?)
     }
 }
 

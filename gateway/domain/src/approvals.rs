@@ -49,7 +49,7 @@ pub enum Ballot {
     Reject,
 }
 
-/// One principal's word about one intent. A principal votes once on a transaction.
+/// One principal's word about one intent. Another may follow one that no longer counts, see [`cast_vote`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Vote {
     pub id: VoteId,
@@ -57,6 +57,8 @@ pub struct Vote {
     pub transaction: TransactionId,
     pub intent_hash: B256,
     pub principal: PrincipalId,
+    /// The principal's first vote on the transaction is 1.
+    pub ordinal: u32,
     pub role: Role,
     pub ballot: Ballot,
     pub evidence: Evidence,

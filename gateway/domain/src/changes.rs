@@ -14,11 +14,11 @@ use crate::{
     evaluations::Evaluation,
     fireblocks::Integration,
     identity::{Organization, Principal, User},
-    ids::{OrganizationId, PrincipalId},
+    ids::{OrganizationId, PrincipalId, QuorumId},
     keys::{KeyRecord, KeyState},
     operators::{Charter, DEPLOYMENT, Proposal},
     outbox::OutboxItem,
-    payloads::{EncryptedPayload, SessionKeyClaim},
+    payloads::{EncryptedPayload, PayloadRoom, SessionKeyClaim},
     plugin_state::StateUse,
     policy::{PermitRecord, PluginRevision, PluginRevocation, Policy, PolicyHead},
     quorums::{PrivyQuorum, QuorumClaim},
@@ -105,6 +105,11 @@ pub enum Write {
     UpdateVendorCall(Sealed<VendorCall>),
     /// Conditional on the quota.
     ClaimQuorum(QuorumClaim, UserQuota),
+    /// Whether the quorum of a claim may exist at Privy.
+    MarkQuorum {
+        id: QuorumId,
+        may_exist: bool,
+    },
     InsertQuorum(Sealed<PrivyQuorum>),
     UpdateQuorum(Sealed<PrivyQuorum>),
     /// Removes the reference; the version must be the one that was read.
@@ -121,12 +126,15 @@ pub enum Write {
     UpdateVerificationService(Sealed<VerificationService>),
     InsertEncryptedPayload(Sealed<EncryptedPayload>),
     UpdateEncryptedPayload(Sealed<EncryptedPayload>),
-    ClaimSessionKey(SessionKeyClaim),
+    /// Conditional on the quota.
+    ClaimSessionKey(SessionKeyClaim, PayloadRoom),
     /// A block held by its digest; one that exists stays as it is.
     InsertIpfsBlock {
         root: B256,
         block: Vec<u8>,
     },
+    /// Removes a block that no payload names which is published or will be; otherwise it stays.
+    DeleteIpfsBlock(B256),
     InsertOrionMetadata(Sealed<OrionMetadata>),
     UpdateOrionMetadata(Sealed<OrionMetadata>),
     /// Inserts the item, or sets the due time of the one with its id and makes claims on it stale.
@@ -293,6 +301,7 @@ impl Write {
             | Self::InsertVendorCall(_)
             | Self::UpdateVendorCall(_)
             | Self::ClaimQuorum(..)
+            | Self::MarkQuorum { .. }
             | Self::InsertQuorum(_)
             | Self::UpdateQuorum(_)
             | Self::DeleteQuorum(_)
@@ -304,8 +313,9 @@ impl Write {
             | Self::UpdateVerificationService(_)
             | Self::InsertEncryptedPayload(_)
             | Self::UpdateEncryptedPayload(_)
-            | Self::ClaimSessionKey(_)
+            | Self::ClaimSessionKey(..)
             | Self::InsertIpfsBlock { .. }
+            | Self::DeleteIpfsBlock(_)
             | Self::InsertOrionMetadata(_)
             | Self::UpdateOrionMetadata(_)
             | Self::ScheduleOutbox(_)

@@ -83,7 +83,9 @@ pub struct Access {
     pub region: Region,
     /// When it was brought.
     pub completed_at: Timestamp,
-    /// The last validation, and why it failed if it did.
+    /// When Fireblocks was asked last whether it works, whatever it answered.
+    pub asked_at: Option<Timestamp>,
+    /// When it answered last, and what was wrong if anything was.
     pub validated_at: Option<Timestamp>,
     pub validation_error: Option<String>,
 }

@@ -13,16 +13,18 @@ use crate::{
     changes::{ChangeSet, CommitError, Contested, Write},
     clock::Timestamp,
     error::{Error, Result},
+    identity::User,
     ids::{OrganizationId, PrincipalId, RelayId, TransactionId},
     openpgp::Fingerprint,
     outbox::OutboxItem,
     ports::Services,
     registry::{Purpose, RegistryCall, RelayFailure, RelayProgress, carry_relay},
     sealed::{RowVersion, Sealable, Sealed},
-    transactions::{Progress, Transaction},
+    transactions::{Progress, State, Transaction},
 };
 
-/// The message a transaction came as. Its bytes are the content of an IPFS block, held by its CID.
+/// The message a transaction came as. Its bytes are the content of an IPFS block, held by its CID; of what was withheld
+/// they are not kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EncryptedPayload {
     pub transaction: TransactionId,
@@ -65,6 +67,42 @@ pub struct SessionKeyClaim {
     pub message_digest: B256,
 }
 
+/// How many messages may be received within a day: each costs the token a decryption, or gas, and takes room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PayloadQuota {
+    /// Messages for one user. Default 500.
+    pub per_user_max: u32,
+    /// Bytes of all messages of an organization. Default 256 MiB.
+    pub bytes_max: u64,
+    /// Of these, for users who enrolled themselves. Default a fifth.
+    pub self_registered_bytes_max: u64,
+}
+
+/// What a message takes of the quota.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PayloadRoom {
+    pub quota: PayloadQuota,
+    pub user: PrincipalId,
+    pub self_registered: bool,
+    pub bytes: u64,
+    pub received_at: Timestamp,
+    /// Messages that were received later than this count.
+    pub since: Timestamp,
+}
+
+impl PayloadRoom {
+    /// What a message counts for at least: the rows it leaves.
+    const BYTES_MIN: u64 = 4096;
+
+    const DAY: Duration = Duration::from_hours(24);
+
+    pub fn new(quota: PayloadQuota, user: &User, message: &str, now: Timestamp) -> Self {
+        let bytes = u64::try_from(message.len()).unwrap_or(u64::MAX).max(Self::BYTES_MIN);
+        let (self_registered, since) = (user.self_registered, now.minus(Self::DAY));
+        Self { quota, user: user.id, self_registered, bytes, received_at: now, since }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "name")]
 pub enum Submission {
@@ -76,7 +114,7 @@ pub enum Submission {
     Failed {
         reason: RelayFailure,
     },
-    /// The transaction was refused at once; nothing of it is published.
+    /// The transaction was refused before anything of it was on record: nothing of it is published or kept.
     Withheld,
 }
 
@@ -96,11 +134,11 @@ pub trait Ipfs: Send + Sync {
     /// The content as one UnixFS file, as Kubo adds it by default.
     fn address(&self, content: &[u8]) -> Result<Addressed>;
 
-    /// Whether `cid` names this content, in one of the forms that Kubo gives it.
-    fn names(&self, cid: &str, content: &[u8]) -> bool;
+    /// The content as `cid` names it, if that is one of the forms that Kubo gives it.
+    fn named(&self, cid: &str, content: &[u8]) -> Option<Addressed>;
 
-    /// The content of a block that [`Ipfs::address`] made, after its digest was compared with `root`.
-    fn content(&self, block: &[u8], root: B256) -> Result<Vec<u8>>;
+    /// The content of a block under its name, after its digest was compared with `root`.
+    fn content(&self, block: &[u8], cid: &str, root: B256) -> Result<Vec<u8>>;
 
     /// Whether pinning reaches a node. Without one the store's own blocks are all there is.
     fn has_node(&self) -> bool;
@@ -140,6 +178,12 @@ pub async fn publish(
     let payload = found.ok_or(Error::NotFound("encrypted payload"))?;
     let transaction = services.store.transaction(organization, id).await?;
     let transaction = transaction.ok_or(Error::NotFound("transaction"))?;
+    if payload.submission == Submission::Pending
+        && has_ended_refused(&transaction)
+        && services.store.relay(organization, payload.relay).await?.is_none()
+    {
+        return withhold(&ctx, services, &payload).await;
+    }
     let payload = if payload.pinned { payload } else { pin(&ctx, services, payload).await? };
     if payload.submission != Submission::Pending {
         return Ok(Progress::Done);
@@ -166,6 +210,31 @@ pub async fn publish(
         Some(_) if is_ended => Ok(Progress::Done),
         Some(_) => Ok(Progress::Again(Duration::ZERO)),
         None => Ok(Progress::Again(services.limits.poll_interval)),
+    }
+}
+
+fn has_ended_refused(transaction: &Transaction) -> bool {
+    match &transaction.state {
+        State::Rejected { .. } | State::Aborted => true,
+        State::Failed { reason } => !reason.is_after_release(),
+        _ => false,
+    }
+}
+
+/// Nobody will ask for the message of a transaction that was refused, and nothing on chain names it.
+async fn withhold(ctx: &OpCtx, services: &Services, payload: &Sealed<EncryptedPayload>) -> Result<Progress> {
+    let next =
+        EncryptedPayload { submission: Submission::Withheld, pinned: true, ..next_version(ctx, payload) };
+    let detail = json!({"cid": next.cid, "submission": &next.submission});
+    let event = AuditEvent::new(ctx, "payload.withheld", format!("transaction {}", next.transaction), detail);
+    let root = next.root;
+    let changes = ChangeSet::new(event)
+        .write(Write::UpdateEncryptedPayload(services.sealer.seal(next)))
+        .write(Write::DeleteIpfsBlock(root));
+    match services.store.commit(changes).await {
+        Ok(()) => Ok(Progress::Done),
+        Err(CommitError::Conflict(Contested::Version)) => Ok(Progress::Again(services.limits.poll_interval)),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -204,7 +273,7 @@ async fn pin(
 ) -> Result<Sealed<EncryptedPayload>> {
     let block = services.store.ipfs_block(payload.root).await?;
     let block = block.ok_or_else(|| Error::inconsistency("a payload without its block"))?;
-    let content = services.publication.ipfs.content(&block, payload.root)?;
+    let content = services.publication.ipfs.content(&block, &payload.cid, payload.root)?;
     services.publication.ipfs.pin(&content, &payload.cid).await?;
     let next = EncryptedPayload { pinned: true, ..next_version(ctx, &payload) };
     match update(ctx, services, next, "payload.pinned").await? {

@@ -31,8 +31,8 @@ pub use decide::{Approved, Decision, DecisionInput, Denial, DenialReason, Open, 
 pub(crate) use fitness::{Examiner, fitness};
 pub use permit::{PERMIT_LIFETIME, PermitMismatch, PermitRecord, SigningPermit, issue_permit};
 pub use rehearse::{Rehearsal, rehearse};
-pub(crate) use requirements::demanded;
 pub use requirements::{Standing, required_roles};
+pub(crate) use requirements::{counting, demanded, supersedes};
 pub use revision::{PluginRevision, PluginRevocation, ProvenSignatures, RevisionFault, subject_digest};
 pub use revoke::revoke_plugin;
 pub use signature::{RevisionClaims, RevisionSignature, SignatureMalformed, SignedRevision, signing_input};

@@ -453,6 +453,8 @@ pub struct Limits {
     pub self_registered_keys_max: u32,
     /// API keys that a user may have at a time. Default 20.
     pub user_api_keys_max: u32,
+    /// Votes of one principal on a transaction: further ones only if they end it. Default 16.
+    pub votes_per_principal_max: u32,
     /// Proposals of operators that may be open at a time. Default 100.
     pub open_proposals_max: u32,
     /// Bytes of a proposal's change as compact JSON. Default 64 KiB.

@@ -1,5 +1,7 @@
 //! Privy key quorums: which quorum at Privy stands behind a user's executions, their agent's, or the arbiter.
 
+use std::time::Duration;
+
 use alloy_primitives::B256;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -74,8 +76,8 @@ pub struct NewQuorum {
     pub idempotency_key: String,
 }
 
-/// Leave to have one quorum made at Privy, stored before Privy is asked and for good: a quorum stays there, whatever
-/// becomes of the reference to it.
+/// Leave to have one quorum made at Privy, stored before Privy is asked. A quorum stays there, whatever becomes of the
+/// reference to it, and its claim counts for good. One that Privy refused, or never heard of, counts for a day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QuorumClaim {
     pub id: QuorumId,
@@ -83,7 +85,14 @@ pub struct QuorumClaim {
     pub user: PrincipalId,
     /// Counts against the share of the quota that strangers may use.
     pub self_registered: bool,
+    /// Of what was asked for. The same again within a day is asked under the same name, so that no second is made.
+    pub request: B256,
     pub created_at: Timestamp,
+}
+
+impl QuorumClaim {
+    /// For how long what was not made counts.
+    pub const REFUSED_COUNTS_FOR: Duration = Duration::from_hours(24);
 }
 
 /// A quorum as Privy made it.

@@ -19,7 +19,8 @@ use crate::{
     ports::Services,
     quota::{registers_itself, used_up},
     registry::{
-        Purpose, RegistryCall, RelayFailure, RelayProgress, calls_left, carry_relay, require_registry,
+        CALLS_USED_UP, Purpose, RegistryCall, RelayFailure, RelayProgress, calls_left, carry_relay,
+        require_registry,
     },
     sealed::{RowVersion, Sealable, Sealed},
     transactions::Progress,
@@ -143,7 +144,7 @@ pub async fn register_key(ctx: &OpCtx, services: &Services, request: &RegisterKe
         let next = next_registration(ctx, services, request, (fingerprint, same.as_deref(), &known));
         let is_called = same.as_ref().is_none_or(|same| same.relay != next.relay);
         if is_called && !calls_left(ctx, services, target, user).await? {
-            return Err(used_up("the user has put too much on record today"));
+            return Err(used_up(CALLS_USED_UP));
         }
         let detail = json!({"fingerprint": fingerprint, "account": next.account, "relay": next.relay});
         let event =

@@ -23,7 +23,7 @@ use crate::{
 
 mod relay;
 
-pub(crate) use relay::calls_left;
+pub(crate) use relay::{CALLS_USED_UP, calls_left};
 pub use relay::{Purpose, RelayProgress, carry_relay, require_registry};
 
 /// The contract and what a call to it may cost.
@@ -37,8 +37,9 @@ pub struct RegistryTarget {
     pub fee_per_gas_max: u128,
     /// OpenPGP keys that an organization, and a user, may put on record. Default 10,000 and 20.
     pub keys: UserQuota,
-    /// Calls that are made in one user's name within a day. Default 100.
-    pub calls_per_user_max: u32,
+    /// Calls within a day: an organization's, of these in the names of users who enrolled themselves, and one user's.
+    /// Default 1,000, a fifth of them, and 100.
+    pub calls: UserQuota,
     /// How long a request waits for its record to be on chain before it answers. Default 20 s.
     pub wait: Duration,
 }
@@ -59,12 +60,34 @@ pub enum RegistryCall {
     },
 }
 
-/// How many calls may be made in one user's name.
+/// How many calls may be made, each of which costs gas.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RelayQuota {
-    pub per_user_max: u32,
+    pub calls: UserQuota,
+    /// Whether the user enrolled themselves, and so has only a share of the organization's calls.
+    pub self_registered: bool,
     /// Calls that were made later than this count.
     pub since: Timestamp,
+}
+
+/// How many calls were made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RelayCounts {
+    pub organization: u64,
+    /// In the names of users who enrolled themselves.
+    pub self_registered: u64,
+    /// In the name of the user who was asked about.
+    pub user: u64,
+}
+
+impl RelayQuota {
+    /// Whether another call may be made after so many.
+    pub fn has_room(&self, made: RelayCounts) -> bool {
+        let share = self.calls.organization.self_registered_max;
+        made.organization < u64::from(self.calls.organization.max)
+            && (!self.self_registered || made.self_registered < u64::from(share))
+            && made.user < u64::from(self.calls.per_user_max)
+    }
 }
 
 /// One call, from its nonce to its receipt.

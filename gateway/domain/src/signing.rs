@@ -282,8 +282,11 @@ async fn release(
         Err(Error::VendorRefused { vendor, http_status, .. }) => {
             tracing::warn!(transaction.id = %transaction.id, vendor, http_status, "the vendor refused to sign");
             // An earlier try may have been signed without our hearing of it.
-            let is_first = permit.record().version == 1;
-            let reason = if is_first { FailureReason::VendorRefused } else { FailureReason::VendorFailed };
+            let reason = match (permit.record().version, http_status) {
+                (1, 404) => FailureReason::VendorWalletMissing,
+                (1, _) => FailureReason::VendorRefused,
+                _ => FailureReason::VendorFailed,
+            };
             return unsigned(ctx, services, &transaction, attempt, reason).await;
         }
         Err(error) => return Err(error),
@@ -387,13 +390,10 @@ pub(crate) async fn end(
     };
     let next = services.sealer.seal(transaction.moved_to(state, ctx.now));
     let detail = json!({"state": &next.state});
-    // A gateway that is signing right now finds the transaction moved, and drops its signature.
-    let unsigned = attempts.iter().filter(|attempt| attempt.outcome == AttemptOutcome::Prepared);
-    let freed = unsigned.map(|attempt| services.sealer.seal(attempt.with_outcome(AttemptOutcome::Released)));
     let event = AuditEvent::new(ctx, action, format!("transaction {}", transaction.id), detail);
     let changes = ChangeSet::new(event)
         .write(Write::UpdateTransaction(next))
-        .writes_of(freed.map(Write::UpdateAttempt))
+        .writes_of(freed(services, attempts))
         .writes_of(fresh.writes());
     match services.store.commit(changes).await {
         Ok(()) => Ok(Signing::Ended),
@@ -403,4 +403,12 @@ pub(crate) async fn end(
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// Gives back the nonces of attempts that nobody will sign. A gateway that is signing right now finds the transaction
+/// moved, and drops its signature.
+pub(crate) fn freed(services: &Services, attempts: &[Sealed<Attempt>]) -> Vec<Write> {
+    let unsigned = attempts.iter().filter(|attempt| attempt.outcome == AttemptOutcome::Prepared);
+    let freed = unsigned.map(|attempt| services.sealer.seal(attempt.with_outcome(AttemptOutcome::Released)));
+    freed.map(Write::UpdateAttempt).collect()
 }

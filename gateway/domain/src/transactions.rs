@@ -28,11 +28,13 @@ mod request_hash;
 mod view;
 
 pub use abort::abort;
+pub(crate) use abort::unpermitted;
 use account::{Account, Asked, NOT_INTEGRATED, account};
-pub(crate) use assess::{Assessment, assess, hear_shadows};
+pub(crate) use assess::{Assessment, assess, hear_shadows, supersedes};
 use assess::{Rehearsed, rehearse};
+pub use assess::{counting_votes, last_words};
 pub use attempt::{Attempt, AttemptOutcome};
-pub use create::{CreateTransaction, Created, IdempotencyKey, create};
+pub use create::{CreateTransaction, Created, IdempotencyKey, create, made_earlier};
 pub use denials::RecentDenials;
 pub use dry_run::{DryRun, DryRunRequest, Opinion, dry_run};
 pub use encrypted::{CreateEncryptedTransaction, PlaintextRequest, create_encrypted};
@@ -179,6 +181,8 @@ pub enum FailureReason {
     EvidenceInvalid,
     /// The vendor would not take it.
     VendorRefused,
+    /// The user has no wallet at the escrow address at the vendor.
+    VendorWalletMissing,
     /// The vendor took it and cancelled it, blocked it, rejected it, or failed.
     VendorCancelled,
     VendorBlocked,
@@ -273,7 +277,8 @@ impl FailureReason {
             | Self::Refused
             | Self::CeilingExceeded
             | Self::EvidenceInvalid
-            | Self::VendorRefused => false,
+            | Self::VendorRefused
+            | Self::VendorWalletMissing => false,
         }
     }
 
@@ -285,6 +290,7 @@ impl FailureReason {
             Self::NonceTaken => "nonce_taken",
             Self::EvidenceInvalid => "evidence_invalid",
             Self::VendorRefused => "vendor_refused",
+            Self::VendorWalletMissing => "vendor_wallet_missing",
             Self::VendorCancelled => "vendor_cancelled",
             Self::VendorBlocked => "vendor_blocked",
             Self::VendorRejected => "vendor_rejected",

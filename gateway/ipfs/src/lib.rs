@@ -32,12 +32,13 @@ impl Ipfs for Blocks {
         Ok(Addressed { cid: named.cid.to_string(), root: B256::new(named.digest), block: named.block })
     }
 
-    fn names(&self, cid: &str, content: &[u8]) -> bool {
-        name::names(cid, content)
+    fn named(&self, cid: &str, content: &[u8]) -> Option<Addressed> {
+        let named = name::named(cid, content)?;
+        Some(Addressed { cid: cid.to_owned(), root: B256::new(named.digest), block: named.block })
     }
 
-    fn content(&self, block: &[u8], root: B256) -> Result<Vec<u8>> {
-        let content = name::content(block, root.0);
+    fn content(&self, block: &[u8], cid: &str, root: B256) -> Result<Vec<u8>> {
+        let content = name::content(block, cid, root.0);
         content.ok_or_else(|| Error::inconsistency("a stored block is not what its name says"))
     }
 

@@ -33,18 +33,21 @@ pub(crate) fn file(content: &[u8]) -> Result<Named, TooLong> {
     Ok(Named { cid: Cid::new_v1(DAG_PB, multihash(&digest)), digest, block })
 }
 
-/// Whether the text is a CID that Kubo gives this content: version 0 or 1 of the file, or the raw leaf.
-pub(crate) fn names(text: &str, content: &[u8]) -> bool {
-    let Ok(cid) = Cid::try_from(text) else { return false };
-    let digest: [u8; 32] = match (cid.version(), cid.codec()) {
-        (Version::V0 | Version::V1, DAG_PB) => match file(content) {
-            Ok(named) => named.digest,
-            Err(TooLong) => return false,
-        },
-        (Version::V1, RAW) => Sha256::digest(content).into(),
-        _ => return false,
+/// The content under a CID that Kubo gives it: version 0 or 1 of the file, or the raw leaf.
+pub(crate) fn named(text: &str, content: &[u8]) -> Option<Named> {
+    let cid = Cid::try_from(text).ok()?;
+    let named = match (cid.version(), cid.codec()) {
+        (Version::V0 | Version::V1, DAG_PB) => file(content).ok()?,
+        (Version::V1, RAW) => raw_leaf(content),
+        _ => return None,
     };
-    cid.hash() == &multihash(&digest)
+    (cid.hash() == named.cid.hash()).then_some(named)
+}
+
+/// The content as a block of its own.
+fn raw_leaf(content: &[u8]) -> Named {
+    let digest: [u8; 32] = Sha256::digest(content).into();
+    Named { cid: Cid::new_v1(RAW, multihash(&digest)), digest, block: content.to_vec() }
 }
 
 /// Whether the content under this name is a raw leaf.
@@ -60,10 +63,13 @@ pub(crate) fn same(one: &str, other: &str) -> bool {
     }
 }
 
-/// The content of a block that [`file`] made, if its digest is `root`.
-pub(crate) fn content(block: &[u8], root: [u8; 32]) -> Option<Vec<u8>> {
+/// The content of a block that [`named`] or [`file`] made, if its digest is `root`.
+pub(crate) fn content(block: &[u8], name: &str, root: [u8; 32]) -> Option<Vec<u8>> {
     if <[u8; 32]>::from(Sha256::digest(block)) != root {
         return None;
+    }
+    if is_raw(name) {
+        return Some(block.to_vec());
     }
     let (_, unixfs) = field(block, 0x0a)?;
     let unixfs = unixfs.strip_prefix(&[0x08, 0x02])?;

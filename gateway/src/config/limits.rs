@@ -11,14 +11,17 @@ section! {
     pub(crate) struct Limits = "limits" {
         /// Wallet keys an organization may have.
         wallet_keys_max: u32 = 5000, within 0..=10_000_000;
-        /// Percent of an organization's quotas of wallet keys, Fireblocks integrations, quorums at Privy and OpenPGP keys that
-        /// wallets which enrolled themselves may use; server keys may use all.
+        /// Percent of an organization's quotas of wallet keys, Fireblocks integrations, quorums at Privy, OpenPGP keys, calls of
+        /// the registry and bytes of encrypted payloads that wallets which enrolled themselves may use; server keys may use all.
         self_registered_share_percent: u32 = 20, within 0..=100;
         /// Seconds after which the making of a key that was begun and not ended counts as interrupted by a crash: the key
         /// is adopted from the token or retired. Where this process alone has the database, a start does so at once.
         unfinished_key_seconds: u64 = 900, within 1..=86_400;
         /// API keys that a user may have at a time.
         user_api_keys_max: u32 = 20, within 0..=1000;
+        /// Votes that a principal may give on a transaction, where each before the last no longer counted: further ones only
+        /// if they end it.
+        votes_per_principal_max: u32 = 16, within 1..=1000;
         /// Proposals of operators that may be open at a time.
         open_proposals_max: u32 = 100, within 1..=10_000;
         /// Bytes of the change that a proposal makes, as compact JSON: 64 KiB hold a policy of a hundred bindings.
@@ -48,8 +51,12 @@ section! {
 impl Limits {
     /// A quota of which self-registration has its share.
     pub(crate) fn quota(&self, max: u32) -> Quota {
-        let share = u64::from(max) * u64::from(self.self_registered_share_percent) / 100;
-        Quota { max, self_registered_max: u32::try_from(share).unwrap_or(max) }
+        Quota { max, self_registered_max: u32::try_from(self.share(max.into())).unwrap_or(max) }
+    }
+
+    /// Self-registration's share of a quota.
+    pub(crate) fn share(&self, max: u64) -> u64 {
+        max.saturating_mul(self.self_registered_share_percent.into()) / 100
     }
 
     pub(crate) fn unfinished_key_age(&self) -> Duration {
@@ -60,6 +67,7 @@ impl Limits {
         ports::Limits {
             wallet_keys_max: self.wallet_keys_max,
             user_api_keys_max: self.user_api_keys_max,
+            votes_per_principal_max: self.votes_per_principal_max,
             open_proposals_max: self.open_proposals_max,
             proposal_bytes_max: self.proposal_bytes_max,
             plugin_revisions_max: self.plugin_revisions_max,

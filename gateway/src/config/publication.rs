@@ -2,7 +2,9 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use gateway_domain::{Address, chain::ChainId, quota::UserQuota, registry::RegistryTarget};
+use gateway_domain::{
+    Address, chain::ChainId, payloads::PayloadQuota, quota::UserQuota, registry::RegistryTarget,
+};
 use gateway_ipfs::KuboLimits;
 
 use super::{ConfigError, Limits, section::section, value::Secret};
@@ -12,6 +14,11 @@ section! {
     pub(crate) struct OpenPgp = "openpgp" {
         /// Bytes of a decrypted message, after at most one layer of compression.
         content_bytes_max: usize = 192 << 10, within 1024..=1 << 20;
+        /// Encrypted payloads that are taken for one user within a day, for whichever service.
+        payloads_per_user_daily_max: u32 = 500, within 1..=10_000_000;
+        /// Bytes of encrypted payloads that are taken in an organization within a day, each counted as 4 KiB at least; of these,
+        /// `limits.self_registered_share_percent` for users who enrolled themselves.
+        payload_bytes_daily_max: u64 = 256 << 20, within 4096..=1 << 50;
     }
 }
 
@@ -45,11 +52,24 @@ section! {
         keys_max: u32 = 10_000, within 0..=10_000_000;
         /// How many of them may be one user's.
         keys_per_user_max: u32 = 20, within 0..=1_000_000;
-        /// Calls that are made in one user's name within a day: further keys are refused, and further encrypted payloads
-        /// wait to be put on record.
+        /// Calls that an organization makes within a day, each of which costs the relayer gas; of these,
+        /// `limits.self_registered_share_percent` in the names of users who enrolled themselves. Further keys and encrypted
+        /// payloads are refused, and what was taken before waits to be put on record.
+        calls_daily_max: u32 = 1000, within 1..=100_000_000;
+        /// How many of them may be in one user's name.
         calls_per_user_daily_max: u32 = 100, within 1..=1_000_000;
         /// Milliseconds that a request waits for its record to be on chain, before it answers without.
         wait_ms: u64 = 10_000, within 0..=600_000;
+    }
+}
+
+impl OpenPgp {
+    pub(crate) fn payload_quota(&self, limits: &Limits) -> PayloadQuota {
+        PayloadQuota {
+            per_user_max: self.payloads_per_user_daily_max,
+            bytes_max: self.payload_bytes_daily_max,
+            self_registered_bytes_max: limits.share(self.payload_bytes_daily_max),
+        }
     }
 }
 
@@ -86,7 +106,10 @@ impl OnchainRegistry {
                 organization: limits.quota(self.keys_max),
                 per_user_max: self.keys_per_user_max,
             },
-            calls_per_user_max: self.calls_per_user_daily_max,
+            calls: UserQuota {
+                organization: limits.quota(self.calls_daily_max),
+                per_user_max: self.calls_per_user_daily_max,
+            },
             wait: Duration::from_millis(self.wait_ms),
         }))
     }

@@ -80,6 +80,11 @@ section! {
         wallet_burst: u32 = 50, within 1..=10_000_000;
         /// Milliseconds in which a wallet's burst comes back.
         wallet_period_ms: u64 = 1000, within 1..=3_600_000;
+        /// Encrypted payloads for one user that the token is asked to open in `decryption_period_ms`, at once if need be; more
+        /// are answered 429. See also `openpgp.payloads_per_user_daily_max`.
+        decryption_burst: u32 = 30, within 1..=10_000_000;
+        /// Milliseconds in which a user's burst comes back.
+        decryption_period_ms: u64 = 10_000, within 1..=3_600_000;
         /// Requests for a login nonce, logins and refreshes, each for itself, from one source address in
         /// `login_period_ms`; more are answered 429. This rate, that of registrations and that of failures are counted in
         /// the database: by all gateways that share it together, and beyond their restarts. Those above are each
@@ -152,6 +157,7 @@ impl Server {
                 source: rate(self.source_burst, self.source_period_ms),
                 operator: rate(self.operator_burst, self.operator_period_ms),
                 wallet: rate(self.wallet_burst, self.wallet_period_ms),
+                decryption: rate(self.decryption_burst, self.decryption_period_ms),
                 login: rate(self.login_burst, self.login_period_ms),
                 registrations: rate(self.registration_burst, self.registration_period_ms),
                 failures: rate(self.failure_burst, self.failure_period_ms),

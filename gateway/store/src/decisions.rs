@@ -26,7 +26,7 @@ use crate::{
 
 macro_rules! vote_columns {
     () => {
-        "id, organization, transaction_id, intent_hash, principal, role, ballot, evidence, confidence_ppm, \
+        "id, organization, transaction_id, intent_hash, principal, ordinal, role, ballot, evidence, confidence_ppm, \
          analysis, created_at, seal"
     };
 }
@@ -57,7 +57,7 @@ pub(crate) fn insert_vote(vote: &Sealed<Vote>) -> Statement {
     let sql = concat!(
         "INSERT INTO votes (",
         vote_columns!(),
-        ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
+        ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
     );
     Statement::new(sql)
         .shown(vote.id)
@@ -65,6 +65,7 @@ pub(crate) fn insert_vote(vote: &Sealed<Vote>) -> Statement {
         .shown(vote.transaction)
         .bind(vote.intent_hash)
         .shown(vote.principal)
+        .bind(vote.ordinal)
         .shown(&vote.role)
         .word(&vote.ballot)
         .json(&vote.evidence)
@@ -105,6 +106,7 @@ impl Stored for Vote {
             transaction: row.parsed("transaction_id")?,
             intent_hash: row.parsed("intent_hash")?,
             principal: row.parsed("principal")?,
+            ordinal: row.unsigned("ordinal")?,
             role: row.text("role")?.into(),
             ballot: row.word("ballot")?,
             evidence: row.json("evidence")?,

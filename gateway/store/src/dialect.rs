@@ -13,7 +13,7 @@ use crate::{
     config::{DatabaseUrl, StoreConfig},
     error::{StoreError, TooLarge},
     lease::Lease,
-    registrations::UPDATE_RELAY,
+    registrations::{UPDATE_RELAY, self_registered_calls},
     statement::{Statement, shared_text},
 };
 
@@ -312,8 +312,11 @@ fn relay_sql(is_leased: bool, now: &str, share: &str) -> (SqlStr, SqlStr) {
          payload, digest, outcome, outcome_facts, outbid, bid_at, version, created_at, seal, user_id) \
          SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19 {} \
          AND (SELECT COUNT(*) FROM relays WHERE organization = $2 AND user_id = $19 AND created_at > $20) < $21 \
+         AND (SELECT COUNT(*) FROM relays WHERE organization = $2 AND created_at > $20) < $22 \
+         AND ($23 = 0 OR ({}) < $24) \
          {share}",
-        holds("$22", "$23")
+        holds("$25", "$26"),
+        self_registered_calls!("$2", "$20")
     );
     let update = format!("{UPDATE_RELAY} AND EXISTS (SELECT 1 {} {share})", holds("$13", "$14"));
     (shared_text(insert), shared_text(update))
@@ -330,7 +333,11 @@ const UNIQUE: &[(&str, &str, Contested)] = &[
         "transactions.organization, transactions.request_hash",
         Contested::RequestHash,
     ),
-    ("votes_principal", "votes.organization, votes.transaction_id, votes.principal", Contested::Vote),
+    (
+        "votes_principal",
+        "votes.organization, votes.transaction_id, votes.principal, votes.ordinal",
+        Contested::Vote,
+    ),
     ("permits_digest", "permits.transaction_id, permits.key_id, permits.digest", Contested::Permit),
     ("permits_pkey", "permits.id", Contested::Permit),
     (

@@ -1,9 +1,9 @@
 //! References to key quorums at Privy.
 
 use gateway_domain::{
-    Result,
+    B256, Result, Timestamp,
     changes::Contested,
-    ids::{OrganizationId, PrincipalId},
+    ids::{OrganizationId, PrincipalId, QuorumId},
     quorums::{PrivyQuorum, QuorumClaim, QuorumType},
     quota::UserQuota,
     sealed::Sealed,
@@ -32,11 +32,17 @@ const OF_KIND: &str = concat!(
 
 /// `$2` organization, `$3` user, `$4` whether they enrolled themselves, `$6`, `$7` and `$8` the quota, that share of it and
 /// the user's own.
-const CLAIM: &str = "INSERT INTO privy_quorum_claims (id, organization, user_id, self_registered, created_at) \
-     SELECT $1, $2, $3, $4, $5 \
-     WHERE (SELECT COUNT(*) FROM privy_quorum_claims WHERE organization = $2) < $6 \
-     AND ($4 = 0 OR (SELECT COUNT(*) FROM privy_quorum_claims WHERE organization = $2 AND self_registered = 1) < $7) \
-     AND (SELECT COUNT(*) FROM privy_quorum_claims WHERE organization = $2 AND user_id = $3) < $8";
+const CLAIM: &str = "INSERT INTO privy_quorum_claims (id, organization, user_id, self_registered, created_at, \
+     request, may_exist) SELECT $1, $2, $3, $4, $5, $9, 1 \
+     WHERE (SELECT COUNT(*) FROM privy_quorum_claims \
+     WHERE organization = $2 AND (may_exist = 1 OR created_at > $10)) < $6 \
+     AND ($4 = 0 OR (SELECT COUNT(*) FROM privy_quorum_claims \
+     WHERE organization = $2 AND self_registered = 1 AND (may_exist = 1 OR created_at > $10)) < $7) \
+     AND (SELECT COUNT(*) FROM privy_quorum_claims \
+     WHERE organization = $2 AND user_id = $3 AND (may_exist = 1 OR created_at > $10)) < $8";
+
+const CLAIM_OF: &str = "SELECT id, may_exist FROM privy_quorum_claims WHERE organization = $1 AND user_id = $2 AND request = $3 \
+     AND created_at > $4 ORDER BY created_at DESC LIMIT 1";
 
 pub(crate) fn claim(claim: &QuorumClaim, quota: UserQuota, sql: &EngineSql) -> Vec<Statement> {
     let lock = sql.lock_quota("privy-quorums", claim.organization);
@@ -49,8 +55,28 @@ pub(crate) fn claim(claim: &QuorumClaim, quota: UserQuota, sql: &EngineSql) -> V
         .bind(quota.organization.max)
         .bind(quota.organization.self_registered_max)
         .bind(quota.per_user_max)
+        .bind(claim.request)
+        .bind(claim.created_at.minus(QuorumClaim::REFUSED_COUNTS_FOR))
         .expecting(Expect::Change(Contested::Quota));
     lock.into_iter().chain([insert]).collect()
+}
+
+pub(crate) fn mark(id: QuorumId, may_exist: bool) -> Statement {
+    Statement::new("UPDATE privy_quorum_claims SET may_exist = $2 WHERE id = $1").shown(id).bind(may_exist)
+}
+
+/// The newest claim of the user for this very request that is younger than `since`, and whether its quorum may exist.
+pub(crate) async fn claim_of(
+    reads: &Reader,
+    (organization, user): (OrganizationId, PrincipalId),
+    request: B256,
+    since: Timestamp,
+) -> Result<Option<(QuorumId, bool)>> {
+    let statement = Statement::new(CLAIM_OF).shown(organization).shown(user).bind(request).bind(since);
+    let row = reads.row(statement).await?;
+    let Some(row) = row else { return Ok(None) };
+    let fields = Fields::new("privy_quorum_claims", &row);
+    Ok(Some((fields.parsed("id")?, fields.flag("may_exist")?)))
 }
 
 pub(crate) fn insert(quorum: &Sealed<PrivyQuorum>) -> Result<Statement, TooLarge> {

@@ -2,14 +2,14 @@
 
 use async_trait::async_trait;
 use gateway_domain::{
-    Result, Timestamp,
+    Error, Result, Timestamp,
     changes::Contested,
     ids::{OrganizationId, PrincipalId, RegistrationId, RelayId},
     openpgp::Fingerprint,
     ports::RegistrationReads,
     quota::UserQuota,
     registrations::{Registration, RegistrationState},
-    registry::{Relay, RelayOutcome, RelayQuota},
+    registry::{Relay, RelayCounts, RelayOutcome, RelayQuota},
     sealed::Sealed,
 };
 
@@ -36,6 +36,22 @@ macro_rules! relay_columns {
     };
 }
 
+/// Calls in the names of users who enrolled themselves, by the places of organization and time.
+macro_rules! self_registered_calls {
+    ($organization:literal, $since:literal) => {
+        concat!(
+            "SELECT COUNT(*) FROM relays r JOIN users u ON u.id = r.user_id AND u.organization = r.organization \
+             WHERE r.organization = ",
+            $organization,
+            " AND r.created_at > ",
+            $since,
+            " AND u.self_registered = 1"
+        )
+    };
+}
+
+pub(crate) use self_registered_calls;
+
 const BY_ID: &str =
     concat!("SELECT ", registration_columns!(), " FROM registrations WHERE organization = $1 AND id = $2");
 const CURRENT: &str = concat!(
@@ -55,8 +71,12 @@ const BY_FINGERPRINT: &str = concat!(
 );
 const RELAY: &str = concat!("SELECT ", relay_columns!(), " FROM relays WHERE organization = $1 AND id = $2");
 
-const RELAY_COUNT: &str =
-    "SELECT COUNT(*) AS calls FROM relays WHERE organization = $1 AND user_id = $2 AND created_at > $3";
+const RELAY_COUNTS: &str = concat!(
+    "SELECT (SELECT COUNT(*) FROM relays WHERE organization = $1 AND created_at > $3) AS calls, (",
+    self_registered_calls!("$1", "$3"),
+    ") AS self_registered_calls, \
+     (SELECT COUNT(*) FROM relays WHERE organization = $1 AND user_id = $2 AND created_at > $3) AS user_calls"
+);
 
 /// No other call or transaction may hold the nonce.
 const TAKE_NONCE: &str = "INSERT INTO nonces (chain, address, nonce, transaction_id) VALUES ($1, $2, $3, $4) \
@@ -151,7 +171,10 @@ pub(crate) fn insert_relay(
         .shown(relay.seal())
         .shown(relay.user)
         .bind(quota.since)
-        .bind(quota.per_user_max)
+        .bind(quota.calls.per_user_max)
+        .bind(quota.calls.organization.max)
+        .bind(quota.self_registered)
+        .bind(quota.calls.organization.self_registered_max)
         .expecting(Expect::Change(Contested::Relay));
     Ok(lock.into_iter().chain([take, sql.leased(row)?]).collect())
 }
@@ -281,14 +304,20 @@ impl RegistrationReads for Store {
         self.reads.optional(Statement::new(RELAY).shown(organization).shown(id)).await
     }
 
-    async fn relay_count(
+    async fn relay_counts(
         &self,
         organization: OrganizationId,
         user: PrincipalId,
         since: Timestamp,
-    ) -> Result<u64> {
-        let statement = Statement::new(RELAY_COUNT).shown(organization).shown(user).bind(since);
+    ) -> Result<RelayCounts> {
+        let statement = Statement::new(RELAY_COUNTS).shown(organization).shown(user).bind(since);
         let row = self.reads.row(statement).await?;
-        Ok(row.map_or(Ok(0), |row| Fields::new("relays", &row).unsigned("calls"))?)
+        let row = row.ok_or_else(|| Error::inconsistency("counts without a row"))?;
+        let fields = Fields::new("relays", &row);
+        Ok(RelayCounts {
+            organization: fields.unsigned("calls")?,
+            self_registered: fields.unsigned("self_registered_calls")?,
+            user: fields.unsigned("user_calls")?,
+        })
     }
 }

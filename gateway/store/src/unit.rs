@@ -111,6 +111,7 @@ fn changes_known(write: &Write) -> bool {
         | Write::InsertVendorCall(_)
         | Write::UpdateVendorCall(_)
         | Write::ClaimQuorum(..)
+        | Write::MarkQuorum { .. }
         | Write::InsertQuorum(_)
         | Write::UpdateQuorum(_)
         | Write::DeleteQuorum(_)
@@ -120,8 +121,9 @@ fn changes_known(write: &Write) -> bool {
         | Write::UpdateRelay(_)
         | Write::InsertEncryptedPayload(_)
         | Write::UpdateEncryptedPayload(_)
-        | Write::ClaimSessionKey(_)
+        | Write::ClaimSessionKey(..)
         | Write::InsertIpfsBlock { .. }
+        | Write::DeleteIpfsBlock(_)
         | Write::InsertOrionMetadata(_)
         | Write::UpdateOrionMetadata(_)
         | Write::ScheduleOutbox(_)
@@ -179,6 +181,7 @@ fn compile(write: &Write, sql: &EngineSql, out: &mut Vec<Statement>) -> Result<(
         Write::InsertVendorCall(call) => out.push(vendors::insert_call(call)?),
         Write::UpdateVendorCall(call) => out.push(vendors::update_call(call)?),
         Write::ClaimQuorum(claim, quota) => out.extend(quorums::claim(claim, *quota, sql)),
+        Write::MarkQuorum { id, may_exist } => out.push(quorums::mark(*id, *may_exist)),
         Write::InsertQuorum(quorum) => out.push(quorums::insert(quorum)?),
         Write::UpdateQuorum(quorum) => out.push(quorums::update(quorum)?),
         Write::DeleteQuorum(quorum) => out.push(quorums::delete(quorum)?),
@@ -190,8 +193,9 @@ fn compile(write: &Write, sql: &EngineSql, out: &mut Vec<Statement>) -> Result<(
         Write::UpdateVerificationService(service) => out.push(verification::update_service(service)?),
         Write::InsertEncryptedPayload(payload) => out.push(verification::insert_payload(payload)?),
         Write::UpdateEncryptedPayload(payload) => out.push(verification::update_payload(payload)?),
-        Write::ClaimSessionKey(claim) => out.push(verification::claim_session_key(claim)),
+        Write::ClaimSessionKey(claim, room) => out.extend(verification::claim_session_key(claim, room, sql)?),
         Write::InsertIpfsBlock { root, block } => out.push(verification::insert_block(*root, block)),
+        Write::DeleteIpfsBlock(root) => out.push(verification::delete_block(*root)),
         Write::InsertOrionMetadata(metadata) => out.push(verification::insert_metadata(metadata)?),
         Write::UpdateOrionMetadata(metadata) => out.push(verification::update_metadata(metadata)?),
         Write::ScheduleOutbox(item) => out.push(outbox::schedule(item)),

@@ -2,10 +2,10 @@
 
 use async_trait::async_trait;
 use gateway_domain::{
-    Result,
+    B256, Result, Timestamp,
     changes::Contested,
     fireblocks::Integration,
-    ids::{OrganizationId, PrincipalId, TransactionId},
+    ids::{OrganizationId, PrincipalId, QuorumId, TransactionId},
     ports::VendorReads,
     quorums::{PrivyQuorum, QuorumType},
     sealed::Sealed,
@@ -115,6 +115,16 @@ impl VendorReads for Store {
         role: VendorRole,
     ) -> Result<Option<Sealed<Integration>>> {
         integrations::claimed(&self.reads, organization, owner, role).await
+    }
+
+    async fn quorum_claim(
+        &self,
+        organization: OrganizationId,
+        owner: PrincipalId,
+        request: B256,
+        since: Timestamp,
+    ) -> Result<Option<(QuorumId, bool)>> {
+        quorums::claim_of(&self.reads, (organization, owner), request, since).await
     }
 
     async fn quorum(

@@ -6,7 +6,7 @@ use gateway_domain::{
     changes::Contested,
     ids::{OrganizationId, TransactionId},
     openpgp::Fingerprint,
-    payloads::{EncryptedPayload, SessionKeyClaim, Submission},
+    payloads::{EncryptedPayload, PayloadRoom, SessionKeyClaim, Submission},
     ports::VerificationReads,
     sealed::Sealed,
     verification::{OrionMetadata, VerificationService},
@@ -14,6 +14,7 @@ use gateway_domain::{
 use serde::Serialize;
 
 use crate::{
+    dialect::EngineSql,
     error::{Malformed, TooLarge},
     fields::Fields,
     reader::Stored,
@@ -60,6 +61,10 @@ const CLAIM: &str = "SELECT organization, initiator, request_hash, message_diges
 const BLOCK: &str = "SELECT bytes FROM ipfs_blocks WHERE root = $1";
 const INSERT_BLOCK: &str =
     "INSERT INTO ipfs_blocks (root, bytes) VALUES ($1, $2) ON CONFLICT (root) DO NOTHING";
+
+/// The trigger of the table holds the same.
+const DELETE_BLOCK: &str = "DELETE FROM ipfs_blocks WHERE root = $1 AND NOT EXISTS (SELECT 1 FROM encrypted_payloads p \
+     WHERE p.root = ipfs_blocks.root AND p.submission <> 'withheld')";
 
 pub(crate) fn insert_service(service: &Sealed<VerificationService>) -> Result<Statement, TooLarge> {
     let sql = concat!(
@@ -141,17 +146,45 @@ pub(crate) fn update_payload(payload: &Sealed<EncryptedPayload>) -> Result<State
     .expecting(Expect::Change(Contested::Version)))
 }
 
-pub(crate) fn claim_session_key(claim: &SessionKeyClaim) -> Statement {
-    Statement::new(
-        "INSERT INTO session_key_claims (service_key, session_key_digest, organization, initiator, request_hash, \
-         message_digest) VALUES ($1, $2, $3, $4, $5, $6)",
-    )
-    .shown(claim.service_key)
-    .bind(claim.session_key_digest)
-    .shown(claim.organization)
-    .shown(claim.initiator)
-    .bind(claim.request_hash)
-    .bind(claim.message_digest)
+/// `$3` organization, `$7` user, `$8` bytes, `$9` whether they enrolled themselves, `$11` since when messages count, `$12`,
+/// `$13` and `$14` the user's messages, the organization's bytes and the share of them.
+const CLAIM_SESSION_KEY: &str = "INSERT INTO session_key_claims (service_key, session_key_digest, organization, initiator, \
+     request_hash, message_digest, user_id, bytes, self_registered, created_at) \
+     SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10 \
+     WHERE (SELECT COUNT(*) FROM session_key_claims \
+     WHERE organization = $3 AND user_id = $7 AND created_at > $11) < $12 \
+     AND (SELECT COALESCE(SUM(bytes), 0) FROM session_key_claims \
+     WHERE organization = $3 AND created_at > $11) + $8 <= $13 \
+     AND ($9 = 0 OR (SELECT COALESCE(SUM(bytes), 0) FROM session_key_claims \
+     WHERE organization = $3 AND self_registered = 1 AND created_at > $11) + $8 <= $14)";
+
+pub(crate) fn claim_session_key(
+    claim: &SessionKeyClaim,
+    room: &PayloadRoom,
+    sql: &EngineSql,
+) -> Result<Vec<Statement>, TooLarge> {
+    let lock = sql.lock_quota("payloads", claim.organization);
+    let insert = Statement::new(CLAIM_SESSION_KEY)
+        .shown(claim.service_key)
+        .bind(claim.session_key_digest)
+        .shown(claim.organization)
+        .shown(claim.initiator)
+        .bind(claim.request_hash)
+        .bind(claim.message_digest)
+        .shown(room.user)
+        .unsigned("bytes", room.bytes)?
+        .bind(room.self_registered)
+        .bind(room.received_at)
+        .bind(room.since)
+        .bind(room.quota.per_user_max)
+        .unsigned("bytes_max", room.quota.bytes_max)?
+        .unsigned("self_registered_bytes_max", room.quota.self_registered_bytes_max)?
+        .expecting(Expect::Change(Contested::Quota));
+    Ok(lock.into_iter().chain([insert]).collect())
+}
+
+pub(crate) fn delete_block(root: B256) -> Statement {
+    Statement::new(DELETE_BLOCK).bind(root)
 }
 
 pub(crate) fn insert_block(root: B256, block: &[u8]) -> Statement {

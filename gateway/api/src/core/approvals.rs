@@ -95,7 +95,9 @@ pub(crate) struct ApiKeyApprovalResponse {
     transaction_status: &'static str,
 }
 
-/// Records the caller's vote. The same vote again answers with the first record.
+/// Records the caller's vote. The same vote again answers with the first record while that counts; another may follow one
+/// that no longer does (an expired signature, a revoked key). A rejection takes an approval back as long as nothing was
+/// permitted to be signed.
 #[utoipa::path(
     post,
     path = "/transactions/{requestHash}/approvals",
@@ -187,6 +189,7 @@ pub(crate) async fn get_approval_status(
         found.filter(|found| call.reach.covers(found.owner)).ok_or(Error::NotFound("transaction"))?;
     let policy = Hearing::policy(&app.services, call.ctx.organization).await?;
     let hearing = Hearing::of(&app.services, &policy, transaction).await?;
+    let hearing = hearing.as_it_counts(&app.services, call.ctx.now).await?;
     Ok(ok(ApprovalStatusResponse::of(&hearing, &policy)))
 }
 

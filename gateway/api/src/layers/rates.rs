@@ -14,7 +14,7 @@ use governor::{
     clock::{Clock, DefaultClock},
 };
 
-use gateway_domain::Address;
+use gateway_domain::{Address, ids::PrincipalId};
 
 use crate::config::{Rate, RateConfig};
 
@@ -30,6 +30,8 @@ pub(crate) struct Rates {
     pub(crate) credential: KeyedRate<String>,
     /// Requests to read that a wallet signs, each of which is remembered for a while.
     pub(crate) wallet: KeyedRate<Address>,
+    /// Messages for a user that the token is asked to open.
+    pub(crate) decryption: KeyedRate<PrincipalId>,
     /// By operation and source.
     pub(crate) login: SharedRate,
     /// Wallets that enrol themselves.
@@ -57,6 +59,7 @@ impl Rates {
             source: KeyedRate::new(config.source, config.keys_max),
             credential: KeyedRate::new(config.credential, config.keys_max),
             wallet: KeyedRate::new(config.wallet, config.keys_max),
+            decryption: KeyedRate::new(config.decryption, config.keys_max),
             login: SharedRate::new(config.login, counting),
             registrations: SharedRate::new(config.registrations, counting),
             failures: SharedRate::new(config.failures, counting),

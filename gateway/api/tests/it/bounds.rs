@@ -1,16 +1,20 @@
 //! Every bound of the edge, each by a test that reaches it; and what leaves the gateway when things go wrong.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use axum::http::Method;
 use gateway_api::{ApiConfig, Rate, RateConfig};
-use gateway_domain::{evaluations::Verdict, ports::Limits};
+use gateway_domain::{Error, evaluations::Verdict, ports::Limits, vendors::VendorError};
 use serde_json::json;
 
 use crate::{
     vendors::MEMBER_KEY,
     wallet::Wallet,
-    world::{World, limits, transfer},
+    world::{Reply, World, limits, transfer},
 };
 
 const HOUR_MS: u64 = 3_600_000;
@@ -235,9 +239,11 @@ async fn strangers_have_a_share_of_the_integrations_and_no_more() {
 #[tokio::test(flavor = "multi_thread")]
 async fn quorums_made_at_a_vendor_have_a_quota() {
     let world = World::new().await;
-    let body = json!({"type": "execution", "displayName": "Ada", "p256PublicKey": MEMBER_KEY});
-    let register =
-        async |access: &str| world.post("/settings/register-privy-quorum", &body).bearer(access).send().await;
+    let names = AtomicUsize::new(0);
+    let register = async |access: &str| {
+        let name = format!("Ada {}", names.fetch_add(1, Ordering::SeqCst));
+        world.register_quorum(access, &name).await
+    };
     let first = world.log_in(&Wallet::new(1)).await.access;
     for _ in 0..2 {
         register(&first).await.expect(201);
@@ -256,6 +262,50 @@ async fn quorums_made_at_a_vendor_have_a_quota() {
     register(&known).await.expect(201);
     register(&known).await.expect(429);
     assert_eq!(world.vendors.privy.quorums.load(Ordering::SeqCst), 4, "Privy was asked in vain");
+}
+
+impl World {
+    async fn register_quorum(&self, access: &str, name: &str) -> Reply {
+        let body = json!({"type": "execution", "displayName": name, "p256PublicKey": MEMBER_KEY});
+        self.post("/settings/register-privy-quorum", &body).bearer(access).send().await
+    }
+}
+
+/// What Privy refused or never heard of takes a place for a day. Whether something was made that it kept silent about, nobody
+/// knows: the same again is asked under the same name.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_of_privy_uses_up_nobodys_quorums() {
+    let world = World::new().await;
+    let privy = &world.vendors.privy;
+    let access = world.log_in(&Wallet::new(1)).await.access;
+    let fail = |fails: Option<fn() -> VendorError>| *privy.fails.lock().unwrap() = fails;
+    let refusals: [fn() -> VendorError; 2] = [
+        || VendorError::Refused { http_status: 400, code: None },
+        || VendorError::NotSent(Error::unavailable("Privy", "unreachable")),
+    ];
+    for refusal in refusals {
+        fail(Some(refusal));
+        for name in ["Ada 1", "Ada 2", "Ada 1", "Ada 2"] {
+            let reply = world.register_quorum(&access, name).await;
+            assert!(matches!(reply.status.as_u16(), 400 | 502), "{reply:?}");
+        }
+        world.register_quorum(&access, "Ada 3").await.expect(429);
+    }
+    world.clock.advance(Duration::from_hours(24));
+    let access = world.log_in(&Wallet::new(1)).await.access;
+    fail(Some(|| VendorError::Unavailable("silence".into())));
+    for _ in 0..4 {
+        world.register_quorum(&access, "Ada").await.expect(502);
+    }
+    fail(None);
+    world.register_quorum(&access, "Ada").await.expect(201);
+    let asked = privy.quorum_keys.lock().unwrap().clone();
+    let ada: BTreeSet<&String> = asked.iter().rev().take(5).collect();
+    assert_eq!(ada.len(), 1, "one name for one quorum");
+    world.register_quorum(&access, "Grace").await.expect(201);
+    world.register_quorum(&access, "Edith").await.expect(429);
+    world.clock.advance(Duration::from_hours(25));
+    world.register_quorum(&world.log_in(&Wallet::new(1)).await.access, "Ada").await.expect(429);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -39,7 +39,7 @@ pub(crate) fn body(
 }
 
 async fn send(world: &World, body: &Value) -> Reply {
-    world.post("/transactions", body).key(world, "agent").send().await
+    world.post("/transactions", body).key(world, "admin").send().await
 }
 
 pub(crate) fn hash(byte: u8) -> B256 {

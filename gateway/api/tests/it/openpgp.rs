@@ -11,6 +11,7 @@ use gateway_domain::{
     ids::{KeyId, OrganizationId},
     keys::{KeyAlgorithm, KeyPurpose, KeyRecord, KeyState, PublicKey},
     openpgp::{Fingerprint, InspectedKey, InspectedMessage, OpenPgp, OpenPgpFault, Opened},
+    payloads::PayloadQuota,
     ports::{Publication, Services, UnitOfWork},
     quota::{Quota, UserQuota},
     registry::{RegistryTarget, RelayerSigner},
@@ -57,9 +58,17 @@ pub(crate) fn publication(relayer: Arc<dyn RelayerSigner>) -> Publication {
             gas_max: 200_000,
             fee_per_gas_max: 100_000_000_000,
             keys: UserQuota { organization: Quota { max: 100, self_registered_max: 50 }, per_user_max: 10 },
-            calls_per_user_max: 1_000_000,
+            calls: UserQuota {
+                organization: Quota { max: 1_000_000, self_registered_max: 1_000_000 },
+                per_user_max: 1_000_000,
+            },
             wait: Duration::ZERO,
         }),
+        payloads: PayloadQuota {
+            per_user_max: 1_000_000,
+            bytes_max: 1 << 40,
+            self_registered_bytes_max: 1 << 40,
+        },
     }
 }
 

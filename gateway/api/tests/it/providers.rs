@@ -11,7 +11,7 @@ use gateway_domain::{
     keys::set_key_frozen,
     policy::DenialReason,
     transactions::{CoreStatus, FailureReason, Intent, Progress, Provider, State, abort},
-    vendors::{CallOutcome, ToldTransfer, VendorCall, VendorRole},
+    vendors::{CallOutcome, ToldTransfer, VendorCall, VendorError, VendorRole},
 };
 use serde_json::{Value, json};
 
@@ -442,6 +442,19 @@ async fn what_a_vendor_may_have_signed_and_what_comes_next_exclude_each_other() 
     let last = scene.stored(made["requestHash"].as_str().unwrap()).await;
     scene.advance(&last).await;
     assert_eq!(privy.nonces.lock().unwrap().last(), Some(&1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_wallet_at_the_escrow_address_privy_signs_nothing_and_that_is_said() {
+    let scene = Scene::new(Provider::Privy).await;
+    *scene.world.vendors.privy.fails.lock().unwrap() =
+        Some(|| VendorError::Refused { http_status: 404, code: None });
+    let made = scene.propose(1).await.expect(201);
+    let transaction = scene.stored(made["requestHash"].as_str().unwrap()).await;
+    scene.advance(&transaction).await;
+    let state = scene.stored(&name_of(&transaction)).await.state;
+    assert_eq!(state, State::Failed { reason: FailureReason::VendorWalletMissing });
+    assert_eq!(*scene.world.vendors.privy.asked.lock().unwrap(), 1, "it is not asked again");
 }
 
 /// Who names no vendor in the request is told that theirs cannot be used, and who does that there is none.

@@ -21,6 +21,7 @@ use crate::{
 };
 
 const RSA: &str = include_str!("../../../openpgp/tests/it/fixtures/gpg-rsa.asc");
+const SECOND_RSA: &str = include_str!("../../../openpgp/tests/it/fixtures/js-rsa.asc");
 const CURVE: &str = include_str!("../../../openpgp/tests/it/fixtures/js-curve.asc");
 
 async fn register(world: &World, wallet: &Wallet, key: &str) -> Result<Registration, Error> {
@@ -66,14 +67,18 @@ async fn relay_of(world: &World, registration: &Registration) -> Option<Relay> {
     found.map(gateway_domain::sealed::Sealed::into_value)
 }
 
-/// A world whose organization has a relayer key and whose user has asked for the record of a key.
-async fn asked(world: &World) -> Registration {
+async fn make_relayer(world: &World) {
     let wanted = GenerateKey {
         algorithm: KeyAlgorithm::Secp256k1,
         purpose: KeyPurpose::Relayer,
         kinds: BTreeSet::new(),
     };
     generate_key(&world.ctx(), &world.services, wanted, None).await.unwrap();
+}
+
+/// A world whose organization has a relayer key and whose user has asked for the record of a key.
+async fn asked(world: &World) -> Registration {
+    make_relayer(world).await;
     let wallet = Wallet::new(1);
     world.user(&wallet).await;
     register(world, &wallet, RSA).await.unwrap()
@@ -103,9 +108,10 @@ async fn a_key_that_comes_back_waits_for_the_call_it_has() {
         world
             .services
             .store
-            .relay_count(world.organization, first.user, Timestamp::from_unix_micros(0))
+            .relay_counts(world.organization, first.user, Timestamp::from_unix_micros(0))
             .await
-            .unwrap(),
+            .unwrap()
+            .user,
         2
     );
 }
@@ -184,7 +190,11 @@ async fn a_user_puts_so_many_keys_on_record_and_no_more() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_in_one_users_name_are_so_many_a_day_and_no_more() {
-    let world = World::with_registry(|target| RegistryTarget { calls_per_user_max: 1, ..target }).await;
+    let world = World::with_registry(|target| RegistryTarget {
+        calls: UserQuota { per_user_max: 1, ..target.calls },
+        ..target
+    })
+    .await;
     let first = asked(&world).await;
     let second = register(&world, &Wallet::new(1), CURVE).await.unwrap();
     carry(&world.services, &first).await;
@@ -194,6 +204,41 @@ async fn calls_in_one_users_name_are_so_many_a_day_and_no_more() {
     world.clock.advance(Duration::from_hours(24));
     carry(&world.services, &second).await;
     assert!(relay_of(&world, &second).await.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_of_an_organization_are_so_many_a_day_and_strangers_have_a_share() {
+    for (max, self_registered_max, enrols_itself) in [(1, 9, false), (9, 1, true)] {
+        let quota = Quota { max, self_registered_max };
+        let world = World::with_registry(|target| RegistryTarget {
+            calls: UserQuota { organization: quota, ..target.calls },
+            ..target
+        })
+        .await;
+        let wallets = [Wallet::new(2), Wallet::new(3)];
+        for wallet in &wallets {
+            if enrols_itself {
+                world.log_in(wallet).await;
+            } else {
+                world.user(wallet).await;
+            }
+        }
+        make_relayer(&world).await;
+        let first = register(&world, &wallets[0], RSA).await.unwrap();
+        let second = register(&world, &wallets[1], CURVE).await.unwrap();
+        carry(&world.services, &first).await;
+        assert!(relay_of(&world, &first).await.is_some());
+        assert_eq!(carry(&world.services, &second).await, Progress::Again(Duration::from_hours(1)));
+        let refused = register(&world, &wallets[1], SECOND_RSA).await.unwrap_err();
+        assert!(matches!(refused, Error::Exhausted { .. }), "{refused}");
+        if enrols_itself {
+            let vouched = Wallet::new(1);
+            world.user(&vouched).await;
+            let third = register(&world, &vouched, SECOND_RSA).await.unwrap();
+            carry(&world.services, &third).await;
+            assert!(relay_of(&world, &third).await.is_some(), "strangers have used up their share only");
+        }
+    }
 }
 
 /// What was prepared for another contract is never signed; its nonce serves the call that takes its place.

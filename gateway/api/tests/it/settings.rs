@@ -1,6 +1,6 @@
 //! What users choose, and what they may not.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use axum::http::Method;
 use futures::future::join_all;
@@ -316,4 +316,33 @@ async fn what_nobody_approves_ends_expired_when_the_chosen_time_is_over() {
     world.clock.advance(Duration::from_hours(1));
     worked(&patient).await;
     assert_eq!(told(&patient).await, expired);
+}
+
+/// Silence is no validation.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_integration_was_validated_when_fireblocks_answered() {
+    let world = World::new().await;
+    let access = world.log_in(&Wallet::new(1)).await.access;
+    let call = async |method: Method, path: &str, body: Value| {
+        world.call(method, path).json(&body).bearer(&access).send().await
+    };
+    let subject = json!({"commonName": "My Organization", "organization": "My Org", "country": "US"});
+    call(Method::POST, "/fireblocks/generate-csr/execution", subject).await.expect(201);
+    let access_data = json!({
+        "apiKey": "11111111-2222-4333-8444-555555555555", "vaultAccountId": "0", "environment": "sandbox", "region": "US",
+    });
+    call(Method::POST, "/fireblocks/complete/execution", access_data).await.expect(200);
+    let validate = || world.call(Method::POST, "/fireblocks/validate/execution").bearer(&access).send();
+    let told = async || {
+        let told = world.get("/fireblocks/integrations").bearer(&access).send().await.expect(200);
+        told[0]["lastValidatedAt"].clone()
+    };
+    world.vendors.fireblocks.is_silent.store(true, Ordering::SeqCst);
+    assert_eq!(validate().await.expect(200)["valid"], false);
+    assert_eq!(told().await, Value::Null);
+    validate().await.expect(429);
+    world.vendors.fireblocks.is_silent.store(false, Ordering::SeqCst);
+    world.clock.advance(world.services.vendors.limits.validation_pause);
+    assert_eq!(validate().await.expect(200)["valid"], true);
+    assert!(told().await.is_string());
 }

@@ -2,7 +2,14 @@
 
 use std::time::Duration;
 
-use gateway_domain::Clock;
+use gateway_domain::{
+    Clock,
+    audit::AuditEvent,
+    changes::{ChangeSet, Write},
+    credentials::ApiKey,
+    ids::CredentialId,
+    ports::UnitOfWork,
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -88,6 +95,39 @@ async fn other_users_keys_are_not_found() {
         world.call(axum::http::Method::DELETE, "/user-api-keys/nonsense").bearer(&own.access).send().await;
     reply.expect(400);
     assert_eq!(reply.message(), "apiKeyId must be a UUID");
+}
+
+/// Whoever has stolen a session makes a key and buries it under others.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_active_key_is_listed_however_many_were_made_after_it() {
+    let world = World::with(without_login_rate()).await;
+    let wallet = Wallet::new(1);
+    let access = world.log_in(&wallet).await.access;
+    let buried = world.make_key(&access).await;
+    let owner = world.services.store.api_keys(world.organization, &[key_id(&buried)]).await.unwrap();
+    for number in 0..1_001 {
+        let spent = ApiKey {
+            id: CredentialId::from_uuid(uuid::Uuid::new_v4()),
+            public_id: format!("spent{number}"),
+            revoked_at: Some(world.clock.now()),
+            created_at: world.clock.now().plus(Duration::from_secs(1)),
+            ..(*owner[0]).clone()
+        };
+        let event = AuditEvent::new(&world.ctx(), "test.key", "key".to_owned(), json!({}));
+        let insert = Write::InsertApiKey(world.services.sealer.seal(spent));
+        let store: &dyn UnitOfWork = world.services.store.as_ref();
+        store.commit(ChangeSet::new(event).write(insert)).await.unwrap();
+    }
+    let newest = world.make_key(&access).await;
+    let listed = world.listed(&access).await;
+    assert_eq!((&listed[0]["id"], &listed[1]["id"]), (&newest["id"], &buried["id"]));
+    assert_eq!(listed.len(), 1_000);
+    let profile = world.get("/user-api-keys/profile").bearer(&access).send().await.expect(200);
+    assert_eq!(profile["apiKeys"][1]["id"], buried["id"]);
+}
+
+fn key_id(key: &Value) -> CredentialId {
+    CredentialId::from_uuid(key["id"].as_str().unwrap().parse().unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -106,6 +106,9 @@ impl FireblocksApi for TestFireblocks {
     }
 
     async fn check(&self, _: &Login) -> Result<CheckReply, VendorError> {
+        if self.is_silent.load(Ordering::SeqCst) {
+            return Err(VendorError::Unavailable("silence".into()));
+        }
         let http_status = if self.refuses.load(Ordering::SeqCst) { 401 } else { 200 };
         Ok(CheckReply { http_status, code: None })
     }
@@ -141,6 +144,10 @@ pub(crate) struct TestPrivy {
     /// Nonces it was asked to sign with, in order.
     pub(crate) nonces: Mutex<Vec<u64>>,
     pub(crate) quorums: AtomicUsize,
+    /// What it answers instead of making a quorum or signing.
+    pub(crate) fails: Mutex<Option<fn() -> VendorError>>,
+    /// The idempotency keys of quorums it was asked for, in order.
+    pub(crate) quorum_keys: Mutex<Vec<String>>,
 }
 
 impl TestPrivy {
@@ -153,6 +160,10 @@ impl TestPrivy {
 #[async_trait]
 impl PrivyApi for TestPrivy {
     async fn create_quorum(&self, quorum: &NewQuorum) -> Result<MadeQuorum, VendorError> {
+        self.quorum_keys.lock().unwrap().push(quorum.idempotency_key.clone());
+        if let Some(fails) = *self.fails.lock().unwrap() {
+            return Err(fails());
+        }
         self.quorums.fetch_add(1, Ordering::SeqCst);
         Ok(MadeQuorum { id: format!("quorum-of-{}", quorum.display_name), authorization_threshold: 1 })
     }
@@ -165,6 +176,9 @@ impl PrivyApi for TestPrivy {
     ) -> Result<[u8; 65], VendorError> {
         assert_eq!(permit.digest(), signing.digest, "the permit is for what is signed");
         *self.asked.lock().unwrap() += 1;
+        if let Some(fails) = *self.fails.lock().unwrap() {
+            return Err(fails());
+        }
         self.nonces.lock().unwrap().push(signing.nonce);
         let lies = self.lies.load(Ordering::SeqCst);
         let digest = if lies { B256::repeat_byte(9) } else { signing.digest };
@@ -191,6 +205,8 @@ impl TestVendors {
             lies: AtomicBool::new(false),
             nonces: Mutex::default(),
             quorums: AtomicUsize::new(0),
+            fails: Mutex::default(),
+            quorum_keys: Mutex::default(),
         };
         let privy = Arc::new(privy);
         Self { fireblocks: Arc::default(), privy }

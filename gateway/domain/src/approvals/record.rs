@@ -16,7 +16,8 @@ use crate::{
     policy::Decision,
     ports::Services,
     sealed::Sealed,
-    transactions::{Assessment, State, Transaction, assess},
+    signing::freed,
+    transactions::{Assessment, Provider, State, Transaction, assess, supersedes, unpermitted},
     verification::speaks_for,
 };
 
@@ -38,7 +39,11 @@ pub struct VoteRecorded {
     pub transaction: Transaction,
 }
 
-/// Records the caller's vote and decides again in the same change. The same vote again changes nothing.
+/// Records the caller's vote and decides again in the same change.
+///
+/// The same vote again changes nothing while the first counts. Another may follow one that no longer counts, or that was
+/// given with weaker evidence than is asked for. An approval is taken back by a rejection, also after the transaction
+/// was approved, as long as no permit for it exists: whoever approved with a stolen key does not silence its owner.
 pub async fn cast_vote(
     ctx: &OpCtx,
     services: &Services,
@@ -50,11 +55,10 @@ pub async fn cast_vote(
         let transaction = found.ok_or(Error::NotFound("transaction"))?;
         let (principal, role, evidence) = voter(ctx, &transaction, &cast)?;
         let votes = services.store.votes(ctx.organization, transaction.id).await?;
-        if let Some(earlier) = votes.iter().find(|vote| vote.principal == principal) {
-            return repeated(earlier, &cast, &transaction);
-        }
-        if transaction.state != State::Pending {
-            return Err(Error::Conflict("the transaction is not PENDING"));
+        let own = votes.iter().filter(|vote| vote.principal == principal);
+        let earlier = own.max_by_key(|vote| vote.ordinal);
+        if !is_open(&transaction, cast.ballot) {
+            return earlier.map_or(Err(NOT_PENDING), |earlier| repeated(earlier, &cast, &transaction));
         }
         let vote = services.sealer.seal(Vote {
             id: VoteId::generate(ctx.now, services.entropy.as_ref()),
@@ -62,6 +66,7 @@ pub async fn cast_vote(
             transaction: transaction.id,
             intent_hash: transaction.intent_hash,
             principal,
+            ordinal: earlier.map_or(1, |earlier| earlier.ordinal.saturating_add(1)),
             role,
             ballot: cast.ballot,
             evidence,
@@ -69,11 +74,27 @@ pub async fn cast_vote(
             analysis: cast.analysis.clone(),
             created_at: ctx.now,
         });
+        if let Some(earlier) = earlier
+            && !supersedes(services, &transaction, (&votes, &vote, earlier), ctx.now).await?
+        {
+            return repeated(earlier, &cast, &transaction);
+        }
         if let Some(recorded) = record(ctx, services, &transaction, votes, vote).await? {
             return Ok(recorded);
         }
     }
     Err(Error::unavailable("the database", "too many writers wanted the same transaction"))
+}
+
+const NOT_PENDING: Error = Error::Conflict("the transaction is not PENDING");
+
+/// Whether a vote may still do something. What nobody here executes may be executed already once it is approved.
+fn is_open(transaction: &Transaction, ballot: Ballot) -> bool {
+    match transaction.state {
+        State::Pending => true,
+        State::Approved => ballot == Ballot::Reject && transaction.provider != Provider::None,
+        _ => false,
+    }
 }
 
 /// `None` when another write came first and everything must be read again.
@@ -84,15 +105,26 @@ async fn record(
     mut votes: Vec<Sealed<Vote>>,
     vote: Sealed<Vote>,
 ) -> Result<Option<VoteRecorded>> {
+    let was_approved = transaction.state == State::Approved;
+    let attempts = if was_approved { unpermitted(ctx, services, transaction.id).await? } else { Vec::new() };
     votes.push(vote.clone());
     let evaluations = services.store.evaluations(ctx.organization, transaction.id).await?;
     let Assessment { decision, fresh, .. } =
         assess(services, transaction, &votes, evaluations, None, ctx.now).await?;
     let state = match &decision {
-        Decision::Approved(_) => State::Approved,
         Decision::Denied(denial) => State::rejected(denial),
+        // Nobody asks for the role that said no.
+        _ if was_approved => {
+            retain(ctx, services, transaction, fresh).await?;
+            return Err(NOT_PENDING);
+        }
+        Decision::Approved(_) => State::Approved,
         Decision::Pending(_) | Decision::Unheard(_) => State::Pending,
     };
+    if vote.ordinal > services.limits.votes_per_principal_max && !state.is_final() {
+        retain(ctx, services, transaction, fresh).await?;
+        return Err(Error::Conflict("so many votes may be given on one transaction and no more"));
+    }
     let next = transaction.moved_to(state, ctx.now);
     let detail = json!({
         "vote": vote.id, "role": vote.role, "ballot": vote.ballot, "evidence": vote.evidence.level(),
@@ -102,6 +134,7 @@ async fn record(
     let mut changes = ChangeSet::new(event)
         .write(Write::UpdateTransaction(services.sealer.seal(next.clone())))
         .write(Write::InsertVote(vote.clone()))
+        .writes_of(freed(services, &attempts))
         .writes_of(fresh.writes());
     if next.state != State::Pending {
         let item = OutboxItem::advance(ctx.organization, transaction.id, ctx.now);

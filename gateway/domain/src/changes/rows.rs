@@ -76,9 +76,11 @@ impl Write {
             Self::InsertVerificationService(row) | Self::UpdateVerificationService(row) => stored(row),
             Self::InsertEncryptedPayload(row) | Self::UpdateEncryptedPayload(row) => stored(row),
             Self::InsertOrionMetadata(row) | Self::UpdateOrionMetadata(row) => stored(row),
-            Self::ClaimSessionKey(_)
+            Self::ClaimSessionKey(..)
             | Self::ClaimQuorum(..)
+            | Self::MarkQuorum { .. }
             | Self::InsertIpfsBlock { .. }
+            | Self::DeleteIpfsBlock(_)
             | Self::InsertUsedRefreshToken(_)
             | Self::RequireNonce { .. }
             | Self::RequireCharter(_)

@@ -1,5 +1,7 @@
 //! Keys that a user makes for programs of their own. Their scopes are fixed and reach no further than the user.
 
+use std::collections::BTreeSet;
+
 use crate::{
     actor::OpCtx,
     changes::{CommitError, Contested, Write},
@@ -12,7 +14,7 @@ use crate::{
     sessions::require_session_of,
 };
 
-/// Keys that are listed; older ones have been revoked or have expired long ago.
+/// Keys that are listed; what is left out has been revoked or has expired.
 const LISTED_MAX: u32 = 1000;
 
 /// A key that a user asks for.
@@ -76,9 +78,14 @@ async fn refuse_surplus(ctx: &OpCtx, services: &Services, user: PrincipalId) -> 
     Ok(())
 }
 
-/// The user's keys, newest first.
+/// The user's keys: those that are active, however many were made after them, then the others; both newest first.
 pub async fn own_api_keys(ctx: &OpCtx, services: &Services, user: PrincipalId) -> Result<Vec<UsedApiKey>> {
-    let keys = services.store.user_api_keys(ctx.organization, user, LISTED_MAX).await?;
+    let mut keys = services.store.active_user_api_keys(ctx.organization, user, ctx.now).await?;
+    keys.reverse();
+    let active: BTreeSet<CredentialId> = keys.iter().map(|key| key.id).collect();
+    let newest = services.store.user_api_keys(ctx.organization, user, LISTED_MAX).await?;
+    keys.extend(newest.into_iter().filter(|key| !active.contains(&key.id)));
+    keys.truncate(LISTED_MAX as usize);
     let ids: Vec<CredentialId> = keys.iter().map(|key| key.id).collect();
     let noted = services.store.api_key_uses(ctx.organization, &ids).await?;
     let with_use = |key: ApiKey| UsedApiKey { last_used_at: noted.get(&key.id).copied(), key };

@@ -80,6 +80,7 @@ async fn completed(
         environment: request.environment,
         region: request.region,
         completed_at: ctx.now,
+        asked_at: None,
         validated_at: None,
         validation_error: None,
     };

@@ -77,13 +77,13 @@ async fn begin(ctx: &OpCtx, services: &Services, integration: &Integration) -> R
     let pause = services.vendors.limits.validation_pause;
     let too_soon =
         |retry_after| Error::Exhausted { what: "the integration was validated a moment ago", retry_after };
-    if let Some(last) = access.validated_at {
+    if let Some(last) = access.asked_at {
         let passed = ctx.now.since(last);
         if passed < pause {
             return Err(too_soon(pause.saturating_sub(passed)));
         }
     }
-    let access = Access { validated_at: Some(ctx.now), ..access };
+    let access = Access { asked_at: Some(ctx.now), ..access };
     let next =
         with_access(integration, access, ctx.now, matches!(integration.state, IntegrationState::Active(_)));
     let sealed = services.sealer.seal(next);
@@ -99,7 +99,12 @@ async fn begin(ctx: &OpCtx, services: &Services, integration: &Integration) -> R
 async fn keep(ctx: &OpCtx, services: &Services, begun: &Integration, error: Option<String>) -> Result<()> {
     let Some(access) = begun.state.access().cloned() else { return Ok(()) };
     let valid = error.is_none();
-    let next = with_access(begun, Access { validation_error: error, ..access }, ctx.now, valid);
+    let next = with_access(
+        begun,
+        Access { validated_at: Some(ctx.now), validation_error: error, ..access },
+        ctx.now,
+        valid,
+    );
     let subject = format!("fireblocks integration {}", begun.id);
     let event = AuditEvent::new(ctx, "fireblocks.validated", subject, json!({"valid": valid}));
     let write = Write::UpdateIntegration(services.sealer.seal(next));

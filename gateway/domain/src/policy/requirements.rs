@@ -171,7 +171,9 @@ impl Tally {
                 }
                 Ballot::Approve => {
                     let role = tally.approvals.entry(vote.role.clone()).or_default();
-                    role.insert(vote.principal, vote.evidence.level());
+                    // Of several votes the strongest evidence counts; the principal once.
+                    let level = role.entry(vote.principal).or_insert_with(|| vote.evidence.level());
+                    *level = vote.evidence.level().max(*level);
                 }
             }
         }
@@ -188,8 +190,9 @@ impl Tally {
 
     /// Whether everybody who may still speak could meet it.
     pub(super) fn can_meet(&self, requirement: &Requirement, input: &DecisionInput<'_>) -> bool {
-        let eligible = input.transaction.snapshot.eligible.get(&requirement.role);
-        let people = eligible.map_or(0, BTreeSet::len);
+        let role = &requirement.role;
+        let eligible = input.transaction.snapshot.eligible.get(role).into_iter().flatten();
+        let people = eligible.filter(|principal| may_approve(input, **principal, role)).count();
         people + self.authorities_for(&requirement.role) >= requirement.count as usize
     }
 
@@ -205,19 +208,50 @@ impl Tally {
     }
 }
 
+/// Who proposed the transaction approves it as its owner, or where the floor says so.
+fn may_approve(input: &DecisionInput<'_>, principal: PrincipalId, role: &Role) -> bool {
+    principal != input.transaction.initiator || *role == Role::User || input.policy.floor.initiator_may_vote
+}
+
+/// Whether `vote` may follow `earlier` of the same principal: it counts, and the earlier one no longer does, or was an
+/// approval that is taken back or made with evidence that its role is asked for. A rejection that counts stands.
+pub(crate) fn supersedes(input: &DecisionInput<'_>, vote: &Vote, earlier: &Vote) -> bool {
+    if !counts(input, vote) {
+        return false;
+    }
+    if !counts(input, earlier) {
+        return true;
+    }
+    match (earlier.ballot, vote.ballot) {
+        (Ballot::Approve, Ballot::Reject) => true,
+        (Ballot::Approve, Ballot::Approve) => {
+            let (weak, strong) = (earlier.evidence.level(), vote.evidence.level());
+            let asks = |all: Vec<Requirement>| {
+                all.iter().any(|one| one.role == vote.role && weak < one.evidence && one.evidence <= strong)
+            };
+            applicable(input, &[], Purpose::Decision).is_ok_and(asks)
+        }
+        (Ballot::Reject, _) => false,
+    }
+}
+
+/// The votes that count now.
+pub(crate) fn counting(input: &DecisionInput<'_>) -> BTreeSet<VoteId> {
+    input.votes.iter().filter(|vote| counts(input, vote)).map(|vote| vote.id).collect()
+}
+
 /// A vote counts if it is about this intent and its principal and credential may still speak for the role.
 /// A rejection by somebody who has lost that right is dropped too: the right was taken away for a reason.
 fn counts(input: &DecisionInput<'_>, vote: &Vote) -> bool {
     let snapshot = &input.transaction.snapshot;
-    let floor = &input.policy.floor;
     let eligible =
         snapshot.eligible.get(&vote.role).is_some_and(|principals| principals.contains(&vote.principal));
-    let fresh = input.now.since(vote.created_at).as_secs() <= u64::from(floor.vote_age_max_seconds);
-    let own = vote.principal == input.transaction.initiator && vote.role != Role::User;
+    let fresh =
+        input.now.since(vote.created_at).as_secs() <= u64::from(input.policy.floor.vote_age_max_seconds);
     vote.intent_hash == input.transaction.intent_hash
         && eligible
         && fresh
-        && (!own || floor.initiator_may_vote || vote.ballot == Ballot::Reject)
+        && (vote.ballot == Ballot::Reject || may_approve(input, vote.principal, &vote.role))
         && input.standing.active_principals.contains(&vote.principal)
         && evidence_stands(input, vote)
 }

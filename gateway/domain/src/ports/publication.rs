@@ -10,9 +10,9 @@ use crate::{
     error::Result,
     ids::{OrganizationId, PrincipalId, RegistrationId, RelayId, TransactionId},
     openpgp::{Fingerprint, OpenPgp},
-    payloads::{EncryptedPayload, Ipfs, SessionKeyClaim},
+    payloads::{EncryptedPayload, Ipfs, PayloadQuota, SessionKeyClaim},
     registrations::Registration,
-    registry::{RegistryTarget, Relay, RelayerSigner},
+    registry::{RegistryTarget, Relay, RelayCounts, RelayerSigner},
     sealed::Sealed,
     verification::{OrionMetadata, VerificationService},
 };
@@ -42,13 +42,13 @@ pub trait RegistrationReads: Send + Sync {
         fingerprint: Fingerprint,
     ) -> Result<Option<Sealed<Registration>>>;
     async fn relay(&self, organization: OrganizationId, id: RelayId) -> Result<Option<Sealed<Relay>>>;
-    /// How many calls were made in the user's name later than `since`.
-    async fn relay_count(
+    /// How many calls were made later than `since`.
+    async fn relay_counts(
         &self,
         organization: OrganizationId,
         user: PrincipalId,
         since: Timestamp,
-    ) -> Result<u64>;
+    ) -> Result<RelayCounts>;
 }
 
 #[async_trait]
@@ -91,4 +91,5 @@ pub struct Publication {
     pub relayer: Arc<dyn RelayerSigner>,
     /// Absent if no registry contract is configured.
     pub registry: Option<RegistryTarget>,
+    pub payloads: PayloadQuota,
 }

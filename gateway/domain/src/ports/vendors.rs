@@ -3,9 +3,11 @@
 use async_trait::async_trait;
 
 use crate::{
+    B256,
+    clock::Timestamp,
     error::Result,
     fireblocks::Integration,
-    ids::{OrganizationId, PrincipalId, TransactionId},
+    ids::{OrganizationId, PrincipalId, QuorumId, TransactionId},
     quorums::{PrivyQuorum, QuorumType},
     sealed::Sealed,
     vendors::{VendorCall, VendorRole},
@@ -39,6 +41,14 @@ pub trait VendorReads: Send + Sync {
         owner: PrincipalId,
         kind: QuorumType,
     ) -> Result<Option<Sealed<PrivyQuorum>>>;
+    /// The user's claim for this very quorum, if it was made later than `since`, and whether the quorum may exist.
+    async fn quorum_claim(
+        &self,
+        organization: OrganizationId,
+        owner: PrincipalId,
+        request: B256,
+        since: Timestamp,
+    ) -> Result<Option<(QuorumId, bool)>>;
     /// The requests that a vendor was, or may have been, sent for the transaction.
     async fn vendor_calls(
         &self,

@@ -1,19 +1,22 @@
 //! Storing, making and removing quorum references.
 
-use alloy_primitives::Address;
+use std::time::Duration;
+
+use alloy_primitives::{Address, B256};
 use serde_json::json;
+use sha2::{Digest, Sha256};
 
 use crate::{
     actor::OpCtx,
     audit::AuditEvent,
     changes::{ChangeSet, CommitError, Contested, Write},
-    entropy::draw,
     error::{Error, Result},
     ids::{PrincipalId, QuorumId},
     ports::Services,
     quorums::{MadeQuorum, MemberKey, NewQuorum, PrivyQuorum, QuorumClaim, QuorumType, StaticQuorum},
     quota::{counts_as_self_registered, used_up},
     sealed::Sealed,
+    vendors::VendorError,
 };
 
 /// A quorum that exists at Privy already.
@@ -173,7 +176,11 @@ pub async fn delete_quorum(
     Err(Error::unavailable("the database", "too many writers wanted the same quorum"))
 }
 
-/// A crash between Privy's answer and our commit leaves a quorum there that nothing uses; it stays counted.
+/// For how long Privy answers a repeat under one idempotency key with the first quorum.
+const REPEATED_WITHIN: Duration = Duration::from_hours(24);
+
+/// A crash between Privy's answer and our commit leaves a quorum there that nothing uses; it stays counted. So does one
+/// of which Privy did not tell whether it was made, and asking for the same again costs nothing more.
 async fn make(
     ctx: &OpCtx,
     services: &Services,
@@ -181,11 +188,53 @@ async fn make(
     (display_name, public_keys, user_ids): (&str, Vec<String>, Vec<String>),
 ) -> Result<MadeQuorum> {
     let privy = services.vendors.require_privy()?;
+    let text = json!([display_name, public_keys, user_ids]).to_string();
+    let request = B256::new(Sha256::digest(text.as_bytes()).into());
+    let since = ctx.now.minus(REPEATED_WITHIN);
+    let earlier = services.store.quorum_claim(ctx.organization, owner, request, since).await?;
+    let is_safe_to_mark = earlier.is_none_or(|(_, may_exist)| !may_exist);
+    let id = match earlier {
+        Some((id, may_exist)) => {
+            if !may_exist {
+                mark(ctx, services, id, true).await?;
+            }
+            id
+        }
+        None => claim(ctx, services, owner, request).await?,
+    };
+    let idempotency_key = hex::encode(id.as_bytes());
+    let quorum = NewQuorum { display_name: display_name.to_owned(), public_keys, user_ids, idempotency_key };
+    let failure = match privy.create_quorum(&quorum).await {
+        Ok(made) => return Ok(made),
+        Err(failure) => failure,
+    };
+    let is_none_made = matches!(
+        failure,
+        VendorError::Refused { .. } | VendorError::NotTaken { .. } | VendorError::NotSent(_)
+    );
+    if is_safe_to_mark && is_none_made {
+        mark(ctx, services, id, false).await?;
+    }
+    Err(match failure {
+        VendorError::NotSent(Error::Unavailable { cause, .. }) => Error::Upstream("Privy", cause),
+        other => other.into_error("Privy"),
+    })
+}
+
+async fn mark(ctx: &OpCtx, services: &Services, id: QuorumId, may_exist: bool) -> Result<()> {
+    let action = if may_exist { "quorum.asked_again" } else { "quorum.not_made" };
+    let event = AuditEvent::new(ctx, action, format!("privy quorum {id}"), json!({}));
+    let changes = ChangeSet::new(event).write(Write::MarkQuorum { id, may_exist });
+    Ok(services.store.commit(changes).await?)
+}
+
+async fn claim(ctx: &OpCtx, services: &Services, owner: PrincipalId, request: B256) -> Result<QuorumId> {
     let claim = QuorumClaim {
         id: QuorumId::generate(ctx.now, services.entropy.as_ref()),
         organization: ctx.organization,
         user: owner,
         self_registered: counts_as_self_registered(ctx, services, owner).await?,
+        request,
         created_at: ctx.now,
     };
     let event =
@@ -197,9 +246,7 @@ async fn make(
         }
         other => other.into(),
     })?;
-    let idempotency_key = hex::encode(draw::<16>(services.entropy.as_ref()));
-    let quorum = NewQuorum { display_name: display_name.to_owned(), public_keys, user_ids, idempotency_key };
-    privy.create_quorum(&quorum).await.map_err(|error| error.into_error("Privy"))
+    Ok(claim.id)
 }
 
 async fn keep(

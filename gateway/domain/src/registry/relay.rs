@@ -11,7 +11,6 @@ use crate::{
     audit::AuditEvent,
     chain::Inclusion,
     changes::{ChangeSet, CommitError, Contested, Write},
-    clock::Timestamp,
     error::{Error, Result},
     ids::{PrincipalId, RelayId},
     keys::{KeyPurpose, KeyRecord, KeyState},
@@ -64,15 +63,24 @@ pub struct Purpose {
     pub call: RegistryCall,
 }
 
-/// Calls in one user's name are counted over this.
+/// Calls are counted over this.
 const DAY: Duration = Duration::from_hours(24);
 
 /// Whoever has used up their calls waits this long before the next look.
 const ROOM_PAUSE: Duration = Duration::from_hours(1);
 
-fn quota(target: &RegistryTarget, now: Timestamp) -> RelayQuota {
-    RelayQuota { per_user_max: target.calls_per_user_max, since: now.minus(DAY) }
+async fn quota(
+    ctx: &OpCtx,
+    services: &Services,
+    target: &RegistryTarget,
+    user: PrincipalId,
+) -> Result<RelayQuota> {
+    let user = services.store.user(ctx.organization, user).await?.ok_or(Error::NotFound("user"))?;
+    Ok(RelayQuota { calls: target.calls, self_registered: user.self_registered, since: ctx.now.minus(DAY) })
 }
+
+/// What whoever asks for another call is told.
+pub(crate) const CALLS_USED_UP: &str = "too much was put on record today in the user's name, the organization's or by users who enrolled themselves";
 
 /// Whether another call may be made in the user's name now. Cheap and early; the insertion is conditional on it as well.
 pub(crate) async fn calls_left(
@@ -81,9 +89,8 @@ pub(crate) async fn calls_left(
     target: &RegistryTarget,
     user: PrincipalId,
 ) -> Result<bool> {
-    let quota = quota(target, ctx.now);
-    let made = services.store.relay_count(ctx.organization, user, quota.since).await?;
-    Ok(made < u64::from(quota.per_user_max))
+    let quota = quota(ctx, services, target, user).await?;
+    Ok(quota.has_room(services.store.relay_counts(ctx.organization, user, quota.since).await?))
 }
 
 /// Carries a call on, beginning it if it does not exist.
@@ -130,7 +137,7 @@ fn again(after: Duration) -> Step {
 async fn begin(ctx: &OpCtx, services: &Services, target: &RegistryTarget, purpose: &Purpose) -> Result<Step> {
     let Purpose { id, user, call } = purpose;
     if !calls_left(ctx, services, target, *user).await? {
-        tracing::warn!(relay.id = %id, user.id = %user, "a registry call waits: its user has made too many today");
+        tracing::warn!(relay.id = %id, user.id = %user, "a registry call waits: too many were made today");
         return Ok(again(ROOM_PAUSE));
     }
     let (key, address) = relayer(ctx, services).await?;
@@ -183,7 +190,7 @@ async fn begin(ctx: &OpCtx, services: &Services, target: &RegistryTarget, purpos
     let detail = json!({"call": call, "nonce": nonce, "digest": relay.digest, "relayer": address});
     let event = AuditEvent::new(ctx, "relay.prepared", format!("relay {id}"), detail);
     let changes = ChangeSet::new(event)
-        .write(Write::InsertRelay(services.sealer.seal(relay), quota(target, ctx.now)))
+        .write(Write::InsertRelay(services.sealer.seal(relay), quota(ctx, services, target, *user).await?))
         .writes_of(reserved.condition());
     let committed = services.store.commit(changes).await;
     drop(turn);

@@ -6,8 +6,9 @@ use crate::{
     evaluations::Fresh,
     ids::TransactionId,
     ports::Services,
+    sealed::Sealed,
     signing::end,
-    transactions::{State, Transaction},
+    transactions::{Attempt, State, Transaction},
 };
 
 /// Ends a pending transaction, or an approved one for which no permit is in force. Against a permit that is being
@@ -34,17 +35,27 @@ pub async fn abort(ctx: &OpCtx, services: &Services, id: TransactionId) -> Resul
                 return Err(Error::Conflict("the transaction has ended already"));
             }
         }
-        let permits = services.store.permits(ctx.organization, id).await?;
-        // Once it has expired nothing is signed with it, and a late signature finds the transaction moved.
-        if permits.iter().any(|permit| ctx.now < permit.expires_at) {
-            return Err(Error::Conflict("the transaction is being signed: a permit for it is in force"));
-        }
-        // What may have reached a vendor is asked about before anything else is done with it.
-        if !services.store.vendor_calls(ctx.organization, id).await?.is_empty() {
-            return Err(Error::Conflict("the transaction may be with a vendor already"));
-        }
-        let attempts = services.store.attempts(ctx.organization, id).await?;
+        let attempts = unpermitted(ctx, services, id).await?;
         end(ctx, services, &transaction, &attempts, State::Aborted, Fresh::default()).await?;
     }
     Err(Error::unavailable("the database", "too many writers wanted the same transaction"))
+}
+
+/// The transaction's attempts, none of which may be signed any more. A conflict where one may, or a vendor may have the
+/// transaction.
+pub(crate) async fn unpermitted(
+    ctx: &OpCtx,
+    services: &Services,
+    id: TransactionId,
+) -> Result<Vec<Sealed<Attempt>>> {
+    let permits = services.store.permits(ctx.organization, id).await?;
+    // Once it has expired nothing is signed with it, and a late signature finds the transaction moved.
+    if permits.iter().any(|permit| ctx.now < permit.expires_at) {
+        return Err(Error::Conflict("the transaction is being signed: a permit for it is in force"));
+    }
+    // What may have reached a vendor is asked about before anything else is done with it.
+    if !services.store.vendor_calls(ctx.organization, id).await?.is_empty() {
+        return Err(Error::Conflict("the transaction may be with a vendor already"));
+    }
+    services.store.attempts(ctx.organization, id).await
 }

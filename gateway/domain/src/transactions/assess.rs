@@ -1,6 +1,6 @@
 //! Hearing every binding and deciding, for the three moments at which that happens: creation, vote, permit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     actor::OpCtx,
@@ -10,9 +10,9 @@ use crate::{
     credentials::Label,
     error::{Error, Result},
     evaluations::{Evaluation, Fresh, evaluate, evaluate_dry, evaluate_shadows, store_alone},
-    ids::TransactionId,
+    ids::{TransactionId, VoteId},
     policy::{
-        Binding, Decision, DecisionInput, Mode, Policy, Rehearsal, Standing, decide, fitness,
+        self, Binding, Decision, DecisionInput, Mode, Policy, Rehearsal, Standing, decide, fitness,
         rehearse as rehearsed,
     },
     ports::{EvaluationRequest, RecipientHistory, Services},
@@ -138,6 +138,14 @@ fn shadows<'a>(policy: &'a Policy, intent: &'a Intent) -> impl Iterator<Item = &
     policy.bindings.iter().filter(|binding| binding.mode == Mode::Shadow && binding.scope.covers(intent))
 }
 
+/// The last vote of each principal.
+pub fn last_words(votes: &[Sealed<Vote>]) -> impl Iterator<Item = &Sealed<Vote>> {
+    let is_last = |vote: &&Sealed<Vote>| {
+        !votes.iter().any(|other| other.principal == vote.principal && other.ordinal > vote.ordinal)
+    };
+    votes.iter().filter(is_last)
+}
+
 fn evaluation_request(
     services: &Services,
     transaction: &Sealed<Transaction>,
@@ -151,13 +159,48 @@ fn evaluation_request(
         transaction: (**transaction).clone(),
         call: codec.decode_call(&intent.data),
         executed_to_recipient: history.executed,
-        approvals: votes
-            .iter()
+        approvals: last_words(votes)
             .filter(|vote| vote.ballot == Ballot::Approve)
             .map(|vote| (**vote).clone())
             .collect(),
         now,
     })
+}
+
+/// Whether `vote`, which is not stored, may follow `earlier` of the same principal. `votes` are those that are stored.
+pub(crate) async fn supersedes(
+    services: &Services,
+    transaction: &Sealed<Transaction>,
+    (votes, vote, earlier): (&[Sealed<Vote>], &Sealed<Vote>, &Vote),
+    now: Timestamp,
+) -> Result<bool> {
+    let votes: Vec<_> = votes.iter().chain([vote]).cloned().collect();
+    as_it_stands(services, transaction, &votes, now, |input| policy::supersedes(input, vote, earlier)).await
+}
+
+/// Which of the transaction's votes count now.
+pub async fn counting_votes(
+    services: &Services,
+    transaction: &Sealed<Transaction>,
+    votes: &[Sealed<Vote>],
+    now: Timestamp,
+) -> Result<BTreeSet<VoteId>> {
+    as_it_stands(services, transaction, votes, now, policy::counting).await
+}
+
+/// Answers a question about what is stored, without asking any plugin.
+async fn as_it_stands<T>(
+    services: &Services,
+    transaction: &Sealed<Transaction>,
+    votes: &[Sealed<Vote>],
+    now: Timestamp,
+    question: impl FnOnce(&DecisionInput<'_>) -> T,
+) -> Result<T> {
+    let policy = services.store.policy(transaction.organization).await?;
+    let policy = &policy.ok_or_else(|| Error::inconsistency("the organization has no policy"))?;
+    let evaluations = &services.store.evaluations(transaction.organization, transaction.id).await?;
+    let standing = &standing(services, transaction, votes, now).await?;
+    Ok(question(&DecisionInput { transaction, policy, evaluations, votes, standing, now }))
 }
 
 /// Reads who is active now and verifies signed votes again.

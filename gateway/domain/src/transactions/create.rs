@@ -20,6 +20,7 @@ use crate::{
     identity::User,
     ids::{PrincipalId, TransactionId},
     outbox::OutboxItem,
+    payloads::submit_again,
     policy::{Approved, Decision, Requirement, demanded},
     ports::{Chain, Limits, RecipientHistory, Services},
     sealed::Sealed,
@@ -335,6 +336,23 @@ pub(super) async fn eligible(
         }
     }
     Ok(eligible)
+}
+
+/// What the first use of the caller's `Idempotency-Key` made, whatever has changed since. A conflict where the body is
+/// another.
+pub async fn made_earlier(
+    ctx: &OpCtx,
+    services: &Services,
+    idempotency: Option<&IdempotencyKey>,
+) -> Result<Option<Created>> {
+    let initiator = ctx.principal().ok_or(Error::Unauthenticated)?;
+    let found = by_idempotency_key(ctx, services, initiator, idempotency).await?;
+    if let Some(earlier) = &found
+        && earlier.verification_service.is_some()
+    {
+        submit_again(ctx, services, earlier).await?;
+    }
+    Ok(found.map(Created::earlier))
 }
 
 pub(super) async fn by_idempotency_key(

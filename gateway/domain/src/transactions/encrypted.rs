@@ -22,9 +22,11 @@ use crate::{
     ids::{PrincipalId, RelayId, TransactionId},
     openpgp::{InspectedMessage, Opened},
     outbox::OutboxItem,
-    payloads::{Addressed, EncryptedPayload, SessionKeyClaim, Submission, submit_again},
+    payloads::{Addressed, EncryptedPayload, PayloadRoom, SessionKeyClaim, Submission, submit_again},
     policy::{Applies, Decision, Denial, DenialReason, Requirement, refusal},
     ports::Services,
+    quota::used_up,
+    registry::{CALLS_USED_UP, calls_left},
     sealed::Sealed,
     transactions::{
         Account, Asked, Assessment, Ceilings, Created, ExecutionType, IdempotencyKey, Intent, Kind, Provider,
@@ -105,6 +107,11 @@ pub async fn create_encrypted(
         submit_again(ctx, services, &earlier).await?;
         return Ok(Created::earlier(earlier));
     }
+    if let Some(target) = &services.publication.registry
+        && !calls_left(ctx, services, target, request.owner.id).await?
+    {
+        return Err(used_up(CALLS_USED_UP));
+    }
     let received = receive(ctx, services, initiator, &request).await?;
     let draft = draft(ctx, services, initiator, &request, &received).await?;
     let history = match &received.content {
@@ -182,13 +189,11 @@ async fn receive(
     let InspectedMessage { session_key_digest } =
         inspected.map_err(|fault| Error::invalid(format!("encryptedPayload {fault}")))?;
     let content = request.message.as_bytes();
-    let mut addressed = parts.ipfs.address(content)?;
-    if let Some(cid) = &request.cid {
-        if !parts.ipfs.names(cid, content) {
-            return Err(Error::invalid("ipfsCid must be the CID of encryptedPayload"));
-        }
-        addressed.cid.clone_from(cid);
-    }
+    let addressed = match &request.cid {
+        Some(cid) => parts.ipfs.named(cid, content),
+        None => Some(parts.ipfs.address(content)?),
+    };
+    let addressed = addressed.ok_or_else(|| Error::invalid("ipfsCid must be the CID of encryptedPayload"))?;
     let account = match request.service.built_in {
         Some(_) => {
             let asked = Asked { provider: request.provider, role: request.vendor_role, chain: request.chain };
@@ -204,14 +209,20 @@ async fn receive(
         request_hash: request.request_hash,
         message_digest: digest_of(&request.message),
     };
-    claim_session_key(ctx, services, claim).await?;
+    let room = PayloadRoom::new(parts.payloads, &request.owner, &request.message, ctx.now);
+    claim_session_key(ctx, services, claim, room).await?;
     let content = read(ctx, services, request).await?;
     Ok(Received { digest: digest_of(&request.message), session_key_digest, addressed, account, content })
 }
 
 /// Before the token is asked: a message is opened for whoever sent it first, and for one request of theirs (T23).
 /// The same request again, whatever came between, finds its own claim.
-async fn claim_session_key(ctx: &OpCtx, services: &Services, claim: SessionKeyClaim) -> Result<()> {
+async fn claim_session_key(
+    ctx: &OpCtx,
+    services: &Services,
+    claim: SessionKeyClaim,
+    room: PayloadRoom,
+) -> Result<()> {
     for _ in 0..services.limits.contest_attempts_max {
         let held = services.store.session_key_claim(claim.service_key, claim.session_key_digest).await?;
         match held {
@@ -222,10 +233,16 @@ async fn claim_session_key(ctx: &OpCtx, services: &Services, claim: SessionKeyCl
         let detail = json!({"requestHash": claim.request_hash, "serviceKey": claim.service_key});
         let subject = format!("message {}", claim.message_digest);
         let changes = ChangeSet::new(AuditEvent::new(ctx, "payload.claimed", subject, detail))
-            .write(Write::ClaimSessionKey(claim));
+            .write(Write::ClaimSessionKey(claim, room));
         match services.store.commit(changes).await {
             Ok(()) => return Ok(()),
             Err(CommitError::Conflict(Contested::SessionKey)) => {}
+            Err(CommitError::Conflict(Contested::Quota)) => {
+                return Err(used_up(
+                    "too many encrypted payloads were sent today for the user, in the organization or for users who \
+                     enrolled themselves",
+                ));
+            }
             Err(error) => return Err(error.into()),
         }
     }
@@ -388,16 +405,15 @@ fn with_payload(
         "cid": payload.cid, "verificationService": payload.verification_service, "submission": &payload.submission,
     });
     let event = AuditEvent::new(ctx, "payload.received", format!("transaction {}", transaction.id), detail);
-    let changes = changes
-        .event(event)
-        .write(Write::InsertIpfsBlock {
-            root: received.addressed.root,
-            block: received.addressed.block.clone(),
-        })
-        .write(Write::InsertEncryptedPayload(services.sealer.seal(payload)));
+    let changes = changes.event(event);
     if withheld {
-        return changes;
+        // Its digest is evidence enough.
+        return changes.write(Write::InsertEncryptedPayload(services.sealer.seal(payload)));
     }
+    let (root, block) = (received.addressed.root, received.addressed.block.clone());
+    let changes = changes
+        .write(Write::InsertIpfsBlock { root, block })
+        .write(Write::InsertEncryptedPayload(services.sealer.seal(payload)));
     let due_at = ctx.now.plus(services.limits.unavailable_pause);
     changes.write(Write::ScheduleOutbox(OutboxItem::publish(ctx.organization, transaction.id, due_at)))
 }

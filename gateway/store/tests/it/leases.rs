@@ -6,14 +6,14 @@ use gateway_domain::{
     changes::{Contested, Write},
     policy::PermitRecord,
     ports::DecisionReads,
-    registry::{Relay, RelayOutcome, RelayQuota},
+    registry::{Relay, RelayOutcome},
 };
 use gateway_store::{Store, StoreConfig};
 use tokio::sync::Notify;
 
 use crate::{
     database::{Database, instance, on_both_engines, sealer},
-    world::{World, contested, hash, now, past},
+    world::{World, contested, hash, now, past, published::relay_quota},
 };
 
 on_both_engines!(
@@ -56,7 +56,7 @@ async fn no_permit_once_the_lease_has_run_out(database: &Database) {
 
 async fn no_registry_call_once_the_lease_has_run_out(database: &Database) {
     let (store, world) = ready(database).await;
-    let quota = RelayQuota { per_user_max: 9, since: now() };
+    let quota = relay_quota(9, now());
     let insert = || Write::InsertRelay(world.seal(&world.relay), quota);
     let mut intruder = database.intruder().await;
     intruder.execute("UPDATE instances SET fencing = fencing + 1").await.unwrap();

@@ -9,14 +9,14 @@ use gateway_domain::{
     operators::Charter,
     policy::{PermitRecord, Policy, PolicyHead},
     ports::DecisionReads,
-    registry::{Relay, RelayOutcome, RelayQuota},
+    registry::{Relay, RelayOutcome},
     transactions::State,
 };
 use gateway_store::Store;
 
 use crate::{
     database::{Database, on_both_engines},
-    world::{World, address, contested, hash, id, now, past},
+    world::{World, address, contested, hash, id, now, past, published::relay_quota},
 };
 
 on_both_engines!(
@@ -90,7 +90,7 @@ async fn no_registry_call_under_conditions_that_allow_no_permit(database: &Datab
     let changes: [fn(&World) -> Write; 3] = [frozen, frozen_key, retired];
     for change in changes {
         let (store, world) = ready(database).await;
-        let quota = RelayQuota { per_user_max: 9, since: now() };
+        let quota = relay_quota(9, now());
         let later = Relay { id: id(RelayId::from_uuid), nonce: world.relay.nonce + 1, ..world.relay.clone() };
         world.commit(&store, [Write::InsertRelay(world.seal(&world.relay), quota)]).await.unwrap();
         world.commit(&store, [change(&world)]).await.unwrap();

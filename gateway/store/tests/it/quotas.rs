@@ -8,11 +8,12 @@ use gateway_domain::{
     identity::{Principal, User},
     ids::{IntegrationId, KeyId, PrincipalId, RegistrationId, RelayId},
     keys::{KeyRecord, KeyState, WalletKeys},
-    ports::{KeyReads, RegistrationReads},
+    payloads::{EncryptedPayload, PayloadQuota, PayloadRoom, SessionKeyClaim, Submission},
+    ports::{KeyReads, RegistrationReads, VerificationReads},
     quorums::QuorumClaim,
     quota::{Quota, UserQuota},
     registrations::Registration,
-    registry::{Relay, RelayQuota},
+    registry::{Relay, RelayCounts, RelayQuota},
 };
 use gateway_store::Store;
 use tokio::task::JoinSet;
@@ -20,7 +21,11 @@ use uuid::Uuid;
 
 use crate::{
     database::{Database, on_both_engines},
-    world::{World, address, contested, id, now, published::fingerprint, sample_key, sample_quorum_claim},
+    world::{
+        World, address, contested, hash, id, now,
+        published::{fingerprint, relay_quota, sample_room},
+        sample_key, sample_quorum_claim,
+    },
 };
 
 on_both_engines!(
@@ -29,6 +34,9 @@ on_both_engines!(
     integrations_at_once_do_not_pass_a_quota_together,
     every_quota_has_its_share_for_strangers_and_its_bound_for_a_user,
     calls_in_one_users_name_are_bounded_over_a_time,
+    calls_of_an_organization_are_bounded_and_strangers_have_a_share,
+    encrypted_payloads_are_bounded_by_number_and_bytes,
+    only_blocks_of_what_is_withheld_are_deleted,
     interrupted_keys_are_listed_by_age,
 );
 
@@ -165,7 +173,7 @@ async fn calls_in_one_users_name_are_bounded_over_a_time(database: &Database) {
     let world = World::founded(&store).await;
     let call = |nonce, created_at, per_user_max, since| {
         let relay = Relay { id: id(RelayId::from_uuid), nonce, created_at, ..world.relay.clone() };
-        [Write::InsertRelay(world.seal(&relay), RelayQuota { per_user_max, since })]
+        [Write::InsertRelay(world.seal(&relay), relay_quota(per_user_max, since))]
     };
     let (then, later) = (now(), now().plus(Duration::from_secs(1)));
     world.commit(&store, call(1, then, 1, then.minus(Duration::from_secs(1)))).await.unwrap();
@@ -173,11 +181,78 @@ async fn calls_in_one_users_name_are_bounded_over_a_time(database: &Database) {
     assert_eq!(contested(refused), Contested::Relay);
     world.commit(&store, call(2, later, 1, then)).await.unwrap();
     let (organization, user) = (world.organization.id, world.user.id);
-    let made = async |since| store.relay_count(organization, user, since).await.unwrap();
+    let made = async |since| store.relay_counts(organization, user, since).await.unwrap().user;
     assert_eq!(
         (made(then.minus(Duration::from_secs(1))).await, made(then).await, made(later).await),
         (2, 1, 0)
     );
+}
+
+async fn calls_of_an_organization_are_bounded_and_strangers_have_a_share(database: &Database) {
+    let store = database.store().await;
+    let world = World::founded(&store).await;
+    let since = now().minus(Duration::from_secs(1));
+    let call = |nonce, self_registered, max, self_registered_max| {
+        let relay = Relay { id: id(RelayId::from_uuid), nonce, ..world.relay.clone() };
+        let calls = UserQuota { organization: Quota { max, self_registered_max }, per_user_max: 9 };
+        [Write::InsertRelay(world.seal(&relay), RelayQuota { calls, self_registered, since })]
+    };
+    // The world's user enrolled themselves.
+    world.commit(&store, call(1, true, 9, 1)).await.unwrap();
+    for refused in [call(2, true, 9, 1), call(2, false, 1, 9)] {
+        assert_eq!(contested(world.commit(&store, refused).await), Contested::Relay);
+    }
+    world.commit(&store, call(2, false, 2, 1)).await.unwrap();
+    let made = store.relay_counts(world.organization.id, id(PrincipalId::from_uuid), since).await.unwrap();
+    assert_eq!(made, RelayCounts { organization: 2, self_registered: 2, user: 0 });
+}
+
+async fn encrypted_payloads_are_bounded_by_number_and_bytes(database: &Database) {
+    let store = database.store().await;
+    let world = World::founded(&store).await;
+    let quota = |per_user_max, bytes_max, self_registered_bytes_max| PayloadQuota {
+        per_user_max,
+        bytes_max,
+        self_registered_bytes_max,
+    };
+    let vouched = User { self_registered: false, ..world.user.clone() };
+    let claim = |user: &User, quota| {
+        let claim = SessionKeyClaim { session_key_digest: hash(), ..world.claim };
+        [Write::ClaimSessionKey(claim, sample_room(user, quota))]
+    };
+    world.commit(&store, claim(&world.user, quota(1, 5_000, 5_000))).await.unwrap();
+    for refused in [
+        claim(&world.user, quota(1, 99_000, 99_000)),
+        claim(&world.user, quota(9, 9_999, 99_000)),
+        claim(&world.user, quota(9, 99_000, 9_999)),
+        claim(&vouched, quota(9, 9_999, 99_000)),
+    ] {
+        assert_eq!(contested(world.commit(&store, refused).await), Contested::Quota);
+    }
+    world.commit(&store, claim(&vouched, quota(2, 10_000, 0))).await.unwrap();
+    let again = [Write::ClaimSessionKey(world.claim, sample_room(&world.user, quota(3, 15_000, 15_000)))];
+    world.commit(&store, again.clone()).await.unwrap();
+    assert_eq!(contested(world.commit(&store, again).await), Contested::Quota);
+    let tomorrow =
+        PayloadRoom::new(quota(1, 5_000, 5_000), &world.user, "m", now().plus(Duration::from_hours(24)));
+    let claim = SessionKeyClaim { session_key_digest: hash(), ..world.claim };
+    world.commit(&store, [Write::ClaimSessionKey(claim, tomorrow)]).await.unwrap();
+}
+
+/// A block goes with the last payload that names it and is not withheld, whoever deletes.
+async fn only_blocks_of_what_is_withheld_are_deleted(database: &Database) {
+    let store = database.store().await;
+    let world = World::decided(&store).await;
+    let root = world.payload.root;
+    world.commit(&store, [Write::InsertIpfsBlock { root, block: b"kept".to_vec() }]).await.unwrap();
+    world.commit(&store, [Write::DeleteIpfsBlock(root)]).await.unwrap();
+    assert!(store.ipfs_block(root).await.unwrap().is_some());
+    let mut intruder = database.intruder().await;
+    assert!(intruder.execute("DELETE FROM ipfs_blocks").await.is_err());
+    let withheld = EncryptedPayload { submission: Submission::Withheld, version: 2, ..world.payload.clone() };
+    let changes = [Write::UpdateEncryptedPayload(world.seal(&withheld)), Write::DeleteIpfsBlock(root)];
+    world.commit(&store, changes).await.unwrap();
+    assert!(store.ipfs_block(root).await.unwrap().is_none());
 }
 
 async fn interrupted_keys_are_listed_by_age(database: &Database) {

@@ -20,7 +20,11 @@ use gateway_domain::{
 
 use crate::{
     database::{Database, instance, on_both_engines},
-    world::{PLENTY, World, address, contested, hash, id, now, published::block_root, sample_transaction},
+    world::{
+        PLENTY, World, address, contested, hash, id, now,
+        published::{PLENTY_OF_PAYLOADS, block_root, sample_room},
+        sample_transaction,
+    },
 };
 
 on_both_engines!(
@@ -110,8 +114,10 @@ async fn a_session_key_packet_is_stored_once_whoever_sends_it(database: &Databas
     other.payload.session_key_digest = world.payload.session_key_digest;
     let insert = Write::InsertEncryptedPayload(other.seal(&other.payload));
     assert_eq!(contested(other.commit(&store, [insert]).await), Contested::SessionKey);
-    let claim =
-        Write::ClaimSessionKey(SessionKeyClaim { organization: other.organization.id, ..world.claim });
+    let claim = Write::ClaimSessionKey(
+        SessionKeyClaim { organization: other.organization.id, ..world.claim },
+        sample_room(&other.user, PLENTY_OF_PAYLOADS),
+    );
     assert_eq!(contested(other.commit(&store, [claim]).await), Contested::SessionKey);
 }
 

@@ -28,7 +28,7 @@ use gateway_domain::{
     quorums::PrivyQuorum,
     quota::{Quota, UserQuota},
     registrations::Registration,
-    registry::{Relay, RelayQuota},
+    registry::Relay,
     sealed::{Sealable, Sealed, Sealer},
     sessions::{EndReason, Session, SessionEnd},
     settings::Settings,
@@ -54,8 +54,8 @@ use operators::{sample_charter, sample_proposal};
 
 use judged::{sample_evaluation, sample_policy, sample_revision, sample_revocation, sample_state};
 use published::{
-    block_root, sample_claim, sample_metadata, sample_payload, sample_registration, sample_relay,
-    sample_service,
+    PLENTY_OF_PAYLOADS, block_root, relay_quota, sample_claim, sample_metadata, sample_payload,
+    sample_registration, sample_relay, sample_room, sample_service,
 };
 pub(crate) use vendors::sample_quorum_claim;
 use vendors::{sample_call, sample_integration, sample_quorum};
@@ -245,11 +245,11 @@ impl World {
             Write::InsertVendorCall(self.seal(&self.call)),
             Write::ClaimQuorum(sample_quorum_claim(&self.user, now()), PLENTY),
             Write::InsertQuorum(self.seal(&self.quorum)),
-            Write::InsertRelay(self.seal(&self.relay), RelayQuota { per_user_max: 10, since: now() }),
+            Write::InsertRelay(self.seal(&self.relay), relay_quota(10, now())),
             Write::InsertRegistration(self.seal(&self.registration), PLENTY),
             Write::InsertVerificationService(self.seal(&self.service)),
             Write::InsertIpfsBlock { root: block_root(), block: b"a block".to_vec() },
-            Write::ClaimSessionKey(self.claim),
+            Write::ClaimSessionKey(self.claim, sample_room(&self.user, PLENTY_OF_PAYLOADS)),
             Write::InsertEncryptedPayload(self.seal(&self.payload)),
             Write::InsertOrionMetadata(self.seal(&self.metadata)),
             Write::InsertProposal(self.seal(&self.proposal)),
@@ -433,6 +433,7 @@ pub(crate) fn sample_vote(transaction: &Transaction, principal: PrincipalId, at:
         transaction: transaction.id,
         intent_hash: transaction.intent_hash,
         principal,
+        ordinal: 1,
         role: Role::User,
         ballot: Ballot::Approve,
         evidence: Evidence::WalletApproval {

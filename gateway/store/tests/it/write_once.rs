@@ -5,7 +5,7 @@ use crate::{
 
 on_both_engines!(what_was_judged_or_recorded_cannot_be_changed_or_removed);
 
-const APPEND_ONLY: [&str; 10] = [
+const APPEND_ONLY: [&str; 9] = [
     "audit_entries",
     "evaluations",
     "votes",
@@ -15,11 +15,11 @@ const APPEND_ONLY: [&str; 10] = [
     "components",
     "ipfs_blocks",
     "session_key_claims",
-    "privy_quorum_claims",
 ];
 
 /// Columns that may change, by table; all others are written once.
-const MUTABLE: [(&str, &[&str]); 9] = [
+const MUTABLE: [(&str, &[&str]); 10] = [
+    ("privy_quorum_claims", &["may_exist"]),
     ("charters", &["id", "revision", "operators", "approvals_required", "updated_at", "seal"]),
     ("proposals", &["approvals", "state", "state_facts", "version", "seal"]),
     ("relays", &["outcome", "outcome_facts", "version", "seal"]),

@@ -148,14 +148,24 @@ pub(crate) async fn create_transaction(
     State(app): State<Arc<App>>,
     call: Call,
 ) -> Answered<TransactionResponse> {
-    let request = match PayloadForm::of(&call.body.json(&app.config)?)? {
-        PayloadForm::Encrypted => Asked::Encrypted(Box::new(encrypted(&app, &call).await?)),
-        PayloadForm::Trusted if !call.ctx.has_scope(Scope::Admin) => {
-            return Err(Error::Forbidden("an unencrypted payload needs an admin key").into());
+    let form = PayloadForm::of(&call.body.json(&app.config)?)?;
+    if matches!(form, PayloadForm::Trusted) && !call.ctx.has_scope(Scope::Admin) {
+        return Err(Error::Forbidden("an unencrypted payload needs an admin key").into());
+    }
+    // Before anything that may have changed since the first use.
+    let idempotency = idempotency_key(&call)?;
+    let earlier = transactions::made_earlier(&call.ctx, &app.services, idempotency.as_ref()).await?;
+    let Made { id, evaluations, publishes } = match (earlier, form) {
+        (Some(earlier), _) => Made { id: earlier.transaction.id, evaluations: None, publishes: false },
+        (None, PayloadForm::Encrypted) => {
+            let request = encrypted(&app, &call, idempotency).await?;
+            make(&app, &call.ctx, Asked::Encrypted(Box::new(request))).await?
         }
-        PayloadForm::Trusted => Asked::Trusted(Box::new(trusted(&app, &call).await?)),
+        (None, PayloadForm::Trusted) => {
+            let request = trusted(&app, &call, idempotency).await?;
+            make(&app, &call.ctx, Asked::Trusted(Box::new(request))).await?
+        }
     };
-    let Made { id, evaluations, publishes } = make(&app, &call.ctx, request).await?;
     if publishes {
         publish_now(&app, call.ctx.organization, id).await;
     }
@@ -176,8 +186,11 @@ async fn publish_now(app: &App, organization: OrganizationId, id: TransactionId)
     app.settled(move |services| async move { payloads::publish(&services, organization, id).await }).await;
 }
 
-async fn trusted(app: &App, call: &Call) -> Result<CreateTransaction, Failure> {
-    let idempotency = idempotency_key(call)?;
+async fn trusted(
+    app: &App,
+    call: &Call,
+    idempotency: Option<IdempotencyKey>,
+) -> Result<CreateTransaction, Failure> {
     let body: CreateTrustedTransactionDto = call.body()?;
     if body.execution_type != ExecutionType::DirectUser {
         return Err(Error::Forbidden("an unencrypted payload may only have executionType 0").into());
@@ -212,7 +225,7 @@ async fn owner_of(app: &App, ctx: &OpCtx, escrow: Address) -> Result<(Sealed<Use
     Ok((owner, settings.into_value()))
 }
 
-pub(super) fn idempotency_key(call: &Call) -> Result<Option<IdempotencyKey>, Failure> {
+fn idempotency_key(call: &Call) -> Result<Option<IdempotencyKey>, Failure> {
     let mut values = call.headers.get_all("idempotency-key").iter();
     let Some(value) = values.next() else { return Ok(None) };
     let text = value.to_str().ok().filter(|text| {

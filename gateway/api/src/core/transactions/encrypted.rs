@@ -13,13 +13,13 @@ use gateway_domain::{
     registry::require_registry,
     sealed::Sealed,
     settings::Settings,
-    transactions::{CreateEncryptedTransaction, ExecutionType, PlaintextRequest},
+    transactions::{CreateEncryptedTransaction, ExecutionType, IdempotencyKey, PlaintextRequest},
     vendors::VendorRole,
     verification::require_active_service,
 };
 use utoipa::ToSchema;
 
-use super::create::{DATA_BYTES_MAX, NOTE_CHARACTERS_MAX, idempotency_key};
+use super::create::{DATA_BYTES_MAX, NOTE_CHARACTERS_MAX};
 use crate::{
     core::{call::Call, shapes},
     extract::{Fields, Json, Wire, scalar},
@@ -88,11 +88,14 @@ impl Wire for CreateEncryptedTransactionDto {
 }
 
 /// The request, once the caller may make it for this user.
-pub(super) async fn encrypted(app: &App, call: &Call) -> Result<CreateEncryptedTransaction, Failure> {
+pub(super) async fn encrypted(
+    app: &App,
+    call: &Call,
+    idempotency: Option<IdempotencyKey>,
+) -> Result<CreateEncryptedTransaction, Failure> {
     if require_registry(&app.services).is_err() {
         return Err(Failure::Unconfigured("onchain_registry.address"));
     }
-    let idempotency = idempotency_key(call)?;
     let body: CreateEncryptedTransactionDto = call.body()?;
     app.services.require_chain(body.chain_id)?;
     let (owner, settings) = owner(app, &call.ctx, &body).await?;
@@ -104,6 +107,10 @@ pub(super) async fn encrypted(app: &App, call: &Call) -> Result<CreateEncryptedT
     })?;
     let service = require_active_service(&app.services, call.ctx.organization, service).await?;
     let user_signature = verified(&body, &owner)?;
+    if service.built_in.is_some() {
+        let checked = app.rates.decryption.check(&owner.id);
+        checked.map_err(|retry_after| Failure::RateLimited { retry_after })?;
+    }
     let execution_type = body.execution_type.unwrap_or(settings.execution_type);
     let (provider, vendor_role) = match execution_type {
         ExecutionType::AgentExecuted => (settings.agent_provider, VendorRole::Agent),

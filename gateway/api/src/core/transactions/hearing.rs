@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use futures::future::{try_join, try_join3};
 use gateway_domain::{
-    Error, Result,
+    Error, Result, Timestamp,
     approvals::{Ballot, Role, Vote},
     evaluations::{Evaluation, EvaluationResult, Outcome, Purpose, Verdict},
     ids::OrganizationId,
@@ -12,7 +12,7 @@ use gateway_domain::{
     policy::{DecisionInput, Policy, Power, Standing, decide, required_roles},
     ports::Services,
     sealed::Sealed,
-    transactions::{Attempt, State, Transaction},
+    transactions::{Attempt, State, Transaction, counting_votes, last_words},
     verification::OrionMetadata,
 };
 
@@ -81,6 +81,15 @@ impl Hearing {
         Ok(Self { transaction, votes: Vec::new(), attempts, payload, metadata: None, orion, evaluations })
     }
 
+    /// Leaves out votes that no longer count, while that can be mended by voting again.
+    pub(crate) async fn as_it_counts(mut self, services: &Services, now: Timestamp) -> Result<Self> {
+        if self.transaction.state == State::Pending {
+            let counting = counting_votes(services, &self.transaction, &self.votes, now).await?;
+            self.votes.retain(|vote| counting.contains(&vote.id));
+        }
+        Ok(self)
+    }
+
     pub(crate) fn approved_roles(&self) -> BTreeSet<Role> {
         let mut roles = self.roles_that(Ballot::Approve);
         if self.orion.as_ref().is_some_and(|word| word.approved) {
@@ -102,7 +111,7 @@ impl Hearing {
     }
 
     fn roles_that(&self, ballot: Ballot) -> BTreeSet<Role> {
-        self.votes.iter().filter(|vote| vote.ballot == ballot).map(|vote| vote.role.clone()).collect()
+        last_words(&self.votes).filter(|vote| vote.ballot == ballot).map(|vote| vote.role.clone()).collect()
     }
 
     /// Every role that must approve: what floor and creation demand, and what the bindings demanded when they

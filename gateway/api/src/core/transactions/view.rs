@@ -325,7 +325,7 @@ impl OrionMetadataResponse {
             (word.outcome.confidence_ppm, Some(word.outcome.analysis.as_str()), word.evaluation.created_at)
         });
         let by_key = || {
-            let vote = hearing.votes.iter().find(|vote| vote.role == Role::Orion)?;
+            let vote = hearing.votes.iter().rfind(|vote| vote.role == Role::Orion)?;
             Some((vote.confidence_ppm, vote.analysis.as_deref(), vote.created_at))
         };
         let (confidence, analysis, at) = by_plugin.or_else(by_key)?;

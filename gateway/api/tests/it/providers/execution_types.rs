@@ -1,6 +1,7 @@
 //! Encrypted requests of execution types 1 and 2: who must agree, and which of the user's providers executes.
 
 use gateway_domain::{
+    credentials::{CreateApiKey, Label, create_api_key},
     transactions::{ExecutionType, Provider, State, Transaction},
     verification::VerificationService,
 };
@@ -118,12 +119,33 @@ async fn what_the_agent_executes_needs_the_agent_and_goes_to_the_agents_provider
 async fn an_agent_does_not_consent_to_what_it_proposed_itself() {
     let scene = Scene::of_agent(Provider::Hsm).await;
     let service = scene.world.built_in_service().await;
-    let request = request(&scene, &service, 2, 7);
-    let made = scene.world.post("/transactions", &request).key(&scene.world, "agent").send().await;
-    let made = made.expect(201);
+    let propose = |number| {
+        let request = request(&scene, &service, 2, number);
+        scene.world.post("/transactions", &request).key(&scene.world, "agent").send()
+    };
+    // Nobody is left who could consent: that is told at once.
+    let hopeless = propose(7).await.expect(201);
+    assert_eq!(hopeless["status"], "REJECTED");
+    let reason = hopeless["failureReason"].as_str().unwrap();
+    assert!(reason.starts_with("requirement_unreachable: "), "{reason}");
+
+    another_agent(&scene.world).await;
+    let made = propose(8).await.expect(201);
     assert_eq!(approve(&scene, &made, "agent").await, "PENDING");
     let waiting = carried_on(&scene, &made).await;
     assert_eq!(scene.released(&waiting).await, (false, 0));
+}
+
+async fn another_agent(world: &World) {
+    let request = CreateApiKey {
+        label: Label::Agent,
+        name: "another agent".to_owned(),
+        principal: None,
+        expires_at: None,
+        dev_only: false,
+        verification_service: None,
+    };
+    create_api_key(&world.ctx(), &world.services, request).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

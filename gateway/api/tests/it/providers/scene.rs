@@ -180,6 +180,7 @@ impl Scene {
             environment: Environment::Testnet,
             region: Region::Eu,
             completed_at: ctx.now,
+            asked_at: None,
             validated_at: None,
             validation_error: None,
         };

@@ -56,12 +56,12 @@ impl Ipfs for SimulatedIpfs {
         self.names.address(content)
     }
 
-    fn names(&self, cid: &str, content: &[u8]) -> bool {
-        self.names.names(cid, content)
+    fn named(&self, cid: &str, content: &[u8]) -> Option<Addressed> {
+        self.names.named(cid, content)
     }
 
-    fn content(&self, block: &[u8], root: B256) -> Result<Vec<u8>> {
-        self.names.content(block, root)
+    fn content(&self, block: &[u8], cid: &str, root: B256) -> Result<Vec<u8>> {
+        self.names.content(block, cid, root)
     }
 
     fn has_node(&self) -> bool {
@@ -70,7 +70,7 @@ impl Ipfs for SimulatedIpfs {
 
     async fn pin(&self, content: &[u8], cid: &str) -> Result<()> {
         self.fuse.burn().await;
-        assert!(self.names.names(cid, content), "{cid} is not what is pinned");
+        assert!(self.names.named(cid, content).is_some(), "{cid} is not what is pinned");
         self.fuse.burn().await;
         Ok(())
     }

@@ -58,6 +58,7 @@ pub(crate) fn limits() -> Limits {
         denied_window: Duration::from_mins(10),
         wallet_keys_max: 5_000,
         user_api_keys_max: 20,
+        votes_per_principal_max: 3,
         open_proposals_max: 100,
         proposal_bytes_max: 64 << 10,
         plugin_revisions_max: 100,

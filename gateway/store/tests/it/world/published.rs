@@ -6,14 +6,15 @@ use gateway_domain::{
     ids::{KeyId, PrincipalId, RegistrationId, RelayId},
     keys::KeyRecord,
     openpgp::Fingerprint,
-    payloads::{EncryptedPayload, SessionKeyClaim, Submission},
+    payloads::{EncryptedPayload, PayloadQuota, PayloadRoom, SessionKeyClaim, Submission},
+    quota::{Quota, UserQuota},
     registrations::{Registration, RegistrationState},
-    registry::{RegistryCall, Relay, RelayOutcome},
+    registry::{RegistryCall, Relay, RelayOutcome, RelayQuota},
     transactions::Transaction,
     verification::{OrionMetadata, Settlement, SettlementStatus, TeeKind, TeeProof, VerificationService},
 };
 
-use super::{address, hash, id, sample_attempt};
+use super::{address, hash, id, now, sample_attempt};
 
 pub(crate) fn fingerprint() -> Fingerprint {
     Fingerprint(address().into_array())
@@ -116,6 +117,20 @@ pub(crate) fn sample_claim(payload: &EncryptedPayload, initiator: PrincipalId) -
         request_hash: hash(),
         message_digest: payload.message_digest,
     }
+}
+
+pub(crate) const PLENTY_OF_PAYLOADS: PayloadQuota =
+    PayloadQuota { per_user_max: 1_000, bytes_max: 1 << 30, self_registered_bytes_max: 1 << 30 };
+
+/// Room for a message of 5,000 bytes.
+pub(crate) fn sample_room(user: &User, quota: PayloadQuota) -> PayloadRoom {
+    PayloadRoom::new(quota, user, &"m".repeat(5_000), now())
+}
+
+/// Calls of one user, with plenty of room for their organization.
+pub(crate) fn relay_quota(per_user_max: u32, since: Timestamp) -> RelayQuota {
+    let organization = Quota { max: 1_000, self_registered_max: 1_000 };
+    RelayQuota { calls: UserQuota { organization, per_user_max }, self_registered: true, since }
 }
 
 /// Blocks are shared by whoever holds the same content.

@@ -31,6 +31,7 @@ pub(super) fn sample_integration(user: &User, key: &KeyRecord, at: Timestamp) ->
             environment: Environment::Sandbox,
             region: Region::Us,
             completed_at: at,
+            asked_at: Some(at),
             validated_at: Some(at),
             validation_error: Some("refused".into()),
         }),
@@ -65,6 +66,7 @@ pub(crate) fn sample_quorum_claim(user: &User, at: Timestamp) -> QuorumClaim {
         organization: user.organization,
         user: user.id,
         self_registered: user.self_registered,
+        request: hash(),
         created_at: at,
     }
 }

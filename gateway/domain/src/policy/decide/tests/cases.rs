@@ -4,10 +4,12 @@ use super::situation::{
     MINUTE, Situation, binding, confident, evaluation, principal, requirement, situation, verdict,
 };
 use crate::{
-    approvals::{Ballot, Evidence, EvidenceLevel, Role},
+    approvals::{Ballot, Evidence, EvidenceLevel, Role, Vote},
     clock::Timestamp,
     evaluations::{EvaluationResult, Purpose, Verdict},
-    policy::{Applies, Decision, DenialReason, Mode, Power, Rehearsal, Requirement, RevisionFault},
+    policy::{
+        Applies, Decision, DenialReason, Mode, Power, Rehearsal, Requirement, RevisionFault, supersedes,
+    },
     transactions::{Intent, Kind, Provider, State},
 };
 
@@ -183,6 +185,62 @@ fn quorums_count_principals_and_not_credentials() {
     twice.votes.push(again);
     assert_eq!(unmet(&twice), [Role::Agent]);
     assert!(case.vote(21, Role::Agent, Ballot::Approve).is_approved());
+}
+
+#[test]
+fn of_several_votes_of_one_principal_the_strongest_counts() {
+    let strong = Requirement { evidence: EvidenceLevel::Signed, ..requirement(Role::User, 1) };
+    let mut case = situation().floor(vec![strong]).vote(10, Role::User, Ballot::Approve);
+    let weak = case.votes[0].clone();
+    let signed = Vote {
+        id: crate::ids::VoteId::from_uuid(super::situation::id(77)),
+        ordinal: 2,
+        evidence: Evidence::WalletApproval { signature: vec![0; 65], expires: 61, wallet_epoch: 3 },
+        ..weak.clone()
+    };
+    case.standing.wallet_epochs.insert(principal(10), 3);
+    case.standing.wallets.insert(principal(10), Address::repeat_byte(3));
+    case.standing.verified_votes.insert(signed.id);
+    for votes in [[weak.clone(), signed.clone()], [signed.clone(), weak.clone()]] {
+        case.votes = votes.to_vec();
+        assert!(case.is_approved());
+    }
+    assert!(case.judged(|input| supersedes(input, &signed, &weak)));
+    assert!(!case.judged(|input| supersedes(input, &weak, &signed)));
+    let mut content = case.clone().floor(vec![requirement(Role::User, 1)]);
+    assert!(!content.judged(|input| supersedes(input, &signed, &weak)), "nobody asks for more");
+    content.standing.active_credentials.clear();
+    assert!(content.judged(|input| supersedes(input, &signed, &weak)), "the first counts no longer");
+}
+
+#[test]
+fn an_approval_is_taken_back_and_a_rejection_is_not() {
+    let case = situation().floor(vec![requirement(Role::Agent, 1)]).vote(20, Role::Agent, Ballot::Approve);
+    let approval = case.votes[0].clone();
+    let rejection = Vote {
+        id: crate::ids::VoteId::from_uuid(super::situation::id(77)),
+        ballot: Ballot::Reject,
+        ordinal: 2,
+        ..approval.clone()
+    };
+    assert!(case.judged(|input| supersedes(input, &rejection, &approval)));
+    assert!(!case.judged(|input| supersedes(input, &approval, &rejection)));
+    let mut both = case;
+    both.votes.push(rejection);
+    assert_eq!(denial(&both), DenialReason::Vote);
+}
+
+#[test]
+fn who_proposed_it_is_not_waited_for() {
+    let mut case = situation().floor(vec![requirement(Role::Agent, 2)]);
+    assert_eq!(unmet(&case), [Role::Agent]);
+    case.transaction.initiator = principal(20);
+    assert_eq!(denial(&case), DenialReason::RequirementUnreachable);
+    case.policy.floor.initiator_may_vote = true;
+    assert_eq!(unmet(&case), [Role::Agent]);
+    let mut own = situation().floor(vec![requirement(Role::User, 1)]);
+    own.transaction.initiator = principal(10);
+    assert_eq!(unmet(&own), [Role::User], "an owner consents to what they proposed");
 }
 
 #[test]

@@ -174,6 +174,7 @@ impl Situation {
             transaction: self.transaction.id,
             intent_hash: self.transaction.intent_hash,
             principal: principal(by),
+            ordinal: 1,
             role,
             ballot,
             evidence: Evidence::ApiKey { credential },
@@ -197,7 +198,7 @@ impl Situation {
         self.judged(rehearse)
     }
 
-    fn judged<T>(&self, judge: impl Fn(&DecisionInput<'_>) -> T) -> T {
+    pub(super) fn judged<T>(&self, judge: impl Fn(&DecisionInput<'_>) -> T) -> T {
         let sealer = Sealer::new(MacKeys::new(BTreeMap::from([(1, MacKey::new([7; 32]))]), 1));
         let evaluations: Vec<_> = self.evaluations.iter().cloned().map(|value| sealer.seal(value)).collect();
         let votes: Vec<_> = self.votes.iter().cloned().map(|value| sealer.seal(value)).collect();
