@@ -143,6 +143,10 @@ pub async fn record_settlement(
         if transaction.state != State::Approved {
             return Err(Error::Conflict("the transaction is not APPROVED, or was settled differently"));
         }
+        // What is said of another chain says nothing of this transaction.
+        if settlement.chain_id.is_some_and(|chain| chain != transaction.intent.chain.number()) {
+            return Err(Error::invalid("chainId must be the transaction's"));
+        }
         let next = OrionMetadata {
             settlement: Some(settlement.clone()),
             ..draft(ctx, &transaction, stored.as_ref())

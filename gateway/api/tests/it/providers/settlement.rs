@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     wallet::Wallet,
-    world::{FREE_WEI, INTERNAL_TOKEN, Reply, World, transfer},
+    world::{CHAIN, FREE_WEI, INTERNAL_TOKEN, Reply, World, transfer},
 };
 
 async fn report(world: &World, request_hash: &str, body: &Value) -> Reply {
@@ -60,6 +60,21 @@ async fn only_what_somebody_else_executes_and_everybody_approved_is_settled() {
         }
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_about_another_chain_moves_nothing() {
+    let scene = Scene::new(Provider::None).await;
+    let made = scene.propose(1).await.expect(201);
+    let request_hash = made["requestHash"].as_str().unwrap();
+    let mut body = settled();
+    body["chainId"] = json!(CHAIN + 1);
+    let refused = report(&scene.world, request_hash, &body).await;
+    refused.expect(400);
+    assert_eq!(refused.message(), "chainId must be the transaction's");
+    assert_eq!(scene.stored(request_hash).await.state, State::Approved);
+    body["chainId"] = json!(CHAIN);
+    report(&scene.world, request_hash, &body).await.expect(200);
 }
 
 /// One transaction in each state that the provider can be in.
