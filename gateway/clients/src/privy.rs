@@ -171,9 +171,12 @@ impl PrivyClient {
             None => Bytes::new(),
         };
         let request = Request { method, url, headers, body };
-        let sent = self.egress.send(request).await.map_err(|error| match error.nothing_was_sent() {
-            true => VendorError::NotSent(Error::unavailable("Privy", error)),
-            false => VendorError::Unavailable(Box::new(error)),
+        let sent = self.egress.send(request).await.map_err(|error| {
+            if error.nothing_was_sent() {
+                VendorError::NotSent(Error::unavailable("Privy", error))
+            } else {
+                VendorError::Unavailable(Box::new(error))
+            }
         });
         answer(&sent?)
     }

@@ -171,7 +171,7 @@ impl Scene {
         let before = self.opened.load(Ordering::SeqCst);
         let request =
             body(&self.wallet, self.escrow, Self::request_hash(number), &message.armored(), self.service);
-        let reply = self.world.post("/transactions", &request).key(&self.world, "agent").send().await;
+        let reply = self.world.post("/transactions", &request).key(&self.world, "admin").send().await;
         (reply, self.opened.load(Ordering::SeqCst) - before)
     }
 }

@@ -113,9 +113,10 @@ async fn what_is_approved_and_not_permitted_is_still_rejected() {
         let proposed = approved().await;
         let arbiter = world.post(approvals_of(&proposed), &json!({"approved": false})).key(&world, "arbiter");
         arbiter.send().await.expect(409);
-        let no = match by_owner {
-            true => signed_vote(&world, &wallet, &proposed, false).await,
-            false => by_agent(&world, &proposed, false).await,
+        let no = if by_owner {
+            signed_vote(&world, &wallet, &proposed, false).await
+        } else {
+            by_agent(&world, &proposed, false).await
         };
         assert_eq!(no.expect(201)["transactionStatus"], "REJECTED");
         freeze(false).await;
