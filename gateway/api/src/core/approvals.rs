@@ -189,7 +189,7 @@ pub(crate) async fn get_approval_status(
         found.filter(|found| call.reach.covers(found.owner)).ok_or(Error::NotFound("transaction"))?;
     let policy = Hearing::policy(&app.services, call.ctx.organization).await?;
     let hearing = Hearing::of(&app.services, &policy, transaction).await?;
-    let hearing = hearing.as_it_counts(&app.services, call.ctx.now).await?;
+    let hearing = hearing.counting_now(&app.services, call.ctx.now).await?;
     Ok(ok(ApprovalStatusResponse::of(&hearing, &policy)))
 }
 

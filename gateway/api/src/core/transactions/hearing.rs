@@ -82,7 +82,7 @@ impl Hearing {
     }
 
     /// Leaves out votes that no longer count, while that can be mended by voting again.
-    pub(crate) async fn as_it_counts(mut self, services: &Services, now: Timestamp) -> Result<Self> {
+    pub(crate) async fn counting_now(mut self, services: &Services, now: Timestamp) -> Result<Self> {
         if self.transaction.state == State::Pending {
             let counting = counting_votes(services, &self.transaction, &self.votes, now).await?;
             self.votes.retain(|vote| counting.contains(&vote.id));
