@@ -67,6 +67,7 @@ macro_rules! section {
         $(#[doc = $about])+
         #[derive(Clone, serde::Deserialize)]
         #[serde(default, deny_unknown_fields)]
+        #[allow(clippy::struct_field_names, reason = "every bound ends alike, also where a section has nothing else")]
         pub(crate) struct $name {
             $( $(#[doc = $line])+ pub(crate) $key: $kind, )*
             $( $( pub(crate) $nested_key: $nested, )* )?
