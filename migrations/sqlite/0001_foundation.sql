@@ -42,6 +42,14 @@ CREATE TABLE users (
     seal TEXT NOT NULL
 ) STRICT;
 
+-- Moves with every write by which somebody may lose authority over the user's own transactions.
+CREATE TABLE user_standings (
+    organization TEXT NOT NULL REFERENCES organizations (id),
+    principal TEXT NOT NULL REFERENCES users (id),
+    revision INTEGER NOT NULL,
+    PRIMARY KEY (organization, principal)
+) STRICT;
+
 CREATE UNIQUE INDEX users_ethereum_address ON users (organization, ethereum_address);
 -- One vendor may serve several organizations: an address is at most one user's, whichever organization is theirs.
 CREATE UNIQUE INDEX users_escrow_address ON users (escrow_address);

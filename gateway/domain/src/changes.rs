@@ -10,13 +10,13 @@ use crate::{
     audit::AuditEvent,
     chain::ChainId,
     clock::Timestamp,
-    credentials::ApiKey,
+    credentials::{ApiKey, Label},
     evaluations::Evaluation,
     fireblocks::Integration,
-    identity::{Organization, Principal, User},
+    identity::{Organization, Principal, PrincipalKind, User},
     ids::{OrganizationId, PrincipalId, QuorumId},
     keys::{KeyRecord, KeyState},
-    operators::{Charter, DEPLOYMENT, Proposal},
+    operators::{Charter, Proposal},
     outbox::OutboxItem,
     payloads::{EncryptedPayload, PayloadRoom, SessionKeyClaim},
     plugin_state::StateUse,
@@ -90,6 +90,8 @@ pub enum Write {
     InsertPermit(Sealed<PermitRecord>),
     /// Takes the place of an expired permit for the same digest, under the same conditions.
     RenewPermit(Sealed<PermitRecord>),
+    /// Ends a permit in force that its holder did not use and never will.
+    ReturnPermit(Sealed<PermitRecord>),
     InsertAttempt(Sealed<Attempt>),
     /// Writes nothing; the set is lost unless some transaction holds this nonce by then.
     RequireNonce {
@@ -211,6 +213,16 @@ pub enum Contested {
     Duplicate,
 }
 
+/// The transactions that a loss of authority bears on. A user has authority over their own transactions only, so that
+/// what users do to their keys never holds up another's signature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum AuthorityScope {
+    Deployment,
+    Organization(OrganizationId),
+    /// The transactions that this user owns.
+    User(OrganizationId, PrincipalId),
+}
+
 impl ChangeSet {
     pub fn new(event: AuditEvent) -> Self {
         Self { events: vec![event], writes: Vec::new() }
@@ -252,21 +264,33 @@ impl ChangeSet {
 }
 
 impl Write {
-    /// The organization in which somebody or something may lose authority by this write. The store moves that
-    /// organization's standing in the same change set, so that a permit that was decided before and is inserted
-    /// after does not come about. [`DEPLOYMENT`] stands for every organization.
-    pub fn takes_authority(&self) -> Option<OrganizationId> {
+    /// Where somebody or something may lose authority by this write. The store moves that standing in the same change
+    /// set, so that a permit that was decided before and is inserted after does not come about.
+    pub fn takes_authority(&self) -> Option<AuthorityScope> {
+        let of_organization = |id| Some(AuthorityScope::Organization(id));
         match self {
             // Who signed for a plugin may be nobody now, in whichever organization it is bound.
-            Self::UpdateCharter(_) => Some(DEPLOYMENT),
-            Self::InsertPluginRevocation(revocation) => Some(revocation.organization),
-            Self::UpdateOrganization(organization) => Some(organization.id),
-            Self::UpdatePrincipal(principal) => Some(principal.organization),
-            Self::UpdateUser(user) => Some(user.organization),
-            Self::UpdateApiKey(key) => Some(key.organization),
+            Self::UpdateCharter(_) => Some(AuthorityScope::Deployment),
+            Self::InsertPluginRevocation(revocation) => of_organization(revocation.organization),
+            Self::UpdateOrganization(organization) => of_organization(organization.id),
+            Self::UpdatePrincipal(principal) => Some(match principal.kind {
+                PrincipalKind::User => AuthorityScope::User(principal.organization, principal.id),
+                PrincipalKind::Service => AuthorityScope::Organization(principal.organization),
+            }),
+            Self::UpdateUser(user) => Some(AuthorityScope::User(user.organization, user.id)),
+            Self::UpdateApiKey(key) => Some(match key.label {
+                Label::User => AuthorityScope::User(key.organization, key.principal),
+                Label::Admin | Label::Agent | Label::Arbiter | Label::Orion => {
+                    AuthorityScope::Organization(key.organization)
+                }
+            }),
             // Its access may be another's now.
-            Self::UpdateIntegration(integration) => Some(integration.organization),
-            Self::UpdateKey(key) if key.frozen || key.state == KeyState::Retired => Some(key.organization),
+            Self::UpdateIntegration(integration) => {
+                Some(AuthorityScope::User(integration.organization, integration.owner))
+            }
+            Self::UpdateKey(key) if key.frozen || key.state == KeyState::Retired => {
+                of_organization(key.organization)
+            }
             Self::InsertCharter(_)
             | Self::RequireCharter(_)
             | Self::InsertProposal(_)
@@ -294,6 +318,7 @@ impl Write {
             | Self::InsertVote(_)
             | Self::InsertPermit(_)
             | Self::RenewPermit(_)
+            | Self::ReturnPermit(_)
             | Self::InsertAttempt(_)
             | Self::RequireNonce { .. }
             | Self::UpdateAttempt(_)

@@ -246,9 +246,9 @@ pub trait DecisionReads: Send + Sync {
         organization: OrganizationId,
         transaction: TransactionId,
     ) -> Result<Vec<Sealed<Attempt>>>;
-    /// A number that moves whenever anybody or anything in the organization may have lost authority. Read before
-    /// what it stands for.
-    async fn standing_revision(&self, organization: OrganizationId) -> Result<u64>;
+    /// A number that moves whenever anybody or anything may have lost authority over `owner`'s transactions: the sum of
+    /// the organization's standing and of the owner's, which only rise. Read before what it stands for.
+    async fn standing_revision(&self, organization: OrganizationId, owner: PrincipalId) -> Result<u64>;
     /// Nonces of the address that attempts hold, at or above `from`, ascending.
     async fn held_nonces(&self, chain: ChainId, address: Address, from: u64) -> Result<Vec<u64>>;
 }

@@ -2,12 +2,13 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use alloy_primitives::B256;
 use serde_json::json;
 
 use crate::{
     actor::OpCtx,
     audit::AuditEvent,
-    changes::{ChangeSet, CommitError, Write},
+    changes::{ChangeSet, CommitError, Contested, Write},
     error::{Error, Result},
     evaluations::{Fresh, retain},
     keys::{KeyPurpose, KeyRecord, KeyState},
@@ -67,6 +68,16 @@ enum Material {
     Unsigned(Attempt),
     /// A new attempt, under what the node quoted.
     Quoted(Quote),
+}
+
+impl Material {
+    /// What would be signed, as far as it is known already.
+    fn digest(&self) -> Option<B256> {
+        match self {
+            Self::Unsigned(attempt) => Some(attempt.digest),
+            Self::Quoted(_) => None,
+        }
+    }
 }
 
 /// Signs an approved transaction, or its replacement when `replaces` names the attempt to outbid.
@@ -180,7 +191,11 @@ async fn sign_on(
         }
     }
     retain(ctx, services, transaction, fresh).await?;
-    Ok(Signing::Contested)
+    let in_force = material.digest().and_then(|digest| {
+        permits.iter().find(|permit| permit.digest == digest && ctx.now < permit.expires_at)
+    });
+    // Whoever holds it may be signing, or died: there is no other before it ends.
+    Ok(in_force.map_or(Signing::Contested, |permit| Signing::Later(permit.expires_at.since(ctx.now))))
 }
 
 /// What is at hand when no permit can be asked for.
@@ -277,6 +292,7 @@ async fn release(
         Ok(signature) => signature,
         Err(Error::Unavailable { retry_after, cause, .. }) => {
             tracing::warn!(transaction.id = %transaction.id, error = ?cause.0, "the signer is away; the transaction waits");
+            give_back(ctx, services, &transaction, permit).await?;
             return Ok(Signing::Later(retry_after));
         }
         Err(Error::VendorRefused { vendor, http_status, .. }) => {
@@ -319,6 +335,25 @@ async fn release(
         Ok(()) => Ok(Signing::Signed(Box::new(Released { transaction: next, attempt }))),
         // The first stored signature wins; this one is dropped.
         Err(CommitError::Conflict(_)) => Ok(Signing::Contested),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Gives up a permit whose signer was away. Nobody else has it, and a signature that is still made is dropped, so the
+/// next try need not wait until it expires.
+async fn give_back(
+    ctx: &OpCtx,
+    services: &Services,
+    transaction: &Transaction,
+    permit: SigningPermit,
+) -> Result<()> {
+    let record = permit.given_back();
+    let detail = json!({"permit": record.id, "attempt": record.attempt, "digest": record.digest});
+    let event = AuditEvent::new(ctx, "permit.returned", format!("transaction {}", transaction.id), detail);
+    let changes = ChangeSet::new(event).write(Write::ReturnPermit(services.sealer.seal(record)));
+    match services.store.commit(changes).await {
+        // It has expired and somebody renewed it.
+        Ok(()) | Err(CommitError::Conflict(Contested::Permit)) => Ok(()),
         Err(error) => Err(error.into()),
     }
 }

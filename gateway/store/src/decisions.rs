@@ -6,7 +6,7 @@ use gateway_domain::{
     approvals::Vote,
     chain::ChainId,
     evaluations::Evaluation,
-    ids::{OrganizationId, TransactionId},
+    ids::{OrganizationId, PrincipalId, TransactionId},
     policy::PermitRecord,
     ports::DecisionReads,
     sealed::Sealed,
@@ -184,8 +184,8 @@ impl DecisionReads for Store {
         attempts::of_transaction(&self.reads, organization, transaction).await
     }
 
-    async fn standing_revision(&self, organization: OrganizationId) -> Result<u64> {
-        standings::revision(&self.reads, organization).await
+    async fn standing_revision(&self, organization: OrganizationId, owner: PrincipalId) -> Result<u64> {
+        standings::revision(&self.reads, organization, owner).await
     }
 
     async fn held_nonces(&self, chain: ChainId, address: Address, from: u64) -> Result<Vec<u64>> {

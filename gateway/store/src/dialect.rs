@@ -188,12 +188,12 @@ impl Engine {
 }
 
 /// The conditions of a permit as rows that must exist; [`LEASE_HOLDS`] is added where the database is shared. `$2`
-/// organization, `$3` transaction, `$5` key, `$8` policy revision, `$9` transaction version, `$11` expiry, `$14` standing
-/// revision.
-const PERMIT_HOLDS: &str = "policy_heads h, standings s, transactions t, organizations o, keys k \
+/// organization, `$3` transaction, `$5` key, `$8` policy revision, `$9` transaction version, `$11` expiry, `$14` the
+/// standing of organization and owner.
+const PERMIT_HOLDS: &str = "policy_heads h, standings s, user_standings u, transactions t, organizations o, keys k \
      WHERE h.organization = $2 AND h.revision = $8 \
-     AND s.organization = $2 AND s.revision = $14 \
      AND t.id = $3 AND t.organization = $2 AND t.version = $9 \
+     AND s.organization = $2 AND u.organization = $2 AND u.principal = t.owner AND s.revision + u.revision = $14 \
      AND o.id = $2 AND o.frozen = 0 \
      AND k.id = $5 AND k.organization = $2 AND k.state = 'active' AND k.frozen = 0";
 

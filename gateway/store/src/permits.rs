@@ -28,6 +28,20 @@ pub(crate) fn renew(permit: &Sealed<PermitRecord>, sql: &EngineSql) -> Result<St
     sql.leased(values(Statement::prepared(sql.renew_permit.clone()), permit)?)
 }
 
+/// Only what ends it changes.
+const RETURN: &str = "UPDATE permits SET expires_at = $3, version = $4, seal = $5 \
+     WHERE id = $1 AND organization = $2 AND version = $4 - 1 AND expires_at > $3";
+
+pub(crate) fn give_back(permit: &Sealed<PermitRecord>) -> Result<Statement, TooLarge> {
+    Ok(Statement::new(RETURN)
+        .shown(permit.id)
+        .shown(permit.organization)
+        .bind(permit.expires_at)
+        .unsigned("version", permit.version)?
+        .shown(permit.seal())
+        .expecting(Expect::Change(Contested::Permit)))
+}
+
 fn values(statement: Statement, permit: &Sealed<PermitRecord>) -> Result<Statement, TooLarge> {
     Ok(statement
         .shown(permit.id)

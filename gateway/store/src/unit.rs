@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use gateway_domain::{
     audit::{AuditEvent, Tallies},
-    changes::{ChangeSet, CommitError, RowWrite, Write},
+    changes::{AuthorityScope, ChangeSet, CommitError, RowWrite, Write},
     sealed::Sealer,
 };
 
@@ -52,8 +52,9 @@ impl Unit {
         let now = changes.events().first().map(|event| event.at);
         let is_due = |write: &Write| matches!(write, Write::ScheduleOutbox(item) if Some(item.due_at) <= now);
         let wakes_outbox = changes.writes().iter().any(is_due);
-        let changes_known = changes.writes().iter().any(changes_known);
         let weakened: BTreeSet<_> = changes.writes().iter().filter_map(Write::takes_authority).collect();
+        // A standing that is remembered as it was would lose every permit from now on.
+        let changes_known = !weakened.is_empty() || changes.writes().iter().any(changes_known);
         statements.extend(weakened.into_iter().map(standings::advance));
         let rows: Vec<RowWrite> = changes.writes().iter().flat_map(Write::rows).collect();
         let mut tallies = Tallies::default();
@@ -99,6 +100,7 @@ fn changes_known(write: &Write) -> bool {
         | Write::InsertVote(_)
         | Write::InsertPermit(_)
         | Write::RenewPermit(_)
+        | Write::ReturnPermit(_)
         | Write::InsertAttempt(_)
         | Write::RequireNonce { .. }
         | Write::UpdateAttempt(_)
@@ -140,12 +142,18 @@ fn compile(write: &Write, sql: &EngineSql, out: &mut Vec<Statement>) -> Result<(
         Write::InsertProposal(proposal) => out.push(operators::insert(proposal)?),
         Write::UpdateProposal(proposal) => out.push(operators::update(proposal)?),
         Write::InsertOrganization(organization) => {
-            out.extend([identity::insert_organization(organization)?, standings::advance(organization.id)]);
+            out.extend([
+                identity::insert_organization(organization)?,
+                standings::advance(AuthorityScope::Organization(organization.id)),
+            ]);
         }
         Write::UpdateOrganization(organization) => out.push(identity::update_organization(organization)?),
         Write::InsertPrincipal(principal) => out.push(identity::insert_principal(principal)?),
         Write::UpdatePrincipal(principal) => out.push(identity::update_principal(principal)?),
-        Write::InsertUser(user) => out.push(identity::insert_user(user)?),
+        Write::InsertUser(user) => {
+            let scope = AuthorityScope::User(user.organization, user.id);
+            out.extend([identity::insert_user(user)?, standings::advance(scope)]);
+        }
         Write::UpdateUser(user) => out.push(identity::update_user(user)?),
         Write::InsertSettings(settings) => out.push(identity::insert_settings(settings)?),
         Write::UpdateSettings(settings) => out.push(identity::update_settings(settings)?),
@@ -171,6 +179,7 @@ fn compile(write: &Write, sql: &EngineSql, out: &mut Vec<Statement>) -> Result<(
         Write::InsertVote(vote) => out.push(decisions::insert_vote(vote)),
         Write::InsertPermit(permit) => out.push(permits::insert(permit, sql)?),
         Write::RenewPermit(permit) => out.push(permits::renew(permit, sql)?),
+        Write::ReturnPermit(permit) => out.push(permits::give_back(permit)?),
         Write::InsertAttempt(attempt) => out.extend(attempts::insert(attempt)?),
         Write::RequireNonce { chain, address, nonce } => {
             out.push(attempts::require_nonce(*chain, *address, *nonce)?);

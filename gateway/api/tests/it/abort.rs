@@ -12,10 +12,13 @@ use gateway_domain::{
     ids::TransactionId,
     policy::PERMIT_LIFETIME,
     ports::Limits,
-    transactions::{CreateTransaction, ExecutionType, Provider, State, abort, advance, carry_on, create},
+    transactions::{
+        CreateTransaction, ExecutionType, Progress, Provider, State, abort, advance, carry_on, create,
+    },
     vendors::VendorRole,
 };
 use serde_json::json;
+use tokio::task::JoinHandle;
 
 use crate::{
     races::{approvals_of, id_of, quick},
@@ -59,15 +62,18 @@ async fn a_permit_in_force_and_a_signature_are_too_late_for_an_abort() {
     let sent = id_of(&world.propose(escrow, 1).await);
     assert!(matches!(aborted(&world, sent).await, Err(Error::Conflict(_))));
 
-    // The permit was issued, and then the HSM was away.
+    // Given back: the HSM was away.
     world.token.go_away(true);
     let waiting = id_of(&world.propose(escrow, 2).await);
-    assert!(matches!(aborted(&world, waiting).await, Err(Error::Conflict(_))));
-    world.clock.advance(PERMIT_LIFETIME + Duration::from_secs(1));
     assert_eq!(aborted(&world, waiting).await.unwrap(), State::Aborted);
-    world.token.go_away(false);
-    advance(&world.services, world.organization, waiting).await.unwrap();
-    assert_eq!(*world.token.signed.lock().unwrap(), [sent]);
+
+    let (under_way, signing) = held_up(&world, escrow, 3).await;
+    assert!(matches!(aborted(&world, under_way).await, Err(Error::Conflict(_))));
+    world.clock.advance(PERMIT_LIFETIME + Duration::from_secs(1));
+    assert_eq!(aborted(&world, under_way).await.unwrap(), State::Aborted);
+    world.token.gate.add_permits(10);
+    signing.await.unwrap().unwrap();
+    assert_eq!(world.stored(under_way).await.state, State::Aborted, "its signature was dropped");
     let held = world.services.store.held_nonces(ChainId::eip155(CHAIN).unwrap(), escrow, 0).await.unwrap();
     assert_eq!(held, [0], "what was aborted holds no nonce");
 }
@@ -77,11 +83,32 @@ async fn a_permit_holds_no_longer_than_configured() {
     let limits = Limits { permit_lifetime: Duration::from_secs(5), ..quick() };
     let world = World::with_limits(ApiConfig::default(), limits).await;
     let escrow = world.user(&Wallet::new(1)).await;
-    world.token.go_away(true);
-    let waiting = id_of(&world.propose(escrow, 1).await);
+    let (waiting, _signing) = held_up(&world, escrow, 1).await;
     assert!(matches!(aborted(&world, waiting).await, Err(Error::Conflict(_))));
     world.clock.advance(Duration::from_secs(6));
     assert_eq!(aborted(&world, waiting).await.unwrap(), State::Aborted);
+}
+
+/// A transaction with a permit in force, its signature under way for as long as the token's gate is shut.
+async fn held_up(
+    world: &World,
+    escrow: Address,
+    value: u64,
+) -> (TransactionId, JoinHandle<Result<Progress, Error>>) {
+    world.token.go_away(true);
+    let id = id_of(&world.propose(escrow, value).await);
+    world.token.gate.forget_permits(usize::MAX);
+    world.token.go_away(false);
+    let (services, organization) = (world.services.clone(), world.organization);
+    let signing = tokio::spawn(async move { advance(&services, organization, id).await });
+    let is_permitted = async || {
+        let permits = world.services.store.permits(world.organization, id).await.unwrap();
+        permits[0].issued_at < permits[0].expires_at
+    };
+    while !is_permitted().await {
+        tokio::task::yield_now().await;
+    }
+    (id, signing)
 }
 
 /// One transaction, approved; carried on and aborted at the same time. Whether the abort won.

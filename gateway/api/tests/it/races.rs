@@ -160,6 +160,25 @@ async fn transactions_queued_while_the_hsm_is_away_obey_a_rule_made_meanwhile() 
     assert!(held(&world, escrow).await.is_empty());
 }
 
+/// A permit that was not used is given back, not waited for.
+#[tokio::test(flavor = "multi_thread")]
+async fn signing_goes_on_as_soon_as_the_hsm_is_back() {
+    let lasting = Limits { permit_lifetime: Duration::from_hours(1), ..quick() };
+    let world = World::with_limits(ApiConfig::default(), lasting).await;
+    let escrow = world.user(&Wallet::new(1)).await;
+    world.token.go_away(true);
+    let proposed = world.propose(escrow, 1).await;
+    assert_eq!(proposed["status"], "APPROVED");
+    let id = id_of(&proposed);
+    advance(&world.services, world.organization, id).await.unwrap();
+    world.token.go_away(false);
+    advance(&world.services, world.organization, id).await.unwrap();
+    assert!(world.stored(id).await.state.is_released());
+    let permits = world.services.store.permits(world.organization, id).await.unwrap();
+    // Issued, given back, renewed, given back, renewed.
+    assert_eq!(permits.iter().map(|permit| permit.version).collect::<Vec<_>>(), [5]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_signed_in_time_expires() {
     let world = World::with_limits(ApiConfig::default(), quick()).await;

@@ -65,7 +65,7 @@ impl Write {
                 rows.flatten().collect()
             }
             Self::InsertVote(row) => stored(row),
-            Self::InsertPermit(row) | Self::RenewPermit(row) => stored(row),
+            Self::InsertPermit(row) | Self::RenewPermit(row) | Self::ReturnPermit(row) => stored(row),
             Self::InsertAttempt(row) | Self::UpdateAttempt(row) => stored(row),
             Self::InsertIntegration(row, _) | Self::UpdateIntegration(row) => stored(row),
             Self::InsertVendorCall(row) | Self::UpdateVendorCall(row) => stored(row),

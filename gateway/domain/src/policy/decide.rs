@@ -102,7 +102,7 @@ impl Approved {
         self.policy_revision
     }
 
-    /// The organization's standing as it was before votes and credentials were read.
+    /// The standing of organization and owner as it was before votes and credentials were read.
     pub fn standing_revision(&self) -> u64 {
         self.standing_revision
     }

@@ -28,14 +28,14 @@ pub struct PermitRecord {
     pub digest: B256,
     pub intent_hash: B256,
     pub policy_revision: u64,
-    /// The organization's standing before the decision read who may still speak; any later loss of authority makes
-    /// the insert fail.
+    /// The standing of organization and owner before the decision read who may still speak; any later loss of
+    /// authority makes the insert fail.
     pub standing_revision: u64,
     /// The version of the transaction at which the permit holds; any later move makes the insert fail.
     pub transaction_version: u64,
     pub issued_at: Timestamp,
     pub expires_at: Timestamp,
-    /// Counts renewals after a crash.
+    /// Counts renewals and returns.
     pub version: u64,
 }
 
@@ -145,6 +145,12 @@ impl SigningPermit {
     #[must_use]
     pub fn for_at_most(self, lifetime: Duration) -> Self {
         Self { record: self.record.for_at_most(lifetime) }
+    }
+
+    /// The row of this permit once it is given up unused: it was in force for no time, and the same digest may be
+    /// permitted anew at once.
+    pub(crate) fn given_back(self) -> PermitRecord {
+        PermitRecord { expires_at: self.record.issued_at, version: self.record.version + 1, ..self.record }
     }
 
     /// The same leave for a digest whose earlier permit expired unused; `previous` is that permit's row.

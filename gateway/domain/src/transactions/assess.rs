@@ -39,7 +39,7 @@ pub(crate) async fn assess(
     now: Timestamp,
 ) -> Result<Assessment> {
     // Before anything it stands for: a loss of authority that is not seen below moves it, and the permit is lost.
-    let revision = services.store.standing_revision(transaction.organization).await?;
+    let revision = services.store.standing_revision(transaction.organization, transaction.owner).await?;
     let policy = services.store.policy(transaction.organization).await?;
     let policy = policy.ok_or_else(|| Error::inconsistency("the organization has no policy"))?;
     let revisions = fitness(services, transaction.organization, policy.enforced(&transaction.intent)).await?;

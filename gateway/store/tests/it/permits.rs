@@ -2,9 +2,10 @@ use std::time::Duration;
 
 use gateway_domain::{
     changes::{Contested, Write},
-    credentials::ApiKey,
+    credentials::{ApiKey, Label},
+    fireblocks::Integration,
     identity::{Organization, Principal, User},
-    ids::RelayId,
+    ids::{CredentialId, PrincipalId, RelayId},
     keys::{KeyRecord, KeyState},
     operators::Charter,
     policy::{PermitRecord, Policy, PolicyHead},
@@ -27,10 +28,13 @@ on_both_engines!(
     no_registry_call_under_conditions_that_allow_no_permit,
     no_permit_for_a_retired_or_unfinished_key,
     no_permit_after_somebody_lost_authority,
+    what_another_user_loses_is_no_loss_here,
+    an_integration_that_changed_costs_one_permit_and_not_all,
     a_permit_waits_for_a_loss_of_authority_under_way_and_loses_to_it,
     no_permit_that_has_expired_already,
     no_second_permit_for_a_digest,
     an_expired_permit_is_renewed_once_and_under_the_same_conditions,
+    a_permit_that_was_given_back_is_renewed_at_once,
     a_permit_holds_at_the_version_its_own_change_set_makes,
 );
 
@@ -156,9 +160,51 @@ async fn no_permit_after_somebody_lost_authority(database: &Database) {
     let (store, world) = ready(database).await;
     let other = World::founded(&store).await;
     other.commit(&store, [changes[0](&other)]).await.unwrap();
-    assert_eq!(store.standing_revision(world.organization.id).await.unwrap(), 1);
-    assert_eq!(store.standing_revision(other.organization.id).await.unwrap(), 2);
+    assert_eq!(store.standing_revision(world.organization.id, world.user.id).await.unwrap(), 2);
+    assert_eq!(store.standing_revision(other.organization.id, other.user.id).await.unwrap(), 3);
     world.commit(&store, [Write::InsertPermit(world.seal(&world.permit))]).await.unwrap();
+}
+
+/// T25: whoever makes and revokes keys of their own all day holds up nobody else's signature.
+async fn what_another_user_loses_is_no_loss_here(database: &Database) {
+    let (store, world) = ready(database).await;
+    let principal = Principal { id: id(PrincipalId::from_uuid), ..world.principal.clone() };
+    let user = User { id: principal.id, ethereum_address: address(), escrow: None, ..world.user.clone() };
+    let key = ApiKey {
+        id: id(CredentialId::from_uuid),
+        principal: user.id,
+        label: Label::User,
+        ..world.api_key.clone()
+    };
+    let revoked = ApiKey { revoked_at: Some(now()), version: 2, ..key.clone() };
+    let moved = User { version: 2, ..user.clone() };
+    let disabled = Principal { active: false, version: 2, ..principal.clone() };
+    let made = [
+        Write::InsertPrincipal(world.seal(&principal)),
+        Write::InsertUser(world.seal(&user)),
+        Write::InsertApiKey(world.seal(&key)),
+    ];
+    world.commit(&store, made).await.unwrap();
+    let lost = [
+        Write::UpdateApiKey(world.seal(&revoked)),
+        Write::UpdateUser(world.seal(&moved)),
+        Write::UpdatePrincipal(world.seal(&disabled)),
+    ];
+    world.commit(&store, lost).await.unwrap();
+    assert_eq!(store.standing_revision(world.organization.id, user.id).await.unwrap(), 3);
+    world.commit(&store, [Write::InsertPermit(world.seal(&world.permit))]).await.unwrap();
+}
+
+/// The standing is kept in memory; what moves it is noticed there too, whatever else the change set holds.
+async fn an_integration_that_changed_costs_one_permit_and_not_all(database: &Database) {
+    let (store, world) = ready(database).await;
+    let standing = async || store.standing_revision(world.organization.id, world.user.id).await.unwrap();
+    assert_eq!(standing().await, 2);
+    let changed = Integration { version: 2, ..world.integration.clone() };
+    world.commit(&store, [Write::UpdateIntegration(world.seal(&changed))]).await.unwrap();
+    assert_eq!(standing().await, 3);
+    let permit = PermitRecord { standing_revision: 3, ..world.permit.clone() };
+    world.commit(&store, [Write::InsertPermit(world.seal(&permit))]).await.unwrap();
 }
 
 /// Two processes: one takes authority away and has not committed, the other issues a permit.
@@ -210,7 +256,7 @@ async fn an_expired_permit_is_renewed_once_and_under_the_same_conditions(databas
     let expired = PermitRecord { expires_at: past(), ..renewal.clone() };
     let old_policy = PermitRecord { policy_revision: 2, ..renewal.clone() };
     let moved = PermitRecord { transaction_version: 2, ..renewal.clone() };
-    let old_standing = PermitRecord { standing_revision: 2, ..renewal.clone() };
+    let old_standing = PermitRecord { standing_revision: 3, ..renewal.clone() };
     for refused in [skipping, other_digest, expired, old_policy, moved, old_standing] {
         assert_eq!(contested(world.commit(&store, [renew(&refused)]).await), Contested::Permit);
     }
@@ -238,4 +284,18 @@ async fn a_permit_holds_at_the_version_its_own_change_set_makes(database: &Datab
     };
     let writes = [Write::UpdateTransaction(world.seal(&moved)), Write::InsertPermit(world.seal(&permit))];
     world.commit(&store, writes).await.unwrap();
+}
+
+async fn a_permit_that_was_given_back_is_renewed_at_once(database: &Database) {
+    let (store, world) = ready(database).await;
+    let returned = PermitRecord { expires_at: world.permit.issued_at, version: 2, ..world.permit.clone() };
+    let give_back = || Write::ReturnPermit(world.seal(&returned));
+    assert_eq!(contested(world.commit(&store, [give_back()]).await), Contested::Permit, "there is none");
+    world.commit(&store, [Write::InsertPermit(world.seal(&world.permit))]).await.unwrap();
+    world.commit(&store, [give_back()]).await.unwrap();
+    assert_eq!(contested(world.commit(&store, [give_back()]).await), Contested::Permit, "given back already");
+    let stored = store.permits(world.organization.id, world.transaction.id).await.unwrap();
+    assert_eq!((stored.len(), &*stored[0]), (1, &returned));
+    let renewal = PermitRecord { version: 3, ..world.permit.clone() };
+    world.commit(&store, [Write::RenewPermit(world.seal(&renewal))]).await.unwrap();
 }

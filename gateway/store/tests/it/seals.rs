@@ -34,7 +34,7 @@ on_both_engines!(
 );
 
 /// Tables whose rows carry no seal, and why that is safe.
-const UNSEALED: [(&str, &str); 16] = [
+const UNSEALED: [(&str, &str); 17] = [
     // Compared with its SHA-256, which a sealed plugin revision names, at every load.
     ("components", "held by its digest"),
     // Compared with its SHA-256, which a sealed payload names, before it is used.
@@ -46,6 +46,7 @@ const UNSEALED: [(&str, &str); 16] = [
     ("nonces", "availability only"),
     // What it stands for is sealed and read at every decision; the number only closes the moment after that.
     ("standings", "narrows a race"),
+    ("user_standings", "narrows a race"),
     // A longer lease lets a gateway stand still for longer; policy, version and freeze flags are checked all the same.
     ("instances", "availability only"),
     ("privy_quorum_claims", "availability only: a row more or less is a quorum less or more"),

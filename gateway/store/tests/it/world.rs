@@ -478,7 +478,8 @@ pub(crate) fn sample_permit(transaction: &Transaction, attempt: &Attempt, at: Ti
         digest: attempt.digest,
         intent_hash: transaction.intent_hash,
         policy_revision: 1,
-        standing_revision: 1,
+        // Of the organization and of its user.
+        standing_revision: 2,
         transaction_version: transaction.version,
         issued_at: at,
         expires_at: at.plus(Duration::from_mins(1)),
