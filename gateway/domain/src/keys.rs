@@ -20,7 +20,7 @@ mod unfinished;
 pub(crate) use freeze::key_frozen;
 pub use freeze::set_key_frozen;
 pub use generate::{GenerateKey, generate_key, retire_key};
-pub(crate) use generate::{abandon_key, activation, reserve_key};
+pub(crate) use generate::{abandon_key, activation, reserve_key, retirement};
 pub use quota::WalletKeys;
 pub use unfinished::{FinishedKeys, finish_unfinished_keys};
 

@@ -364,6 +364,8 @@ pub(crate) struct TestNode {
     pub(crate) contract_gate: Semaphore,
     /// How many transactions of any account it counts.
     pub(crate) nonce: AtomicU64,
+    /// What any account has.
+    pub(crate) balance: Mutex<U256>,
 }
 
 impl TestNode {
@@ -375,6 +377,7 @@ impl TestNode {
             mined: Mutex::default(),
             block: AtomicU64::new(1),
             nonce: AtomicU64::new(0),
+            balance: Mutex::new(U256::MAX),
             contract: Mutex::new(ContractSays::Nothing),
             contract_questions: AtomicU64::new(0),
             contract_gate: Semaphore::new(Semaphore::MAX_PERMITS / 2),
@@ -409,7 +412,8 @@ impl ChainNode for TestNode {
     async fn account(&self, _: Address) -> Result<AccountState, NodeError> {
         self.asked.add_permits(1);
         self.gate.acquire().await.unwrap().forget();
-        Ok(AccountState { nonce: self.nonce.load(Ordering::SeqCst), balance: U256::MAX })
+        let balance = *self.balance.lock().unwrap();
+        Ok(AccountState { nonce: self.nonce.load(Ordering::SeqCst), balance })
     }
 
     async fn price(&self, _: &Intent, _: Option<&Pricing>) -> Result<Pricing, NodeError> {

@@ -6,7 +6,9 @@ use axum::http::Method;
 use futures::future::join_all;
 use gateway_api::ApiConfig;
 use gateway_domain::{
+    U256,
     ids::TransactionId,
+    keys::{KeyPurpose, KeyState},
     ports::Limits,
     transactions::{Progress, advance},
 };
@@ -144,6 +146,35 @@ async fn an_escrow_address_is_ones_own_wallet_or_stays() {
     assert_eq!(world.put(&access, &same).await.expect(200)["escrowAddress"], held["escrowAddress"]);
 }
 
+/// Whoever made an API key first has such an escrow, and would have no way to Fireblocks or Privy.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_escrow_key_that_nothing_came_of_may_be_left() {
+    let world = World::new().await;
+    let (wallet, other) = (Wallet::new(1), Wallet::new(2));
+    let moved_to = |wallet: &Wallet| {
+        let address = wallet.address();
+        json!({"escrowAddress": address, "executionProvider": "none", "agentProvider": "none"})
+    };
+    let access = world.log_in(&wallet).await.access;
+    world.put(&access, &json!({})).await.expect(200);
+    world.put(&access, &moved_to(&wallet)).await.expect(409);
+    *world.node.balance.lock().unwrap() = U256::ZERO;
+    world.node.nonce.store(1, Ordering::SeqCst);
+    world.put(&access, &moved_to(&wallet)).await.expect(409);
+    world.node.nonce.store(0, Ordering::SeqCst);
+    let moved = world.put(&access, &moved_to(&wallet)).await.expect(200);
+    assert_eq!(moved["escrowAddress"], json!(wallet.address().to_checksum(None)));
+    let keys = world.services.store.key_list(world.organization).await.unwrap();
+    let wallet_keys = keys.iter().filter(|key| key.purpose == KeyPurpose::Wallet);
+    assert_eq!(wallet_keys.map(|key| key.state).collect::<Vec<_>>(), [KeyState::Retired]);
+
+    let access = world.log_in(&other).await.access;
+    let held = world.put(&access, &json!({})).await.expect(200);
+    let escrow = held["escrowAddress"].as_str().unwrap().parse().unwrap();
+    world.propose(escrow, 1).await;
+    world.put(&access, &moved_to(&other)).await.expect(409);
+}
+
 /// T4: nobody puts an escrow under their name that is not theirs.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_foreign_escrow_address_signs_the_request_or_comes_with_an_admin_key() {
@@ -211,7 +242,7 @@ async fn two_first_updates_at_once_agree_on_one_escrow_key() {
     let (one, two) = (replies.0.expect(200), replies.1.expect(200));
     assert_eq!(one["escrowAddress"], two["escrowAddress"]);
     let keys = world.services.store.key_list(world.organization).await.unwrap();
-    let active = keys.iter().filter(|key| key.state == gateway_domain::keys::KeyState::Active);
+    let active = keys.iter().filter(|key| key.state == KeyState::Active);
     assert_eq!(active.count(), 1);
 }
 
@@ -242,6 +273,13 @@ async fn settings_name_a_vendor_only_while_it_can_be_used() {
     let call = async |method: Method, path: &str, body: Value| {
         world.call(method, path).json(&body).bearer(&access).send().await
     };
+    let refused = choose("executionProvider", "fireblocks").await;
+    refused.expect(400);
+    assert!(refused.message().contains("unless escrowAddress is no key of this gateway"));
+    let own = json!({
+        "escrowAddress": Wallet::new(1).address(), "executionProvider": "none", "agentProvider": "none",
+    });
+    call(Method::PUT, "/settings", own).await.expect(200);
     choose("executionProvider", "fireblocks").await.expect(400);
     let subject = json!({"commonName": "My Organization", "organization": "My Org", "country": "US"});
     call(Method::POST, "/fireblocks/generate-csr/execution", subject).await.expect(201);
@@ -345,4 +383,26 @@ async fn an_integration_was_validated_when_fireblocks_answered() {
     world.clock.advance(world.services.vendors.limits.validation_pause);
     assert_eq!(validate().await.expect(200)["valid"], true);
     assert!(told().await.is_string());
+}
+
+/// Nobody enrolled a wallet that logged in by itself; the server key that makes the quorum says whose it is at Privy.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wallet_that_logged_in_gets_its_privy_account_with_the_arbiters_quorum_and_keeps_it() {
+    let world = World::new().await;
+    let wallet = Wallet::new(1);
+    world.log_in(&wallet).await;
+    let quorum = async |user: &str| {
+        let body = json!({
+            "displayName": "Arbiter Quorum", "ethereumAddress": wallet.address(), "privyUserId": user,
+        });
+        world.post("/privy-quorum", &body).key(&world, "agent").send().await
+    };
+    quorum("did:privy:one").await.expect(201);
+    let path = format!("/users/{}", wallet.address());
+    let user = world.get(path).key(&world, "admin").send().await.expect(200);
+    assert_eq!(user["privyUserId"], json!("did:privy:one"));
+    let refused = quorum("did:privy:two").await;
+    refused.expect(400);
+    assert_eq!(refused.message(), "privyUserId must be the user's, who has another");
+    quorum("did:privy:one").await.expect(201);
 }

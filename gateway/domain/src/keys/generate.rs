@@ -125,7 +125,7 @@ pub(crate) async fn abandon_key(
     }
 }
 
-/// The next version of a record of which there is no pair.
+/// The next version of a record whose pair, if there is one, nobody uses any more.
 pub(super) fn given_up(reserved: Sealed<KeyRecord>) -> KeyRecord {
     let version = reserved.version + 1;
     KeyRecord { state: KeyState::Retired, version, ..reserved.into_value() }
@@ -150,10 +150,18 @@ pub async fn retire_key(ctx: &OpCtx, services: &Services, id: KeyId) -> Result<K
     if key.state == KeyState::Retired {
         return Ok(key.into_value());
     }
-    let version = key.version + 1;
-    let retired = KeyRecord { state: KeyState::Retired, version, ..key.into_value() };
-    let event = AuditEvent::new(ctx, "key.retired", format!("key {id}"), json!({}));
-    let changes = ChangeSet::new(event).write(Write::UpdateKey(services.sealer.seal(retired.clone())));
-    services.store.commit(changes).await?;
+    let (retired, event, write) = retirement(ctx, services, key);
+    services.store.commit(ChangeSet::new(event).write(write)).await?;
     Ok(retired)
+}
+
+/// What takes a key out of use for good.
+pub(crate) fn retirement(
+    ctx: &OpCtx,
+    services: &Services,
+    key: Sealed<KeyRecord>,
+) -> (KeyRecord, AuditEvent, Write) {
+    let retired = given_up(key);
+    let event = AuditEvent::new(ctx, "key.retired", format!("key {}", retired.id), json!({}));
+    (retired.clone(), event, Write::UpdateKey(services.sealer.seal(retired)))
 }

@@ -11,6 +11,7 @@ use crate::{
     audit::AuditEvent,
     changes::{ChangeSet, CommitError, Contested, Write},
     error::{Error, Result},
+    identity::User,
     ids::{PrincipalId, QuorumId},
     ports::Services,
     quorums::{MadeQuorum, MemberKey, NewQuorum, PrivyQuorum, QuorumClaim, QuorumType, StaticQuorum},
@@ -141,8 +142,7 @@ pub async fn create_arbiter_quorum(
     services.vendors.require_privy()?;
     let arbiter = services.vendors.arbiter_key.clone();
     let arbiter = arbiter.ok_or(Error::Unconfigured("privy.arbiter_public_key"))?;
-    let owner = services.store.user_by_address(ctx.organization, request.ethereum_address).await?;
-    let owner = owner.ok_or_else(|| Error::invalid("ethereumAddress must belong to a user"))?.id;
+    let owner = link_privy_user(ctx, services, request.ethereum_address, &request.privy_user_id).await?;
     let (keys, users) = (vec![arbiter.der_base64().to_owned()], vec![request.privy_user_id]);
     let made = make(ctx, services, owner, (&request.display_name, keys, users)).await?;
     let facts = Facts {
@@ -154,6 +154,44 @@ pub async fn create_arbiter_quorum(
         message: None,
     };
     keep(ctx, services, (owner, QuorumType::Arbiter), |_| facts.clone()).await
+}
+
+/// The user at `address`, whose Privy account is `privy_user_id` from now on. Whoever logged in before anybody enrolled
+/// them gets it here; the account of a user never changes.
+async fn link_privy_user(
+    ctx: &OpCtx,
+    services: &Services,
+    address: Address,
+    privy_user_id: &str,
+) -> Result<PrincipalId> {
+    for _ in 0..services.limits.contest_attempts_max {
+        let user = services.store.user_by_address(ctx.organization, address).await?;
+        let user = user.ok_or_else(|| Error::invalid("ethereumAddress must belong to a user"))?.into_value();
+        match user.privy_user_id.as_deref() {
+            Some(linked) if linked == privy_user_id => return Ok(user.id),
+            Some(_) => return Err(Error::invalid("privyUserId must be the user's, who has another")),
+            None => {}
+        }
+        let linked = User {
+            privy_user_id: Some(privy_user_id.to_owned()),
+            version: user.version + 1,
+            updated_at: ctx.now,
+            ..user
+        };
+        let detail = json!({"privyUserId": privy_user_id});
+        let event = AuditEvent::new(ctx, "user.privy_linked", format!("user {}", linked.id), detail);
+        let id = linked.id;
+        match services
+            .store
+            .commit(ChangeSet::new(event).write(Write::UpdateUser(services.sealer.seal(linked))))
+            .await
+        {
+            Ok(()) => return Ok(id),
+            Err(CommitError::Conflict(Contested::Version)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Error::unavailable("the database", "too many writers wanted the same user"))
 }
 
 /// Forgets the reference. The quorum at Privy stays.

@@ -1,6 +1,7 @@
 //! Changing settings.
 
 use alloy_primitives::Address;
+use futures::future::try_join_all;
 use serde_json::json;
 
 use crate::{
@@ -12,7 +13,8 @@ use crate::{
     fireblocks::IntegrationState,
     identity::{Escrow, User, require_escrow},
     ids::{CredentialId, OrganizationId, PrincipalId},
-    ports::Services,
+    keys::retirement,
+    ports::{Services, TransactionFilter},
     quorums::QuorumType,
     settings::Settings,
     transactions::{ExecutionType, Provider},
@@ -71,6 +73,10 @@ pub async fn update_settings(
         let moved_to = new_escrow(ctx, services, &user, &update).await?;
         let next = next(ctx, &settings, &update);
         check(ctx, services, (&user, moved_to.or(user.escrow)), (&next, &update)).await?;
+        let left = match moved_to {
+            Some(_) => left_behind(ctx, services, user.escrow).await?,
+            None => None,
+        };
         let user = match moved_to {
             Some(_) => User { escrow: moved_to, version: user.version + 1, updated_at: ctx.now, ..user },
             // Last of what can fail for reasons of the request: a key is not made in vain.
@@ -86,6 +92,9 @@ pub async fn update_settings(
                 .event(AuditEvent::new(ctx, "user.escrow_linked", format!("user {id}"), detail))
                 .write(Write::UpdateUser(services.sealer.seal(user.clone())))
                 .writes_of(update.escrow_proof.guard(ctx).map(Write::InsertReplayGuard));
+        }
+        if let Some((event, write)) = left {
+            changes = changes.event(event).write(write);
         }
         match services.store.commit(changes).await {
             Ok(()) => return Ok((user, next)),
@@ -151,7 +160,9 @@ async fn new_escrow(
     if services.store.address_is_hsm_key(address).await? {
         return Err(Error::Conflict("escrowAddress is in use"));
     }
-    if matches!(user.escrow, Some(Escrow::Hsm { .. })) {
+    if let Some(Escrow::Hsm { address, .. }) = user.escrow
+        && !is_untouched(services, user, address).await?
+    {
         return Err(Error::Conflict("the user's escrow key is in the HSM; its funds would be left behind"));
     }
     let proven = match (&update.escrow_proof, &ctx.actor) {
@@ -166,6 +177,32 @@ async fn new_escrow(
         ));
     }
     Ok(Some(Escrow::Foreign { address }))
+}
+
+/// Whether nobody ever asked for anything to be sent from the address, and no served chain knows of coin or a
+/// transaction of it: making an API key gives a user such an escrow before they could name another.
+async fn is_untouched(services: &Services, user: &User, address: Address) -> Result<bool> {
+    let any = TransactionFilter { limit: 1, ..TransactionFilter::default() };
+    if !services.store.transactions_of(user.organization, user.id, &any).await?.is_empty() {
+        return Ok(false);
+    }
+    let accounts = services.chains.values().map(|chain| chain.node.account(address));
+    let accounts = try_join_all(accounts).await;
+    let accounts = accounts.map_err(|error| Error::unavailable("the chain's node", error))?;
+    Ok(accounts.iter().all(|account| account.nonce == 0 && account.balance.is_zero()))
+}
+
+/// The change of the key that a user's escrow leaves behind.
+async fn left_behind(
+    ctx: &OpCtx,
+    services: &Services,
+    escrow: Option<Escrow>,
+) -> Result<Option<(AuditEvent, Write)>> {
+    let Some(Escrow::Hsm { key, .. }) = escrow else { return Ok(None) };
+    let key = services.store.key(ctx.organization, key).await?;
+    let key = key.ok_or_else(|| Error::inconsistency("an escrow without its key"))?;
+    let (_, event, write) = retirement(ctx, services, key);
+    Ok(Some((event, write)))
 }
 
 /// The rule that the named verification service breaks, if it does.
@@ -202,6 +239,11 @@ async fn check(
     ];
     let is_foreign = matches!(escrow, Some(Escrow::Foreign { .. }));
     for (name, role, named, provider) in providers {
+        let is_vendor = matches!(provider, Provider::Fireblocks | Provider::Privy);
+        if is_vendor && named.is_some() && !is_foreign {
+            // A vendor moves what lies at an address whose key the vendor has.
+            rules.push(format!("{name} must be hsm or none unless escrowAddress is no key of this gateway"));
+        }
         match provider {
             Provider::Hsm if is_foreign => {
                 rules.push(format!("{name} must not be hsm while escrowAddress is no key of this gateway"));

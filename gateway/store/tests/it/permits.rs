@@ -17,7 +17,7 @@ use gateway_store::Store;
 
 use crate::{
     database::{Database, on_both_engines},
-    world::{World, address, contested, hash, id, now, past, published::relay_quota},
+    world::{PLENTY, World, address, contested, hash, id, now, past, published::relay_quota},
 };
 
 on_both_engines!(
@@ -174,6 +174,7 @@ async fn what_another_user_loses_is_no_loss_here(database: &Database) {
         id: id(CredentialId::from_uuid),
         principal: user.id,
         label: Label::User,
+        public_id: "0123456789ab".into(),
         ..world.api_key.clone()
     };
     let revoked = ApiKey { revoked_at: Some(now()), version: 2, ..key.clone() };
@@ -200,6 +201,8 @@ async fn an_integration_that_changed_costs_one_permit_and_not_all(database: &Dat
     let (store, world) = ready(database).await;
     let standing = async || store.standing_revision(world.organization.id, world.user.id).await.unwrap();
     assert_eq!(standing().await, 2);
+    let made = Write::InsertIntegration(world.seal(&world.integration), PLENTY.organization);
+    world.commit(&store, [made]).await.unwrap();
     let changed = Integration { version: 2, ..world.integration.clone() };
     world.commit(&store, [Write::UpdateIntegration(world.seal(&changed))]).await.unwrap();
     assert_eq!(standing().await, 3);
