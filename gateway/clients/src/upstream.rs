@@ -140,7 +140,7 @@ impl Upstream {
             if secret.len() < SECRET_BYTES_MIN || !visible {
                 return Err(UpstreamMalformed::Secret);
             }
-            if scrub::basic_password(secret).is_some_and(|password| password.len() < PASSWORD_BYTES_MIN) {
+            if scrub::basic_secret(secret).is_some_and(|password| password.len() < PASSWORD_BYTES_MIN) {
                 return Err(UpstreamMalformed::ShortPassword);
             }
         }

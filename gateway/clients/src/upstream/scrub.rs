@@ -11,6 +11,8 @@ use zeroize::Zeroizing;
 const PUT_INSTEAD: &[u8] = b"[scrubbed]";
 /// A shorter part, such as the name of a scheme, stands in answers for other reasons.
 pub(super) const PART_BYTES_MIN: usize = 6;
+/// A user name as long is a token, and no name.
+const TOKEN_BYTES_MIN: usize = 16;
 
 /// Knows the forms of one secret; an empty secret has none.
 pub(super) struct Scrubber {
@@ -19,14 +21,14 @@ pub(super) struct Scrubber {
 }
 
 impl Scrubber {
-    /// `secret` is the header's whole value; the credential after a scheme, and the password in Basic credentials
-    /// (RFC 7617), count by themselves.
+    /// `secret` is the header's whole value; the credential after a scheme, and user name and password in Basic
+    /// credentials (RFC 7617), count by themselves: there are upstreams that take a token for the user name.
     pub(super) fn new(secret: &str) -> Self {
         let mut parts = vec![Zeroizing::new(secret.to_owned())];
         if let Some((_, credential)) = secret.split_once(' ') {
             parts.push(Zeroizing::new(credential.trim().to_owned()));
         }
-        parts.extend(basic_password(secret));
+        parts.extend(basic_parts(secret).into_iter().flatten());
         parts.retain(|part| part.len() >= PART_BYTES_MIN);
         let mut forms: Vec<_> = parts.iter().flat_map(|part| forms_of(part)).collect();
         forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
@@ -50,15 +52,22 @@ impl Scrubber {
     }
 }
 
-/// The password of a header's value that holds Basic credentials (RFC 7617, section 2).
-pub(super) fn basic_password(secret: &str) -> Option<Zeroizing<String>> {
+/// The password of a header's value that holds Basic credentials (RFC 7617, section 2); the user name, where there is no
+/// password or one that only fills its place.
+pub(super) fn basic_secret(secret: &str) -> Option<Zeroizing<String>> {
+    let [name, password] = basic_parts(secret)?;
+    Some(if password.len() < PART_BYTES_MIN && name.len() >= TOKEN_BYTES_MIN { name } else { password })
+}
+
+/// User name and password.
+fn basic_parts(secret: &str) -> Option<[Zeroizing<String>; 2]> {
     let (scheme, credential) = secret.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;
     }
     let decoded = Zeroizing::new(STANDARD.decode(credential.trim()).ok()?);
-    let (_, password) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
-    Some(Zeroizing::new(password.to_owned()))
+    let (name, password) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
+    Some([name, password].map(|part| Zeroizing::new(part.to_owned())))
 }
 
 /// Without regard to case, which some servers change.

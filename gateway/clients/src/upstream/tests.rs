@@ -326,11 +326,27 @@ async fn a_password_too_short_to_be_found_in_an_answer_is_refused() {
         (basic("gateway:12345"), Some(5)),
         (basic("gateway:123:456"), Some(7)),
         (basic("gateway"), None),
+        // A token for the user name, and something in the place of a password.
+        (basic("sk_live_4eC39HqLyjWD:"), Some(20)),
+        (basic("sk_live_4eC39HqLyjWD:x"), Some(20)),
         ("Bearer Z2F0ZXdheToxMjM0NQ==".to_owned(), None),
     ] {
-        assert_eq!(scrub::basic_password(&secret).map(|password| password.len()), found, "{secret}");
+        assert_eq!(scrub::basic_secret(&secret).map(|password| password.len()), found, "{secret}");
     }
     let refused = declared(basic("gateway:12345"));
     assert!(matches!(refused.err().unwrap(), UpstreamMalformed::ShortPassword));
     assert!(declared(basic("gateway:123456")).is_ok());
+    assert!(declared(basic("sk_live_4eC39HqLyjWD:x")).is_ok());
+}
+
+#[test]
+fn a_token_that_is_the_user_name_of_basic_credentials_is_cut_out() {
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+    let token = "sk_live_4eC39HqLyjWD";
+    for credentials in [format!("{token}:"), format!("{token}:x"), format!("{token}:a password")] {
+        let scrubber = Scrubber::new(&format!("Basic {}", STANDARD.encode(&credentials)));
+        let answer = format!(r#"{{"key":"{token}","again":"{}"}}"#, STANDARD.encode(token));
+        let clean = String::from_utf8(scrubber.scrub(answer.as_bytes())).unwrap();
+        assert_eq!(clean, r#"{"key":"[scrubbed]","again":"[scrubbed]"}"#, "{credentials}");
+    }
 }
