@@ -37,7 +37,7 @@ pub(crate) struct Reach {
 
 /// Waits for an answer on the evaluation's thread, and no longer than the evaluation has time: nothing interrupts a
 /// thread of the host that waits.
-fn wait<T>(runtime: &Handle, deadline: Instant, answer: impl Future<Output = T>) -> Option<T> {
+pub(super) fn wait<T>(runtime: &Handle, deadline: Instant, answer: impl Future<Output = T>) -> Option<T> {
     runtime.block_on(async { tokio::time::timeout_at(deadline.into(), answer).await.ok() })
 }
 

@@ -70,7 +70,7 @@ impl Sandbox {
     ) -> Self {
         self.settings = Some(settings);
         self.requested_at_ms = requested_at_ms;
-        self.memory = Memory::of(state);
+        self.memory = Memory::of(state, deadline);
         self.calls = Calls::of(outside, deadline);
         self
     }

@@ -1,6 +1,7 @@
 //! The state that a plugin reads, behind a port of the caller.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use alloy_primitives::U256;
 use serde::{Deserialize, Serialize};
@@ -8,14 +9,14 @@ use serde::{Deserialize, Serialize};
 /// Reads the state of one organization and binding lineage, as one transaction sees it.
 ///
 /// Called on an evaluation thread, at most once a key or counter and evaluation. An implementation may
-/// block; its time counts against the deadline. Writes never come here: they are in the evaluation's
+/// block; its time counts against the deadline, by which it must end its waiting, because nothing interrupts it. Writes never come here: they are in the evaluation's
 /// record, for the caller to apply when it records the verdict.
 pub trait StatePort: Send + Sync {
     /// The value of a key, if it has one.
-    fn read(&self, key: &str) -> Result<Option<Vec<u8>>, StatePortError>;
+    fn read(&self, key: &str, deadline: Instant) -> Result<Option<Vec<u8>>, StatePortError>;
 
     /// What is reserved under a counter.
-    fn counted(&self, counter: &CounterName) -> Result<Counted, StatePortError>;
+    fn counted(&self, counter: &CounterName, deadline: Instant) -> Result<Counted, StatePortError>;
 }
 
 /// A counter: its name and its window together.
@@ -48,11 +49,11 @@ pub struct StateSnapshot {
 }
 
 impl StatePort for StateSnapshot {
-    fn read(&self, key: &str) -> Result<Option<Vec<u8>>, StatePortError> {
+    fn read(&self, key: &str, _deadline: Instant) -> Result<Option<Vec<u8>>, StatePortError> {
         Ok(self.values.get(key).cloned())
     }
 
-    fn counted(&self, counter: &CounterName) -> Result<Counted, StatePortError> {
+    fn counted(&self, counter: &CounterName, _deadline: Instant) -> Result<Counted, StatePortError> {
         Ok(self.counters.get(counter).copied().unwrap_or_default())
     }
 }
@@ -62,11 +63,11 @@ impl StatePort for StateSnapshot {
 pub struct NoState;
 
 impl StatePort for NoState {
-    fn read(&self, _key: &str) -> Result<Option<Vec<u8>>, StatePortError> {
+    fn read(&self, _key: &str, _deadline: Instant) -> Result<Option<Vec<u8>>, StatePortError> {
         Ok(None)
     }
 
-    fn counted(&self, _counter: &CounterName) -> Result<Counted, StatePortError> {
+    fn counted(&self, _counter: &CounterName, _deadline: Instant) -> Result<Counted, StatePortError> {
         Ok(Counted::default())
     }
 }

@@ -55,13 +55,13 @@ impl RecordedAnswers {
 }
 
 impl StatePort for RecordedAnswers {
-    fn read(&self, key: &str) -> Result<Option<Vec<u8>>, StatePortError> {
+    fn read(&self, key: &str, _deadline: Instant) -> Result<Option<Vec<u8>>, StatePortError> {
         let found = self.state_reads.iter().find(|read| read.key == key);
         let read = found.ok_or_else(|| StatePortError(self.gap.note(format!("state key `{key}`"))))?;
         Ok(read.value.clone())
     }
 
-    fn counted(&self, counter: &CounterName) -> Result<Counted, StatePortError> {
+    fn counted(&self, counter: &CounterName, _deadline: Instant) -> Result<Counted, StatePortError> {
         let found = self.counter_reads.iter().find(|read| read.counter == *counter);
         let read = found.ok_or_else(|| {
             let CounterName { name, window_seconds } = counter;

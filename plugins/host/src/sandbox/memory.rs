@@ -16,8 +16,8 @@ use crate::state::{Counted, CounterName, StatePort, StatePortError};
 /// The state as one evaluation sees it: the port's answers under its own writes.
 #[derive(Default)]
 pub(crate) struct Memory {
-    /// None answers as if nothing was ever written.
-    port: Option<Arc<dyn StatePort>>,
+    /// And when its answers must be there. None answers as if nothing was ever written.
+    port: Option<(Arc<dyn StatePort>, Instant)>,
     /// First value of each key that was read, as the port gave it.
     reads: BTreeMap<String, Option<Vec<u8>>>,
     /// Last value of each key that was written.
@@ -31,8 +31,8 @@ pub(crate) struct Memory {
 pub(crate) type Remembered = (Vec<StateRead>, Vec<StateWrite>, Vec<CounterRead>, Vec<Reservation>);
 
 impl Memory {
-    pub(crate) fn of(port: Arc<dyn StatePort>) -> Self {
-        Self { port: Some(port), ..Self::default() }
+    pub(crate) fn of(port: Arc<dyn StatePort>, deadline: Instant) -> Self {
+        Self { port: Some((port, deadline)), ..Self::default() }
     }
 
     /// The value of a key as this evaluation sees it: its own writes first.
@@ -47,7 +47,7 @@ impl Memory {
                 require_name(unread.key(), limits)?;
                 within(known + 1, limits.state_keys, "state keys and counters read")?;
                 let value = match &self.port {
-                    Some(port) => timed(&mut self.waited, || port.read(unread.key()))?,
+                    Some((port, deadline)) => timed(&mut self.waited, || port.read(unread.key(), *deadline))?,
                     None => None,
                 };
                 Ok(unread.insert(value).clone())
@@ -125,7 +125,7 @@ impl Memory {
         }
         within(self.known() + 1, limits.state_keys, "state keys and counters read")?;
         let found = match &self.port {
-            Some(port) => timed(&mut self.waited, || port.counted(&counter))?,
+            Some((port, deadline)) => timed(&mut self.waited, || port.counted(&counter, *deadline))?,
             None => Counted::default(),
         };
         self.counters.insert(counter.clone(), found);

@@ -20,14 +20,14 @@ struct Gate {
 }
 
 impl StatePort for Gate {
-    fn read(&self, _key: &str) -> Result<Option<Vec<u8>>, StatePortError> {
+    fn read(&self, _key: &str, _deadline: Instant) -> Result<Option<Vec<u8>>, StatePortError> {
         // The test may have ended; then nobody counts.
         let _ = self.entered.send(());
         let _ = self.opened.lock().unwrap().recv();
         Ok(None)
     }
 
-    fn counted(&self, _counter: &CounterName) -> Result<Counted, StatePortError> {
+    fn counted(&self, _counter: &CounterName, _deadline: Instant) -> Result<Counted, StatePortError> {
         Ok(Counted::default())
     }
 }

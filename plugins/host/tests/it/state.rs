@@ -1,7 +1,8 @@
 //! State is read through the port, changed in the record, and seen by the evaluation at once.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use plugin_host::{
     Capability, Counted, CounterName, CounterRead, FailureCode, Grants, Reservation, StatePort,
@@ -61,11 +62,11 @@ async fn port_that_cannot_answer_fails_the_evaluation() {
     struct Broken;
 
     impl StatePort for Broken {
-        fn read(&self, _key: &str) -> Result<Option<Vec<u8>>, StatePortError> {
+        fn read(&self, _key: &str, _deadline: Instant) -> Result<Option<Vec<u8>>, StatePortError> {
             Err(StatePortError("store is read-only".to_owned()))
         }
 
-        fn counted(&self, _counter: &CounterName) -> Result<Counted, StatePortError> {
+        fn counted(&self, _counter: &CounterName, _deadline: Instant) -> Result<Counted, StatePortError> {
             Err(StatePortError("store is read-only".to_owned()))
         }
     }
@@ -141,4 +142,31 @@ async fn state_that_is_not_granted_is_refused_before_the_guest_runs() {
     let failure = host.host.evaluate(&limiter, asked).await.unwrap_err();
     assert_eq!(failure.code, FailureCode::MissingCapability);
     assert!(failure.detail.contains("`state`"), "{failure}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_is_told_by_when_its_answer_must_be_there() {
+    struct Told(Mutex<Option<Instant>>);
+
+    impl StatePort for Told {
+        fn read(&self, _key: &str, deadline: Instant) -> Result<Option<Vec<u8>>, StatePortError> {
+            *self.0.lock().unwrap() = Some(deadline);
+            Ok(None)
+        }
+
+        fn counted(&self, _counter: &CounterName, _deadline: Instant) -> Result<Counted, StatePortError> {
+            Ok(Counted::default())
+        }
+    }
+
+    let deadline = Duration::from_secs(15);
+    let host = TestHost::with(|config| config.schedule.deadline = deadline);
+    let hostile = host.prepare("hostile").await;
+    let told = Arc::new(Told(Mutex::default()));
+    let mut asked = request("count");
+    asked.state = Arc::clone(&told) as _;
+    let before = Instant::now();
+    host.host.evaluate(&hostile, asked).await.unwrap();
+    let by = told.0.lock().unwrap().expect("it was asked");
+    assert!(before + deadline <= by && by <= Instant::now() + deadline);
 }
