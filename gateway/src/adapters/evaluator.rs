@@ -33,7 +33,7 @@ mod replay;
 pub(crate) use replay::Replayed;
 
 use self::recent::Recent;
-use super::outside::{Outside, Pinned, Reach, Upstreams};
+use super::outside::{self, Outside, Pinned, Reach, Upstreams};
 use crate::grants::{self, Granted};
 
 /// What plugins may be granted to ask besides state.
@@ -189,6 +189,10 @@ impl Evaluator for PluginEvaluator {
     async fn examine(&self, revision: &PluginRevision, component: Arc<[u8]>) -> DomainResult<Examination> {
         grants::check(&revision.grants, &self.sources.upstreams, revision.organization)
             .map_err(|fault| Error::invalid(format!("grants: {fault}")))?;
+        // Whoever reads them reads the same: languages differ about keys that are given twice.
+        if let Some(fault) = Settings::from(revision.settings.as_str()).fault() {
+            return Err(Error::invalid(format!("settings: {fault}")));
+        }
         let digest = Digest(revision.component_digest.0);
         let prepared = self.host.prepare(ComponentSource { bytes: component, digest }).await;
         let prepared = prepared.map_err(|failure| unexamined(&failure))?;
@@ -235,8 +239,14 @@ struct BlockingState {
 }
 
 impl BlockingState {
-    fn wait<T>(&self, answer: impl Future<Output = gateway_domain::Result<T>>) -> Result<T, StatePortError> {
-        self.runtime.block_on(answer).map_err(|error| {
+    fn wait<T>(
+        &self,
+        deadline: Instant,
+        answer: impl Future<Output = gateway_domain::Result<T>>,
+    ) -> Result<T, StatePortError> {
+        let answer = outside::wait(&self.runtime, deadline, answer);
+        let in_time = answer.unwrap_or_else(|| Err(Error::unavailable("database", "the deadline passed")));
+        in_time.map_err(|error| {
             let shown = StatePortError(error.to_string());
             self.view.fail(error);
             shown
@@ -245,12 +255,12 @@ impl BlockingState {
 }
 
 impl StatePort for BlockingState {
-    fn read(&self, key: &str) -> Result<Option<Vec<u8>>, StatePortError> {
-        self.wait(self.view.value(key))
+    fn read(&self, key: &str, deadline: Instant) -> Result<Option<Vec<u8>>, StatePortError> {
+        self.wait(deadline, self.view.value(key))
     }
 
-    fn counted(&self, counter: &CounterName) -> Result<Counted, StatePortError> {
-        let found = self.wait(self.view.counted(&counter_name(counter)))?;
+    fn counted(&self, counter: &CounterName, deadline: Instant) -> Result<Counted, StatePortError> {
+        let found = self.wait(deadline, self.view.counted(&counter_name(counter)))?;
         Ok(Counted { others: found.others, is_final: found.is_final })
     }
 }

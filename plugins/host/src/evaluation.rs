@@ -43,6 +43,7 @@ pub(crate) fn validate_settings(
     deadline: Instant,
 ) -> Result<Vec<SettingsProblem>, EvaluationFailure> {
     require_settings_length(settings, plugin.limits()).map_err(failure)?;
+    require_said_once(&Settings::from(settings)).map_err(failure)?;
     let mut store =
         Sandbox::new(Arc::clone(plugin.limits()), unbound()).into_store(plugin.engine(), deadline);
     let problems = plugin.contract().validate_settings(&mut store, settings);
@@ -58,6 +59,7 @@ pub(crate) fn evaluate(
     deadline: Instant,
 ) -> Result<Evaluation, EvaluationFailure> {
     require_settings_length(request.settings.as_str(), plugin.limits()).map_err(failure)?;
+    require_said_once(&request.settings).map_err(failure)?;
     if let Some(capability) = plugin.required().missing_from(request.grants).next() {
         measure::denied(plugin.digest(), capability);
         let detail = format!("the component imports `{capability}`, which its binding is not granted");
@@ -140,6 +142,14 @@ fn require_settings_length(settings: &str, limits: &Limits) -> Result<(), Stop> 
     }
     let detail = format!("settings of {} bytes, where {limit} are allowed", settings.len());
     Err(Stop::new(FailureCode::SettingsTooLarge, detail))
+}
+
+/// What the author signed for and what the guest reads is one thing.
+fn require_said_once(settings: &Settings) -> Result<(), Stop> {
+    match settings.key_twice() {
+        None => Ok(()),
+        Some(fault) => Err(Stop::new(FailureCode::SettingsAmbiguous, format!("settings: {fault}"))),
+    }
 }
 
 fn failure(stop: Stop) -> EvaluationFailure {

@@ -65,6 +65,8 @@ pub enum FailureCode {
     GuestError,
     /// The settings are longer than they may be.
     SettingsTooLarge,
+    /// The settings name a key twice, which languages read differently.
+    SettingsAmbiguous,
     /// The component's bytes do not have the expected digest.
     DigestMismatch,
     /// The component is longer than it may be.
@@ -111,6 +113,7 @@ impl FailureCode {
             Self::InvalidOutput => "invalid_output",
             Self::GuestError => "guest_error",
             Self::SettingsTooLarge => "settings_too_large",
+            Self::SettingsAmbiguous => "settings_ambiguous",
             Self::DigestMismatch => "digest_mismatch",
             Self::ComponentTooLarge => "component_too_large",
             Self::CompileFailed => "compile_failed",

@@ -57,7 +57,7 @@ pub use record::{
     CounterRead, Evaluation, EvaluationRecord, EvaluationRequest, LogLevel, LogLine, Reservation, StateRead,
     StateWrite,
 };
-pub use settings::Settings;
+pub use settings::{Settings, SettingsFault};
 pub use state::{Counted, CounterName, NoState, StatePort, StatePortError, StateSnapshot};
 pub use text::plain;
 pub use transaction::{

@@ -6,6 +6,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::digest::Digest;
 
+mod json;
+#[cfg(test)]
+mod tests;
+
 /// JSON text that the component's `validate-settings` has accepted, hashed once; clones share it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings(Arc<Hashed>);
@@ -14,12 +18,32 @@ pub struct Settings(Arc<Hashed>);
 struct Hashed {
     text: Box<str>,
     digest: Digest,
+    fault: Option<SettingsFault>,
+}
+
+/// Why settings are not read alike by everybody.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SettingsFault {
+    /// JavaScript takes the last of them, Rust refuses both.
+    #[error("key `{0}` is given twice")]
+    KeyTwice(String),
+    #[error("they are not JSON: {0}")]
+    NotJson(String),
 }
 
 impl Settings {
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0.text
+    }
+
+    /// What is wrong with the text as JSON. A plugin need not take JSON; what is JSON must say everything once.
+    pub fn fault(&self) -> Option<&SettingsFault> {
+        self.0.fault.as_ref()
+    }
+
+    pub(crate) fn key_twice(&self) -> Option<&SettingsFault> {
+        self.fault().filter(|fault| matches!(fault, SettingsFault::KeyTwice(_)))
     }
 
     /// SHA-256 of the text.
@@ -30,7 +54,8 @@ impl Settings {
 
 impl From<&str> for Settings {
     fn from(text: &str) -> Self {
-        Self(Arc::new(Hashed { digest: Digest::of(text.as_bytes()), text: text.into() }))
+        let (digest, fault) = (Digest::of(text.as_bytes()), json::fault(text));
+        Self(Arc::new(Hashed { digest, fault, text: text.into() }))
     }
 }
 

@@ -186,6 +186,19 @@ async fn settings_above_the_limit_never_reach_the_guest() {
     assert_eq!(failure.code, FailureCode::SettingsTooLarge);
 }
 
+/// JavaScript would take the last of both, Rust refuses them: what was signed for must be what is read.
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_that_name_a_key_twice_never_reach_the_guest() {
+    let host = TestHost::start();
+    let hostile = host.prepare("hostile").await;
+    let twice = r#"{"limit":"1","limit":"2"}"#;
+    let failure = host.host.evaluate(&hostile, request(twice)).await.unwrap_err();
+    assert_eq!(failure.code, FailureCode::SettingsAmbiguous);
+    assert_eq!(failure.detail, "settings: key `limit` is given twice");
+    let failure = host.host.validate_settings(&hostile, twice).await.unwrap_err();
+    assert_eq!(failure.code, FailureCode::SettingsAmbiguous);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn capability_that_is_not_granted_is_refused_before_the_guest_runs() {
     let host = TestHost::start();

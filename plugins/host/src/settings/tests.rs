@@ -1,0 +1,29 @@
+use super::{Settings, SettingsFault};
+
+fn fault(text: &str) -> Option<SettingsFault> {
+    Settings::from(text).fault().cloned()
+}
+
+#[test]
+fn a_key_that_is_given_twice_is_named_wherever_it_is() {
+    let twice = |name: &str| Some(SettingsFault::KeyTwice(name.to_owned()));
+    for (text, found) in [
+        (r#"{"limit":"1","limit":"2"}"#, twice("limit")),
+        (r#"{"a":[{"b":{"limit":1,"c":null,"limit":1}}]}"#, twice("limit")),
+        // The same key in other letters of JSON.
+        (r#"{"limit":1,"\u006cimit":2}"#, twice("limit")),
+        (r#"{"":1,"":2}"#, twice("")),
+        (r#"{"a":{"x":1},"b":{"x":1}}"#, None),
+        (r#"{"a":1.5,"b":true,"c":[-1,"x"]}"#, None),
+        ("0", None),
+    ] {
+        assert_eq!(fault(text), found, "{text}");
+    }
+}
+
+#[test]
+fn what_is_no_json_is_a_fault_of_its_own() {
+    for text in ["", "count", "{", r#"{"a":1}{"#, "{\"a\":1,}", &"[".repeat(1_000)] {
+        assert!(matches!(fault(text), Some(SettingsFault::NotJson(_))), "{text}");
+    }
+}
