@@ -223,6 +223,13 @@ pub enum AuthorityScope {
     User(OrganizationId, PrincipalId),
 }
 
+impl AuthorityScope {
+    /// Of somebody who is a user, or a server of the organization.
+    fn of(organization: OrganizationId, principal: PrincipalId, is_user: bool) -> Self {
+        if is_user { Self::User(organization, principal) } else { Self::Organization(organization) }
+    }
+}
+
 impl ChangeSet {
     pub fn new(event: AuditEvent) -> Self {
         Self { events: vec![event], writes: Vec::new() }
@@ -265,29 +272,26 @@ impl ChangeSet {
 
 impl Write {
     /// Where somebody or something may lose authority by this write. The store moves that standing in the same change
-    /// set, so that a permit that was decided before and is inserted after does not come about.
+    /// set, so that a permit that was decided before and is inserted after does not come about. A standing begins with
+    /// its first move, that of the insert.
     pub fn takes_authority(&self) -> Option<AuthorityScope> {
         let of_organization = |id| Some(AuthorityScope::Organization(id));
         match self {
             // Who signed for a plugin may be nobody now, in whichever organization it is bound.
             Self::UpdateCharter(_) => Some(AuthorityScope::Deployment),
             Self::InsertPluginRevocation(revocation) => of_organization(revocation.organization),
-            Self::UpdateOrganization(organization) => of_organization(organization.id),
-            Self::UpdatePrincipal(principal) => Some(match principal.kind {
-                PrincipalKind::User => AuthorityScope::User(principal.organization, principal.id),
-                PrincipalKind::Service => AuthorityScope::Organization(principal.organization),
-            }),
-            Self::UpdateUser(user) => Some(AuthorityScope::User(user.organization, user.id)),
-            Self::UpdateApiKey(key) => Some(match key.label {
-                Label::User => AuthorityScope::User(key.organization, key.principal),
-                Label::Admin | Label::Agent | Label::Arbiter | Label::Orion => {
-                    AuthorityScope::Organization(key.organization)
-                }
-            }),
-            // Its access may be another's now.
-            Self::UpdateIntegration(integration) => {
-                Some(AuthorityScope::User(integration.organization, integration.owner))
+            Self::InsertOrganization(row) | Self::UpdateOrganization(row) => of_organization(row.id),
+            Self::UpdatePrincipal(row) => {
+                Some(AuthorityScope::of(row.organization, row.id, row.kind == PrincipalKind::User))
             }
+            Self::InsertUser(row) | Self::UpdateUser(row) => {
+                Some(AuthorityScope::User(row.organization, row.id))
+            }
+            Self::UpdateApiKey(key) => {
+                Some(AuthorityScope::of(key.organization, key.principal, key.label == Label::User))
+            }
+            // Its access may be another's now.
+            Self::UpdateIntegration(row) => Some(AuthorityScope::User(row.organization, row.owner)),
             Self::UpdateKey(key) if key.frozen || key.state == KeyState::Retired => {
                 of_organization(key.organization)
             }
@@ -295,9 +299,7 @@ impl Write {
             | Self::RequireCharter(_)
             | Self::InsertProposal(_)
             | Self::UpdateProposal(_)
-            | Self::InsertOrganization(_)
             | Self::InsertPrincipal(_)
-            | Self::InsertUser(_)
             | Self::InsertSettings(_)
             | Self::UpdateSettings(_)
             | Self::InsertApiKey(_)

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use gateway_domain::{
     audit::{AuditEvent, Tallies},
-    changes::{AuthorityScope, ChangeSet, CommitError, RowWrite, Write},
+    changes::{ChangeSet, CommitError, RowWrite, Write},
     sealed::Sealer,
 };
 
@@ -141,19 +141,11 @@ fn compile(write: &Write, sql: &EngineSql, out: &mut Vec<Statement>) -> Result<(
         Write::RequireCharter(revision) => out.push(operators::require_charter(*revision)?),
         Write::InsertProposal(proposal) => out.push(operators::insert(proposal)?),
         Write::UpdateProposal(proposal) => out.push(operators::update(proposal)?),
-        Write::InsertOrganization(organization) => {
-            out.extend([
-                identity::insert_organization(organization)?,
-                standings::advance(AuthorityScope::Organization(organization.id)),
-            ]);
-        }
+        Write::InsertOrganization(organization) => out.push(identity::insert_organization(organization)?),
         Write::UpdateOrganization(organization) => out.push(identity::update_organization(organization)?),
         Write::InsertPrincipal(principal) => out.push(identity::insert_principal(principal)?),
         Write::UpdatePrincipal(principal) => out.push(identity::update_principal(principal)?),
-        Write::InsertUser(user) => {
-            let scope = AuthorityScope::User(user.organization, user.id);
-            out.extend([identity::insert_user(user)?, standings::advance(scope)]);
-        }
+        Write::InsertUser(user) => out.push(identity::insert_user(user)?),
         Write::UpdateUser(user) => out.push(identity::update_user(user)?),
         Write::InsertSettings(settings) => out.push(identity::insert_settings(settings)?),
         Write::UpdateSettings(settings) => out.push(identity::update_settings(settings)?),
