@@ -275,25 +275,21 @@ impl Write {
     /// set, so that a permit that was decided before and is inserted after does not come about. A standing begins with
     /// its first move, that of the insert.
     pub fn takes_authority(&self) -> Option<AuthorityScope> {
-        let of_organization = |id| Some(AuthorityScope::Organization(id));
-        match self {
+        use AuthorityScope as Scope;
+        let scope = match self {
             // Who signed for a plugin may be nobody now, in whichever organization it is bound.
-            Self::UpdateCharter(_) => Some(AuthorityScope::Deployment),
-            Self::InsertPluginRevocation(revocation) => of_organization(revocation.organization),
-            Self::InsertOrganization(row) | Self::UpdateOrganization(row) => of_organization(row.id),
+            Self::UpdateCharter(_) => Scope::Deployment,
+            Self::InsertPluginRevocation(row) => Scope::Organization(row.organization),
+            Self::InsertOrganization(row) | Self::UpdateOrganization(row) => Scope::Organization(row.id),
             Self::UpdatePrincipal(row) => {
-                Some(AuthorityScope::of(row.organization, row.id, row.kind == PrincipalKind::User))
+                Scope::of(row.organization, row.id, row.kind == PrincipalKind::User)
             }
-            Self::InsertUser(row) | Self::UpdateUser(row) => {
-                Some(AuthorityScope::User(row.organization, row.id))
-            }
-            Self::UpdateApiKey(key) => {
-                Some(AuthorityScope::of(key.organization, key.principal, key.label == Label::User))
-            }
+            Self::InsertUser(row) | Self::UpdateUser(row) => Scope::User(row.organization, row.id),
+            Self::UpdateApiKey(row) => Scope::of(row.organization, row.principal, row.label == Label::User),
             // Its access may be another's now.
-            Self::UpdateIntegration(row) => Some(AuthorityScope::User(row.organization, row.owner)),
-            Self::UpdateKey(key) if key.frozen || key.state == KeyState::Retired => {
-                of_organization(key.organization)
+            Self::UpdateIntegration(row) => Scope::User(row.organization, row.owner),
+            Self::UpdateKey(row) if row.frozen || row.state == KeyState::Retired => {
+                Scope::Organization(row.organization)
             }
             Self::InsertCharter(_)
             | Self::RequireCharter(_)
@@ -347,7 +343,8 @@ impl Write {
             | Self::UpdateOrionMetadata(_)
             | Self::ScheduleOutbox(_)
             | Self::InsertReplayGuard(_)
-            | Self::InsertIdempotency(_) => None,
-        }
+            | Self::InsertIdempotency(_) => return None,
+        };
+        Some(scope)
     }
 }

@@ -90,13 +90,17 @@ async fn a_permit_holds_no_longer_than_configured() {
 }
 
 /// A transaction with a permit in force, its signature under way for as long as the token's gate is shut.
-async fn held_up(
-    world: &World,
-    escrow: Address,
-    value: u64,
-) -> (TransactionId, JoinHandle<Result<Progress, Error>>) {
+async fn held_up(world: &World, escrow: Address, value: u64) -> (TransactionId, Signing) {
     world.token.go_away(true);
     let id = id_of(&world.propose(escrow, value).await);
+    (id, hold_up(world, id).await)
+}
+
+/// What becomes of a signature that is held up.
+pub(crate) type Signing = JoinHandle<Result<Progress, Error>>;
+
+/// Has the transaction, for which the token was away, permitted and not signed before the token's gate is opened.
+pub(crate) async fn hold_up(world: &World, id: TransactionId) -> Signing {
     world.token.gate.forget_permits(usize::MAX);
     world.token.go_away(false);
     let (services, organization) = (world.services.clone(), world.organization);
@@ -108,7 +112,7 @@ async fn held_up(
     while !is_permitted().await {
         tokio::task::yield_now().await;
     }
-    (id, signing)
+    signing
 }
 
 /// One transaction, approved; carried on and aborted at the same time. Whether the abort won.

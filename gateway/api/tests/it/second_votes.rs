@@ -8,6 +8,7 @@ use gateway_domain::{identity::set_organization_frozen, transactions::advance};
 use serde_json::{Value, json};
 
 use crate::{
+    abort::hold_up,
     races::{approvals_of, id_of, quick},
     signatures::SignedVote,
     wallet::Wallet,
@@ -127,10 +128,21 @@ async fn what_is_approved_and_not_permitted_is_still_rejected() {
     freeze(false).await;
     world.token.go_away(true);
     let permitted = approved().await;
+    let signing = hold_up(&world, id_of(&permitted)).await;
     let late = signed_vote(&world, &wallet, &permitted, false).await;
     late.expect(409);
     assert_eq!(late.message(), "the transaction is being signed: a permit for it is in force");
     assert!(world.token.signed.lock().unwrap().is_empty());
+    world.token.gate.add_permits(1);
+    signing.await.unwrap().unwrap();
+    assert_eq!(*world.token.signed.lock().unwrap(), [id_of(&permitted)]);
+
+    // A permit that was given back stands in nobody's way.
+    world.token.go_away(true);
+    world.token.gate.add_permits(10);
+    let permitted = approved().await;
+    let heard = signed_vote(&world, &wallet, &permitted, false).await.expect(201);
+    assert_eq!(heard["transactionStatus"], "REJECTED");
 }
 
 #[tokio::test(flavor = "multi_thread")]
