@@ -151,7 +151,7 @@ async fn history_holds_what_was_executed_before() -> Result<()> {
     let stand = Stand::on_sqlite().await?;
     let gateway = stand.installation.start().await?;
     stand.user(&gateway).await?;
-    install(&stand, "hostile", "history", &["log", "settings", "state", "clock", "history"])?;
+    install(&stand, "hostile", "\"history\"", &["log", "settings", "state", "clock", "history"])?;
     let job = stand.job(&gateway);
     let first = propose(&stand, &gateway, 2).await?;
     job.final_transaction(request_hash(&first)).await?;

@@ -93,7 +93,7 @@ async fn rows_made_up_by_the_attacker_count_for_nothing() -> Result<()> {
     let attacks: &[(&str, &[&str])] = &[
         ("the agent's vote once more, as the user's", &[
             "INSERT INTO votes SELECT 'x' || id, organization, transaction_id, intent_hash,
-                 (SELECT owner FROM transactions), 'user', ballot, evidence, confidence_ppm, analysis, created_at, seal
+                 (SELECT owner FROM transactions), ordinal, 'user', ballot, evidence, confidence_ppm, analysis, created_at, seal
              FROM votes WHERE role = 'agent'",
         ]),
         ("a policy that demands nobody", &["UPDATE policies SET floor = replace(floor, 'user', 'agent')"]),

@@ -95,7 +95,7 @@ async fn an_owner_rejects_what_a_stolen_key_approved() {
     assert_eq!(status(&world, &proposed).await["rejectedBy"], json!(["user"]));
 }
 
-/// Until a permit exists, whichever of the roles that are asked says no.
+/// Until a permit exists, the owner says no.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_approved_and_not_permitted_is_still_rejected() {
     let world = World::with_limits(ApiConfig::default(), quick()).await;
@@ -110,22 +110,16 @@ async fn what_is_approved_and_not_permitted_is_still_rejected() {
         proposed
     };
     freeze(true).await;
-    for by_owner in [true, false] {
-        let proposed = approved().await;
-        let arbiter = world.post(approvals_of(&proposed), &json!({"approved": false})).key(&world, "arbiter");
-        arbiter.send().await.expect(409);
-        let no = if by_owner {
-            signed_vote(&world, &wallet, &proposed, false).await
-        } else {
-            by_agent(&world, &proposed, false).await
-        };
-        assert_eq!(no.expect(201)["transactionStatus"], "REJECTED");
-        freeze(false).await;
-        let _ = advance(&world.services, world.organization, id_of(&proposed)).await.unwrap();
-        assert_eq!(status(&world, &proposed).await["status"], "REJECTED");
-        freeze(true).await;
-    }
+    let proposed = approved().await;
+    let arbiter = world.post(approvals_of(&proposed), &json!({"approved": false})).key(&world, "arbiter");
+    arbiter.send().await.expect(409);
+    // The contract's word on an actor who says the opposite; what is new is that a wallet outvotes a stolen key.
+    by_agent(&world, &proposed, false).await.expect(409);
+    let no = signed_vote(&world, &wallet, &proposed, false).await.expect(201);
+    assert_eq!(no["transactionStatus"], "REJECTED");
     freeze(false).await;
+    let _ = advance(&world.services, world.organization, id_of(&proposed)).await.unwrap();
+    assert_eq!(status(&world, &proposed).await["status"], "REJECTED");
     world.token.go_away(true);
     let permitted = approved().await;
     let signing = hold_up(&world, id_of(&permitted)).await;

@@ -42,8 +42,8 @@ pub struct VoteRecorded {
 /// Records the caller's vote and decides again in the same change.
 ///
 /// The same vote again changes nothing while the first counts. Another may follow one that no longer counts, or that was
-/// given with weaker evidence than is asked for. An approval is taken back by a rejection, also after the transaction
-/// was approved, as long as no permit for it exists: whoever approved with a stolen key does not silence its owner.
+/// given with weaker evidence than is asked for. An approval is taken back by wallet or another key, also after the
+/// transaction was approved, as long as no permit for it exists: a stolen key that approved does not silence its owner.
 pub async fn cast_vote(
     ctx: &OpCtx,
     services: &Services,

@@ -214,7 +214,8 @@ fn may_approve(input: &DecisionInput<'_>, principal: PrincipalId, role: &Role) -
 }
 
 /// Whether `vote` may follow `earlier` of the same principal: it counts, and the earlier one no longer does, or was an
-/// approval that is taken back or made with evidence that its role is asked for. A rejection that counts stands.
+/// approval that is taken back by wallet or another key, or made with evidence that its role is asked for. A rejection
+/// that counts stands.
 pub(crate) fn supersedes(input: &DecisionInput<'_>, vote: &Vote, earlier: &Vote) -> bool {
     if !counts(input, vote) {
         return false;
@@ -223,7 +224,11 @@ pub(crate) fn supersedes(input: &DecisionInput<'_>, vote: &Vote, earlier: &Vote)
         return true;
     }
     match (earlier.ballot, vote.ballot) {
-        (Ballot::Approve, Ballot::Reject) => true,
+        // The same key that says the opposite is refused, as the contract has it: whoever has the key could have said so.
+        (Ballot::Approve, Ballot::Reject) => {
+            let key = vote.evidence.credential();
+            key.is_none() || key != earlier.evidence.credential()
+        }
         (Ballot::Approve, Ballot::Approve) => {
             let (weak, strong) = (earlier.evidence.level(), vote.evidence.level());
             let asks = |all: Vec<Requirement>| {
