@@ -214,15 +214,20 @@ fn of_several_votes_of_one_principal_the_strongest_counts() {
 }
 
 #[test]
-fn an_approval_is_taken_back_and_a_rejection_is_not() {
-    let case = situation().floor(vec![requirement(Role::Agent, 1)]).vote(20, Role::Agent, Ballot::Approve);
+fn an_approval_is_taken_back_with_another_key_and_a_rejection_is_not() {
+    let mut case =
+        situation().floor(vec![requirement(Role::Agent, 1)]).vote(20, Role::Agent, Ballot::Approve);
     let approval = case.votes[0].clone();
-    let rejection = Vote {
+    let same_key = Vote {
         id: crate::ids::VoteId::from_uuid(super::situation::id(77)),
         ballot: Ballot::Reject,
         ordinal: 2,
         ..approval.clone()
     };
+    assert!(!case.judged(|input| supersedes(input, &same_key, &approval)));
+    let credential = crate::ids::CredentialId::from_uuid(super::situation::id(78));
+    case.standing.active_credentials.insert(credential, (approval.principal, Role::Agent));
+    let rejection = Vote { evidence: Evidence::ApiKey { credential }, ..same_key };
     assert!(case.judged(|input| supersedes(input, &rejection, &approval)));
     assert!(!case.judged(|input| supersedes(input, &approval, &rejection)));
     let mut both = case;
