@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use plugin_host::{FailureCode, Verdict};
+use plugin_host::{FailureCode, Settings, SettingsFault, Verdict};
 
 use crate::guests::{TestHost, component, request, source};
 use crate::patched::{contract_export, with_body};
@@ -102,10 +102,20 @@ async fn mutated_settings_are_accepted_or_refused_and_break_no_guest_of_ours() {
         let mut bytes = seeds[chance.below(seeds.len())].clone();
         chance.mutate(&mut bytes);
         let settings = String::from_utf8_lossy(&bytes).into_owned();
+        let ambiguous = matches!(Settings::from(&*settings).fault(), Some(SettingsFault::KeyTwice(_)));
         for guest in &guests {
-            let accepted = host.host.validate_settings(guest, &settings).await;
-            let problems =
-                accepted.unwrap_or_else(|failure| panic!("settings {number}: {failure}\n{settings}"));
+            let problems = match host.host.validate_settings(guest, &settings).await {
+                Ok(problems) => problems,
+                // Refused before a guest sees them, and wherever they are given.
+                Err(failure) if ambiguous => {
+                    assert_eq!(failure.code, FailureCode::SettingsAmbiguous, "settings {number}\n{settings}");
+                    let failure = host.host.evaluate(guest, request(&settings)).await.unwrap_err();
+                    assert_eq!(failure.code, FailureCode::SettingsAmbiguous, "settings {number}\n{settings}");
+                    continue;
+                }
+                Err(failure) => panic!("settings {number}: {failure}\n{settings}"),
+            };
+            assert!(!ambiguous, "settings {number}\n{settings}");
             if problems.is_empty() {
                 // What it has accepted it can also be run with.
                 let answer = host.host.evaluate(guest, request(&settings)).await;
