@@ -1,5 +1,6 @@
 -- Quorums that were, or may have been, made at Privy: each stays there, whatever becomes of the reference to it.
--- Those that were refused, or of which Privy never heard, are marked, and count for a day.
+-- Those that were refused, or of which Privy never heard, are marked, and count for a day. A user's own and the arbiter's
+-- count apart.
 
 CREATE TABLE privy_quorum_claims (
     id TEXT NOT NULL PRIMARY KEY,
@@ -7,6 +8,7 @@ CREATE TABLE privy_quorum_claims (
     user_id TEXT NOT NULL REFERENCES users (id),
     request TEXT NOT NULL,
     self_registered BIGINT NOT NULL,
+    for_arbiter BIGINT NOT NULL,
     may_exist BIGINT NOT NULL,
     created_at BIGINT NOT NULL
 );
@@ -17,6 +19,6 @@ CREATE TRIGGER privy_quorum_claims_no_delete BEFORE DELETE ON privy_quorum_claim
     FOR EACH ROW EXECUTE FUNCTION refuse_change();
 
 CREATE TRIGGER privy_quorum_claims_write_once BEFORE UPDATE OF
-    id, organization, user_id, request, self_registered, created_at
+    id, organization, user_id, request, self_registered, for_arbiter, created_at
 ON privy_quorum_claims
     FOR EACH ROW EXECUTE FUNCTION refuse_change();

@@ -85,6 +85,8 @@ pub struct QuorumClaim {
     pub user: PrincipalId,
     /// Counts against the share of the quota that strangers may use.
     pub self_registered: bool,
+    /// Whether a server key asked, for the arbiter: what others ask for takes nothing from a user's own.
+    pub for_arbiter: bool,
     /// Of what was asked for. The same again within a day is asked under the same name, so that no second is made.
     pub request: B256,
     pub created_at: Timestamp,

@@ -25,7 +25,8 @@ section! {
         static_quorum_threshold: u32 = 1, within 1..=1000;
         /// Quorums that an organization may have made at Privy. They stay there, so forgetting one gives nothing back.
         quorums_max: u32 = 1000, within 0..=1_000_000;
-        /// How many of them may be made for one user.
+        /// How many of them may be made for one user. Arbiter quorums, which server keys ask for, are counted apart, up to as
+        /// many again.
         quorums_per_user_max: u32 = 10, within 0..=1_000_000;
         /// Member of arbiter quorums besides the user: a P-256 public key as SPKI in PEM.
         arbiter_public_key: Option<String> = None, like "\"-----BEGIN PUBLIC KEY-----\\n\

@@ -31,15 +31,16 @@ const OF_KIND: &str = concat!(
 );
 
 /// `$2` organization, `$3` user, `$4` whether they enrolled themselves, `$6`, `$7` and `$8` the quota, that share of it and
-/// the user's own.
+/// the user's own, of which the arbiter's (`$11`) are counted apart.
 const CLAIM: &str = "INSERT INTO privy_quorum_claims (id, organization, user_id, self_registered, created_at, \
-     request, may_exist) SELECT $1, $2, $3, $4, $5, $9, 1 \
+     request, may_exist, for_arbiter) SELECT $1, $2, $3, $4, $5, $9, 1, $11 \
      WHERE (SELECT COUNT(*) FROM privy_quorum_claims \
      WHERE organization = $2 AND (may_exist = 1 OR created_at > $10)) < $6 \
      AND ($4 = 0 OR (SELECT COUNT(*) FROM privy_quorum_claims \
      WHERE organization = $2 AND self_registered = 1 AND (may_exist = 1 OR created_at > $10)) < $7) \
      AND (SELECT COUNT(*) FROM privy_quorum_claims \
-     WHERE organization = $2 AND user_id = $3 AND (may_exist = 1 OR created_at > $10)) < $8";
+     WHERE organization = $2 AND user_id = $3 AND for_arbiter = $11 \
+     AND (may_exist = 1 OR created_at > $10)) < $8";
 
 const CLAIM_OF: &str = "SELECT id, may_exist FROM privy_quorum_claims WHERE organization = $1 AND user_id = $2 AND request = $3 \
      AND created_at > $4 ORDER BY created_at DESC LIMIT 1";
@@ -57,6 +58,7 @@ pub(crate) fn claim(claim: &QuorumClaim, quota: UserQuota, sql: &EngineSql) -> V
         .bind(quota.per_user_max)
         .bind(claim.request)
         .bind(claim.created_at.minus(QuorumClaim::REFUSED_COUNTS_FOR))
+        .bind(claim.for_arbiter)
         .expecting(Expect::Change(Contested::Quota));
     lock.into_iter().chain([insert]).collect()
 }

@@ -264,6 +264,24 @@ async fn quorums_made_at_a_vendor_have_a_quota() {
     assert_eq!(world.vendors.privy.quorums.load(Ordering::SeqCst), 4, "Privy was asked in vain");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn arbiter_quorums_take_nothing_from_a_users_own() {
+    let world = World::new().await;
+    let wallet = Wallet::new(1);
+    let access = world.log_in(&wallet).await.access;
+    let arbiter = async |name: &str| {
+        let user = "did:privy:one";
+        let body = json!({"displayName": name, "ethereumAddress": wallet.address(), "privyUserId": user});
+        world.post("/privy-quorum", &body).key(&world, "agent").send().await
+    };
+    for (name, status) in [("one", 201), ("two", 201), ("three", 429)] {
+        arbiter(name).await.expect(status);
+    }
+    for (name, status) in [("Ada 1", 201), ("Ada 2", 201), ("Ada 3", 429)] {
+        world.register_quorum(&access, name).await.expect(status);
+    }
+}
+
 impl World {
     async fn register_quorum(&self, access: &str, name: &str) -> Reply {
         let body = json!({"type": "execution", "displayName": name, "p256PublicKey": MEMBER_KEY});

@@ -119,7 +119,7 @@ pub async fn register_quorum(
         }
         Some(member) => {
             let keys = vec![member.key.der_base64().to_owned()];
-            let made = make(ctx, services, owner, (&member.display_name, keys, Vec::new())).await?;
+            let made = make(ctx, services, (owner, false), (&member.display_name, keys, Vec::new())).await?;
             Facts {
                 quorum_id: made.id,
                 display_name: member.display_name,
@@ -144,7 +144,7 @@ pub async fn create_arbiter_quorum(
     let arbiter = arbiter.ok_or(Error::Unconfigured("privy.arbiter_public_key"))?;
     let owner = link_privy_user(ctx, services, request.ethereum_address, &request.privy_user_id).await?;
     let (keys, users) = (vec![arbiter.der_base64().to_owned()], vec![request.privy_user_id]);
-    let made = make(ctx, services, owner, (&request.display_name, keys, users)).await?;
+    let made = make(ctx, services, (owner, true), (&request.display_name, keys, users)).await?;
     let facts = Facts {
         quorum_id: made.id,
         display_name: request.display_name,
@@ -222,7 +222,7 @@ const REPEATED_WITHIN: Duration = Duration::from_hours(24);
 async fn make(
     ctx: &OpCtx,
     services: &Services,
-    owner: PrincipalId,
+    (owner, for_arbiter): (PrincipalId, bool),
     (display_name, public_keys, user_ids): (&str, Vec<String>, Vec<String>),
 ) -> Result<MadeQuorum> {
     let privy = services.vendors.require_privy()?;
@@ -238,7 +238,7 @@ async fn make(
             }
             id
         }
-        None => claim(ctx, services, owner, request).await?,
+        None => claim(ctx, services, (owner, for_arbiter), request).await?,
     };
     let idempotency_key = hex::encode(id.as_bytes());
     let quorum = NewQuorum { display_name: display_name.to_owned(), public_keys, user_ids, idempotency_key };
@@ -266,12 +266,18 @@ async fn mark(ctx: &OpCtx, services: &Services, id: QuorumId, may_exist: bool) -
     Ok(services.store.commit(changes).await?)
 }
 
-async fn claim(ctx: &OpCtx, services: &Services, owner: PrincipalId, request: B256) -> Result<QuorumId> {
+async fn claim(
+    ctx: &OpCtx,
+    services: &Services,
+    (owner, for_arbiter): (PrincipalId, bool),
+    request: B256,
+) -> Result<QuorumId> {
     let claim = QuorumClaim {
         id: QuorumId::generate(ctx.now, services.entropy.as_ref()),
         organization: ctx.organization,
         user: owner,
         self_registered: counts_as_self_registered(ctx, services, owner).await?,
+        for_arbiter,
         request,
         created_at: ctx.now,
     };
@@ -297,6 +303,9 @@ async fn keep(
         let stored = services.store.quorum(ctx.organization, owner, kind).await?;
         let facts = facts(stored.as_deref());
         let quorum = next_quorum(ctx, services, (owner, kind), stored.as_deref(), facts);
+        if let Some(stored) = stored.as_deref().filter(|stored| names_the_same(&quorum, stored)) {
+            return Ok(stored.clone());
+        }
         let detail = json!({"owner": owner, "type": kind, "quorumId": quorum.quorum_id});
         let event = AuditEvent::new(ctx, "quorum.set", format!("privy quorum {}", quorum.id), detail);
         let sealed = services.sealer.seal(quorum.clone());
@@ -308,6 +317,12 @@ async fn keep(
         }
     }
     Err(Error::unavailable("the database", "too many writers wanted the same quorum"))
+}
+
+/// Whether nothing changes but the version and its time.
+fn names_the_same(next: &PrivyQuorum, stored: &PrivyQuorum) -> bool {
+    let PrivyQuorum { version, updated_at, .. } = *stored;
+    PrivyQuorum { version, updated_at, ..next.clone() } == *stored
 }
 
 fn next_quorum(

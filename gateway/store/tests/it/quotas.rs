@@ -162,6 +162,12 @@ async fn every_quota_has_its_share_for_strangers_and_its_bound_for_a_user(databa
         world.commit(&store, write(true, quota(2, 2, 2))).await.unwrap();
         world.commit(&store, write(false, quota(3, 0, 3))).await.unwrap();
     }
+    let arbiters = |quota| {
+        let sample = sample_quorum_claim(&world.user, now());
+        vec![Write::ClaimQuorum(QuorumClaim { self_registered: false, for_arbiter: true, ..sample }, quota)]
+    };
+    world.commit(&store, arbiters(quota(9, 9, 1))).await.unwrap();
+    assert_eq!(contested(world.commit(&store, arbiters(quota(9, 9, 1))).await), Contested::Quota);
     let share = Quota { max: 9, self_registered_max: 1 };
     let refused = world.commit(&store, integrated(&world, true, share)).await;
     assert_eq!(contested(refused), Contested::Quota);

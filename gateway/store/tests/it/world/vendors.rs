@@ -66,6 +66,7 @@ pub(crate) fn sample_quorum_claim(user: &User, at: Timestamp) -> QuorumClaim {
         organization: user.organization,
         user: user.id,
         self_registered: user.self_registered,
+        for_arbiter: false,
         request: hash(),
         created_at: at,
     }
