@@ -1,7 +1,8 @@
 //! What a crash leaves between a key's reservation and its activation is ended, and the quota given back.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, future::poll_fn, pin::pin, task::Poll, time::Duration};
 
+use axum::http::Method;
 use gateway_api::ApiConfig;
 use gateway_domain::{
     OpCtx,
@@ -18,6 +19,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::{
+    sign_in::without_login_rate,
     wallet::Wallet,
     world::{World, limits},
 };
@@ -58,6 +60,46 @@ async fn reserve(world: &World, purpose: KeyPurpose) -> Sealed<KeyRecord> {
 async fn stored(world: &World, key: &KeyRecord) -> KeyRecord {
     let stored = world.services.store.key(world.organization, key.id).await.unwrap();
     stored.unwrap().into_value()
+}
+
+/// What `work` answers, unless it waits more often than `waits` times; then it is dropped, as the server drops the
+/// request of a client that leaves.
+async fn left_after<T>(waits: usize, work: impl Future<Output = T>) -> Option<T> {
+    let (mut work, mut left) = (pin!(work), waits);
+    poll_fn(|context| match work.as_mut().poll(context) {
+        Poll::Ready(answer) => Poll::Ready(Some(answer)),
+        Poll::Pending if left == 0 => Poll::Ready(None),
+        Poll::Pending => {
+            left -= 1;
+            Poll::Pending
+        }
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_leaves_while_its_escrow_key_is_made_leaves_no_key_without_a_user() {
+    let world = World::with(without_login_rate()).await;
+    let (services, organization) = (&world.services, world.organization);
+    let mut linked = 0;
+    for waits in 0.. {
+        let wallet = Wallet::numbered(waits);
+        let access = world.log_in(&wallet).await.access;
+        let request = world.call(Method::PUT, "/settings").json(&json!({})).bearer(&access).send();
+        let waits = usize::try_from(waits).unwrap();
+        let answered = left_after(waits, request).await.is_some();
+        // Whatever was on its way to the database is there before this.
+        world.log_in(&wallet).await;
+        world.clock.advance(Duration::from_mins(15));
+        finish_unfinished_keys(services, services.clock.now(), 100).await.unwrap();
+        let user = services.store.user_by_address(organization, wallet.address()).await.unwrap().unwrap();
+        linked += u64::from(user.escrow.is_some());
+        let in_use = services.store.wallet_keys(organization).await.unwrap();
+        assert_eq!(in_use.count, linked, "left after waiting {waits} times");
+        if answered {
+            return;
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

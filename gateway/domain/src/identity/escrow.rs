@@ -11,32 +11,39 @@ use crate::{
     error::{Error, Result},
     identity::{Escrow, User},
     ids::PrincipalId,
-    keys::{GenerateKey, KeyAlgorithm, KeyPurpose, generate_key, retire_key},
+    keys::{GenerateKey, KeyAlgorithm, KeyPurpose, abandon_key, activation, reserve_key},
     ports::Services,
     transactions::Kind,
 };
 
-/// The user, who has an escrow afterwards: an HSM key is made if there was none.
+/// The user, who has an escrow afterwards: an HSM key is made if there was none. It is activated with its user or not at
+/// all: a caller that leaves in between leaves a reservation, which is ended as after a crash.
 pub async fn require_escrow(ctx: &OpCtx, services: &Services, id: PrincipalId) -> Result<User> {
     let user = require(ctx, services, id).await?;
     if user.escrow.is_some() {
         return Ok(user);
     }
-    let key = generate_key(ctx, services, wallet_key(), None).await?;
-    let address = key.address.ok_or_else(|| Error::inconsistency("a secp256k1 key without an address"))?;
+    let reserved = reserve_key(ctx, services, wallet_key(), |_| None).await?;
+    let public_key = services.vault.generate(&reserved).await?;
     let mut user = user;
     for _ in 0..services.limits.contest_attempts_max {
         if user.escrow.is_some() {
             // Another request was first; nobody has been told this key's address.
-            retire_key(ctx, services, key.id).await?;
+            abandon_key(ctx, services, reserved, Some(public_key)).await?;
             return Ok(user);
         }
+        let (key, activated, activate) = activation(ctx, services, reserved.clone(), public_key.clone());
+        let address =
+            key.address.ok_or_else(|| Error::inconsistency("a secp256k1 key without an address"))?;
         let escrow = Some(Escrow::Hsm { key: key.id, address });
         let linked = User { escrow, version: user.version + 1, updated_at: ctx.now, ..user };
         let detail = json!({"escrow": linked.escrow});
         let event = AuditEvent::new(ctx, "user.escrow_linked", format!("user {id}"), detail);
-        let write = Write::UpdateUser(services.sealer.seal(linked.clone()));
-        match services.store.commit(ChangeSet::new(event).write(write)).await {
+        let changes = ChangeSet::new(activated)
+            .event(event)
+            .write(activate)
+            .write(Write::UpdateUser(services.sealer.seal(linked.clone())));
+        match services.store.commit(changes).await {
             Ok(()) => return Ok(linked),
             Err(CommitError::Conflict(Contested::Version)) => user = require(ctx, services, id).await?,
             Err(error) => return Err(error.into()),
