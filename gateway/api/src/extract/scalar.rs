@@ -7,7 +7,7 @@ use gateway_domain::{
     chain::{CHAIN_ID_MAX, ChainId},
     transactions::ExecutionType,
 };
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use time::{OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
 
 use crate::extract::Json;
 
@@ -206,11 +206,13 @@ pub(crate) fn uuid<T: std::str::FromStr>(json: &Json) -> Read<T> {
     text(json)?.parse().or_else(|_| fault("must be a UUID"))
 }
 
-/// RFC 3339 with any offset.
+/// RFC 3339 with any offset; shown in UTC, where it must have a year as well.
 pub(crate) fn time(json: &Json) -> Read<Timestamp> {
-    let parsed = OffsetDateTime::parse(text(json)?, &Rfc3339);
-    let micros = parsed.ok().and_then(|time| i64::try_from(time.unix_timestamp_nanos() / 1_000).ok());
-    micros.map(Timestamp::from_unix_micros).ok_or_else(|| "must be an RFC 3339 time".to_owned())
+    let parsed = OffsetDateTime::parse(text(json)?, &Rfc3339).map_err(|_| "must be an RFC 3339 time")?;
+    let in_utc = parsed.checked_to_offset(UtcOffset::UTC).filter(|time| (0..=9999).contains(&time.year()));
+    let time = in_utc.ok_or("must lie in the years 0000 to 9999 of UTC")?;
+    let micros = i64::try_from(time.unix_timestamp_nanos().div_euclid(1_000));
+    Ok(Timestamp::from_unix_micros(micros.map_err(|error| error.to_string())?))
 }
 
 /// A number within `min..=max`, written in decimal digits as query parameters are.

@@ -148,6 +148,27 @@ async fn a_key_expires() {
     assert_eq!(world.listed(&access).await[0]["isActive"], json!(false));
 }
 
+/// An offset may carry a time out of the years that can be shown.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_ends_within_the_years_that_a_time_can_name() {
+    let world = World::new().await;
+    let access = world.log_in(&Wallet::new(1)).await.access;
+    let ask = async |expiry: &str| {
+        world
+            .post("/user-api-keys", &json!({"name": "bot", "expiresAt": expiry}))
+            .bearer(&access)
+            .send()
+            .await
+    };
+    for expiry in ["9999-12-31T23:59:59-00:01", "9999-12-31T23:59:59-23:59", "0000-01-01T00:00:00+00:01"] {
+        let reply = ask(expiry).await;
+        reply.expect(400);
+        assert_eq!(reply.message(), "expiresAt must lie in the years 0000 to 9999 of UTC");
+    }
+    let last = ask("9999-12-31T23:58:59.999999-00:01").await.expect(201);
+    assert_eq!(last["expiresAt"], json!("9999-12-31T23:59:59.999Z"));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_user_has_so_many_active_keys_and_no_more() {
     let limits = gateway_domain::ports::Limits { user_api_keys_max: 2, ..limits() };
