@@ -63,6 +63,8 @@ server.login_burst gateway/api/tests/it/sign_in.rs strangers_are_slowed_down_by_
 server.login_period_ms gateway/api/src/layers/rates/tests.rs a_burst_passes_and_the_next_waits
 server.registration_burst gateway/api/tests/it/strangers.rs self_registration_has_a_rate_of_its_own_for_each_source
 server.registration_period_ms gateway/api/src/layers/rates/tests.rs a_burst_passes_and_the_next_waits
+server.change_burst gateway/api/tests/it/strangers.rs who_enrolled_themselves_changes_so_much_a_day_and_no_more
+server.change_period_ms gateway/api/tests/it/strangers.rs who_enrolled_themselves_changes_so_much_a_day_and_no_more
 server.failure_burst gateway/api/tests/it/bounds.rs guessing_is_charged_to_the_source_and_not_to_the_key
 server.failure_period_ms gateway/api/src/layers/rates/tests.rs a_source_waits_after_too_many_failures_and_others_do_not
 server.rate_keys_max gateway/api/src/layers/rates/tests.rs keys_beyond_the_bound_share_one_bucket

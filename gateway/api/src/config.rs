@@ -91,6 +91,8 @@ pub struct RateConfig {
     pub login: Rate,
     /// Wallets that enrol themselves from one source address. Default 20 an hour.
     pub registrations: Rate,
+    /// Requests to change something by one user who enrolled themselves. Default 5,000 a day.
+    pub changes: Rate,
     /// Failed authentications from one source address; above it the source waits before anything is looked up.
     /// Default 120 a minute.
     pub failures: Rate,
@@ -179,6 +181,7 @@ impl Default for RateConfig {
             decryption: Rate { burst: 30, period_ms: 10_000 },
             login: Rate { burst: 20, period_ms: 60_000 },
             registrations: Rate { burst: 20, period_ms: 3_600_000 },
+            changes: Rate { burst: 5_000, period_ms: 86_400_000 },
             failures: Rate { burst: 120, period_ms: 60_000 },
             keys_max: 65_536,
         }

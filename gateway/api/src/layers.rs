@@ -19,7 +19,7 @@ pub(crate) use admission::admission;
 pub(crate) use browser::{cors, guard_headers};
 pub(crate) use gate::Gate;
 pub(crate) use panics::catch_panics;
-pub(crate) use rates::{Counting, FAILURES, KeyedRate, REGISTRATIONS, Rates};
+pub(crate) use rates::{CHANGES, Counting, FAILURES, KeyedRate, REGISTRATIONS, Rates};
 pub(crate) use request_id::{RequestId, request_id};
 pub use shares::{Place, Shares};
 pub(crate) use size::size;

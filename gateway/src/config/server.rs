@@ -86,8 +86,8 @@ section! {
         /// Milliseconds in which a user's burst comes back.
         decryption_period_ms: u64 = 10_000, within 1..=3_600_000;
         /// Requests for a login nonce, logins and refreshes, each for itself, from one source address in
-        /// `login_period_ms`; more are answered 429. This rate, that of registrations and that of failures are counted in
-        /// the database: by all gateways that share it together, and beyond their restarts. Those above are each
+        /// `login_period_ms`; more are answered 429. This rate and those of registrations, changes and failures are counted
+        /// in the database: by all gateways that share it together, and beyond their restarts. Those above are each
         /// gateway's own.
         login_burst: u32 = 20, within 1..=10_000_000;
         /// Milliseconds in which a source's logins come back.
@@ -96,6 +96,11 @@ section! {
         registration_burst: u32 = 20, within 1..=10_000_000;
         /// Milliseconds in which a source's enrolments come back.
         registration_period_ms: u64 = 3_600_000, within 1..=86_400_000;
+        /// Requests to change something by one user who enrolled themselves, with a session or an API key of their own, in
+        /// `change_period_ms`, at once if need be; more are answered 429.
+        change_burst: u32 = 5000, within 1..=10_000_000;
+        /// Milliseconds in which such a user's changes come back.
+        change_period_ms: u64 = 86_400_000, within 1..=604_800_000;
         /// Failed authentications from one source address in `failure_period_ms`; then the source is answered 429
         /// before anything is looked up.
         failure_burst: u32 = 120, within 1..=10_000_000;
@@ -160,6 +165,7 @@ impl Server {
                 decryption: rate(self.decryption_burst, self.decryption_period_ms),
                 login: rate(self.login_burst, self.login_period_ms),
                 registrations: rate(self.registration_burst, self.registration_period_ms),
+                changes: rate(self.change_burst, self.change_period_ms),
                 failures: rate(self.failure_burst, self.failure_period_ms),
                 keys_max: self.rate_keys_max,
             },

@@ -33,16 +33,20 @@ pub(crate) struct Rates {
     /// Messages for a user that the token is asked to open.
     pub(crate) decryption: KeyedRate<PrincipalId>,
     /// By operation and source.
-    pub(crate) login: SharedRate,
+    pub(crate) login: SharedRate<IpAddr>,
     /// Wallets that enrol themselves.
-    pub(crate) registrations: SharedRate,
+    pub(crate) registrations: SharedRate<IpAddr>,
+    /// Requests of somebody who enrolled themselves to change something. What they write stays, and nobody vouches for
+    /// them (T38).
+    pub(crate) changes: SharedRate<PrincipalId>,
     /// Failed authentications. A source that used its allowance up waits before its next request is looked at, so that
     /// guessing costs the guesser and not the database (T25).
-    pub(crate) failures: SharedRate,
+    pub(crate) failures: SharedRate<IpAddr>,
 }
 
 /// The names of rates that are no operation's.
 pub(crate) const REGISTRATIONS: &str = "registrations";
+pub(crate) const CHANGES: &str = "changes";
 pub(crate) const FAILURES: &str = "failures";
 
 /// One bucket per key; while the map is full, callers share one more.
@@ -62,6 +66,7 @@ impl Rates {
             decryption: KeyedRate::new(config.decryption, config.keys_max),
             login: SharedRate::new(config.login, counting),
             registrations: SharedRate::new(config.registrations, counting),
+            changes: SharedRate::new(config.changes, counting),
             failures: SharedRate::new(config.failures, counting),
         }
     }

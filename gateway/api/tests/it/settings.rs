@@ -55,6 +55,29 @@ async fn settings_begin_with_the_defaults_and_change_by_name() {
     assert_eq!(world.get("/settings").bearer(&access).send().await.expect(200), after);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn choosing_the_same_again_writes_nothing() {
+    let world = World::new().await;
+    let access = world.log_in(&Wallet::new(1)).await.access;
+    let quorum = async |name: &str| {
+        let body = json!({"quorumId": "quorum-one", "displayName": name});
+        let path = "/settings/privy-quorum/execution";
+        world.call(Method::PUT, path).json(&body).bearer(&access).send().await.expect(200)
+    };
+    let choice = json!({"executionType": 2, "approvalTtlSeconds": 60});
+    let (named, chosen) = (quorum("one").await, world.put(&access, &choice).await.expect(200));
+    let before = world.services.store.lane_heads().await.unwrap();
+    world.clock.advance(Duration::from_mins(1));
+    assert_eq!(world.put(&access, &choice).await.expect(200), chosen);
+    assert_eq!(world.put(&access, &json!({})).await.expect(200), chosen);
+    assert_eq!(quorum("one").await, named);
+    assert_eq!(world.services.store.lane_heads().await.unwrap(), before, "nothing is told to the audit log");
+
+    let changed = world.put(&access, &json!({"approvalTtlSeconds": 61})).await.expect(200);
+    assert_ne!(changed["updatedAt"], chosen["updatedAt"]);
+    assert_ne!(quorum("another").await["updatedAt"], named["updatedAt"]);
+}
+
 /// T7: an execution type that the client chose does not take the arbiter away.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_requires_an_arbiter_gets_one_for_direct_transactions_too() {

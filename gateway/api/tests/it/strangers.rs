@@ -2,12 +2,14 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use axum::http::Method;
 use futures::{StreamExt, stream};
 use gateway_api::{ApiConfig, Rate, RateConfig};
 use gateway_domain::{keys::WalletKeys, ports::Limits};
 use serde_json::json;
 
 use crate::{
+    sign_in::without_login_rate,
     wallet::Wallet,
     world::{ORIGIN, TENANT_HOST, TENANT_ORIGIN, World, limits, transfer},
 };
@@ -79,6 +81,40 @@ async fn self_registration_has_a_rate_of_its_own_for_each_source() {
     }
     let body = json!({"ethereumAddress": Wallet::new(4).address()});
     world.post("/users", &body).key(&world, "admin").peer([192, 0, 2, 1]).send().await.expect(201);
+}
+
+/// What strangers write stays, so they write so much and no more (T38); the organization vouches for whom it enrolled.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_enrolled_themselves_changes_so_much_a_day_and_no_more() {
+    let rates =
+        RateConfig { changes: Rate { burst: 3, period_ms: 24 * HOUR_MS }, ..without_login_rate().rates };
+    let world = World::with(ApiConfig { rates, ..ApiConfig::default() }).await;
+    let change = async |access: &str| {
+        world.call(Method::PUT, "/settings").json(&json!({})).bearer(access).send().await
+    };
+    let (wallet, other) = (Wallet::new(1), Wallet::new(2));
+    let access = world.log_in(&wallet).await.access;
+    let key = world.post("/user-api-keys", &json!({"name": "bot"})).bearer(&access).send().await.expect(201);
+    let settings = change(&access).await.expect(200);
+    // Another session of the same user, and what is refused for what it says, count as well.
+    let access = world.log_in(&wallet).await.access;
+    world.call(Method::PUT, "/settings").raw(b"{").bearer(&access).send().await.expect(400);
+    let refused = change(&access).await;
+    refused.expect(429);
+    let wait: u64 = refused.headers["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((28_700..=28_800).contains(&wait), "a third of the day: {wait}");
+    let body = transfer(settings["escrowAddress"].as_str().unwrap().parse().unwrap(), 1);
+    let key = key["key"].as_str().unwrap();
+    world.post("/transactions", &body).header("x-api-key", key).send().await.expect(429);
+    world.get("/settings").bearer(&access).send().await.expect(200);
+
+    let access = world.log_in(&other).await.access;
+    change(&access).await.expect(200);
+    world.user(&Wallet::new(3)).await;
+    let access = world.log_in(&Wallet::new(3)).await.access;
+    for _ in 0..5 {
+        change(&access).await.expect(200);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -83,6 +83,9 @@ pub async fn update_settings(
             None if user.escrow.is_none() => require_escrow(ctx, services, id).await?,
             None => user,
         };
+        if moved_to.is_none() && chooses_the_same(&next, &settings) {
+            return Ok((user, settings));
+        }
         let event = AuditEvent::new(ctx, "settings.updated", format!("user {id}"), json!({"settings": next}));
         let mut changes =
             ChangeSet::new(event).write(Write::UpdateSettings(services.sealer.seal(next.clone())));
@@ -124,6 +127,12 @@ fn next(ctx: &OpCtx, settings: &Settings, update: &SettingsUpdate) -> Settings {
         updated_at: ctx.now,
         ..*settings
     }
+}
+
+/// Whether nothing changes but the version and its time.
+fn chooses_the_same(next: &Settings, settings: &Settings) -> bool {
+    let Settings { version, updated_at, .. } = *settings;
+    Settings { version, updated_at, ..next.clone() } == *settings
 }
 
 impl EscrowProof {

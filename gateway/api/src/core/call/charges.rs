@@ -1,10 +1,11 @@
 //! What a request takes from whose rate.
 
-use gateway_domain::{OpCtx, actor::Actor};
+use axum::http::Method;
+use gateway_domain::{Error, OpCtx, actor::Actor, credentials::Label, ids::PrincipalId};
 
 use crate::{
     failure::Failure,
-    layers::{FAILURES, Source},
+    layers::{CHANGES, FAILURES, Source},
     state::App,
 };
 
@@ -27,8 +28,8 @@ pub(super) async fn charge_failure<T>(
     proven
 }
 
-/// Takes one request from the caller's own rate.
-pub(super) fn charge(app: &App, ctx: &OpCtx) -> Result<(), Failure> {
+/// Takes one request from the caller's own rate, and one change where it may be one.
+pub(super) async fn charge(app: &App, ctx: &OpCtx, method: &Method) -> Result<(), Failure> {
     let name = match &ctx.actor {
         Actor::ApiKey(key) => key.credential.to_string(),
         Actor::Wallet(wallet) => wallet.address.to_string(),
@@ -39,5 +40,29 @@ pub(super) fn charge(app: &App, ctx: &OpCtx) -> Result<(), Failure> {
         | Actor::Operator(_)
         | Actor::LocalOperator => return Ok(()),
     };
-    app.rates.credential.check(&name).map_err(|retry_after| Failure::RateLimited { retry_after })
+    app.rates.credential.check(&name).map_err(|retry_after| Failure::RateLimited { retry_after })?;
+    match people(&ctx.actor).filter(|_| !method.is_safe()) {
+        Some(user) => charge_change(app, ctx, user).await,
+        None => Ok(()),
+    }
+}
+
+/// Who calls, if it is a user. What wallets sign is bounded elsewhere: enrolments by their rate, votes by their number.
+fn people(actor: &Actor) -> Option<PrincipalId> {
+    match actor {
+        Actor::Session(session) => Some(session.principal),
+        Actor::ApiKey(key) => (key.label == Label::User).then_some(key.principal),
+        Actor::Anonymous
+        | Actor::Wallet(_)
+        | Actor::Gateway
+        | Actor::InternalToken
+        | Actor::Operator(_)
+        | Actor::LocalOperator => None,
+    }
+}
+
+/// For whom a server key enrolled, the organization vouches.
+async fn charge_change(app: &App, ctx: &OpCtx, user: PrincipalId) -> Result<(), Failure> {
+    let found = app.services.store.user(ctx.organization, user).await?.ok_or(Error::Unauthenticated)?;
+    if found.self_registered { app.rates.changes.take(CHANGES, user).await } else { Ok(()) }
 }

@@ -2,7 +2,8 @@
 
 use std::{
     collections::HashMap,
-    net::IpAddr,
+    fmt::Display,
+    hash::Hash,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -23,19 +24,19 @@ pub(crate) struct Counting {
     pub(crate) places_max: usize,
 }
 
-/// A rate by name and source. This process's own bucket and its memory of refusals come first: a source that has used
-/// its allowance up costs the database nothing, however often it comes.
-pub(crate) struct SharedRate {
+/// A rate by name and source, be it an address or a user. This process's own bucket and its memory of refusals come first:
+/// a source that has used its allowance up costs the database nothing, however often it comes.
+pub(crate) struct SharedRate<S: Hash + Eq + Copy> {
     rate: Rate,
-    here: KeyedRate<Counted>,
-    waiting: Mutex<HashMap<Counted, Instant>>,
+    here: KeyedRate<Counted<S>>,
+    waiting: Mutex<HashMap<Counted<S>, Instant>>,
     counting: Counting,
 }
 
 /// What is counted, and for whom.
-type Counted = (&'static str, IpAddr);
+type Counted<S> = (&'static str, S);
 
-impl SharedRate {
+impl<S: Hash + Eq + Copy + Display> SharedRate<S> {
     pub(super) fn new(rate: Rate, counting: &Counting) -> Self {
         Self {
             rate,
@@ -46,7 +47,7 @@ impl SharedRate {
     }
 
     /// How long this gateway knows that the source has to wait, if it has to.
-    pub(crate) fn wait(&self, name: &'static str, source: IpAddr) -> Option<Duration> {
+    pub(crate) fn wait(&self, name: &'static str, source: S) -> Option<Duration> {
         let mut waiting = locked(&self.waiting);
         let left = waiting.get(&(name, source))?.saturating_duration_since(Instant::now());
         if left.is_zero() {
@@ -57,7 +58,7 @@ impl SharedRate {
     }
 
     /// Takes one. Fails as unavailable if the database does not answer: what nobody counts is not allowed.
-    pub(crate) async fn take(&self, name: &'static str, source: IpAddr) -> Result<(), Failure> {
+    pub(crate) async fn take(&self, name: &'static str, source: S) -> Result<(), Failure> {
         if let Some(retry_after) = self.wait(name, source) {
             return Err(Failure::RateLimited { retry_after });
         }
@@ -70,7 +71,7 @@ impl SharedRate {
         Err(Failure::RateLimited { retry_after })
     }
 
-    fn bucket(&self, name: &'static str, source: IpAddr) -> RateBucket {
+    fn bucket(&self, name: &'static str, source: S) -> RateBucket {
         let text = source.to_string();
         let count = u32::try_from(self.counting.places_max).unwrap_or(u32::MAX);
         RateBucket {
@@ -81,7 +82,7 @@ impl SharedRate {
         }
     }
 
-    fn remember(&self, counted: Counted, wait: Duration) {
+    fn remember(&self, counted: Counted<S>, wait: Duration) {
         let now = Instant::now();
         let mut waiting = locked(&self.waiting);
         if waiting.len() >= self.counting.places_max {

@@ -56,7 +56,7 @@ impl RateCounts for Database {
     }
 }
 
-fn failures(allowance: Option<Allowance>) -> (SharedRate, Arc<Database>) {
+fn failures(allowance: Option<Allowance>) -> (SharedRate<IpAddr>, Arc<Database>) {
     let database = Arc::new(Database { allowance, asked: AtomicUsize::new(0) });
     let keys = MacKeys::new(BTreeMap::from([(1, MacKey::new([1; 32]))]), 1);
     let counting =
