@@ -1,18 +1,27 @@
 //! Wallets that are contracts (ERC-1271), against real code on a real node, with a lying one beside it (T9).
 
-use alloy_primitives::Address;
+use std::time::Duration;
+
+use alloy_primitives::{Address, U256};
 use anyhow::{Context, Result};
 use countersign_tests::client::{Client, Credential, Reply, hex};
 use countersign_tests::contract_wallet::ContractWallet;
 use countersign_tests::environment::{rfc3339_now, unix_seconds};
+use countersign_tests::gpg::Gpg;
 use countersign_tests::lying_node::Lie;
 use countersign_tests::main_job::text;
+use countersign_tests::registry;
+use countersign_tests::wait;
 use countersign_tests::wallet::{SignedRequest, Wallet};
+use gateway_chains::evm::signature::personal_message_hash;
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::control::order;
-use crate::stand::{CHAIN_ID, Stand, request_hash};
+use crate::encrypted::random_hash;
+use crate::stand::{CHAIN_ID, ETHER, Stand, request_hash};
+
+const DEADLINE: Duration = Duration::from_secs(30);
 
 const TAKEN: &str = "\n[core.contract_accounts]\nenabled = true\n";
 const YES: &str = "0x1626ba7e00000000000000000000000000000000000000000000000000000000";
@@ -136,6 +145,66 @@ async fn neither_one_lying_node_nor_what_is_not_final_changes_who_owns_a_contrac
 fn another_block(mut block: Value) -> Value {
     block["hash"] = json!(format!("0x{}", "12".repeat(32)));
     block
+}
+
+/// An address that has a key and, since EIP-7702, code of a contract with another owner. Whose key it is signs for nothing,
+/// and one lying node makes nobody its owner.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_contract_signs_for_its_openpgp_key_and_for_payloads_and_the_bare_key_for_nothing() -> Result<()> {
+    let stand = Stand::with_a_second_node(&format!("{}{TAKEN}", registry::configuration(CHAIN_ID))).await?;
+    let (node, owner, account) = (stand.anvil.node(), Wallet::random(), stand.wallet.address());
+    registry::deploy(node).await?;
+    let contract = ContractWallet::deploy(node, owner.address()).await?;
+    contract.inhabit(account, owner.address()).await?;
+    let gateway = stand.installation.start().await?;
+    let (client, relayer) = (gateway.client(), gateway.bootstrap.relayer_address.parse()?);
+    node.set_balance(relayer, U256::from(ETHER)).await?;
+    enrol(&stand, account)?;
+    let tokens = log_in(client, account, &owner, 0).await?.expect(200)?;
+    let token = Credential::Token(text(&tokens, "accessToken")?);
+    let gpg = Gpg::new()?;
+    let key = gpg.generate("wallet@example.org")?;
+    let register = async |signature: &[u8]| {
+        let body = json!({"pgpPublicKey": key, "signature": hex(signature)});
+        client.post("/user-api-keys/register", token, &body).await
+    };
+    let (bare, signed) = (stand.wallet.sign_text(&key)?, owner.sign_text(&key)?);
+    let signed = [signed.as_slice(), &[0x5a; 300]].concat();
+    register(&bare).await?.expect(400)?;
+    stand.node.lie("eth_call", Lie::Answer(json!(YES)));
+    register(&bare).await?.expect(400)?;
+    stand.node.lie("eth_call", Lie::Unavailable);
+    register(&signed).await?.expect(503)?;
+    stand.node.tell_the_truth("eth_call");
+    let made = register(&signed).await?.expect(201)?;
+    assert_eq!(made["ethereumAddress"], json!(account.to_string()), "{made}");
+    wait::until("the key to be on record", DEADLINE, async || {
+        node.mine(1).await?;
+        let profile = client.get("/user-api-keys/profile", token).await?.expect(200)?;
+        Ok((profile["registrationStatus"] == "registered").then_some(()))
+    })
+    .await?;
+    let record = registry::fingerprint(node, relayer, account).await?;
+    assert_eq!(hex::encode_upper(&record[..20]), gpg.fingerprint("wallet@example.org")?);
+
+    let settings = client.send(Method::PUT, "/settings", token, b"{}".to_vec(), &[]).await?.expect(200)?;
+    let (folder, inbox) = (tempfile::tempdir()?, Wallet::random().address().to_string());
+    let file = folder.path().join("service.asc");
+    std::fs::write(&file, &key)?;
+    let add = ["verification-service", "add", "--name", "Orion", "--inbox", &inbox, "--public-key"];
+    let service = order(&stand.installation, &[&add[..], &[file.to_str().context("path")?]].concat())?;
+    let request_hash = random_hash();
+    let mut payload = json!({
+        "encryptedPayload": gpg.encrypt("{}", "wallet@example.org", &[])?, "requestHash": request_hash,
+        "escrowAddress": settings["escrowAddress"], "chainId": CHAIN_ID, "ethereumAddress": account,
+        "verificationServiceId": service["id"],
+    });
+    let digest = personal_message_hash(request_hash.as_slice());
+    for (signer, status) in [(&stand.wallet, 400), (&owner, 201)] {
+        payload["userSignature"] = json!(hex(&signer.sign(digest)?));
+        client.post("/transactions", stand.job(&gateway).admin(), &payload).await?.expect(status)?;
+    }
+    stand.finish(gateway).await
 }
 
 /// A wallet that takes any signature for its own makes everybody its owner.

@@ -40,6 +40,15 @@ impl ContractWallet {
         self.node.mine(1).await
     }
 
+    /// Has `account`, whose key somebody holds, run the same code for this owner, as EIP-7702 allows; finalized.
+    pub async fn inhabit(&self, account: Address, owner: Address) -> Result<()> {
+        let code = self.node.call("eth_getCode", json!([self.address, "latest"])).await?;
+        self.node.call("anvil_setCode", json!([account, code])).await?;
+        let slot = json!([account, "0x0", owner.into_word()]);
+        self.node.call("anvil_setStorageAt", slot).await?;
+        self.finalize().await
+    }
+
     /// Lets the chain finalize what it has.
     pub async fn finalize(&self) -> Result<()> {
         self.node.mine(BLOCKS_TO_FINALITY).await

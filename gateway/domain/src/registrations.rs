@@ -37,7 +37,7 @@ pub struct Registration {
     pub fingerprint: Fingerprint,
     /// As it was sent: the signature covers every byte.
     pub public_key: String,
-    /// `personal_sign` of the armored key by `account`, 65 bytes.
+    /// `personal_sign` of the armored key by `account`: 65 bytes of a key, or what its contract took.
     #[serde(with = "hex::serde")]
     pub signature: Vec<u8>,
     pub current: bool,
@@ -67,6 +67,9 @@ pub enum RegistrationState {
 }
 
 impl RegistrationState {
+    /// Every word that [`Self::name`] says.
+    pub const NAMES: [&'static str; 3] = ["pending", "registered", "failed"];
+
     /// The stable word stored beside the facts.
     pub fn name(&self) -> &'static str {
         match self {

@@ -115,6 +115,8 @@ impl<'a> Presented<'a> {
 
 /// Bytes of a signature by a key, and the least of one by a contract.
 pub(crate) const SIGNATURE_BYTES: usize = 65;
+/// The longest that a contract's may be, whatever is configured.
+pub(crate) const WALLET_SIGNATURE_BYTES_MAX: usize = 4096;
 
 impl PresentedSignature {
     fn read(text: &str, contract_bytes_max: Option<usize>) -> Result<Self, Failure> {

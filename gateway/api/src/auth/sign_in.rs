@@ -2,16 +2,11 @@
 
 use std::time::Duration;
 
-use gateway_chains::evm::{
-    signature::{Signature, personal_message_hash, recover_personal},
-    siwe::SignIn,
-};
-use gateway_domain::{
-    Address, Error, OpCtx, Timestamp, identity::prove_contract_signature, ports::Services,
-    sessions::use_nonce,
-};
+use gateway_chains::evm::siwe::SignIn;
+use gateway_domain::{Address, Error, OpCtx, Timestamp, ports::Services, sessions::use_nonce};
 use time::OffsetDateTime;
 
+use super::personal::{key_signed, prove_personal};
 use crate::{config::SiweConfig, failure::Failure, layers::Source};
 
 /// Who has proven a login.
@@ -53,18 +48,15 @@ async fn prove(
     (message, signature): (&str, &[u8]),
 ) -> Result<u64, Failure> {
     let user = services.store.user_by_address(ctx.organization, sign_in.address).await?;
-    let wallet_epoch = user.as_ref().map_or(0, |user| user.wallet_epoch);
-    let Some((chain, user)) = user.and_then(|user| Some((user.contract_chain?, user))) else {
-        let signed = signer(message, signature) == Some(sign_in.address);
-        return if signed { Ok(wallet_epoch) } else { Err(Error::Unauthenticated.into()) };
+    let Some(user) = user else {
+        let signed = key_signed(sign_in.address, message.as_bytes(), signature);
+        return if signed { Ok(0) } else { Err(Error::Unauthenticated.into()) };
     };
-    if chain.number() != sign_in.chain_id {
+    if user.contract_chain.is_some_and(|chain| chain.number() != sign_in.chain_id) {
         return Err(Error::Unauthenticated.into());
     }
-    let digest = personal_message_hash(message.as_bytes());
-    let source = Source(ctx.source).bucket();
-    prove_contract_signature(services, (&user, source), digest, signature).await?;
-    Ok(wallet_epoch)
+    prove_personal(services, (&user, Source(ctx.source)), message.as_bytes(), signature).await?;
+    Ok(user.wallet_epoch)
 }
 
 /// Whether messages with this `Chain ID` are taken.
@@ -94,13 +86,6 @@ fn is_recent(sign_in: &SignIn, config: &SiweConfig, now: Timestamp) -> bool {
 fn holds_at(sign_in: &SignIn, now: Timestamp) -> bool {
     sign_in.expiration_time.is_none_or(|expiry| now < timestamp(expiry))
         && sign_in.not_before.is_none_or(|start| timestamp(start) <= now)
-}
-
-/// Who signed the text with ERC-191. Only the one form of a signature with low s is taken.
-fn signer(message: &str, signature: &[u8]) -> Option<Address> {
-    let bytes: &[u8; 65] = signature.try_into().ok()?;
-    let signature = Signature::from_bytes(bytes).ok()?;
-    recover_personal(message.as_bytes(), &signature).ok()
 }
 
 fn timestamp(time: OffsetDateTime) -> Timestamp {

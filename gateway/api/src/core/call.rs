@@ -10,10 +10,12 @@ use axum::{
 use gateway_domain::{
     Error, OpCtx,
     actor::{Actor, SessionActor},
+    identity::User,
     ids::OrganizationId,
 };
 
 use crate::{
+    auth::prove_personal,
     core::authorization::{self, Reach, Rule},
     extract::{RawBody, Wire, read_query},
     failure::Failure,
@@ -62,6 +64,23 @@ impl Call {
     /// Charges a failed proof that the body carries to the request's source.
     pub(crate) async fn charged<T>(&self, proven: Result<T, Failure>) -> Result<T, Failure> {
         charge_failure(&self.app, self.source, proven).await
+    }
+
+    /// Takes the user's `personal_sign` of `message` out of the body, or says `rule`. Nodes that are asked about a
+    /// contract cost the source what a failed login costs.
+    pub(crate) async fn personally_signed(
+        &self,
+        user: &User,
+        (message, signature): (&[u8], &[u8]),
+        rule: &'static str,
+    ) -> Result<(), Failure> {
+        let proven = prove_personal(&self.app.services, (user, self.source), message, signature).await;
+        let proven = proven.map_err(Failure::from);
+        let proven = if user.contract_chain.is_some() { self.charged(proven).await } else { proven };
+        proven.map_err(|failure| match failure {
+            Failure::Domain(Error::Unauthenticated) => Failure::invalid(rule),
+            other => other,
+        })
     }
 
     /// A path parameter, by the rule for its kind.

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use gateway_chains::evm::signature::{Signature, recover_personal};
 use gateway_domain::{
     Error,
     credentials::own_api_keys,
@@ -18,6 +17,7 @@ use utoipa::ToSchema;
 
 use crate::{
     answer::{Answered, created, ok},
+    auth::WALLET_SIGNATURE_BYTES_MAX,
     core::{call::Call, shapes, user_api_keys::UserApiKeyResponse},
     extract::{Fields, Wire, scalar},
     failure::Failure,
@@ -30,7 +30,7 @@ use crate::{
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct RegisterKeysDto {
     /// `personal_sign` of exactly `pgpPublicKey` by the user's wallet.
-    #[schema(value_type = shapes::Signature)]
+    #[schema(value_type = shapes::WalletSignature)]
     signature: Vec<u8>,
     /// Armored, at most 16 KiB.
     #[schema(min_length = 1, max_length = 16_384)]
@@ -39,7 +39,7 @@ pub(crate) struct RegisterKeysDto {
 
 impl Wire for RegisterKeysDto {
     fn read(fields: &mut Fields) -> Option<Self> {
-        let signature = fields.required("signature", scalar::bytes(65));
+        let signature = fields.required("signature", scalar::bytes(WALLET_SIGNATURE_BYTES_MAX));
         let pgp_public_key = fields.required("pgpPublicKey", scalar::text_within(1, PUBLIC_KEY_BYTES_MAX));
         Some(Self { signature: signature?, pgp_public_key: pgp_public_key? })
     }
@@ -52,6 +52,11 @@ pub(crate) struct RegisterKeysResponse {
     pgp_fingerprint: String,
     #[schema(value_type = shapes::Address)]
     ethereum_address: String,
+    #[schema(value_type = shapes::RegistrationStatus)]
+    status: &'static str,
+    /// Why the record is not on chain, where it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure_reason: Option<&'static str>,
     /// Absent until the record is on chain.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<shapes::Hash>)]
@@ -63,13 +68,16 @@ pub(crate) struct RegisterKeysResponse {
 
 impl RegisterKeysResponse {
     fn of(registration: &Registration) -> Self {
-        let (hash, at) = match registration.state {
-            RegistrationState::Registered { hash, at, .. } => (Some(hash), Some(at)),
-            RegistrationState::Pending | RegistrationState::Failed { .. } => (None, None),
+        let (hash, at, failure) = match registration.state {
+            RegistrationState::Registered { hash, at, .. } => (Some(hash), Some(at), None),
+            RegistrationState::Pending => (None, None, None),
+            RegistrationState::Failed { reason } => (None, None, Some(reason.as_str())),
         };
         Self {
             pgp_fingerprint: registration.fingerprint.to_string(),
             ethereum_address: presentation::address(registration.account),
+            status: registration.state.name(),
+            failure_reason: failure,
             registration_tx_hash: hash.map(presentation::hash),
             registered_at: at.map(presentation::time),
         }
@@ -94,6 +102,13 @@ pub(crate) struct UserProfileResponse {
     pgp_fingerprint: Option<String>,
     /// Whether that key is on record on chain.
     registered: bool,
+    /// Absent without a key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<shapes::RegistrationStatus>)]
+    registration_status: Option<&'static str>,
+    /// Why that key is not on record, where it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    registration_failure_reason: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<shapes::Hash>)]
     registration_tx_hash: Option<String>,
@@ -120,13 +135,8 @@ pub(crate) async fn register_encryption_keys(
     }
     let (organization, principal) = (call.ctx.organization, call.session()?.principal);
     let user = app.services.store.user(organization, principal).await?.ok_or(Error::Unauthenticated)?;
-    let signer = <&[u8; 65]>::try_from(body.signature.as_slice())
-        .ok()
-        .and_then(|bytes| Signature::from_bytes(bytes).ok())
-        .and_then(|signature| recover_personal(body.pgp_public_key.as_bytes(), &signature).ok());
-    if signer != Some(user.ethereum_address) {
-        return Err(Failure::invalid("signature must be the user's personal_sign of pgpPublicKey"));
-    }
+    let rule = "signature must be the user's personal_sign of pgpPublicKey";
+    call.personally_signed(&user, (body.pgp_public_key.as_bytes(), &body.signature), rule).await?;
     let request = RegisterKey { user, public_key: body.pgp_public_key, signature: body.signature };
     let registration = register(&call.ctx, &app.services, &request).await?;
     if registration.state == RegistrationState::Pending {
@@ -165,6 +175,8 @@ pub(crate) async fn get_user_profile(
         pgp_fingerprint: registration.map(|registration| registration.fingerprint.to_string()),
         registered: registration
             .is_some_and(|registration| matches!(registration.state, RegistrationState::Registered { .. })),
+        registration_status: record.as_ref().map(|record| record.status),
+        registration_failure_reason: record.as_ref().and_then(|record| record.failure_reason),
         registration_tx_hash: record.and_then(|record| record.registration_tx_hash),
         api_keys: keys.iter().map(|key| UserApiKeyResponse::of(key, call.ctx.now)).collect(),
     }))

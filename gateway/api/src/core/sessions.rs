@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     answer::{Answered, ok},
-    auth::{SIGNATURE_BYTES, authenticate_sign_in, takes_chain},
+    auth::{SIGNATURE_BYTES, WALLET_SIGNATURE_BYTES_MAX, authenticate_sign_in, takes_chain},
     core::{call::Call, shapes, users::UserResponse},
     extract::{Fields, Wire, scalar},
     failure::Failure,
@@ -26,8 +26,6 @@ use crate::{
 };
 
 const MESSAGE_CHARACTERS_MAX: usize = 4096;
-/// The longest that a contract's signature may be, whatever is configured.
-const SIGNATURE_BYTES_MAX: usize = 4096;
 const REFRESH_TOKEN_CHARACTERS_MAX: usize = 4096;
 
 /// For whom a nonce is; an empty object is fine.
@@ -75,7 +73,7 @@ pub(crate) struct VerifySiweDto {
 impl Wire for VerifySiweDto {
     fn read(fields: &mut Fields) -> Option<Self> {
         let message = fields.required("message", scalar::prose(MESSAGE_CHARACTERS_MAX));
-        let signature = fields.required("signature", scalar::bytes(SIGNATURE_BYTES_MAX));
+        let signature = fields.required("signature", scalar::bytes(WALLET_SIGNATURE_BYTES_MAX));
         Some(Self { message: message?, signature: signature? })
     }
 }

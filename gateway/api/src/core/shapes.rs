@@ -5,6 +5,7 @@ use gateway_domain::{
     chain::CHAIN_ID_MAX,
     credentials::Scope,
     fireblocks::{Environment as FireblocksEnvironment, Region as FireblocksRegion, VendorStatus},
+    registrations::RegistrationState,
     transactions::CoreStatus,
 };
 use utoipa::{
@@ -37,7 +38,6 @@ macro_rules! texts {
 texts! {
     Address: "An address in any letter case; answers have EIP-55's.", "^0x[0-9a-fA-F]{40}$", 42;
     Hash: "32 bytes; answers have lower case.", "^0x[0-9a-fA-F]{64}$", 66;
-    Signature: "65 bytes: r, s and v, which is 0, 1, 27 or 28.", "^0x[0-9a-fA-F]{130}$", 132;
     WalletSignature: "65 bytes as of a key, or up to 4096 of a wallet that is a contract (ERC-1271).",
         "^0x[0-9a-fA-F]{130}([0-9a-fA-F]{2})*$", 8_194;
     CallData: "At most 128 KiB.", "^0x([0-9a-fA-F]{2})*$", 262_146;
@@ -90,6 +90,8 @@ vocabularies! {
     Environment: "Fireblocks' environment.", FireblocksEnvironment::ALL.map(FireblocksEnvironment::as_str);
     Region: "Fireblocks' region.", FireblocksRegion::ALL.map(FireblocksRegion::as_str);
     FireblocksStatus: "Fireblocks' transaction status.", fireblocks_statuses();
+    RegistrationStatus: "Whether the key is on record on chain. A record that failed is made anew when the same key is \
+        registered again.", RegistrationState::NAMES;
     TeeType: "The kind of trusted execution environment.", words(&internal::TEE_TYPES);
     SettlementStatus: "How the execution ended, if it did.", words(&internal::SETTLEMENT_STATUSES);
     TokenType: "As in RFC 6750.", ["Bearer"];

@@ -21,6 +21,7 @@ use crate::{
     world::{CHAIN, FREE_WEI, ORIGIN, Reply, World},
 };
 
+mod bodies;
 mod questions;
 mod switches;
 

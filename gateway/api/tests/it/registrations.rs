@@ -367,3 +367,35 @@ async fn an_answer_waits_no_longer_than_allowed_for_the_record_and_the_profile_t
     assert_eq!((&after["pgpPublicKey"], &after["registered"]), (&json!(RSA), &json!(false)));
     assert_eq!(register(&wallet, RSA).await.expect(201), made, "the same key changes nothing");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_failed_is_told_apart_from_one_that_is_awaited() {
+    let world = World::new().await;
+    make_relayer(&world).await;
+    let wallet = Wallet::new(1);
+    world.user(&wallet).await;
+    let access = world.log_in(&wallet).await.access;
+    let body = json!({"pgpPublicKey": RSA, "signature": hex(&wallet.sign_text(RSA))});
+    let register = || world.post("/user-api-keys/register", &body).bearer(&access).send();
+    let profile = || world.get("/user-api-keys/profile").bearer(&access).send();
+    let before = profile().await.expect(200);
+    assert!(before.get("registrationStatus").is_none(), "{before}");
+    world.node.mine(false);
+    let made = register().await.expect(201);
+    assert_eq!((&made["status"], made.get("failureReason")), (&json!("pending"), None), "{made}");
+    world.work_until(async || profile().await.expect(200)["registrationStatus"] == "failed").await;
+    let failed = profile().await.expect(200);
+    assert_eq!(failed["registrationFailureReason"], "reverted", "{failed}");
+    assert_eq!(failed["registered"], false);
+
+    // The same key again begins another record.
+    world.node.mine(true);
+    assert_eq!(register().await.expect(201)["status"], "pending");
+    world.work_until(async || profile().await.expect(200)["registered"] == true).await;
+    let recorded = profile().await.expect(200);
+    assert_eq!(recorded["registrationStatus"], "registered");
+    assert!(recorded.get("registrationFailureReason").is_none(), "{recorded}");
+    let again = register().await.expect(201);
+    assert_eq!(again["status"], "registered");
+    assert_eq!(again["registrationTxHash"], recorded["registrationTxHash"]);
+}

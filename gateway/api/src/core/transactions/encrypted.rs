@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use gateway_chains::evm::signature::{Signature, recover_personal};
 use gateway_domain::{
     Address, B256, Error, OpCtx,
     actor::Actor,
@@ -21,6 +20,7 @@ use utoipa::ToSchema;
 
 use super::create::{DATA_BYTES_MAX, NOTE_CHARACTERS_MAX};
 use crate::{
+    auth::WALLET_SIGNATURE_BYTES_MAX,
     core::{call::Call, shapes},
     extract::{Fields, Json, Wire, scalar},
     failure::Failure,
@@ -57,7 +57,7 @@ pub(crate) struct CreateEncryptedTransactionDto {
     #[schema(min_length = 1, max_length = 128)]
     ipfs_cid: Option<String>,
     /// `personal_sign` of the request hash's 32 bytes by the user's wallet.
-    #[schema(value_type = Option<shapes::Signature>)]
+    #[schema(value_type = Option<shapes::WalletSignature>)]
     user_signature: Option<Vec<u8>>,
 }
 
@@ -72,7 +72,7 @@ impl Wire for CreateEncryptedTransactionDto {
         let ethereum_address = fields.optional("ethereumAddress", scalar::address);
         let verification_service_id = fields.optional("verificationServiceId", scalar::service_number);
         let ipfs_cid = fields.optional("ipfsCid", scalar::text_within(1, CID_CHARACTERS_MAX));
-        let user_signature = fields.optional("userSignature", scalar::bytes(65));
+        let user_signature = fields.optional("userSignature", scalar::bytes(WALLET_SIGNATURE_BYTES_MAX));
         Some(Self {
             encrypted_payload: encrypted_payload?,
             request_hash: request_hash?,
@@ -106,7 +106,10 @@ pub(super) async fn encrypted(
         Failure::invalid("verificationServiceId is required, for the user's settings name none")
     })?;
     let service = require_active_service(&app.services, call.ctx.organization, service).await?;
-    let user_signature = verified(&body, &owner)?;
+    if let Some(signature) = &body.user_signature {
+        let rule = "userSignature must be the user's personal_sign of requestHash";
+        call.personally_signed(&owner, (body.request_hash.as_slice(), signature), rule).await?;
+    }
     if service.built_in.is_some() {
         let checked = app.rates.decryption.check(&owner.id);
         checked.map_err(|retry_after| Failure::RateLimited { retry_after })?;
@@ -128,7 +131,7 @@ pub(super) async fn encrypted(
         provider,
         vendor_role,
         cid: body.ipfs_cid,
-        user_signature,
+        user_signature: body.user_signature.unwrap_or_default(),
         requirements: settings.requirements(execution_type),
         minimum_confidence_ppm: settings.orion_confidence_threshold_ppm,
         approval_ttl: Duration::from_secs(u64::from(settings.approval_ttl_seconds)),
@@ -163,19 +166,6 @@ async fn owner(
     let settings = store.settings(ctx.organization, owner.id).await?;
     let settings = settings.ok_or_else(|| Error::inconsistency("a user without settings"))?;
     Ok((owner, settings.into_value()))
-}
-
-fn verified(body: &CreateEncryptedTransactionDto, owner: &User) -> Result<Vec<u8>, Failure> {
-    let Some(signature) = &body.user_signature else { return Ok(Vec::new()) };
-    let signed = <&[u8; 65]>::try_from(signature.as_slice())
-        .ok()
-        .and_then(|bytes| Signature::from_bytes(bytes).ok())
-        .and_then(|signature| recover_personal(body.request_hash.as_slice(), &signature).ok());
-    if signed == Some(owner.ethereum_address) {
-        Ok(signature.clone())
-    } else {
-        Err(Failure::invalid("userSignature must be the user's personal_sign of requestHash"))
-    }
 }
 
 /// The content of a message for the built-in service, by the rules of unencrypted requests.

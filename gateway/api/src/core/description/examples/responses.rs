@@ -88,13 +88,13 @@ fn people(schema: &str) -> Option<Value> {
             &json!({"key": "ck_user_4hRt7Kq2Zx9B_dGhlIHdob2xlIGtleSBpcyBzaG93biBvbmx5IG9uY2U"}),
         ),
         "RegisterKeysResponse" => json!({
-            "pgpFingerprint": FINGERPRINT, "ethereumAddress": WALLET, "registrationTxHash": TRANSACTION_HASH,
-            "registeredAt": UPDATED_AT,
+            "pgpFingerprint": FINGERPRINT, "ethereumAddress": WALLET, "status": "registered",
+            "registrationTxHash": TRANSACTION_HASH, "registeredAt": UPDATED_AT,
         }),
         "UserProfileResponse" => json!({
             "userId": USER, "ethereumAddress": WALLET, "escrowAddress": ESCROW, "pgpPublicKey": PUBLIC_KEY,
-            "pgpFingerprint": FINGERPRINT, "registered": true, "registrationTxHash": TRANSACTION_HASH,
-            "apiKeys": [user_key()],
+            "pgpFingerprint": FINGERPRINT, "registered": true, "registrationStatus": "registered",
+            "registrationTxHash": TRANSACTION_HASH, "apiKeys": [user_key()],
         }),
         "SettingsResponse" => json!({
             "ethereumAddress": WALLET, "executionType": 2, "chainId": 1, "escrowAddress": ESCROW,
