@@ -19,6 +19,7 @@ use crate::{
 };
 
 mod complete;
+mod disclose;
 mod enrol;
 mod fingerprint;
 mod status;
@@ -26,6 +27,7 @@ mod transfer;
 mod validate;
 
 pub use complete::{CompleteIntegration, complete_integration};
+pub use disclose::disclose_api_key;
 pub use enrol::{CertificateSubject, RequestCertificate, request_certificate};
 pub use fingerprint::fingerprint;
 pub use status::VendorStatus;

@@ -180,19 +180,11 @@ pub(crate) async fn get_fireblocks_config(
     let role = call.path("type", role)?;
     let address = call.path("ethereumAddress", scalar::address_text)?;
     let vendor = app.services.vendors.require_fireblocks()?;
-    let organization = call.ctx.organization;
-    let user = require_user(&app.services, organization, address).await?;
-    let missing = Error::NotFound("fireblocks integration");
-    let Some(integration) = app.services.store.integration(organization, user.id, role).await? else {
-        return Err(missing.into());
-    };
-    let (Some(access), Some(api_key)) =
-        (integration.state.access(), integration.open_api_key(&app.services).await?)
-    else {
-        return Err(missing.into());
-    };
+    let user = require_user(&app.services, call.ctx.organization, address).await?;
+    let (integration, access, api_key) =
+        fireblocks::disclose_api_key(&call.ctx, &app.services, user.id, role).await?;
     let base_url = vendor.base_url(access.environment, access.region);
-    Ok(ok(FireblocksConfigResponse::of(&integration, access, (address, base_url, &api_key))))
+    Ok(ok(FireblocksConfigResponse::of(&integration, &access, (address, base_url, &api_key))))
 }
 
 fn role(text: &str) -> Result<VendorRole, String> {

@@ -11,6 +11,7 @@ mod contests;
 mod contract;
 mod contract_accounts;
 mod denials;
+mod disclosures;
 mod doubles;
 mod encrypted;
 mod interrupted;
