@@ -66,7 +66,7 @@ enum Command {
     /// Enrol users whose wallet is a contract.
     #[command(subcommand)]
     ContractAccount(contract_account::ContractAccountCommand),
-    /// Stop an organization or a key from signing, at once.
+    /// Stop an organization or a key from signing and from opening messages, at once.
     Freeze(freeze::Freeze),
     /// List transactions that are not signed, and take them back.
     #[command(subcommand)]

@@ -33,7 +33,7 @@ pub use login::user_at_login;
 pub struct Organization {
     pub id: OrganizationId,
     pub name: String,
-    /// A frozen organization signs nothing until an operator thaws it.
+    /// A frozen organization signs nothing and opens no message until an operator thaws it.
     pub frozen: bool,
     pub version: u64,
     pub created_at: Timestamp,

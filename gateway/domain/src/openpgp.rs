@@ -28,6 +28,16 @@ pub struct FingerprintMalformed;
 #[error("{0}")]
 pub struct OpenPgpFault(pub String);
 
+/// Why a message is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MessageFault {
+    #[error(transparent)]
+    Message(#[from] OpenPgpFault),
+    /// The certificate that it should be encrypted to cannot be encrypted to any more.
+    #[error("the recipient's key {0}")]
+    Recipient(OpenPgpFault),
+}
+
 /// A public key that may be encrypted to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InspectedKey {
@@ -70,7 +80,7 @@ pub trait OpenPgp: Send + Sync {
         armored: &str,
         recipient: &str,
         now: Timestamp,
-    ) -> Result<InspectedMessage, OpenPgpFault>;
+    ) -> Result<InspectedMessage, MessageFault>;
 
     /// An armored certificate for two RSA keys of the token: `certify` signs, `decrypt` is the encryption subkey.
     async fn certificate(

@@ -17,8 +17,9 @@ mod services;
 pub use metadata::{
     OrionMetadata, Settlement, SettlementStatus, TeeKind, TeeProof, record_settlement, record_tee_proof,
 };
+pub(crate) use services::unusable;
 pub use services::{
-    AddVerificationService, ServiceKey, add_verification_service, require_active_service,
+    AddVerificationService, ServiceKey, add_verification_service, is_offered, require_active_service,
     set_verification_service_active,
 };
 

@@ -2,7 +2,7 @@
 
 use gateway_domain::{
     B256, Timestamp,
-    openpgp::{InspectedMessage, MESSAGE_BYTES_MAX, OpenPgpFault},
+    openpgp::{InspectedMessage, MESSAGE_BYTES_MAX, MessageFault},
 };
 use pgp::{
     armor::BlockType,
@@ -31,11 +31,14 @@ pub fn inspect_message(
     armored: &str,
     recipient: &str,
     now: Timestamp,
-) -> Result<InspectedMessage, OpenPgpFault> {
-    let message = Message::read(armored)?;
-    let certificate = Certificate::read(recipient, now)?;
-    let (key, packet) = message.addressed_to(&certificate)?;
-    Ok(InspectedMessage { session_key_digest: session_key_digest(key, packet)? })
+) -> Result<InspectedMessage, MessageFault> {
+    let of_message = |fault: Fault| MessageFault::Message(fault.into());
+    let message = Message::read(armored).map_err(of_message)?;
+    let certificate = Certificate::read(recipient, now);
+    let certificate = certificate.map_err(|fault| MessageFault::Recipient(fault.into()))?;
+    let (key, packet) = message.addressed_to(&certificate).map_err(of_message)?;
+    let session_key_digest = session_key_digest(key, packet).map_err(of_message)?;
+    Ok(InspectedMessage { session_key_digest })
 }
 
 impl Message {

@@ -8,7 +8,7 @@ use gateway_domain::{
     entropy::Entropy,
     error::{Error, Result},
     keys::{KeyPurpose, KeyRecord},
-    openpgp::{Fingerprint, InspectedKey, InspectedMessage, OpenPgp, OpenPgpFault, Opened},
+    openpgp::{Fingerprint, InspectedKey, InspectedMessage, MessageFault, OpenPgp, OpenPgpFault, Opened},
     sealed::Sealed,
 };
 use gateway_openpgp::{
@@ -43,7 +43,7 @@ impl OpenPgp for HsmOpenPgp {
         armored: &str,
         recipient: &str,
         now: Timestamp,
-    ) -> Result<InspectedMessage, OpenPgpFault> {
+    ) -> Result<InspectedMessage, MessageFault> {
         inspect_message(armored, recipient, now)
     }
 

@@ -1,4 +1,5 @@
-//! `countersign freeze`: one person stops an organization or a key from signing; lifting is as local an act.
+//! `countersign freeze`: one person stops an organization or a key from signing and from opening messages; lifting is as
+//! local an act.
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
@@ -21,9 +22,9 @@ pub(super) struct Freeze {
 
 #[derive(Debug, Subcommand)]
 enum Target {
-    /// The whole organization.
+    /// The whole organization: nothing of it is signed, and no message to it opened.
     Organization(Choice),
-    /// One key.
+    /// One key: a wallet's, a vendor's or the relayer's signs nothing, that of the built-in verification service opens nothing.
     Key {
         /// Id of the key, as `countersign key list` shows it.
         id: KeyId,
@@ -36,7 +37,7 @@ enum Target {
 struct Choice {
     #[command(flatten)]
     place: OrganizationPlace,
-    /// Let it sign again.
+    /// Let it go on.
     #[arg(long)]
     lift: bool,
     #[command(flatten)]

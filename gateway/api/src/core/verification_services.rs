@@ -7,7 +7,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use gateway_domain::{
     Error,
     openpgp::{Fingerprint, PUBLIC_KEY_BYTES_MAX},
-    verification::VerificationService,
+    verification::{VerificationService, is_offered},
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -34,7 +34,7 @@ pub(crate) struct VerificationServiceResponse {
     pgp_public_key: String,
     #[schema(value_type = shapes::Fingerprint)]
     pgp_fingerprint: String,
-    /// Whether new payloads may be sent to it.
+    /// Whether new payloads may be sent to it: it is switched on, and its key is neither expired nor revoked.
     active: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<String>,
@@ -45,14 +45,14 @@ pub(crate) struct VerificationServiceResponse {
 }
 
 impl VerificationServiceResponse {
-    fn of(service: &VerificationService) -> Self {
+    fn of(app: &App, call: &Call, service: &VerificationService) -> Self {
         Self {
             id: service.id,
             name: service.name.clone(),
             inbox: presentation::address(service.inbox),
             pgp_public_key: service.public_key.clone(),
             pgp_fingerprint: service.fingerprint.to_string(),
-            active: service.active,
+            active: is_offered(&app.services, service, call.ctx.now),
             description: service.description.clone(),
             created_at: presentation::time(service.created_at),
             updated_at: presentation::time(service.updated_at),
@@ -71,7 +71,7 @@ pub(crate) async fn get_all_verification_services(
     State(app): State<Arc<App>>,
     call: Call,
 ) -> Answered<Vec<VerificationServiceResponse>> {
-    listed(&app, &call, |_| true).await
+    Ok(ok(listed(&app, &call).await?))
 }
 
 /// The services that new payloads may be sent to, by number.
@@ -85,7 +85,9 @@ pub(crate) async fn get_active_verification_services(
     State(app): State<Arc<App>>,
     call: Call,
 ) -> Answered<Vec<VerificationServiceResponse>> {
-    listed(&app, &call, |service| service.active).await
+    let mut offered = listed(&app, &call).await?;
+    offered.retain(|service| service.active);
+    Ok(ok(offered))
 }
 
 /// The service with this number.
@@ -159,14 +161,9 @@ fn service_number(text: &str) -> Result<u32, String> {
     text.parse().ok().filter(|_| plain).ok_or_else(|| "must be a whole number of at least 1".to_owned())
 }
 
-async fn listed(
-    app: &App,
-    call: &Call,
-    wanted: impl Fn(&VerificationService) -> bool,
-) -> Answered<Vec<VerificationServiceResponse>> {
+async fn listed(app: &App, call: &Call) -> Result<Vec<VerificationServiceResponse>, Failure> {
     let services = app.services.store.verification_services(call.ctx.organization).await?;
-    let shown = services.iter().filter(|service| wanted(service));
-    Ok(ok(shown.map(|service| VerificationServiceResponse::of(service)).collect()))
+    Ok(services.iter().map(|service| VerificationServiceResponse::of(app, call, service)).collect())
 }
 
 async fn only(
@@ -177,5 +174,5 @@ async fn only(
     let services = app.services.store.verification_services(call.ctx.organization).await?;
     let found = services.iter().find(|service| wanted(service));
     let service = found.ok_or(Error::NotFound("verification service"))?;
-    Ok(ok(VerificationServiceResponse::of(service)))
+    Ok(ok(VerificationServiceResponse::of(app, call, service)))
 }

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use gateway_domain::{
     Address, B256, OpCtx,
     credentials::{CreateApiKey, Label, create_api_key},
-    keys::{GenerateKey, KeyAlgorithm, KeyPurpose, generate_key},
+    identity::set_organization_frozen,
+    keys::{GenerateKey, KeyAlgorithm, KeyPurpose, generate_key, retire_key, set_key_frozen},
     verification::set_verification_service_active,
 };
 use serde_json::{Value, json};
@@ -413,6 +414,80 @@ async fn a_service_that_is_switched_off_is_not_offered_and_cannot_be_chosen() {
     assert_eq!(listed("/verification-services/active").await, []);
     set_verification_service_active(&ctx, &world.services, outside.id, true).await.unwrap();
     assert_eq!(listed("/verification-services/active").await, both[1..]);
+}
+
+/// Its owner has to make another key; the sender has done nothing wrong.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_whose_key_is_of_no_use_any_more_is_named_and_not_offered() {
+    let world = World::new().await;
+    let wallet = Wallet::new(1);
+    let escrow = world.user(&wallet).await;
+    let (good, unusable) = (world.outside_service().await, world.unusable_services().await);
+    let message = encrypt("{}", OUTSIDE);
+    let access = world.log_in(&wallet).await.access;
+    for (service, fault) in unusable.iter().zip(["is expired", "is revoked"]) {
+        let refused = send(&world, &body(&wallet, escrow, hash(7), &message, service.id)).await;
+        refused.expect(400);
+        let told = format!("verificationServiceId {}: the service's public key {fault}", service.id);
+        assert_eq!(refused.message(), told);
+        let path = format!("/verification-services/{}", service.id);
+        assert_eq!(world.get(path).send().await.expect(200)["active"], false);
+        let choice = json!({"verificationServiceId": service.id});
+        let call = world.call(axum::http::Method::PUT, "/settings").json(&choice).bearer(&access);
+        call.send().await.expect(400);
+    }
+    let listed = async |path: &str| world.get(path).send().await.expect(200).as_array().unwrap().clone();
+    let offered = listed("/verification-services/active").await;
+    assert_eq!(offered.iter().map(|service| &service["id"]).collect::<Vec<_>>(), [&json!(good.id)]);
+    assert_eq!(listed("/verification-services").await.len(), 3);
+    // The message was claimed for nothing.
+    send(&world, &body(&wallet, escrow, hash(7), &message, good.id)).await.expect(201);
+}
+
+/// Freezing the key that is suspected, or everything, ends what could be learnt by having messages opened.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_freeze_stops_opening_and_costs_the_message_nothing() {
+    let world = World::new().await;
+    let wallet = Wallet::new(1);
+    let escrow = world.user(&wallet).await;
+    let (service, outside) = (world.built_in_service().await, world.outside_service().await);
+    let (ctx, services) = (world.ctx(), &world.services);
+    let key = service.built_in.unwrap();
+    let sealed = |byte: u8| {
+        let message = encrypt(&plaintext(escrow, hash(byte)).to_string(), BUILT_IN);
+        body(&wallet, escrow, hash(byte), &message, service.id)
+    };
+    let refused = async |request: &Value| {
+        let refused = send(&world, request).await;
+        refused.expect(503);
+        assert_eq!(refused.message(), "the built-in verification service is unavailable");
+        // Whoever sends it first afterwards has it opened.
+        let digest = services
+            .publication
+            .openpgp
+            .inspect_message(request["encryptedPayload"].as_str().unwrap(), BUILT_IN, services.clock.now())
+            .unwrap()
+            .session_key_digest;
+        let claim = services.store.session_key_claim(service.fingerprint, digest).await.unwrap();
+        assert!(claim.is_none(), "{claim:?}");
+    };
+    let first = sealed(7);
+    set_key_frozen(&ctx, services, key, true).await.unwrap();
+    refused(&first).await;
+    set_key_frozen(&ctx, services, key, false).await.unwrap();
+    assert_eq!(send(&world, &first).await.expect(201)["status"], "PENDING");
+
+    let second = sealed(8);
+    set_organization_frozen(&ctx, services, true).await.unwrap();
+    refused(&second).await;
+    // What nobody here opens is still taken, and waits.
+    let opaque = body(&wallet, escrow, hash(9), &encrypt("{}", OUTSIDE), outside.id);
+    send(&world, &opaque).await.expect(201);
+    set_organization_frozen(&ctx, services, false).await.unwrap();
+    assert_eq!(send(&world, &second).await.expect(201)["status"], "PENDING");
+
+    retire_key(&ctx, services, key).await.unwrap();
+    refused(&sealed(10)).await;
 }
 
 fn base64_url(bytes: &[u8]) -> String {

@@ -10,7 +10,7 @@ use gateway_domain::{
     changes::{ChangeSet, Write},
     ids::{KeyId, OrganizationId},
     keys::{KeyAlgorithm, KeyPurpose, KeyRecord, KeyState, PublicKey},
-    openpgp::{Fingerprint, InspectedKey, InspectedMessage, OpenPgp, OpenPgpFault, Opened},
+    openpgp::{Fingerprint, InspectedKey, InspectedMessage, MessageFault, OpenPgp, OpenPgpFault, Opened},
     payloads::PayloadQuota,
     ports::{Publication, Services, UnitOfWork},
     quota::{Quota, UserQuota},
@@ -42,6 +42,10 @@ use crate::world::{CHAIN, World};
 pub(crate) const BUILT_IN: &str = include_str!("../../../openpgp/tests/it/fixtures/service.asc");
 /// A certificate of somebody outside.
 pub(crate) const OUTSIDE: &str = include_str!("../../../openpgp/tests/it/fixtures/gpg-rsa.asc");
+
+/// Certificates that were good once.
+const EXPIRED: &str = include_str!("../../../openpgp/tests/it/fixtures/gpg-expired.asc");
+const REVOKED: &str = include_str!("../../../openpgp/tests/it/fixtures/gpg-revoked.asc");
 
 struct Software;
 
@@ -92,6 +96,12 @@ impl World {
         insert_service(&self.services, self.organization, (2, OUTSIDE, None)).await
     }
 
+    /// Services outside, active, whose keys expired and were revoked since they were added.
+    pub(crate) async fn unusable_services(&self) -> [VerificationService; 2] {
+        let expired = insert_service(&self.services, self.organization, (3, EXPIRED, None)).await;
+        [expired, insert_service(&self.services, self.organization, (4, REVOKED, None)).await]
+    }
+
     /// The service that this gateway is itself.
     pub(crate) async fn built_in_service(&self) -> VerificationService {
         built_in_service(&self.services, self.organization).await
@@ -135,7 +145,7 @@ async fn insert_service(
         name: "Orion".to_owned(),
         inbox: Address::repeat_byte(u8::try_from(id).unwrap()),
         public_key: certificate.to_owned(),
-        fingerprint: inspect_key(certificate, now).unwrap().fingerprint,
+        fingerprint: read_fingerprint(certificate).unwrap(),
         description: None,
         active: true,
         built_in,
@@ -181,7 +191,7 @@ impl OpenPgp for Software {
         armored: &str,
         recipient: &str,
         now: Timestamp,
-    ) -> Result<InspectedMessage, OpenPgpFault> {
+    ) -> Result<InspectedMessage, MessageFault> {
         inspect_message(armored, recipient, now)
     }
 

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use gateway_domain::{
     Address, B256, Result, Timestamp,
     keys::KeyRecord,
-    openpgp::{Fingerprint, InspectedKey, InspectedMessage, OpenPgp, OpenPgpFault, Opened},
+    openpgp::{Fingerprint, InspectedKey, InspectedMessage, MessageFault, OpenPgp, OpenPgpFault, Opened},
     ports::{Publication, Services},
     sealed::Sealed,
 };
@@ -54,7 +54,7 @@ impl OpenPgp for Counted {
         armored: &str,
         recipient: &str,
         now: Timestamp,
-    ) -> Result<InspectedMessage, OpenPgpFault> {
+    ) -> Result<InspectedMessage, MessageFault> {
         self.inner.inspect_message(armored, recipient, now)
     }
 

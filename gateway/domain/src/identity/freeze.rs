@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Sets whether the caller's organization is frozen: from the commit on, nothing of a frozen one gets a permit to be
-/// signed. Approved transactions wait and go on once it is lifted. A freeze of what is frozen is a new one: a thaw that was
+/// signed, and no message to its verification service is opened. Approved transactions wait and go on once it is lifted. A freeze of what is frozen is a new one: a thaw that was
 /// proposed before is not for it. A lift that loses against another write is not tried again.
 pub async fn set_organization_frozen(ctx: &OpCtx, services: &Services, frozen: bool) -> Result<Organization> {
     for _ in 0..services.limits.contest_attempts_max.max(1) {

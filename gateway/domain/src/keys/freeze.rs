@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Sets whether a key of the caller's organization is frozen: from the commit on, nothing gets a permit to be signed
-/// with a frozen one. A freeze of what is frozen is a new one: a thaw that was proposed before is not for it. A lift that
+/// with a frozen one, and no message is opened with it. A freeze of what is frozen is a new one: a thaw that was proposed before is not for it. A lift that
 /// loses against another write is not tried again.
 pub async fn set_key_frozen(ctx: &OpCtx, services: &Services, id: KeyId, frozen: bool) -> Result<KeyRecord> {
     for _ in 0..services.limits.contest_attempts_max.max(1) {

@@ -19,6 +19,7 @@ use crate::{
     settings::Settings,
     transactions::{ExecutionType, Provider},
     vendors::VendorRole,
+    verification::is_offered,
 };
 
 /// What shall change; the rest stays.
@@ -225,7 +226,7 @@ async fn unusable_service(
         Ok(id) => services.store.verification_service(organization, id).await?,
         Err(_) => None,
     };
-    let is_active = found.is_some_and(|service| service.active);
+    let is_active = found.is_some_and(|service| is_offered(services, &service, services.clock.now()));
     Ok((!is_active).then(|| "verificationServiceId must name an active verification service".to_owned()))
 }
 

@@ -20,7 +20,8 @@ use crate::{
     evaluations::Fresh,
     identity::User,
     ids::{PrincipalId, RelayId, TransactionId},
-    openpgp::{InspectedMessage, Opened},
+    keys::{KeyRecord, KeyState},
+    openpgp::{InspectedMessage, MessageFault, Opened},
     outbox::OutboxItem,
     payloads::{Addressed, EncryptedPayload, PayloadRoom, SessionKeyClaim, Submission, submit_again},
     policy::{Applies, Decision, Denial, DenialReason, Requirement, refusal},
@@ -34,7 +35,7 @@ use crate::{
         create::{by_idempotency_key, ceilings, creation, eligible, judge, recent_denials},
     },
     vendors::VendorRole,
-    verification::VerificationService,
+    verification::{VerificationService, unusable},
 };
 
 /// A transaction to be created from an encrypted message.
@@ -186,8 +187,10 @@ async fn receive(
 ) -> Result<Received> {
     let parts = &services.publication;
     let inspected = parts.openpgp.inspect_message(&request.message, &request.service.public_key, ctx.now);
-    let InspectedMessage { session_key_digest } =
-        inspected.map_err(|fault| Error::invalid(format!("encryptedPayload {fault}")))?;
+    let InspectedMessage { session_key_digest } = inspected.map_err(|fault| match fault {
+        MessageFault::Message(fault) => Error::invalid(format!("encryptedPayload {fault}")),
+        MessageFault::Recipient(fault) => unusable(request.service.id, &fault),
+    })?;
     let content = request.message.as_bytes();
     let addressed = match &request.cid {
         Some(cid) => parts.ipfs.named(cid, content),
@@ -209,6 +212,8 @@ async fn receive(
         request_hash: request.request_hash,
         message_digest: digest_of(&request.message),
     };
+    // Before the claim, so that a freeze costs the message nothing.
+    decryption_key(ctx, services, &request.service).await?;
     let room = PayloadRoom::new(parts.payloads, &request.owner, &request.message, ctx.now);
     claim_session_key(ctx, services, claim, room).await?;
     let content = read(ctx, services, request).await?;
@@ -249,10 +254,29 @@ async fn claim_session_key(
     Err(Error::unavailable("the database", "too many writers wanted the same message"))
 }
 
-async fn read(ctx: &OpCtx, services: &Services, request: &CreateEncryptedTransaction) -> Result<Reading> {
-    let Some(key) = request.service.built_in else { return Ok(Reading::Opaque) };
+/// What opens messages for the built-in service; nothing for a service outside. Whoever freezes key or organization stops
+/// this as well: otherwise what they suspect would go on being asked.
+async fn decryption_key(
+    ctx: &OpCtx,
+    services: &Services,
+    service: &VerificationService,
+) -> Result<Option<Sealed<KeyRecord>>> {
+    let Some(key) = service.built_in else { return Ok(None) };
     let key = services.store.key(ctx.organization, key).await?;
     let key = key.ok_or_else(|| Error::inconsistency("the built-in service's key does not exist"))?;
+    let organization = services.store.organization(ctx.organization).await?;
+    let is_stopped = key.frozen || key.state != KeyState::Active;
+    if is_stopped || organization.is_none_or(|organization| organization.frozen) {
+        let cause = "its key is frozen or retired, or the organization is frozen";
+        return Err(Error::unavailable("the built-in verification service", cause));
+    }
+    Ok(Some(key))
+}
+
+async fn read(ctx: &OpCtx, services: &Services, request: &CreateEncryptedTransaction) -> Result<Reading> {
+    let Some(key) = decryption_key(ctx, services, &request.service).await? else {
+        return Ok(Reading::Opaque);
+    };
     let chain = services.require_chain(request.chain)?;
     let refused = |detail: String| Reading::Refused(refusal(DenialReason::PayloadInvalid, detail));
     Ok(match services.publication.openpgp.open(&request.message, &key).await? {

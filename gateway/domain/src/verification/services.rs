@@ -9,9 +9,11 @@ use crate::{
     actor::OpCtx,
     audit::AuditEvent,
     changes::{ChangeSet, CommitError, Contested, Write},
+    clock::Timestamp,
     error::{Error, Result},
     ids::OrganizationId,
     keys::{GenerateKey, KeyAlgorithm, KeyPurpose, generate_key, retire_key},
+    openpgp::OpenPgpFault,
     ports::Services,
     sealed::Sealed,
     verification::VerificationService,
@@ -134,6 +136,16 @@ pub async fn set_verification_service_active(
         }
     }
     Err(Error::unavailable("the database", "too many writers wanted the same verification service"))
+}
+
+/// Whether new payloads may be sent to the service: it is switched on, and its key can be encrypted to at `now`.
+pub fn is_offered(services: &Services, service: &VerificationService, now: Timestamp) -> bool {
+    service.active && services.publication.openpgp.inspect_key(&service.public_key, now).is_ok()
+}
+
+/// What is said where the key of the service that a request chose is of no use any more.
+pub(crate) fn unusable(id: u32, fault: &OpenPgpFault) -> Error {
+    Error::invalid(format!("verificationServiceId {id}: the service's public key {fault}"))
 }
 
 /// The service that a request or its owner's settings name, if it may be chosen.

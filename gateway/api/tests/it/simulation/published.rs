@@ -15,7 +15,7 @@ use gateway_domain::{
     identity::User,
     ids::{OrganizationId, PrincipalId, RelayId, TransactionId},
     keys::{GenerateKey, KeyAlgorithm, KeyPurpose, KeyRecord, generate_key},
-    openpgp::{Fingerprint, InspectedKey, InspectedMessage, OpenPgp, OpenPgpFault, Opened},
+    openpgp::{Fingerprint, InspectedKey, InspectedMessage, MessageFault, OpenPgp, OpenPgpFault, Opened},
     outbox::Job,
     payloads::{Addressed, Ipfs, Submission},
     ports::{Publication, Services},
@@ -97,7 +97,7 @@ impl OpenPgp for SimulatedOpenPgp {
         armored: &str,
         recipient: &str,
         now: Timestamp,
-    ) -> Result<InspectedMessage, OpenPgpFault> {
+    ) -> Result<InspectedMessage, MessageFault> {
         self.software.inspect_message(armored, recipient, now)
     }
 
