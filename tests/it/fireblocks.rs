@@ -24,6 +24,7 @@ use tokio::time::timeout;
 use crate::stand::{CHAIN_ID, ETHER, Stand};
 
 mod answers;
+mod logged_in;
 mod sdk;
 
 const DEADLINE: Duration = Duration::from_secs(30);

@@ -21,6 +21,7 @@ mod main_job;
 mod newcomer;
 mod openapi;
 mod operators;
+mod outside_service;
 mod ownership;
 mod pair;
 mod pinned;

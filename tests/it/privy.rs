@@ -220,6 +220,42 @@ async fn a_wallet_at_privy_signs_what_was_approved_and_the_gateway_sends_it() ->
     Ok(())
 }
 
+/// Nobody enrolled the user: the server that makes the arbiter's quorum says which account at Privy is theirs.
+#[tokio::test]
+async fn a_wallet_that_logged_in_first_gets_to_an_execution_by_privy() -> Result<()> {
+    let scene = Scene::new().await?;
+    let gateway = scene.stand.installation.start().await?;
+    let (job, client) = (scene.stand.job(&gateway), gateway.client());
+    let token = job.log_in().await?;
+    let pem = scene.authorize()?;
+    let arbiter = json!({
+        "displayName": "Arbiter Quorum", "ethereumAddress": scene.stand.wallet.address(), "privyUserId": PRIVY_USER,
+    });
+    let agent = Credential::ApiKey(&gateway.bootstrap.agent_api_key);
+    client.post("/privy-quorum", agent, &arbiter).await?.expect(201)?;
+    let body = json!({"type": "execution", "displayName": "Ada", "p256PublicKey": pem});
+    client.post("/settings/register-privy-quorum", Credential::Token(&token), &body).await?.expect(201)?;
+    let choice = json!({
+        "escrowAddress": scene.escrow, "executionType": 0, "executionProvider": "privy", "agentProvider": "none",
+    });
+    let admin = [("x-api-key", gateway.bootstrap.admin_api_key.as_str())];
+    let settings = client
+        .send(Method::PUT, "/settings", Credential::Token(&token), serde_json::to_vec(&choice)?, &admin)
+        .await?
+        .expect(200)?;
+    assert_eq!(settings["executionProvider"], "privy", "{settings}");
+    let (transfer, proposed) = scene.propose(&gateway, ETHER / 10).await?;
+    let executed = scene.ended(&gateway, &proposed).await?;
+    assert_eq!(executed["status"], "EXECUTED", "{executed}");
+    assert_eq!(scene.received(&transfer).await?, transfer.value);
+    scene.check_requests()?;
+    assert_eq!(
+        job.transaction(request_hash(&proposed)).await?.context("it is listed")?["status"],
+        "EXECUTED"
+    );
+    scene.stand.finish(gateway).await
+}
+
 #[tokio::test]
 async fn a_refusal_or_lie_of_privy_is_final_and_holds_up_nobody() -> Result<()> {
     let scene = Scene::new().await?;

@@ -35,6 +35,17 @@ impl Gpg {
         self.run(&["--armor", "--export", name], b"")
     }
 
+    /// The same on curves, for so many seconds from now.
+    pub fn generate_expiring(&self, name: &str, seconds: u32) -> Result<String> {
+        let expiry = format!("seconds={seconds}");
+        let silent = ["--pinentry-mode", "loopback", "--passphrase", ""];
+        self.run(&[&silent[..], &["--quick-gen-key", name, "ed25519", "default", &expiry]].concat(), b"")?;
+        let fingerprint = self.fingerprint(name)?;
+        let subkey = ["--quick-add-key", &fingerprint, "cv25519", "encr", &expiry];
+        self.run(&[&silent[..], &subkey].concat(), b"")?;
+        self.run(&["--armor", "--export", name], b"")
+    }
+
     /// As GnuPG prints it: 40 upper-case hex digits.
     pub fn fingerprint(&self, name: &str) -> Result<String> {
         let listed = self.run(&["--with-colons", "--list-keys", name], b"")?;
