@@ -13,8 +13,8 @@ async fn a_wallet_that_logged_in_first_gets_to_an_execution_by_fireblocks() -> R
     let scene = Scene::new().await?;
     let gateway = scene.stand.installation.start().await?;
     let (job, client) = (scene.stand.job(&gateway), gateway.client());
-    let token = job.log_in().await?;
-    scene.token.get_or_init(|| token);
+    let access = job.log_in().await?;
+    scene.token.get_or_init(|| access);
     let made = scene.request_certificate(&gateway, false).await?.expect(201)?;
     scene.fireblocks.enrol(text(&made, "csr")?, API_KEY)?;
     scene.complete(&gateway).await?;
