@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Result, bail};
 use gateway_domain::ids::OrganizationId;
 use plugin_host::{Capability, ChainMethod, Grants};
 
@@ -36,36 +35,32 @@ impl<'a> Granted<'a> {
     }
 }
 
-/// Refuses a grant that would grant nothing, and says what could be granted.
-pub(crate) fn check(
+/// Grants that would grant nothing, each with what could be granted.
+pub(crate) fn faults(
     grants: &BTreeSet<String>,
     upstreams: &Upstreams,
     organization: OrganizationId,
-) -> Result<()> {
-    for grant in grants {
-        match grant.split_once(':') {
-            Some(("http", name)) => {
-                if !upstreams.serves(name, organization) {
-                    bail!("`{grant}`: `plugin_upstreams` has no `{name}` for this organization");
-                }
-            }
-            Some(("chain", name)) => {
-                if ChainMethod::from_name(name).is_none() {
-                    let known = listed(ChainMethod::ALL.iter().map(|method| method.as_str()));
-                    bail!("`{grant}`: `{name}` is not a method that plugins may call; there are {known}");
-                }
-            }
-            None if grant == "http" => {
-                bail!("`http` is granted by upstream: `http:NAME`, with a name of `plugin_upstreams`");
-            }
-            None if Capability::from_interface(grant).is_some() => {}
-            Some(_) | None => {
-                let known = listed(Capability::ALL.iter().map(|capability| capability.as_str()));
-                bail!("`{grant}` is not a capability; there are {known}");
-            }
+) -> impl Iterator<Item = String> {
+    grants.iter().filter_map(move |grant| fault(grant, upstreams, organization))
+}
+
+fn fault(grant: &str, upstreams: &Upstreams, organization: OrganizationId) -> Option<String> {
+    match grant.split_once(':') {
+        Some(("http", name)) => (!upstreams.serves(name, organization))
+            .then(|| format!("`{grant}`: `plugin_upstreams` has no `{name}` for this organization")),
+        Some(("chain", name)) => ChainMethod::from_name(name).is_none().then(|| {
+            let known = listed(ChainMethod::ALL.iter().map(|method| method.as_str()));
+            format!("`{grant}`: `{name}` is not a method that plugins may call; there are {known}")
+        }),
+        None if grant == "http" => {
+            Some("`http` is granted by upstream: `http:NAME`, with a name of `plugin_upstreams`".to_owned())
+        }
+        None if Capability::from_interface(grant).is_some() => None,
+        Some(_) | None => {
+            let known = listed(Capability::ALL.iter().map(|capability| capability.as_str()));
+            Some(format!("`{grant}` is not a capability; there are {known}"))
         }
     }
-    Ok(())
 }
 
 fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {

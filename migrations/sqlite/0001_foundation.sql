@@ -130,6 +130,8 @@ CREATE TABLE plugin_revisions (
     component_digest TEXT NOT NULL REFERENCES components (digest),
     settings TEXT NOT NULL,
     grants TEXT NOT NULL,
+    -- What the component turned out to be at the upload.
+    examined TEXT NOT NULL,
     -- Absent in a deployment without operators.
     signature TEXT,
     uploaded_by TEXT,

@@ -269,6 +269,10 @@ async fn a_plugin_is_staged_by_a_quorum_and_stopped_by_one() -> Result<()> {
     ensure!(staged.is_refused().await?);
     let shown = staged.operators.done(2, &[&["plugin", "inspect", &orion], &place[..]].concat())?;
     ensure!(shown["revoked"]["by"] == staged.operators.ids[1], "{shown}");
+    let component = environment::gateway_binary()?.with_file_name("../guests/orion.wasm");
+    ensure!(shown["bytes"] == fs::metadata(component)?.len() && shown["grantFaults"] == json!([]), "{shown}");
+    let imports = shown["imports"].as_array().context("imports")?;
+    ensure!(imports.contains(&json!("countersign:policy/log@1.0.0")), "{shown}");
     let policies = staged.operators.done(2, &[&["policy", "list"], &place[..]].concat())?;
     let newest = &policies["policies"][0];
     ensure!(

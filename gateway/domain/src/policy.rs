@@ -33,7 +33,9 @@ pub use permit::{PERMIT_LIFETIME, PermitMismatch, PermitRecord, SigningPermit, i
 pub use rehearse::{Rehearsal, rehearse};
 pub use requirements::{Standing, required_roles};
 pub(crate) use requirements::{counting, demanded, supersedes};
-pub use revision::{PluginRevision, PluginRevocation, ProvenSignatures, RevisionFault, subject_digest};
+pub use revision::{
+    Examined, PluginRevision, PluginRevocation, ProvenSignatures, RevisionFault, subject_digest,
+};
 pub use revoke::revoke_plugin;
 pub use signature::{RevisionClaims, RevisionSignature, SignatureMalformed, SignedRevision, signing_input};
 pub use upload::{AdmittedPlugin, UploadPlugin, admit_plugin, upload_plugin};

@@ -1,6 +1,10 @@
 //! What the domain asks of the outside. Adapters live in `store`, `hsm`, `plugins/host` and `chains`.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use alloy_primitives::{Address, B256};
 use async_trait::async_trait;
@@ -22,7 +26,9 @@ use crate::{
     keys::{KeyAlgorithm, KeyPurpose, KeyRecord, PublicKey, WalletKeys},
     outbox::ClaimedItem,
     plugin_state::{StateChanges, StateTurns, StateView},
-    policy::{PermitRecord, PluginRevision, PluginRevocation, Policy, ProvenSignatures, SigningPermit},
+    policy::{
+        Examined, PermitRecord, PluginRevision, PluginRevocation, Policy, ProvenSignatures, SigningPermit,
+    },
     sealed::{Sealed, Sealer},
     sessions::{AccessClaims, Sessions, TokenKey},
     signing::NonceReservations,
@@ -368,13 +374,14 @@ pub struct EvaluationReply {
     pub state: StateChanges,
 }
 
-/// What a component is, found without a transaction.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Examination {
-    /// Capabilities that it imports.
-    pub wanted: Vec<String>,
-    /// Version of the contract that it was built against.
-    pub contract: String,
+/// A plugin that is not stored yet.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidate<'a> {
+    pub organization: OrganizationId,
+    /// SHA-256 of the component.
+    pub component_digest: B256,
+    pub settings: &'a str,
+    pub grants: &'a BTreeSet<String>,
 }
 
 /// Asks sandboxed plugins. A failure to ask is a reply too: it denies.
@@ -388,9 +395,12 @@ pub trait Evaluator: Send + Sync {
         state: &Arc<StateView>,
     ) -> EvaluationReply;
 
-    /// Compiles the revision's component within the limits of uploads, and has it check its settings.
+    /// Compiles the candidate's component within the limits of uploads, and has it check its settings.
     /// [`Error::Invalid`](crate::Error::Invalid) names what is wrong with component, settings or grants.
-    async fn examine(&self, revision: &PluginRevision, component: Arc<[u8]>) -> Result<Examination>;
+    async fn examine(&self, candidate: &Candidate<'_>, component: Arc<[u8]>) -> Result<Examined>;
+
+    /// Those of the grants that grant nothing to the organization as this gateway is configured, and why. Runs nothing.
+    fn grant_faults(&self, organization: OrganizationId, grants: &BTreeSet<String>) -> Vec<String>;
 }
 
 /// A chain this gateway serves.

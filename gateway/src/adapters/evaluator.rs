@@ -1,7 +1,7 @@
 //! Asks plugins: translates a transaction into the contract's records and a verdict back.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -13,10 +13,10 @@ use gateway_domain::{
     chain::{ChainId, ChainState},
     evaluations::{EvaluationResult, Outcome, Verdict},
     history::HistoryView,
-    ids::PluginRevisionId,
+    ids::{OrganizationId, PluginRevisionId},
     plugin_state::{self, StateChanges, StateView},
-    policy::PluginRevision,
-    ports::{EvaluationReply, EvaluationRequest, Evaluator, Examination, HistoryLimits, Store},
+    policy::{Examined, PluginRevision},
+    ports::{Candidate, EvaluationReply, EvaluationRequest, Evaluator, HistoryLimits, Store},
     sealed::Sealed,
     transactions::{ExecutionType, Provider},
 };
@@ -186,34 +186,41 @@ impl Evaluator for PluginEvaluator {
         }
     }
 
-    async fn examine(&self, revision: &PluginRevision, component: Arc<[u8]>) -> DomainResult<Examination> {
-        grants::check(&revision.grants, &self.sources.upstreams, revision.organization)
-            .map_err(|fault| Error::invalid(format!("grants: {fault}")))?;
+    async fn examine(&self, candidate: &Candidate<'_>, component: Arc<[u8]>) -> DomainResult<Examined> {
+        if let Some(fault) = self.grant_faults(candidate.organization, candidate.grants).first() {
+            return Err(Error::invalid(format!("grants: {fault}")));
+        }
         // Whoever reads them reads the same: languages differ about keys that are given twice.
-        if let Some(fault) = Settings::from(revision.settings.as_str()).fault() {
+        if let Some(fault) = Settings::from(candidate.settings).fault() {
             return Err(Error::invalid(format!("settings: {fault}")));
         }
-        let digest = Digest(revision.component_digest.0);
+        let (digest, bytes) = (Digest(candidate.component_digest.0), component.len() as u64);
         let prepared = self.host.prepare(ComponentSource { bytes: component, digest }).await;
         let prepared = prepared.map_err(|failure| unexamined(&failure))?;
-        let granted = Granted::of(&revision.grants).capabilities();
+        let granted = Granted::of(candidate.grants).capabilities();
         if let Some(missing) = prepared.required().missing_from(granted).next() {
             return Err(Error::invalid(format!(
                 "grants: the component imports `{missing}`, which is not granted: a plugin gets what it is granted \
                  and nothing else"
             )));
         }
-        let problems = self.host.validate_settings(&prepared, &revision.settings).await;
+        let problems = self.host.validate_settings(&prepared, candidate.settings).await;
         let problems = problems.map_err(|failure| unexamined(&failure))?;
         if !problems.is_empty() {
             let shown: Vec<_> =
                 problems.iter().map(|problem| format!("`{}` {}", problem.field, problem.rule)).collect();
             return Err(Error::invalid(format!("settings are refused by the plugin: {}", shown.join("; "))));
         }
-        Ok(Examination {
+        Ok(Examined {
+            imports: prepared.imports().to_vec(),
             wanted: prepared.required().iter().map(|capability| capability.to_string()).collect(),
             contract: prepared.contract_version().to_owned(),
+            bytes,
         })
+    }
+
+    fn grant_faults(&self, organization: OrganizationId, grants: &BTreeSet<String>) -> Vec<String> {
+        grants::faults(grants, &self.sources.upstreams, organization).collect()
     }
 }
 

@@ -7,7 +7,7 @@ use super::*;
 fn refusal(grant: &str) -> String {
     let none = Upstreams::new(BTreeMap::new());
     let organization = OrganizationId::from_uuid(Uuid::from_u128(1));
-    check(&BTreeSet::from([grant.to_owned()]), &none, organization).unwrap_err().to_string()
+    faults(&BTreeSet::from([grant.to_owned()]), &none, organization).next().unwrap()
 }
 
 #[test]

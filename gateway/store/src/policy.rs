@@ -20,7 +20,8 @@ use crate::{
 
 macro_rules! revision_columns {
     () => {
-        "id, organization, plugin, component_digest, settings, grants, signature, uploaded_by, created_at, seal"
+        "id, organization, plugin, component_digest, settings, grants, examined, signature, uploaded_by, created_at, \
+         seal"
     };
 }
 
@@ -92,7 +93,7 @@ pub(crate) fn insert_revision(revision: &Sealed<PluginRevision>, component: &[u8
     let sql = concat!(
         "INSERT INTO plugin_revisions (",
         revision_columns!(),
-        ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+        ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
     );
     let row = Statement::new(sql)
         .shown(revision.id)
@@ -101,6 +102,7 @@ pub(crate) fn insert_revision(revision: &Sealed<PluginRevision>, component: &[u8
         .bind(revision.component_digest)
         .bind(revision.settings.as_str())
         .json(&revision.grants)
+        .json(&revision.examined)
         .bind(revision.signature.as_ref().map(|signature| signature.as_str().to_owned()))
         .bind(revision.uploaded_by.map(|operator| operator.to_string()))
         .bind(revision.created_at)
@@ -149,6 +151,7 @@ impl Stored for PluginRevision {
             component_digest: row.parsed("component_digest")?,
             settings: row.text("settings")?,
             grants: row.json("grants")?,
+            examined: row.json("examined")?,
             signature: row.optional_text("signature")?.map(RevisionSignature::from_stored),
             uploaded_by: row.optional_parsed("uploaded_by")?,
             created_at: row.time("created_at")?,

@@ -7,8 +7,8 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use gateway_domain::{
     Error,
     ids::{OrganizationId, PluginRevisionId},
-    policy::{self, PluginRevision, PluginRevocation, Policy, RevisionSignature, UploadPlugin},
-    ports::Examination,
+    policy::{self, Examined, PluginRevision, PluginRevocation, Policy, RevisionSignature, UploadPlugin},
+    ports::Evaluator,
     sealed::Sealed,
 };
 use serde::Serialize;
@@ -136,18 +136,22 @@ pub(super) struct RevocationResponse {
     evidence: Option<String>,
 }
 
-/// A revision, and what its component turned out to be.
+/// A revision, and what its component turned out to be when it was stored: looking runs nothing.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ExaminedPluginResponse {
     #[serde(flatten)]
     revision: PluginResponse,
-    /// Capabilities that the component imports. Nothing else is imported: it would have been refused.
+    /// Names of the interfaces that the component imports, with their versions.
+    imports: Vec<String>,
+    /// Capabilities that these are. Nothing else is imported: it would have been refused.
     wanted_capabilities: Vec<String>,
     /// Version of the contract that it was built against.
     contract: String,
     /// Of the component.
-    bytes: usize,
+    bytes: u64,
+    /// Grants that this gateway, as it is configured now, has nothing for: calls that need one of them are refused.
+    grant_faults: Vec<String>,
 }
 
 fn base64(json: &Json) -> Result<Vec<u8>, String> {
@@ -180,12 +184,11 @@ pub(super) async fn upload_plugin(
     call: OperatorCall,
 ) -> Answered<ExaminedPluginResponse> {
     let UploadDto { plugin, component, settings, grants, signature } = call.body()?;
-    let bytes = component.len();
     let upload = UploadPlugin { plugin, component, settings, grants, signature: Some(signature) };
     let ctx = call.within(call.id("organization")?);
     let stored = policy::upload_plugin(&ctx, &desk.services, upload).await?;
-    let revision = PluginResponse::of(&stored.revision, &[], None);
-    Ok(created(ExaminedPluginResponse::of(revision, stored.examination, bytes)))
+    let shown = PluginResponse::of(&stored.revision, &[], None);
+    Ok(created(ExaminedPluginResponse::of(shown, &stored.revision, desk.services.evaluator.as_ref())))
 }
 
 /// Stored revisions, newest first: what a binding may name.
@@ -230,22 +233,13 @@ pub(super) async fn get_plugin(
     call: OperatorCall,
 ) -> Answered<ExaminedPluginResponse> {
     let organization: OrganizationId = call.id("organization")?;
-    let services = &desk.services;
-    let revision = services.store.plugin_revision(organization, call.id("id")?).await?;
+    let store = &desk.services.store;
+    let revision = store.plugin_revision(organization, call.id("id")?).await?;
     let revision = revision.ok_or(Error::NotFound("plugin revision"))?;
-    let component = services.store.component(revision.component_digest).await?;
-    let component = component.ok_or_else(|| Error::inconsistency("the component is not in the database"))?;
-    let bytes = component.len();
-    let examination = services.evaluator.examine(&revision, component.into()).await;
-    // What was stored and does not hold any more is no fault of the request.
-    let examination = examination.map_err(|error| match error {
-        Error::Invalid(faults) => Error::inconsistency(faults.join("; ")),
-        other => other,
-    })?;
-    let revocations = services.store.plugin_revocations(organization).await?;
-    let policy = services.store.policy(organization).await?;
-    let revision = PluginResponse::of(&revision, &revocations, policy.as_deref());
-    Ok(ok(ExaminedPluginResponse::of(revision, examination, bytes)))
+    let revocations = store.plugin_revocations(organization).await?;
+    let policy = store.policy(organization).await?;
+    let shown = PluginResponse::of(&revision, &revocations, policy.as_deref());
+    Ok(ok(ExaminedPluginResponse::of(shown, &revision, desk.services.evaluator.as_ref())))
 }
 
 /// Ends a revision at once: from now on whatever binds it denies. Nothing takes it back. Needs the role author or approver.
@@ -304,8 +298,15 @@ impl RevocationResponse {
 }
 
 impl ExaminedPluginResponse {
-    fn of(revision: PluginResponse, examination: Examination, bytes: usize) -> Self {
-        let Examination { wanted, contract } = examination;
-        Self { revision, wanted_capabilities: wanted, contract, bytes }
+    fn of(shown: PluginResponse, revision: &PluginRevision, evaluator: &dyn Evaluator) -> Self {
+        let Examined { imports, wanted, contract, bytes } = revision.examined.clone();
+        Self {
+            grant_faults: evaluator.grant_faults(revision.organization, &revision.grants),
+            revision: shown,
+            imports,
+            wanted_capabilities: wanted,
+            contract,
+            bytes,
+        }
     }
 }

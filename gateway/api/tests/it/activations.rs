@@ -15,7 +15,7 @@ use gateway_domain::{
     changes::{ChangeSet, Write},
     evaluations::{Evaluation, EvaluationResult},
     ids::PluginRevisionId,
-    policy::{Mode, PluginRevision, PolicyHead, Power},
+    policy::{Examined, Mode, PluginRevision, PolicyHead, Power},
     transactions::{DryRunRequest, ExecutionType, dry_run},
 };
 use serde_json::json;
@@ -43,6 +43,7 @@ async fn install(world: &World, settings: &str) -> PluginRevision {
         component_digest: component_digest(),
         settings: settings.to_owned(),
         grants: BTreeSet::new(),
+        examined: Examined::default(),
         signature: None,
         uploaded_by: None,
         created_at: world.services.clock.now(),

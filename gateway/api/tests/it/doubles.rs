@@ -2,7 +2,7 @@
 //! everything.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{BTreeSet, HashMap, HashSet, VecDeque},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
@@ -18,11 +18,11 @@ use gateway_domain::{
     chain::{AccountState, ChainNode, ContractQuestion, GasFee, Inclusion, NodeError, Pricing},
     entropy::Entropy,
     evaluations::{EvaluationResult, Outcome, Verdict},
-    ids::{KeyId, TransactionId},
+    ids::{KeyId, OrganizationId, TransactionId},
     keys::{KeyAlgorithm, KeyRecord, PublicKey},
     plugin_state::{CounterName, StateChanges, StateView},
-    policy::{PluginRevision, SigningPermit},
-    ports::{EvaluationReply, EvaluationRequest, Evaluator, Examination, KeyVault, Signer, TokenSigner},
+    policy::{Examined, PluginRevision, SigningPermit},
+    ports::{Candidate, EvaluationReply, EvaluationRequest, Evaluator, KeyVault, Signer, TokenSigner},
     registry::{RelayOrder, RelayerSigner},
     sealed::Sealed,
     sessions::{AccessClaims, TokenKey},
@@ -329,12 +329,22 @@ impl Evaluator for TestPlugin {
         reply(EvaluationResult::Verdict(Self::outcome(Verdict::Reject, "over the limit", 1_000_000)))
     }
 
-    async fn examine(&self, _: &PluginRevision, component: Arc<[u8]>) -> Result<Examination> {
+    async fn examine(&self, _: &Candidate<'_>, component: Arc<[u8]>) -> Result<Examined> {
         self.examined.fetch_add(1, Ordering::Relaxed);
         if component.starts_with(b"broken") {
             return Err(Error::invalid("component: it is broken"));
         }
-        Ok(Examination { wanted: vec!["log".to_owned()], contract: "0.1.0".to_owned() })
+        Ok(Examined {
+            imports: vec!["countersign:policy/log@1.0.0".to_owned()],
+            wanted: vec!["log".to_owned()],
+            contract: "1.0.0".to_owned(),
+            bytes: component.len() as u64,
+        })
+    }
+
+    /// Upstreams that were taken out of the configuration are said to be `gone`.
+    fn grant_faults(&self, _: OrganizationId, grants: &BTreeSet<String>) -> Vec<String> {
+        grants.iter().filter(|grant| grant.ends_with(":gone")).cloned().collect()
     }
 }
 

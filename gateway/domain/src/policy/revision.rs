@@ -30,11 +30,26 @@ pub struct PluginRevision {
     pub settings: String,
     /// Names of the capabilities granted.
     pub grants: BTreeSet<String>,
-    /// An author's, over all of the above but the id; absent in a deployment without operators.
+    /// What the component turned out to be at the upload: nobody runs it to be shown this.
+    pub examined: Examined,
+    /// An author's, over all of the above but the id and what follows from the component; absent in a deployment without operators.
     pub signature: Option<RevisionSignature>,
     /// Who sent it; absent if a command on the gateway's machine did.
     pub uploaded_by: Option<OperatorId>,
     pub created_at: Timestamp,
+}
+
+/// What a component is, found without a transaction.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Examined {
+    /// Names of the interfaces that it imports, with their versions.
+    pub imports: Vec<String>,
+    /// Capabilities that these are.
+    pub wanted: Vec<String>,
+    /// Version of the contract that it was built against.
+    pub contract: String,
+    /// Of the component.
+    pub bytes: u64,
 }
 
 /// Says that a revision judges no more. Nothing takes it back: the same component is uploaded again, and bound again by a

@@ -6,7 +6,7 @@ use alloy_primitives::B256;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use super::{PluginRevision, RevisionSignature};
+use super::{Examined, PluginRevision, RevisionSignature};
 use crate::{
     actor::{Actor, OpCtx},
     audit::AuditEvent,
@@ -14,7 +14,7 @@ use crate::{
     error::{Error, Result},
     ids::PluginRevisionId,
     operators::{Charter, OperatorRole, require_role},
-    ports::{Examination, Services},
+    ports::{Candidate, Services},
     text::is_plain_in_line,
 };
 
@@ -35,7 +35,6 @@ pub struct UploadPlugin {
 #[derive(Debug)]
 pub struct AdmittedPlugin {
     pub revision: PluginRevision,
-    pub examination: Examination,
     component: Vec<u8>,
     /// Of the charter that knows the signer.
     charter_revision: Option<u64>,
@@ -67,13 +66,14 @@ pub async fn admit_plugin(ctx: &OpCtx, services: &Services, upload: UploadPlugin
         )));
     }
     services.store.organization(ctx.organization).await?.ok_or(Error::NotFound("organization"))?;
-    let revision = PluginRevision {
+    let mut revision = PluginRevision {
         id: PluginRevisionId::generate(ctx.now, services.entropy.as_ref()),
         organization: ctx.organization,
         plugin: upload.plugin,
         component_digest: B256::new(Sha256::digest(&upload.component).into()),
         settings: upload.settings,
         grants: upload.grants,
+        examined: Examined::default(),
         signature: upload.signature,
         uploaded_by,
         created_at: ctx.now,
@@ -87,9 +87,15 @@ pub async fn admit_plugin(ctx: &OpCtx, services: &Services, upload: UploadPlugin
             retry_after: Duration::from_mins(1),
         });
     }
-    let examination = services.evaluator.examine(&revision, upload.component.as_slice().into()).await?;
+    let candidate = Candidate {
+        organization: revision.organization,
+        component_digest: revision.component_digest,
+        settings: &revision.settings,
+        grants: &revision.grants,
+    };
+    revision.examined = services.evaluator.examine(&candidate, upload.component.as_slice().into()).await?;
     let charter_revision = charter.map(|charter| charter.revision);
-    Ok(AdmittedPlugin { revision, examination, component: upload.component, charter_revision })
+    Ok(AdmittedPlugin { revision, component: upload.component, charter_revision })
 }
 
 fn check_signature(services: &Services, revision: &PluginRevision, charter: Option<&Charter>) -> Result<()> {

@@ -159,8 +159,10 @@ fn described(revision: &Value) -> Vec<String> {
             of("contract")
         ),
         format!("subject    {}", of("subjectDigest")),
+        format!("imports    {}", listed(&revision["imports"])),
         format!("wants      {}", listed(&revision["wantedCapabilities"])),
         format!("gets       {}", listed(&revision["grants"])),
+        format!("not there  {}", listed(&revision["grantFaults"])),
         format!("settings   {}", shown(&text(&revision["settings"], 4_000))),
         format!("signed by  {}", of("signedBy")),
         format!("sent by    {}", of("uploadedBy")),

@@ -70,7 +70,7 @@ const UNSEALED: [(&str, &str); 17] = [
 ];
 
 /// Other words of the same column, more dangerous than a broken one.
-const WORSE: [(&str, &str, &str); 27] = [
+const WORSE: [(&str, &str, &str); 28] = [
     ("charters", "approvals_required", "0"),
     ("plugin_revocations", "revision", "'00000000-0000-0000-0000-000000000001'"),
     ("proposals", "change", "replace(change, 'null', '\"00000000-0000-0000-0000-000000000001\"')"),
@@ -87,6 +87,7 @@ const WORSE: [(&str, &str, &str); 27] = [
     ("policies", "bindings", "replace(bindings, 'enforce', 'shadow')"),
     ("policies", "floor", "replace(floor, '\"count\":2', '\"count\":1')"),
     ("plugin_revisions", "grants", "'[\"http\"]'"),
+    ("plugin_revisions", "examined", "replace(examined, 'log', 'http')"),
     ("transactions", "execution_type", "'direct_user'"),
     ("transactions", "provider", "'none'"),
     ("transactions", "to_address", "NULL"),

@@ -208,6 +208,41 @@ async fn a_component_that_the_sandbox_refuses_is_not_stored() {
     assert_eq!(listed["plugins"].as_array().unwrap().len(), 2, "those of the beginning: {listed}");
 }
 
+/// T29: what its author made of a plugin costs whoever looks at it nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn inspecting_tells_what_was_found_at_the_upload_and_runs_nothing() {
+    let deployment = Deployment::new().await;
+    let stored = deployment.stored("velocity").await;
+    let path = format!("{}/{}", deployment.plugins(), stored["id"].as_str().unwrap());
+    let (status, shown) = deployment.get(&deployment.dee, &path).await;
+    assert_eq!(status, 200, "{shown}");
+    assert_eq!(shown["imports"], json!(["countersign:policy/log@1.0.0"]));
+    assert_eq!((&shown["wantedCapabilities"], &shown["contract"]), (&json!(["log"]), &json!("1.0.0")));
+    assert_eq!((&shown["bytes"], &shown["grantFaults"]), (&json!("velocity component".len()), &json!([])));
+    assert_eq!(shown, stored, "then and now");
+    assert_eq!(deployment.world.plugin.examined(), 1, "the upload");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revision_whose_upstream_has_left_the_configuration_is_shown_and_says_so() {
+    let deployment = Deployment::new().await;
+    let subject = subject_digest(
+        B256::new(Sha256::digest("component").into()),
+        "{}",
+        &BTreeSet::from(["http:gone".to_owned(), "log".to_owned()]),
+    );
+    let body = json!({
+        "plugin": "screening", "component": STANDARD.encode("component"), "settings": "{}",
+        "grants": ["http:gone", "log"],
+        "signature": deployment.ann.signature(&deployment.world, "screening", subject),
+    });
+    let (status, stored) = deployment.upload(&deployment.ann, &body).await;
+    assert_eq!(status, 201, "{stored}");
+    let path = format!("{}/{}", deployment.plugins(), stored["id"].as_str().unwrap());
+    let (status, shown) = deployment.get(&deployment.dee, &path).await;
+    assert_eq!((status, &shown["grantFaults"]), (200, &json!(["http:gone"])), "{shown}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn revisions_are_listed_in_pages_and_say_where_they_are_bound() {
     let deployment = Deployment::new().await;

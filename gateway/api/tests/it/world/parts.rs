@@ -15,7 +15,7 @@ use gateway_domain::{
     credentials::{CreateApiKey, Label, create_api_key},
     ids::{CredentialId, InstanceId, OrganizationId, PluginRevisionId},
     mac::{MacKey, MacKeys},
-    policy::{PERMIT_LIFETIME, PluginRevision},
+    policy::{Examined, PERMIT_LIFETIME, PluginRevision},
     ports::{Chain, Limits, Services, StateLimits},
     sealed::Sealer,
 };
@@ -144,6 +144,7 @@ pub(super) fn revision(organization: OrganizationId, plugin: &str, at: Timestamp
         component_digest: component_digest(),
         settings: "{}".to_owned(),
         grants: BTreeSet::new(),
+        examined: Examined::default(),
         signature: None,
         uploaded_by: None,
         created_at: at,

@@ -9,7 +9,7 @@ use p256::{
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{PluginRevision, ProvenSignatures, RevisionFault};
+use super::{Examined, PluginRevision, ProvenSignatures, RevisionFault};
 use crate::{
     clock::Timestamp,
     ids::{OperatorId, OrganizationId, PluginRevisionId},
@@ -51,6 +51,7 @@ fn unsigned() -> PluginRevision {
         component_digest: B256::repeat_byte(9),
         settings: "{\"limit\":\"1\"}".to_owned(),
         grants: BTreeSet::from(["log".to_owned(), "state".to_owned()]),
+        examined: Examined::default(),
         signature: None,
         uploaded_by: None,
         created_at: Timestamp::from_unix_micros(0),

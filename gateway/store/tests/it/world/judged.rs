@@ -9,8 +9,8 @@ use gateway_domain::{
     ids::{BindingId, EvaluationId, OperatorId, OrganizationId, PluginRevisionId, ProposalId},
     plugin_state::{Counter, Entry, PluginState},
     policy::{
-        Applies, Binding, BindingScope, Floor, Mode, PluginRevision, PluginRevocation, Policy, Power,
-        Requirement, RevisionSignature,
+        Applies, Binding, BindingScope, Examined, Floor, Mode, PluginRevision, PluginRevocation, Policy,
+        Power, Requirement, RevisionSignature,
     },
     transactions::{Kind, Transaction},
 };
@@ -25,6 +25,12 @@ pub(super) fn sample_revision(organization: OrganizationId, at: Timestamp) -> Pl
         component_digest: hash(),
         settings: "{\"limit\":\"1\"}".into(),
         grants: BTreeSet::from(["log".to_owned(), "state".to_owned()]),
+        examined: Examined {
+            imports: vec!["countersign:policy/log@1.0.0".to_owned()],
+            wanted: vec!["log".to_owned()],
+            contract: "1.0.0".to_owned(),
+            bytes: 9,
+        },
         signature: Some(RevisionSignature::from_stored("a.b.c".into())),
         uploaded_by: Some(id(OperatorId::from_uuid)),
         created_at: at,
