@@ -69,6 +69,7 @@ pub(crate) async fn run(
     require_charter_remembered(&gateway).await?;
     let config = &gateway.config;
     verification_services::establish(&gateway, organization).await?;
+    gateway.plugins.prune().await;
     let public = bind(config.server.listen).await?;
     let operator = bind(config.server.operator_listen).await?;
     let control = Socket::bind(&gateway.data_dir).context("making the control socket")?;

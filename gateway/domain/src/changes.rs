@@ -75,7 +75,8 @@ pub enum Write {
     /// Conditional on the quota, so that requests at once cannot pass it together.
     InsertWalletKey(Sealed<KeyRecord>, Quota),
     UpdateKey(Sealed<KeyRecord>),
-    InsertPluginRevision(Sealed<PluginRevision>, Vec<u8>),
+    /// With the component's bytes, and how many revisions that nobody has revoked the organization may have then.
+    InsertPluginRevision(Sealed<PluginRevision>, Vec<u8>, u32),
     InsertPluginRevocation(Sealed<PluginRevocation>),
     InsertPolicy(Sealed<Policy>),
     /// Moves the head from revision - 1; revision 1 inserts it.

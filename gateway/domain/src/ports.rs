@@ -146,7 +146,10 @@ pub trait PolicyReads: Send + Sync {
         before: Option<PluginRevisionId>,
         limit: u32,
     ) -> Result<Vec<Sealed<PluginRevision>>>;
-    async fn plugin_revision_count(&self, organization: OrganizationId) -> Result<u64>;
+    /// How many there are that nobody has revoked.
+    async fn live_plugin_revision_count(&self, organization: OrganizationId) -> Result<u64>;
+    /// Components of revisions that nobody has revoked, of all organizations: they share what is compiled.
+    async fn live_components(&self) -> Result<BTreeSet<B256>>;
     /// Every revocation in the organization.
     async fn plugin_revocations(&self, organization: OrganizationId)
     -> Result<Vec<Sealed<PluginRevocation>>>;
@@ -469,7 +472,7 @@ pub struct Limits {
     pub open_proposals_max: u32,
     /// Bytes of a proposal's change as compact JSON. Default 64 KiB.
     pub proposal_bytes_max: usize,
-    /// Plugin revisions that an organization may have. Default 10,000.
+    /// Plugin revisions that an organization may have besides those that were revoked. Default 10,000.
     pub plugin_revisions_max: u32,
     /// How long an `Idempotency-Key` is remembered. Default 24 h.
     pub idempotency_window: Duration,

@@ -66,6 +66,18 @@ impl PluginEvaluator {
         Self { host, store, sources, prepared: prepared.into(), settings: settings.into() }
     }
 
+    /// Removes what was compiled of components that no revision judges with any more. It costs nothing but time to have
+    /// removed too much, so whatever fails is only told.
+    pub(crate) async fn prune(&self) {
+        let kept = match self.store.live_components().await {
+            Ok(live) => self.host.keep_compiled(&live.into_iter().map(|digest| Digest(digest.0)).collect()),
+            Err(error) => return tracing::warn!(%error, "compiled components were not looked through"),
+        };
+        if let Err(failure) = kept {
+            tracing::warn!(%failure, "compiled components were not looked through");
+        }
+    }
+
     /// The linked component of a revision; its bytes are hashed again whenever they are loaded.
     pub(crate) async fn prepare(&self, digest: B256) -> Result<Arc<PreparedPlugin>, EvaluationFailure> {
         if let Some(prepared) = self.cached(digest) {

@@ -44,7 +44,7 @@ impl Dev {
         let config = Config::for_dev(self.config.as_deref(), &place, &Overrides::from_process())?;
         let data_dir = DataDir::open(&data_dir)?;
         let telemetry = Telemetry::start(&config.telemetry)?;
-        let metrics = Metrics::start()?;
+        let metrics = Metrics::start(&config.telemetry)?;
         let (gateway, organization) = dev::open(config, data_dir, self.orion).await?;
         serve::until_stopped(gateway, organization, telemetry, metrics).await
     }

@@ -39,7 +39,7 @@ impl Serve {
         }
         let telemetry = Telemetry::start(&config.telemetry)?;
         // Before anything is built: parts look their metrics up when they are made.
-        let metrics = Metrics::start()?;
+        let metrics = Metrics::start(&config.telemetry)?;
         let gateway = wiring::build(config, data_dir, Absent::Refuse).await?;
         until_stopped(gateway, organization, telemetry, metrics).await
     }

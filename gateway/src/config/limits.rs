@@ -26,7 +26,7 @@ section! {
         open_proposals_max: u32 = 100, within 1..=10_000;
         /// Bytes of the change that a proposal makes, as compact JSON: 64 KiB hold a policy of a hundred bindings.
         proposal_bytes_max: usize = 64 << 10, within 1024..=1 << 20;
-        /// Plugin revisions that an organization may have, revoked ones included.
+        /// Plugin revisions that an organization may have besides those that were revoked.
         plugin_revisions_max: u32 = 10_000, within 1..=10_000_000;
         /// Seconds for which an `Idempotency-Key` is remembered.
         idempotency_window_seconds: u64 = 86_400, within 1..=31_536_000;

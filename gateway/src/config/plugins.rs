@@ -17,6 +17,9 @@ section! {
     pub(crate) struct Plugins = "plugins" {
         /// Directory of compiled components, private to the gateway. Without it, `plugin-cache` in `core.data_dir`.
         cache_dir: Option<PathBuf> = None, like "\"/var/cache/countersign/plugins\"";
+        /// Bytes of compiled components in it; beyond, those that were not used for longest go, and are compiled again when
+        /// they are asked for.
+        cache_bytes_max: u64 = 4 << 30, within 1 << 20..=1 << 40;
         /// Threads that run plugins. Without it, twice the number of cores, at least 4.
         threads: Option<usize> = None, within 1..=1024, like "4";
         /// Evaluations of one plugin that run at once. Without it, half of the threads.
@@ -133,7 +136,7 @@ impl Plugins {
                 concurrent: self.compile_concurrent_max,
                 count_fuel: false,
             },
-            cache: CacheConfig { directory, key: cache_key },
+            cache: CacheConfig { directory, bytes: self.cache_bytes_max, key: cache_key },
         }
     }
 

@@ -36,6 +36,9 @@ section! {
         log_format: LogFormat = LogFormat::Text;
         /// Which log lines are written: a level, or `target=level` pairs with commas.
         log_filter: String = "info".to_owned();
+        /// Seconds after which a counter or histogram that nothing was added to is shown no more; it begins anew with the next
+        /// addition. Without it the metrics of plugins that are long gone would stay for ever.
+        metrics_idle_seconds: u64 = 86_400, within 300..=31_536_000;
         /// URL that takes traces (OTLP over HTTP, protobuf), path included. Without it, none are sent.
         otlp_endpoint: Option<String> = None, like "\"http://127.0.0.1:4318/v1/traces\"";
         /// Percent of requests that are traced.

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use metrics_util::MetricKindMask;
 use tokio_util::sync::CancellationToken;
+
+use crate::config::Telemetry;
 
 /// Upper bounds of every histogram of seconds: a store write at the bottom, a stuck node at the top.
 const SECONDS: [f64; 15] = [
@@ -32,8 +35,9 @@ pub(crate) struct Metrics(PrometheusHandle);
 
 impl Metrics {
     /// Installs the process's recorder. Call once.
-    pub(crate) fn start() -> Result<Self> {
-        let handle = builder()?.install_recorder().context("installing the metrics recorder")?;
+    pub(crate) fn start(settings: &Telemetry) -> Result<Self> {
+        let idle = Duration::from_secs(settings.metrics_idle_seconds);
+        let handle = builder(idle)?.install_recorder().context("installing the metrics recorder")?;
         Ok(Self(handle))
     }
 
@@ -54,8 +58,10 @@ impl Metrics {
     }
 }
 
-pub(super) fn builder() -> Result<PrometheusBuilder> {
+/// Gauges stay: each tells how something is until somebody says otherwise.
+pub(super) fn builder(idle: Duration) -> Result<PrometheusBuilder> {
     Ok(PrometheusBuilder::new()
+        .idle_timeout(MetricKindMask::COUNTER | MetricKindMask::HISTOGRAM, Some(idle))
         .set_buckets(&COUNTS)?
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
         .set_buckets_for_metric(Matcher::Suffix("_bytes".to_owned()), &BYTES)?)

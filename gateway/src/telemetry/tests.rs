@@ -108,7 +108,7 @@ async fn nothing_is_sent_without_a_receiver() {
 
 #[test]
 fn seconds_have_buckets_that_are_bounded() {
-    let recorder = builder().expect("valid buckets").build_recorder();
+    let recorder = builder(Duration::from_mins(5)).expect("valid buckets").build_recorder();
     let handle = recorder.handle();
     metrics::with_local_recorder(&recorder, || {
         for micros in 0..1000 {
@@ -119,6 +119,33 @@ fn seconds_have_buckets_that_are_bounded() {
     let buckets = text.lines().filter(|line| line.starts_with("countersign_sign_seconds_bucket")).count();
     assert_eq!(buckets, 16, "{text}");
     assert!(text.contains("countersign_sign_seconds_count 1000"), "{text}");
+}
+
+/// What is counted of one plugin is counted under its digest, and digests come and go.
+#[tokio::test]
+async fn counters_that_nothing_was_added_to_are_let_go_and_gauges_stay() {
+    let recorder = builder(Duration::from_millis(20)).expect("valid buckets").build_recorder();
+    let handle = recorder.handle();
+    let counted = || {
+        metrics::counter!("countersign_plugin_verdicts_total", "plugin" => "ab").increment(1);
+        metrics::histogram!("countersign_plugin_run_seconds", "plugin" => "ab").record(0.1);
+    };
+    metrics::with_local_recorder(&recorder, || {
+        metrics::gauge!("countersign_hsm_available").set(1.0);
+        counted();
+    });
+    assert!(handle.render().contains("countersign_plugin_run_seconds_count{plugin=\"ab\"} 1"));
+    let gone = async {
+        let mut looks = tokio::time::interval(Duration::from_millis(10));
+        while handle.render().contains("plugin=\"ab\"") {
+            looks.tick().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(1), gone).await.expect("they go");
+    assert!(handle.render().contains("countersign_hsm_available 1"));
+    metrics::with_local_recorder(&recorder, counted);
+    let again = handle.render();
+    assert!(again.contains("countersign_plugin_verdicts_total{plugin=\"ab\"} 1"), "{again}");
 }
 
 #[test]

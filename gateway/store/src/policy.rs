@@ -1,5 +1,7 @@
 //! Policies, their heads, the plugin revisions they name, and what was revoked of these.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use gateway_domain::{
     B256, Error, Result,
@@ -11,6 +13,7 @@ use gateway_domain::{
 };
 
 use crate::{
+    dialect::EngineSql,
     error::{Malformed, TooLarge},
     fields::Fields,
     reader::{Reader, Stored},
@@ -38,6 +41,27 @@ const POLICY: &str = "SELECT h.organization AS head_organization, h.revision AS 
      WHERE h.organization = $1";
 const REVISION: &str =
     concat!("SELECT ", revision_columns!(), " FROM plugin_revisions WHERE organization = $1 AND id = $2");
+/// Of the revisions of an organization, those that nobody has revoked.
+macro_rules! live_revisions {
+    ($what:literal, $which:literal) => {
+        concat!(
+            "SELECT ",
+            $what,
+            " FROM plugin_revisions live WHERE ",
+            $which,
+            " AND NOT EXISTS (SELECT 1 FROM plugin_revocations ended WHERE ended.revision = live.id)"
+        )
+    };
+}
+const LIVE_REVISIONS: &str = live_revisions!("COUNT(*) AS stored", "live.organization = $1");
+const LIVE_COMPONENTS: &str = live_revisions!("DISTINCT live.component_digest AS component_digest", "TRUE");
+const INSERT_REVISION: &str = concat!(
+    "INSERT INTO plugin_revisions (",
+    revision_columns!(),
+    ") SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11 WHERE (",
+    live_revisions!("COUNT(*)", "live.organization = $2"),
+    ") < $12"
+);
 const NEWEST_REVISIONS: &str = concat!(
     "SELECT ",
     revision_columns!(),
@@ -83,19 +107,22 @@ pub(crate) fn move_head(head: &Sealed<PolicyHead>) -> Result<Statement, TooLarge
         .expecting(Expect::Change(Contested::Version)))
 }
 
-/// The component first, for those revisions that share it find it there.
-pub(crate) fn insert_revision(revision: &Sealed<PluginRevision>, component: &[u8]) -> [Statement; 2] {
+/// The component first, for those revisions that share it find it there. Counts and inserts in one statement; on
+/// PostgreSQL the first one makes the organization's other uploads wait, for a statement there judges by what was committed
+/// when it began.
+pub(crate) fn insert_revision(
+    revision: &Sealed<PluginRevision>,
+    component: &[u8],
+    revisions_max: u32,
+    sql: &EngineSql,
+) -> Vec<Statement> {
+    let lock = sql.lock_quota("plugin-revisions", revision.organization);
     let component = Statement::new(
         "INSERT INTO components (digest, bytes) VALUES ($1, $2) ON CONFLICT (digest) DO NOTHING",
     )
     .bind(revision.component_digest)
     .bind(component);
-    let sql = concat!(
-        "INSERT INTO plugin_revisions (",
-        revision_columns!(),
-        ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
-    );
-    let row = Statement::new(sql)
+    let row = Statement::new(INSERT_REVISION)
         .shown(revision.id)
         .shown(revision.organization)
         .bind(revision.plugin.as_str())
@@ -106,8 +133,10 @@ pub(crate) fn insert_revision(revision: &Sealed<PluginRevision>, component: &[u8
         .bind(revision.signature.as_ref().map(|signature| signature.as_str().to_owned()))
         .bind(revision.uploaded_by.map(|operator| operator.to_string()))
         .bind(revision.created_at)
-        .shown(revision.seal());
-    [component, row]
+        .shown(revision.seal())
+        .bind(revisions_max)
+        .expecting(Expect::Change(Contested::Quota));
+    lock.into_iter().chain([component, row]).collect()
 }
 
 pub(crate) fn insert_revocation(revocation: &Sealed<PluginRevocation>) -> Statement {
@@ -199,11 +228,16 @@ impl PolicyReads for Store {
         self.reads.list(statement).await
     }
 
-    async fn plugin_revision_count(&self, organization: OrganizationId) -> Result<u64> {
-        let sql = "SELECT COUNT(*) AS stored FROM plugin_revisions WHERE organization = $1";
-        let row = self.reads.row(Statement::new(sql).shown(organization)).await?;
+    async fn live_plugin_revision_count(&self, organization: OrganizationId) -> Result<u64> {
+        let row = self.reads.row(Statement::new(LIVE_REVISIONS).shown(organization)).await?;
         let count = row.map(|row| Fields::new("plugin_revisions", &row).unsigned("stored")).transpose()?;
         Ok(count.unwrap_or(0))
+    }
+
+    async fn live_components(&self) -> Result<BTreeSet<B256>> {
+        let rows = self.reads.rows(Statement::bare(LIVE_COMPONENTS)).await?;
+        let digests = rows.iter().map(|row| Fields::new("plugin_revisions", row).parsed("component_digest"));
+        Ok(digests.collect::<Result<_, _>>()?)
     }
 
     async fn plugin_revocations(

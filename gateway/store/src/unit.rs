@@ -158,8 +158,8 @@ fn compile(write: &Write, sql: &EngineSql, out: &mut Vec<Statement>) -> Result<(
         Write::InsertKey(key) => out.push(keys::insert(key)?),
         Write::InsertWalletKey(key, quota) => out.extend(keys::insert_wallet(key, *quota, sql)?),
         Write::UpdateKey(key) => out.push(keys::update(key)?),
-        Write::InsertPluginRevision(revision, component) => {
-            out.extend(policy::insert_revision(revision, component));
+        Write::InsertPluginRevision(revision, component, revisions_max) => {
+            out.extend(policy::insert_revision(revision, component, *revisions_max, sql));
         }
         Write::InsertPluginRevocation(revocation) => out.push(policy::insert_revocation(revocation)),
         Write::InsertPolicy(policy) => out.push(policy::insert(policy)?),

@@ -12,6 +12,9 @@ use crate::failure::{EvaluationFailure, FailureCode};
 #[cfg(test)]
 mod tests;
 
+/// An entry that nobody has touched for so many times the rest of a breaker may go.
+const IDLE_TIMES: u32 = 100;
+
 /// What is judged as one: a component under its settings, for one organization, so that none makes another wait.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Subject {
@@ -20,7 +23,8 @@ pub(crate) struct Subject {
     pub(crate) settings: Digest,
 }
 
-/// The breakers of all plugins. There is an entry for those alone that were stopped and have not answered since.
+/// The breakers of all plugins. There is an entry for those alone that were stopped and have not answered since, and that
+/// somebody has asked not too long ago: a plugin that was taken out of service leaves nothing behind.
 pub(crate) struct Breakers {
     failures_max: u32,
     open_for: Duration,
@@ -29,8 +33,8 @@ pub(crate) struct Breakers {
 
 #[derive(Debug, Clone, Copy)]
 enum State {
-    /// So many times in a row.
-    Stopped(u32),
+    /// So many times in a row, the last time then.
+    Stopped { times: u32, at: Instant },
     /// Nobody runs until then; who comes first afterwards runs alone, for as long again.
     Open { until: Instant, last: FailureCode, probes: u32 },
 }
@@ -75,7 +79,7 @@ impl Breakers {
     /// Leave to run now.
     pub(crate) fn enter(self: &Arc<Self>, subject: Subject, now: Instant) -> Result<Pass, EvaluationFailure> {
         let probe = match self.lock().get_mut(&subject) {
-            None | Some(State::Stopped(_)) => 0,
+            None | Some(State::Stopped { .. }) => 0,
             Some(State::Open { until, last, .. }) if now < *until => return Err(refusal(*last)),
             Some(State::Open { until, probes, .. }) => {
                 *until = now + self.open_for;
@@ -97,12 +101,14 @@ impl Breakers {
                 states.remove(subject);
                 false
             }
-            (Some(State::Stopped(times)), Ending::Stopped(_)) if *times + 1 < self.failures_max => {
+            (Some(State::Stopped { times, at }), Ending::Stopped(_)) if *times + 1 < self.failures_max => {
                 *times += 1;
+                *at = now;
                 false
             }
             (None, Ending::Stopped(_)) if self.failures_max > 1 => {
-                states.insert(subject.clone(), State::Stopped(1));
+                self.forget_idle(&mut states, now);
+                states.insert(subject.clone(), State::Stopped { times: 1, at: now });
                 false
             }
             (_, Ending::Stopped(last)) => {
@@ -111,6 +117,15 @@ impl Breakers {
                 true
             }
         }
+    }
+
+    /// Makes room for another entry.
+    fn forget_idle(&self, states: &mut HashMap<Subject, State>, now: Instant) {
+        let idle = self.open_for.saturating_mul(IDLE_TIMES);
+        states.retain(|_, state| {
+            let (State::Stopped { at: last, .. } | State::Open { until: last, .. }) = state;
+            now.saturating_duration_since(*last) < idle
+        });
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Subject, State>> {

@@ -1,6 +1,7 @@
 //! Compiled components on disk. They are native code that will run in this process, so a file counts
 //! only if its MAC, under a key that is not on this disk, covers the very bytes that are then loaded.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::{self, DirBuilder};
 use std::hash::{Hash, Hasher};
@@ -15,6 +16,10 @@ use zeroize::Zeroizing;
 
 use crate::config::CacheConfig;
 use crate::digest::Digest;
+
+mod shelf;
+#[cfg(test)]
+mod tests;
 
 const CONTEXT: &[u8] = b"countersign compiled component 1";
 const MAC_BYTES: usize = 32;
@@ -39,7 +44,9 @@ pub(crate) struct Cache {
     directory: PathBuf,
     key: CacheKey,
     engine: Digest,
-    bytes_max: usize,
+    file_bytes_max: usize,
+    /// Of all files together.
+    bytes_max: u64,
 }
 
 /// What a look into the cache found.
@@ -51,26 +58,25 @@ pub(crate) enum Cached {
 }
 
 impl Cache {
-    /// Opens the directory, creating it if need be; refuses one that others may enter.
+    /// Opens the directory, creating it if need be; refuses one that others may enter or own.
     pub(crate) fn open(config: &CacheConfig, engine: &Engine, artifact_bytes: usize) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(&config.directory)?;
-        let mode = fs::metadata(&config.directory)?.mode();
-        if mode & 0o077 != 0 {
-            let path = config.directory.display();
-            return Err(io::Error::other(format!("`{path}` has mode {:o}, must be 700", mode & 0o777)));
-        }
-        Ok(Self {
+        require_private(&config.directory, rustix::process::geteuid().as_raw())?;
+        let cache = Self {
             directory: config.directory.clone(),
             key: config.key.clone(),
             engine: engine_digest(engine),
-            bytes_max: artifact_bytes + MAC_BYTES,
-        })
+            file_bytes_max: artifact_bytes + MAC_BYTES,
+            bytes_max: config.bytes,
+        };
+        shelf::evict(&cache.directory, cache.bytes_max)?;
+        Ok(cache)
     }
 
     /// Reads the file once; what is answered is what was checked.
     pub(crate) fn read(&self, component: Digest) -> io::Result<Cached> {
         let mut file = match fs::File::open(self.path(component)) {
-            Ok(file) => file.take(self.bytes_max as u64 + 1),
+            Ok(file) => file.take(self.file_bytes_max as u64 + 1),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Cached::Absent),
             Err(error) => return Err(error),
         };
@@ -81,18 +87,29 @@ impl Cache {
         }
         file.read_to_end(&mut artifact)?;
         match self.mac(component, &artifact).verify_slice(&mac) {
-            Ok(()) => Ok(Cached::Artifact(artifact)),
+            Ok(()) => {
+                shelf::note_use(file.get_ref());
+                Ok(Cached::Artifact(artifact))
+            }
             Err(_) => Ok(Cached::Invalid),
         }
     }
 
-    /// Writes a file and puts it in place at once, so that no reader sees half of it.
+    /// Writes a file and puts it in place at once, so that no reader sees half of it. Others make room for it.
     pub(crate) fn write(&self, component: Digest, artifact: &[u8]) -> io::Result<()> {
         let mut file = tempfile::NamedTempFile::new_in(&self.directory)?;
         file.write_all(&self.mac(component, artifact).finalize().into_bytes())?;
         file.write_all(artifact)?;
         file.persist(self.path(component))?;
-        Ok(())
+        shelf::evict(&self.directory, self.bytes_max)
+    }
+
+    /// Removes what was compiled of other components than these, for whatever engine.
+    pub(crate) fn keep(&self, components: &BTreeSet<Digest>) -> io::Result<()> {
+        let kept: BTreeSet<String> = components.iter().map(ToString::to_string).collect();
+        shelf::keep(&self.directory, |name| {
+            name.split('-').next().is_some_and(|digest| kept.contains(digest))
+        })
     }
 
     pub(crate) fn directory(&self) -> &Path {
@@ -117,6 +134,20 @@ impl Cache {
         mac.update(artifact);
         mac
     }
+}
+
+fn require_private(directory: &Path, user: u32) -> io::Result<()> {
+    let (metadata, path) = (fs::metadata(directory)?, directory.display());
+    let (mode, owner) = (metadata.mode(), metadata.uid());
+    if mode & 0o077 != 0 {
+        return Err(io::Error::other(format!("`{path}` has mode {:o}, must be 700", mode & 0o777)));
+    }
+    if owner != user {
+        return Err(io::Error::other(format!(
+            "`{path}` belongs to user {owner}, must be this process's, {user}"
+        )));
+    }
+    Ok(())
 }
 
 /// Names everything that compiled code depends on besides the component: version, target, settings.

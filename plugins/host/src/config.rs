@@ -26,7 +26,7 @@ impl HostConfig {
             limits: Limits::default(),
             schedule: ScheduleConfig::default(),
             compile: CompileConfig::new(command),
-            cache: CacheConfig { directory: cache_directory, key: cache_key },
+            cache: CacheConfig { directory: cache_directory, bytes: 4 << 30, key: cache_key },
         }
     }
 }
@@ -216,7 +216,9 @@ impl CompileConfig {
 /// The cache of compiled components: native code, hence private and under a MAC.
 #[derive(Debug, Clone)]
 pub struct CacheConfig {
-    /// Created with mode 0700; refused when others may enter it.
+    /// Created with mode 0700; refused when others may enter it, or own it.
     pub directory: PathBuf,
+    /// Bytes of its files, beyond which those that were used last stay; 4 GiB.
+    pub bytes: u64,
     pub key: CacheKey,
 }

@@ -1,5 +1,6 @@
 //! The host: threads, queue and workshop behind one handle.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
@@ -8,6 +9,7 @@ use tokio::sync::oneshot;
 
 use crate::breaker::{Breakers, Ending, Subject};
 use crate::config::{HostConfig, ScheduleConfig};
+use crate::digest::Digest;
 use crate::epoch::{self, Activity};
 use crate::evaluation::Reused;
 use crate::failure::{EvaluationFailure, FailureCode};
@@ -56,6 +58,11 @@ impl PluginHost {
     pub async fn prepare(&self, source: ComponentSource) -> Result<Arc<PreparedPlugin>, EvaluationFailure> {
         let prepared = Arc::clone(&self.inner.workshop).prepare(source).await;
         prepared.inspect_err(|failure| measure::unprepared(failure.code))
+    }
+
+    /// Removes what was compiled of any other component from the cache.
+    pub fn keep_compiled(&self, components: &BTreeSet<Digest>) -> Result<(), EvaluationFailure> {
+        self.inner.workshop.keep_compiled(components)
     }
 
     /// Asks a plugin who it is.

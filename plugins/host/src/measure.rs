@@ -1,6 +1,7 @@
 //! Metrics. Labels hold digests and codes, never text of a guest.
 
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use metrics::{Counter, Histogram, counter, histogram};
 
@@ -51,8 +52,35 @@ impl Spent {
     }
 }
 
-/// The metrics of every single evaluation, looked up once a plugin. Hence a recorder must be installed
-/// before plugins are prepared.
+/// For how long metrics that were looked up are used. A recorder may let go of what nobody has touched for long; what is
+/// counted under what it let go of is seen by nobody.
+const LOOKED_UP_FOR: Duration = Duration::from_mins(1);
+
+/// The metrics of one plugin, looked up once in a while: a look costs as much as an evaluation may cost.
+pub(crate) struct PluginMetrics {
+    plugin: Digest,
+    gauges: Mutex<Option<(Instant, Arc<Gauges>)>>,
+}
+
+impl PluginMetrics {
+    pub(crate) const fn of(plugin: Digest) -> Self {
+        Self { plugin, gauges: Mutex::new(None) }
+    }
+
+    pub(crate) fn gauges(&self, now: Instant) -> Arc<Gauges> {
+        let mut known = self.gauges.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*known {
+            Some((at, gauges)) if now.saturating_duration_since(*at) < LOOKED_UP_FOR => Arc::clone(gauges),
+            _ => {
+                let gauges = Arc::new(Gauges::new(self.plugin));
+                *known = Some((now, Arc::clone(&gauges)));
+                gauges
+            }
+        }
+    }
+}
+
+/// The metrics of every single evaluation.
 pub(crate) struct Gauges {
     pub(crate) wait_seconds: Histogram,
     run_seconds: Histogram,
@@ -66,7 +94,7 @@ pub(crate) struct Gauges {
 }
 
 impl Gauges {
-    pub(crate) fn new(plugin: Digest) -> Self {
+    fn new(plugin: Digest) -> Self {
         let plugin = plugin.short();
         Self {
             wait_seconds: histogram!("countersign_plugin_wait_seconds", "plugin" => plugin.clone()),
@@ -93,6 +121,8 @@ impl Gauges {
         self.memory_peak_bytes.record(sandbox.memory_peak_bytes as f64);
         self.log_lines.increment(sandbox.logs.len() as u64);
         self.log_lines_cut.increment(sandbox.log_lines_cut);
+        // In use, even where this plugin never says so.
+        self.verdicts.iter().for_each(|(_, counter)| counter.increment(0));
     }
 
     pub(crate) fn verdict(&self, verdict: &Verdict) {
@@ -100,3 +130,6 @@ impl Gauges {
         counter.inspect(|(_, counter)| counter.increment(1));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,10 @@
 //! From the bytes of a component to something that can be instantiated in microseconds.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Instant;
 
 use tokio::sync::Semaphore;
 use wasmtime::Engine;
@@ -18,7 +19,7 @@ use crate::digest::Digest;
 use crate::engine;
 use crate::failure::{EvaluationFailure, FailureCode};
 use crate::imports;
-use crate::measure::{self, Gauges};
+use crate::measure::{self, Gauges, PluginMetrics};
 use crate::sandbox::Sandbox;
 
 /// A component as stored, and the digest that was signed for.
@@ -39,7 +40,7 @@ pub struct PreparedPlugin {
     imports: Vec<String>,
     exports: Vec<String>,
     origin: Origin,
-    gauges: Gauges,
+    metrics: PluginMetrics,
 }
 
 /// Where compiled code came from.
@@ -109,8 +110,8 @@ impl PreparedPlugin {
         self.engine_digest
     }
 
-    pub(crate) const fn gauges(&self) -> &Gauges {
-        &self.gauges
+    pub(crate) fn gauges(&self) -> Arc<Gauges> {
+        self.metrics.gauges(Instant::now())
     }
 
     pub(crate) const fn contract(&self) -> &Contract {
@@ -239,6 +240,10 @@ impl Workshop {
         Ok(self.known(source.digest))
     }
 
+    pub(crate) fn keep_compiled(&self, components: &BTreeSet<Digest>) -> Result<(), EvaluationFailure> {
+        self.cache.keep(components).map_err(|error| cache_unavailable(self.cache.directory(), &error))
+    }
+
     /// Components that somebody holds.
     pub(crate) fn live(&self) -> usize {
         let known = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
@@ -290,7 +295,7 @@ impl Workshop {
             imports: imports::names(engine, &component),
             exports: imports::exports(engine, &component),
             origin,
-            gauges: Gauges::new(digest),
+            metrics: PluginMetrics::of(digest),
         });
         measure::prepared(digest, origin);
         let mut known = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);

@@ -50,7 +50,8 @@ async fn install(world: &World, settings: &str) -> PluginRevision {
     };
     let event = AuditEvent::new(&world.ctx(), "plugin.installed", "orion".to_owned(), json!({}));
     let stored = world.services.sealer.seal(revision.clone());
-    let changes = ChangeSet::new(event).write(Write::InsertPluginRevision(stored, b"component".to_vec()));
+    let changes =
+        ChangeSet::new(event).write(Write::InsertPluginRevision(stored, b"component".to_vec(), 100));
     world.services.store.commit(changes).await.unwrap();
     revision
 }

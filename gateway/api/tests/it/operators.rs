@@ -89,7 +89,7 @@ impl World {
         let sealer = &self.services.sealer;
         let event = AuditEvent::new(&self.ctx(), "plugin.installed", id.to_string(), json!({}));
         let changes = ChangeSet::new(event)
-            .write(Write::InsertPluginRevision(sealer.seal(revision), b"component".to_vec()))
+            .write(Write::InsertPluginRevision(sealer.seal(revision), b"component".to_vec(), 100))
             .write(Write::InsertPolicy(sealer.seal(policy)))
             .write(Write::MovePolicyHead(sealer.seal(head)));
         store.commit(changes).await.unwrap();

@@ -295,7 +295,7 @@ impl World {
         let sealer = &self.services.sealer;
         let event = AuditEvent::new(&self.ctx(), "plugin.installed", name.to_owned(), json!({}));
         let changes = ChangeSet::new(event)
-            .write(Write::InsertPluginRevision(sealer.seal(revision), b"component".to_vec()))
+            .write(Write::InsertPluginRevision(sealer.seal(revision), b"component".to_vec(), 100))
             .write(Write::InsertPolicy(sealer.seal(policy)))
             .write(Write::MovePolicyHead(sealer.seal(head)));
         self.services.store.commit(changes).await.unwrap();
@@ -446,7 +446,7 @@ pub(crate) async fn found_organization(services: &Services, organization: Organi
     let changes =
         ChangeSet::new(AuditEvent::new(&ctx, "organization.created", organization.to_string(), json!({})))
             .write(Write::InsertOrganization(sealer.seal(row)))
-            .write(Write::InsertPluginRevision(sealer.seal(revision), b"component".to_vec()))
+            .write(Write::InsertPluginRevision(sealer.seal(revision), b"component".to_vec(), 100))
             .write(Write::InsertPolicy(sealer.seal(policy)))
             .write(Write::MovePolicyHead(sealer.seal(PolicyHead { organization, revision: 1 })));
     let store: &dyn UnitOfWork = services.store.as_ref();

@@ -50,7 +50,7 @@ impl Write {
             Self::InsertSession(row) | Self::UpdateSession(row) => stored(row),
             Self::RemoveSession(row) => removed(row),
             Self::InsertKey(row) | Self::InsertWalletKey(row, _) | Self::UpdateKey(row) => stored(row),
-            Self::InsertPluginRevision(row, _) => stored(row),
+            Self::InsertPluginRevision(row, ..) => stored(row),
             Self::InsertPluginRevocation(row) => stored(row),
             Self::InsertPolicy(row) => stored(row),
             Self::MovePolicyHead(row) => stored(row),

@@ -10,7 +10,7 @@ use super::{Examined, PluginRevision, RevisionSignature};
 use crate::{
     actor::{Actor, OpCtx},
     audit::AuditEvent,
-    changes::{ChangeSet, Write},
+    changes::{ChangeSet, CommitError, Contested, Write},
     error::{Error, Result},
     ids::PluginRevisionId,
     operators::{Charter, OperatorRole, require_role},
@@ -38,6 +38,7 @@ pub struct AdmittedPlugin {
     component: Vec<u8>,
     /// Of the charter that knows the signer.
     charter_revision: Option<u64>,
+    revisions_max: u32,
 }
 
 const NAME_CHARACTERS_MAX: usize = 64;
@@ -51,8 +52,11 @@ pub async fn upload_plugin(ctx: &OpCtx, services: &Services, upload: UploadPlugi
         "subjectDigest": revision.subject_digest(), "signature": revision.signature,
     });
     let event = AuditEvent::new(ctx, "plugin.stored", format!("plugin {}", revision.id), detail);
-    services.store.commit(ChangeSet::new(event).writes_of(admitted.writes(services))).await?;
-    Ok(admitted)
+    match services.store.commit(ChangeSet::new(event).writes_of(admitted.writes(services))).await {
+        Ok(()) => Ok(admitted),
+        Err(CommitError::Conflict(Contested::Quota)) => Err(too_many()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Checks the sender, the name and the signature, and only then has the component compiled and asked about its settings.
@@ -80,12 +84,10 @@ pub async fn admit_plugin(ctx: &OpCtx, services: &Services, upload: UploadPlugin
     };
     let charter = services.store.charter().await?;
     check_signature(services, &revision, charter.as_deref())?;
-    let stored = services.store.plugin_revision_count(ctx.organization).await?;
-    if stored >= u64::from(services.limits.plugin_revisions_max) {
-        return Err(Error::Exhausted {
-            what: "the organization has as many plugin revisions as it may have",
-            retry_after: Duration::from_mins(1),
-        });
+    let revisions_max = services.limits.plugin_revisions_max;
+    // Compiling costs more than looking; the insert decides.
+    if services.store.live_plugin_revision_count(ctx.organization).await? >= u64::from(revisions_max) {
+        return Err(too_many());
     }
     let candidate = Candidate {
         organization: revision.organization,
@@ -95,7 +97,14 @@ pub async fn admit_plugin(ctx: &OpCtx, services: &Services, upload: UploadPlugin
     };
     revision.examined = services.evaluator.examine(&candidate, upload.component.as_slice().into()).await?;
     let charter_revision = charter.map(|charter| charter.revision);
-    Ok(AdmittedPlugin { revision, component: upload.component, charter_revision })
+    Ok(AdmittedPlugin { revision, component: upload.component, charter_revision, revisions_max })
+}
+
+fn too_many() -> Error {
+    Error::Exhausted {
+        what: "the organization has as many plugin revisions as it may have; revoke some",
+        retry_after: Duration::from_mins(1),
+    }
 }
 
 fn check_signature(services: &Services, revision: &PluginRevision, charter: Option<&Charter>) -> Result<()> {
@@ -119,8 +128,8 @@ fn check_signature(services: &Services, revision: &PluginRevision, charter: Opti
 impl AdmittedPlugin {
     /// What stores it, as long as the charter is the one that was asked about the signer.
     pub fn writes(&self, services: &Services) -> Vec<Write> {
-        let stored =
-            Write::InsertPluginRevision(services.sealer.seal(self.revision.clone()), self.component.clone());
+        let revision = services.sealer.seal(self.revision.clone());
+        let stored = Write::InsertPluginRevision(revision, self.component.clone(), self.revisions_max);
         self.charter_revision.map(Write::RequireCharter).into_iter().chain([stored]).collect()
     }
 }

@@ -6,10 +6,11 @@ use gateway_domain::{
     changes::{CommitError, Contested, Write},
     fireblocks::Integration,
     identity::{Principal, User},
-    ids::{IntegrationId, KeyId, PrincipalId, RegistrationId, RelayId},
+    ids::{IntegrationId, KeyId, PluginRevisionId, PrincipalId, RegistrationId, RelayId},
     keys::{KeyRecord, KeyState, WalletKeys},
     payloads::{EncryptedPayload, PayloadQuota, PayloadRoom, SessionKeyClaim, Submission},
-    ports::{KeyReads, RegistrationReads, VerificationReads},
+    policy::{PluginRevision, PluginRevocation},
+    ports::{KeyReads, PolicyReads, RegistrationReads, VerificationReads},
     quorums::QuorumClaim,
     quota::{Quota, UserQuota},
     registrations::Registration,
@@ -30,6 +31,7 @@ use crate::{
 
 on_both_engines!(
     writers_at_once_do_not_pass_a_quota_together,
+    plugin_revisions_at_once_do_not_pass_their_bound_together,
     strangers_stop_at_their_share,
     integrations_at_once_do_not_pass_a_quota_together,
     every_quota_has_its_share_for_strangers_and_its_bound_for_a_user,
@@ -76,6 +78,42 @@ async fn writers_at_once_do_not_pass_a_quota_together(database: &Database) {
     assert_eq!(outcomes.iter().filter(|outcome| refused(outcome)).count(), 50, "{outcomes:?}");
     let present = gateways[1].wallet_keys(world.organization.id).await.unwrap();
     assert_eq!(present, WalletKeys { count: 11, self_registered: 0 });
+}
+
+async fn plugin_revisions_at_once_do_not_pass_their_bound_together(database: &Database) {
+    let first = Arc::new(database.store().await);
+    let second = if database.is_postgres { Arc::new(database.store().await) } else { first.clone() };
+    let gateways = [first, second];
+    let world = Arc::new(World::founded(&gateways[0]).await);
+    let another = |world: &World| {
+        let revision = PluginRevision { id: id(PluginRevisionId::from_uuid), ..world.revision.clone() };
+        Write::InsertPluginRevision(world.seal(&revision), b"\0asm component".to_vec(), 8)
+    };
+    let upload = |count: usize| {
+        let (gateways, world) = (gateways.clone(), world.clone());
+        async move {
+            let mut writers = JoinSet::new();
+            for writer in 0..count {
+                let (store, world) = (gateways[writer % 2].clone(), world.clone());
+                writers.spawn(async move { world.commit(&store, [another(&world)]).await });
+            }
+            let outcomes = writers.join_all().await;
+            let refused = |outcome: &Result<(), CommitError>| {
+                matches!(outcome, Err(CommitError::Conflict(Contested::Quota)))
+            };
+            assert!(outcomes.iter().all(|outcome| outcome.is_ok() || refused(outcome)), "{outcomes:?}");
+            outcomes.iter().filter(|outcome| outcome.is_ok()).count()
+        }
+    };
+    assert_eq!(upload(30).await, 7, "the founder's is the eighth");
+    let organization = world.organization.id;
+    assert_eq!(gateways[1].live_plugin_revision_count(organization).await.unwrap(), 8);
+    let listed = gateways[0].plugin_revision_list(organization, None, 2).await.unwrap();
+    for revision in &listed {
+        let ended = PluginRevocation { revision: revision.id, ..world.revocation.clone() };
+        world.commit(&gateways[0], [Write::InsertPluginRevocation(world.seal(&ended))]).await.unwrap();
+    }
+    assert_eq!(upload(10).await, 2, "as many as were revoked");
 }
 
 async fn strangers_stop_at_their_share(database: &Database) {

@@ -226,7 +226,7 @@ impl World {
             Write::InsertSettings(self.seal(&self.settings)),
             Write::InsertApiKey(self.seal(&self.api_key)),
             Write::InsertSession(self.seal(&self.session)),
-            Write::InsertPluginRevision(self.seal(&self.revision), b"\0asm component".to_vec()),
+            Write::InsertPluginRevision(self.seal(&self.revision), b"\0asm component".to_vec(), 100),
             Write::InsertPolicy(self.seal(&self.policy)),
             Write::MovePolicyHead(self.seal(&self.head())),
             Write::InsertTransaction(self.seal(&self.transaction)),

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Breakers, Ending, Subject};
+use super::{Breakers, Ending, IDLE_TIMES, Subject};
 use crate::config::ScheduleConfig;
 use crate::digest::Digest;
 use crate::failure::FailureCode;
@@ -136,4 +136,21 @@ fn a_run_that_others_left_no_time_says_nothing_of_the_plugin() {
         assert!(!run(&breakers, ending, now));
     }
     assert!(run(&breakers, STOPPED, now), "nor does it start the count anew");
+}
+
+#[test]
+fn plugins_that_were_taken_out_of_service_leave_nothing_behind() {
+    let (breakers, now) = breakers();
+    let retired = |number: u8| Subject { component: Digest([number; 32]), ..busy() };
+    for number in 10..20 {
+        for _ in 0..1 + number % 3 {
+            breakers.enter(retired(number), now).unwrap().leave(STOPPED, now);
+        }
+    }
+    assert_eq!(breakers.lock().len(), 10);
+    let later = now + OPEN * (IDLE_TIMES + 2);
+    run(&breakers, STOPPED, later);
+    assert_eq!(breakers.lock().len(), 1, "whoever was stopped last");
+    run(&breakers, STOPPED, later + OPEN);
+    assert!(run(&breakers, STOPPED, later + OPEN), "what is in use is counted on");
 }

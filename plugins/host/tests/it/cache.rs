@@ -1,5 +1,6 @@
 //! Compiled code counts only under its MAC.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -143,4 +144,62 @@ async fn directory_that_others_may_enter_is_refused() {
     let failure = PluginHost::start(&host.config).err().unwrap();
     assert_eq!(failure.code, FailureCode::CacheUnavailable);
     assert!(failure.detail.contains("has mode 750, must be 700"), "{failure}");
+}
+
+/// The files, by the first letters of the component's digest.
+fn shelf(host: &TestHost) -> BTreeMap<String, u64> {
+    let files = fs::read_dir(&host.config.cache.directory).unwrap().map(Result::unwrap);
+    let of = |file: fs::DirEntry| {
+        (file.file_name().to_str().unwrap()[..8].to_owned(), file.metadata().unwrap().len())
+    };
+    files.map(of).collect()
+}
+
+fn letters(guest: &str) -> String {
+    component(guest).digest.to_string()[..8].to_owned()
+}
+
+/// How a host that starts now gets at the code of the guest.
+async fn origin_of(host: &TestHost, guest: &str) -> Origin {
+    PluginHost::start(&host.config).unwrap().prepare(component(guest)).await.unwrap().origin()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn beyond_the_bound_what_was_not_used_for_longest_goes() {
+    let mut host = TestHost::start();
+    for guest in ["hostile", "orion", "hello"] {
+        host.prepare(guest).await;
+    }
+    let all = shelf(&host);
+    assert_eq!(all.len(), 3);
+    // Used again, and so not the first to go.
+    assert_eq!(origin_of(&host, "hostile").await, Origin::Cached);
+    host.config.cache.bytes = all.values().sum::<u64>() - 1;
+    let host_of_less = PluginHost::start(&host.config).unwrap();
+    assert_eq!(shelf(&host).into_keys().collect::<Vec<_>>(), sorted([letters("hostile"), letters("hello")]));
+    // What comes takes the place of what was not used, while the host runs.
+    assert_eq!(host_of_less.prepare(component("orion")).await.unwrap().origin(), Origin::Compiled);
+    assert_eq!(shelf(&host).into_keys().collect::<Vec<_>>(), sorted([letters("hostile"), letters("orion")]));
+    host.config.cache.bytes = 1;
+    assert_eq!(origin_of(&host, "velocity").await, Origin::Compiled);
+    assert_eq!(shelf(&host).into_keys().collect::<Vec<_>>(), [letters("velocity")], "the last one stays");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_compiled_of_retired_components_goes_and_nobody_elses_files() {
+    let host = TestHost::start();
+    for guest in ["hostile", "hello"] {
+        host.prepare(guest).await;
+    }
+    let other = host.config.cache.directory.join("notes.txt");
+    fs::write(&other, "of somebody").unwrap();
+    host.host.keep_compiled(&BTreeSet::from([component("hello").digest])).unwrap();
+    assert_eq!(origin_of(&host, "hello").await, Origin::Cached);
+    assert_eq!(origin_of(&host, "hostile").await, Origin::Compiled);
+    assert!(other.exists());
+}
+
+fn sorted<const N: usize>(mut names: [String; N]) -> [String; N] {
+    names.sort();
+    names
 }

@@ -367,11 +367,14 @@ async fn going_back_to_an_earlier_policy_takes_the_quorum() {
 #[tokio::test(flavor = "multi_thread")]
 async fn stored_revisions_are_bounded() {
     let deployment = Deployment::with_limits(Limits { plugin_revisions_max: 3, ..limits() }).await;
-    deployment.stored("velocity").await;
+    let stored = deployment.stored("velocity").await;
     let (status, problem) =
         deployment.upload(&deployment.ann, &deployment.ann.upload(&deployment.world, "allowlist")).await;
     assert_eq!(status, 429, "{problem}");
     assert_eq!(deployment.world.plugin.examined(), 1);
+    // A mistake must not cost a place for ever.
+    assert_eq!(deployment.revoke(&deployment.bob, stored["id"].as_str().unwrap()).await.0, 200);
+    deployment.stored("allowlist").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
