@@ -3,6 +3,8 @@
 mod calls;
 mod memory;
 mod services;
+#[cfg(test)]
+mod tests;
 
 use std::cell::Cell;
 use std::sync::Arc;

@@ -66,3 +66,6 @@ impl Reach {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

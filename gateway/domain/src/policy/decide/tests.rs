@@ -3,4 +3,5 @@
 mod cases;
 mod floor;
 mod properties;
+mod scopes;
 mod situation;

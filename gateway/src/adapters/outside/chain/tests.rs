@@ -1,4 +1,19 @@
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use gateway_domain::ids::OrganizationId;
+use tokio::runtime::Handle;
+use uuid::Uuid;
+
 use super::*;
+use crate::adapters::outside::Upstreams;
 
 const ADDRESS_TEXT: &str = "0x00000000000000000000000000000000000000bb";
 
@@ -59,4 +74,46 @@ fn a_block_is_shown_with_its_hash_in_lower_case() {
         shown(&block),
         PinnedBlock { number: 7, hash: format!("0x{}", "ab".repeat(32)), timestamp: 9 }
     );
+}
+
+/// Counts questions.
+#[derive(Default)]
+struct Node(AtomicU32);
+
+#[async_trait]
+impl ChainState for Node {
+    async fn newest_block(&self) -> Result<BlockRef, NodeError> {
+        Ok(BlockRef { number: 7, hash: B256::repeat_byte(7), timestamp: 9 })
+    }
+
+    async fn read(&self, _: &BlockRef, _: &StateRead) -> Result<String, NodeError> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Ok("0x1".to_owned())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_method_that_is_not_granted_reaches_no_node() {
+    let node = Arc::new(Node::default());
+    let asked = async |method: ChainMethod, grants: &[&str]| {
+        let reach = Reach {
+            organization: OrganizationId::from_uuid(Uuid::from_u128(1)),
+            grants: grants.iter().map(|grant| (*grant).to_owned()).collect(),
+            upstreams: Arc::new(Upstreams::new(BTreeMap::new())),
+            chain: Some(node.clone()),
+            pinned: Pinned::default(),
+            runtime: Handle::current(),
+        };
+        let question = ChainQuestion::Read { method, parameters: vec![ADDRESS_TEXT.to_owned()] };
+        let deadline = Instant::now() + Duration::from_secs(20);
+        tokio::task::spawn_blocking(move || reach.ask_chain(&question, deadline)).await.unwrap()
+    };
+    let refused =
+        asked(ChainMethod::GetCode, &["chain:eth_getBalance", "chain", "chain:", "eth_getCode"]).await;
+    let refused = refused.unwrap_err();
+    assert_eq!(refused.code, FailureCode::ChainRefused);
+    assert_eq!(refused.detail, "the method `eth_getCode` is not granted");
+    assert_eq!(node.0.load(Ordering::SeqCst), 0);
+    let answered = asked(ChainMethod::GetCode, &["chain:eth_getCode"]).await;
+    assert_eq!(answered, Ok(ChainAnswer::Value("0x1".to_owned())));
 }
