@@ -109,6 +109,8 @@ plugins.deadline_ms plugins/host/tests/it/hostile.rs endless_loop_meets_the_dead
 plugins.breaker_failures_max plugins/host/src/breaker/tests.rs so_many_stops_in_a_row_open_it_for_this_subject_alone
 plugins.breaker_open_ms plugins/host/src/breaker/tests.rs after_its_time_one_run_decides_for_all
 plugins.prepared_max gateway/src/adapters/evaluator/recent/tests.rs beyond_its_number_the_one_not_asked_for_longest_goes
+plugins.aside_threads plugins/host/tests/it/schedule.rs what_is_tried_out_and_what_is_evaluated_do_not_wait_for_each_other
+plugins.aside_waiting_max plugins/host/tests/it/schedule.rs so_much_waits_to_be_tried_out_and_no_more
 plugins.memory_bytes_max plugins/host/tests/it/hostile.rs memory_bomb_in_one_go_meets_the_memory_limit
 plugins.table_elements_max plugins/host/tests/it/hostile.rs table_that_grows_meets_the_table_limit
 plugins.instances_max plugins/host/tests/it/compile.rs component_of_too_many_instances_or_too_large_memories_is_refused
@@ -175,6 +177,9 @@ limits.unfinished_key_seconds gateway/api/tests/it/interrupted.rs interrupted_ke
 limits.open_proposals_max gateway/api/tests/it/operators/changes.rs open_proposals_are_bounded
 limits.proposal_bytes_max gateway/api/tests/it/operators/plugins.rs a_proposal_is_bounded_in_bytes
 limits.plugin_revisions_max gateway/api/tests/it/operators/plugins.rs stored_revisions_are_bounded
+limits.dry_run_evaluations_daily_max gateway/api/tests/it/operators/dry_runs.rs dry_runs_of_an_organization_store_so_much_a_day_and_no_more
+server.dry_run_burst gateway/api/tests/it/operators/dry_runs.rs an_operator_tries_out_so_often_and_no_more
+server.dry_run_period_ms gateway/api/tests/it/operators/dry_runs.rs an_operator_tries_out_so_often_and_no_more
 server.operator_burst gateway/api/tests/it/operators/plugins.rs an_operator_asks_so_often_and_no_more
 server.operator_period_ms gateway/api/tests/it/operators/plugins.rs an_operator_asks_so_often_and_no_more
 server.plugin_uploads_max gateway/api/tests/it/operators/plugins.rs uploads_have_places_of_their_own

@@ -82,6 +82,8 @@ pub struct RateConfig {
     pub source: Rate,
     /// Requests of one operator. Default 300 a minute.
     pub operator: Rate,
+    /// Dry runs of one operator. Default 30 a minute.
+    pub dry_run: Rate,
     /// Requests to read that one wallet signs; each leaves a row until it cannot be replayed. Default 50 a second.
     pub wallet: Rate,
     /// Encrypted payloads for one user that the token is asked to open. Default 30 in ten seconds.
@@ -177,6 +179,7 @@ impl Default for RateConfig {
             credential: Rate { burst: 5_000, period_ms: 1_000 },
             source: Rate { burst: 10_000, period_ms: 1_000 },
             operator: Rate { burst: 300, period_ms: 60_000 },
+            dry_run: Rate { burst: 30, period_ms: 60_000 },
             wallet: Rate { burst: 50, period_ms: 1_000 },
             decryption: Rate { burst: 30, period_ms: 10_000 },
             login: Rate { burst: 20, period_ms: 60_000 },

@@ -98,6 +98,7 @@ pub fn operator_router(state: OperatorState) -> Router {
 /// are longer and take longer than others.
 pub fn operator_api_router(services: &Services, config: ApiConfig, uploads: ApiConfig) -> Router {
     let rate = Arc::new(KeyedRate::new(config.rates.operator, config.rates.keys_max));
+    let dry_runs = Arc::new(KeyedRate::new(config.rates.dry_run, config.rates.keys_max));
     let sources = Arc::new(KeyedRate::new(config.rates.source, config.rates.keys_max));
     let branch = |routes: OpenApiRouter<Arc<Desk>>, config: ApiConfig, role| {
         let gate = Gate::new(services.clock.clone(), services.entropy.clone(), config.clone());
@@ -107,6 +108,7 @@ pub fn operator_api_router(services: &Services, config: ApiConfig, uploads: ApiC
                 services: services.clone(),
                 config,
                 rate: rate.clone(),
+                dry_runs: dry_runs.clone(),
                 sources: sources.clone(),
                 role,
             })),
@@ -124,6 +126,7 @@ pub(crate) struct Desk {
     pub(crate) services: Services,
     pub(crate) config: ApiConfig,
     rate: Arc<KeyedRate<OperatorId>>,
+    dry_runs: Arc<KeyedRate<OperatorId>>,
     sources: Arc<KeyedRate<IpAddr>>,
     /// Without which no body is read.
     role: Option<OperatorRole>,
@@ -147,6 +150,11 @@ impl Desk {
     /// else has read and repeats is nothing the operator asked for.
     fn charge(&self, operator: &OperatorActor) -> Result<(), Failure> {
         self.rate.check(&operator.operator).map_err(|retry_after| Failure::RateLimited { retry_after })
+    }
+
+    /// Whether the operator may have plugins asked so soon again.
+    fn charge_dry_run(&self, operator: OperatorId) -> Result<(), Failure> {
+        self.dry_runs.check(&operator).map_err(|retry_after| Failure::RateLimited { retry_after })
     }
 }
 

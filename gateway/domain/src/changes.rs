@@ -11,7 +11,7 @@ use crate::{
     chain::ChainId,
     clock::Timestamp,
     credentials::{ApiKey, Label},
-    evaluations::Evaluation,
+    evaluations::{DryRunRoom, Evaluation},
     fireblocks::Integration,
     identity::{Organization, Principal, PrincipalKind, User},
     ids::{OrganizationId, PrincipalId, QuorumId},
@@ -84,6 +84,8 @@ pub enum Write {
     InsertTransaction(Sealed<Transaction>),
     UpdateTransaction(Sealed<Transaction>),
     InsertEvaluation(Sealed<Evaluation>),
+    /// Of a dry run, if there is room for it.
+    InsertDryRun(Sealed<Evaluation>, DryRunRoom),
     /// Conditional on every row that the evaluation read.
     UseState(StateUse),
     InsertVote(Sealed<Vote>),
@@ -313,6 +315,7 @@ impl Write {
             | Self::InsertTransaction(_)
             | Self::UpdateTransaction(_)
             | Self::InsertEvaluation(_)
+            | Self::InsertDryRun(..)
             | Self::UseState(_)
             | Self::InsertVote(_)
             | Self::InsertPermit(_)

@@ -28,6 +28,15 @@ pub enum Purpose {
     Replay,
 }
 
+/// How much dry runs may have stored when one more evaluation of theirs is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DryRunRoom {
+    /// From when on evaluations count.
+    pub since: Timestamp,
+    /// As many as there may be in the organization, with the new one.
+    pub evaluations_max: u32,
+}
+
 impl Purpose {
     /// As stored and shown.
     pub fn as_str(self) -> &'static str {

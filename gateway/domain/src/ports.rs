@@ -17,7 +17,7 @@ use crate::{
     credentials::{ApiKey, CredentialHasher},
     entropy::Entropy,
     error::Result,
-    evaluations::{Evaluation, EvaluationResult},
+    evaluations::{Evaluation, EvaluationResult, Purpose},
     identity::ContractAccounts,
     ids::{
         CredentialId, InstanceId, KeyId, OrganizationId, OutboxId, PluginRevisionId, PrincipalId,
@@ -237,6 +237,8 @@ pub trait DecisionReads: Send + Sync {
         organization: OrganizationId,
         transaction: TransactionId,
     ) -> Result<Vec<Sealed<Evaluation>>>;
+    /// How many evaluations of dry runs the organization has stored since.
+    async fn dry_run_evaluation_count(&self, organization: OrganizationId, since: Timestamp) -> Result<u64>;
     /// Transactions and dry runs that were evaluated, in order of their ids, which is that of time: those above
     /// `after`, at most `limit`.
     async fn evaluated_transactions(
@@ -390,10 +392,12 @@ pub struct Candidate<'a> {
 /// Asks sandboxed plugins. A failure to ask is a reply too: it denies.
 #[async_trait]
 pub trait Evaluator: Send + Sync {
-    /// `state` answers a plugin that is granted state; it reads, and writes nothing.
+    /// `state` answers a plugin that is granted state; it reads, and writes nothing. What is no more than tried out holds up
+    /// nothing that is decided.
     async fn evaluate(
         &self,
         revision: &Sealed<PluginRevision>,
+        purpose: Purpose,
         request: &EvaluationRequest,
         state: &Arc<StateView>,
     ) -> EvaluationReply;
@@ -474,6 +478,8 @@ pub struct Limits {
     pub proposal_bytes_max: usize,
     /// Plugin revisions that an organization may have besides those that were revoked. Default 10,000.
     pub plugin_revisions_max: u32,
+    /// Evaluations that the dry runs of an organization may store in 24 hours. Default 10,000.
+    pub dry_run_evaluations_daily_max: u32,
     /// How long an `Idempotency-Key` is remembered. Default 24 h.
     pub idempotency_window: Duration,
     /// How often one recipient and function may be asked for after a denial, within the window. Default 5.

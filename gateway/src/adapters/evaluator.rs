@@ -11,7 +11,7 @@ use gateway_domain::{
     B256, Error, Result as DomainResult,
     approvals::{EvidenceLevel, Role},
     chain::{ChainId, ChainState},
-    evaluations::{EvaluationResult, Outcome, Verdict},
+    evaluations::{EvaluationResult, Outcome, Purpose, Verdict},
     history::HistoryView,
     ids::{OrganizationId, PluginRevisionId},
     plugin_state::{self, StateChanges, StateView},
@@ -140,7 +140,7 @@ impl PluginEvaluator {
 
     async fn ask(
         &self,
-        revision: &PluginRevision,
+        (revision, purpose): (&PluginRevision, Purpose),
         request: &EvaluationRequest,
         view: &Arc<StateView>,
     ) -> Result<plugin_host::Evaluation, EvaluationFailure> {
@@ -161,7 +161,12 @@ impl PluginEvaluator {
             requested_at_ms: request.now.unix_millis(),
             deadline: None,
         };
-        self.host.evaluate(&prepared, evaluation).await
+        match purpose {
+            Purpose::DryRun => self.host.try_out(&prepared, evaluation).await,
+            Purpose::Decision | Purpose::Shadow | Purpose::Replay => {
+                self.host.evaluate(&prepared, evaluation).await
+            }
+        }
     }
 }
 
@@ -175,11 +180,12 @@ impl Evaluator for PluginEvaluator {
     async fn evaluate(
         &self,
         revision: &Sealed<PluginRevision>,
+        purpose: Purpose,
         request: &EvaluationRequest,
         state: &Arc<StateView>,
     ) -> EvaluationReply {
         let started = Instant::now();
-        match self.ask(revision, request, state).await {
+        match self.ask((revision, purpose), request, state).await {
             Ok(evaluation) => EvaluationReply {
                 result: EvaluationResult::Verdict(outcome(evaluation.outcome)),
                 duration: Duration::from_micros(evaluation.duration_micros),

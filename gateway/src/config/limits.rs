@@ -28,6 +28,8 @@ section! {
         proposal_bytes_max: usize = 64 << 10, within 1024..=1 << 20;
         /// Plugin revisions that an organization may have besides those that were revoked.
         plugin_revisions_max: u32 = 10_000, within 1..=10_000_000;
+        /// Evaluations that the dry runs of an organization may store in 24 hours; then they are answered 429.
+        dry_run_evaluations_daily_max: u32 = 10_000, within 1..=10_000_000;
         /// Seconds for which an `Idempotency-Key` is remembered.
         idempotency_window_seconds: u64 = 86_400, within 1..=31_536_000;
         /// Seconds for which a permit holds: how late its signature may come. A gateway that is killed between permit and
@@ -71,6 +73,7 @@ impl Limits {
             open_proposals_max: self.open_proposals_max,
             proposal_bytes_max: self.proposal_bytes_max,
             plugin_revisions_max: self.plugin_revisions_max,
+            dry_run_evaluations_daily_max: self.dry_run_evaluations_daily_max,
             self_registered_keys_max: self.quota(self.wallet_keys_max).self_registered_max,
             idempotency_window: Duration::from_secs(self.idempotency_window_seconds),
             permit_lifetime: Duration::from_secs(self.permit_seconds),

@@ -37,6 +37,11 @@ section! {
         breaker_failures_max: u32 = 20, within 1..=1_000_000;
         /// Milliseconds for which a plugin that was stopped so often is not run; then one evaluation is let through.
         breaker_open_ms: u64 = 10_000, within 1..=3_600_000;
+        /// Threads that run what is only tried out (dry runs, settings at an upload), besides `threads`: no decision waits for
+        /// it.
+        aside_threads: usize = 1, within 1..=64;
+        /// Of that, what waits; more is refused.
+        aside_waiting_max: usize = 64, within 1..=100_000;
         /// Memories that stay laid out for plugins that do not run at the moment, so that many of them can take turns; each
         /// keeps at most 512 KiB.
         warm_memories: usize = 128, within 0..=1000;
@@ -196,6 +201,8 @@ impl Plugins {
             tick: Duration::from_millis(self.tick_ms),
             breaker_failures: self.breaker_failures_max,
             breaker_open: Duration::from_millis(self.breaker_open_ms),
+            aside_threads: self.aside_threads,
+            aside_waiting: self.aside_waiting_max,
             warm_memories: self.warm_memories,
         }
     }

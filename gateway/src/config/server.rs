@@ -70,6 +70,10 @@ section! {
         operator_burst: u32 = 300, within 1..=10_000_000;
         /// Milliseconds in which an operator's burst comes back.
         operator_period_ms: u64 = 60_000, within 1..=3_600_000;
+        /// Dry runs of one operator in `dry_run_period_ms`, at once if need be; more are answered 429.
+        dry_run_burst: u32 = 30, within 1..=10_000_000;
+        /// Milliseconds in which an operator's burst of dry runs comes back.
+        dry_run_period_ms: u64 = 60_000, within 1..=3_600_000;
         /// Uploads of plugins worked on at once; more are answered 503.
         plugin_uploads_max: usize = 2, within 1..=64;
         /// Milliseconds for an upload, compilation included; then it is answered 503. How long it may be is
@@ -161,6 +165,7 @@ impl Server {
                 credential: rate(self.credential_burst, self.credential_period_ms),
                 source: rate(self.source_burst, self.source_period_ms),
                 operator: rate(self.operator_burst, self.operator_period_ms),
+                dry_run: rate(self.dry_run_burst, self.dry_run_period_ms),
                 wallet: rate(self.wallet_burst, self.wallet_period_ms),
                 decryption: rate(self.decryption_burst, self.decryption_period_ms),
                 login: rate(self.login_burst, self.login_period_ms),

@@ -2,10 +2,11 @@
 
 use async_trait::async_trait;
 use gateway_domain::{
-    Address, Result,
+    Address, Result, Timestamp,
     approvals::Vote,
     chain::ChainId,
-    evaluations::Evaluation,
+    changes::Contested,
+    evaluations::{DryRunRoom, Evaluation},
     ids::{OrganizationId, PrincipalId, TransactionId},
     policy::PermitRecord,
     ports::DecisionReads,
@@ -15,12 +16,13 @@ use gateway_domain::{
 
 use crate::{
     attempts,
+    dialect::EngineSql,
     error::{Malformed, TooLarge},
     fields::Fields,
     permits,
     reader::Stored,
     standings,
-    statement::Statement,
+    statement::{Expect, Statement},
     store::Store,
 };
 
@@ -53,6 +55,27 @@ const EVALUATIONS: &str = concat!(
 const EVALUATED: &str = "SELECT DISTINCT transaction_id FROM evaluations WHERE organization = $1 AND transaction_id > $2 \
      ORDER BY transaction_id LIMIT $3";
 
+macro_rules! dry_runs_since {
+    ($what:literal, $organization:literal, $since:literal) => {
+        concat!(
+            "SELECT ",
+            $what,
+            " FROM evaluations WHERE organization = ",
+            $organization,
+            " AND purpose = 'dry_run' AND created_at > ",
+            $since
+        )
+    };
+}
+const DRY_RUNS: &str = dry_runs_since!("COUNT(*) AS stored", "$1", "$2");
+const INSERT_DRY_RUN: &str = concat!(
+    "INSERT INTO evaluations (",
+    evaluation_columns!(),
+    ") SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14 WHERE (",
+    dry_runs_since!("COUNT(*)", "$2", "$15"),
+    ") < $16"
+);
+
 pub(crate) fn insert_vote(vote: &Sealed<Vote>) -> Statement {
     let sql = concat!(
         "INSERT INTO votes (",
@@ -81,7 +104,25 @@ pub(crate) fn insert_evaluation(evaluation: &Sealed<Evaluation>) -> Result<State
         evaluation_columns!(),
         ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
     );
-    Ok(Statement::new(sql)
+    evaluation_values(Statement::new(sql), evaluation)
+}
+
+/// Counts and inserts in one statement, as uploads of plugins do.
+pub(crate) fn insert_dry_run(
+    evaluation: &Sealed<Evaluation>,
+    room: DryRunRoom,
+    sql: &EngineSql,
+) -> Result<Vec<Statement>, TooLarge> {
+    let lock = sql.lock_quota("dry-runs", evaluation.organization);
+    let insert = evaluation_values(Statement::new(INSERT_DRY_RUN), evaluation)?
+        .bind(room.since)
+        .bind(room.evaluations_max)
+        .expecting(Expect::Change(Contested::Quota));
+    Ok(lock.into_iter().chain([insert]).collect())
+}
+
+fn evaluation_values(statement: Statement, evaluation: &Sealed<Evaluation>) -> Result<Statement, TooLarge> {
+    Ok(statement
         .shown(evaluation.id)
         .shown(evaluation.organization)
         .shown(evaluation.transaction)
@@ -153,6 +194,12 @@ impl DecisionReads for Store {
         transaction: TransactionId,
     ) -> Result<Vec<Sealed<Evaluation>>> {
         self.reads.list(Statement::new(EVALUATIONS).shown(organization).shown(transaction)).await
+    }
+
+    async fn dry_run_evaluation_count(&self, organization: OrganizationId, since: Timestamp) -> Result<u64> {
+        let row = self.reads.row(Statement::new(DRY_RUNS).shown(organization).bind(since)).await?;
+        let count = row.map(|row| Fields::new("evaluations", &row).unsigned("stored")).transpose()?;
+        Ok(count.unwrap_or(0))
     }
 
     async fn evaluated_transactions(

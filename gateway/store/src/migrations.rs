@@ -49,6 +49,7 @@ const TWINS: &[Twin] = twins! {
     12 "0012_rates",
     14 "0014_operators",
     15 "0015_plugin_revocations",
+    19 "0019_dry_runs",
 };
 
 const TABLE: &str = "_sqlx_migrations";

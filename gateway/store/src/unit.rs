@@ -96,6 +96,7 @@ fn changes_known(write: &Write) -> bool {
         | Write::InsertTransaction(_)
         | Write::UpdateTransaction(_)
         | Write::InsertEvaluation(_)
+        | Write::InsertDryRun(..)
         | Write::UseState(_)
         | Write::InsertVote(_)
         | Write::InsertPermit(_)
@@ -167,6 +168,9 @@ fn compile(write: &Write, sql: &EngineSql, out: &mut Vec<Statement>) -> Result<(
         Write::InsertTransaction(transaction) => out.push(transactions::insert(transaction)?),
         Write::UpdateTransaction(transaction) => out.push(transactions::update(transaction)?),
         Write::InsertEvaluation(evaluation) => out.push(decisions::insert_evaluation(evaluation)?),
+        Write::InsertDryRun(evaluation, room) => {
+            out.extend(decisions::insert_dry_run(evaluation, *room, sql)?);
+        }
         Write::UseState(state) => plugin_state::apply(state, out)?,
         Write::InsertVote(vote) => out.push(decisions::insert_vote(vote)),
         Write::InsertPermit(permit) => out.push(permits::insert(permit, sql)?),

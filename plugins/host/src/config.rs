@@ -153,6 +153,10 @@ pub struct ScheduleConfig {
     pub breaker_failures: u32,
     /// How long that is; then one evaluation shows whether others may follow.
     pub breaker_open: Duration,
+    /// Threads that run what is only tried out, besides those above: it holds up nothing else.
+    pub aside_threads: usize,
+    /// Of that, what waits.
+    pub aside_waiting: usize,
     /// Memories that stay laid out for their plugin while it does not run, besides one for each thread.
     pub warm_memories: usize,
 }
@@ -170,6 +174,8 @@ impl Default for ScheduleConfig {
             tick: Duration::from_millis(5),
             breaker_failures: 20,
             breaker_open: Duration::from_secs(10),
+            aside_threads: 1,
+            aside_waiting: 64,
             warm_memories: 128,
         }
     }

@@ -38,7 +38,7 @@ pub(crate) fn running(
     schedule: &ScheduleConfig,
     count_fuel: bool,
 ) -> wasmtime::Result<Engine> {
-    let slots = count(schedule.threads);
+    let slots = count(schedule.threads.saturating_add(schedule.aside_threads));
     let instances = count(limits.instances);
     let warm = count(schedule.warm_memories);
     let mut pool = PoolingAllocationConfig::default();

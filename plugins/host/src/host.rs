@@ -31,6 +31,8 @@ type Run<'a> = Box<dyn FnOnce() -> Result<Evaluation, EvaluationFailure> + 'a>;
 struct Inner {
     workshop: Arc<Workshop>,
     queue: Arc<Queue>,
+    /// Of what is only tried out.
+    aside: Arc<Queue>,
     schedule: ScheduleConfig,
     activity: Arc<Activity>,
     breakers: Arc<Breakers>,
@@ -43,6 +45,7 @@ impl PluginHost {
         let inner = Inner {
             workshop: Arc::new(Workshop::open(config)?),
             queue: Arc::new(Queue::new(&config.schedule)),
+            aside: Arc::new(Queue::aside(&config.schedule)),
             schedule: config.schedule.clone(),
             activity,
             breakers: Breakers::new(&config.schedule),
@@ -69,7 +72,7 @@ impl PluginHost {
     pub async fn describe(&self, plugin: &Arc<PreparedPlugin>) -> Result<Description, EvaluationFailure> {
         let deadline = Instant::now() + self.inner.schedule.deadline;
         let called = Arc::clone(plugin);
-        self.call(plugin, deadline, move || evaluation::describe(&called, deadline)).await
+        self.call(&self.inner.aside, plugin, deadline, move || evaluation::describe(&called, deadline)).await
     }
 
     /// Asks a plugin what is wrong with some settings; an empty list accepts them.
@@ -81,7 +84,7 @@ impl PluginHost {
         let deadline = Instant::now() + self.inner.schedule.deadline;
         let (called, settings) = (Arc::clone(plugin), settings.to_owned());
         let work = move || evaluation::validate_settings(&called, &settings, deadline);
-        self.call(plugin, deadline, work).await
+        self.call(&self.inner.aside, plugin, deadline, work).await
     }
 
     /// Asks a plugin to judge a transaction. Answers by the request's deadline, or the host's if that is
@@ -93,16 +96,12 @@ impl PluginHost {
         request: EvaluationRequest,
     ) -> Result<Evaluation, EvaluationFailure> {
         let component = plugin.digest();
-        let subject = Subject {
-            organization: request.verified.organization_id.as_str().into(),
-            component,
-            settings: request.settings.digest(),
-        };
+        let subject = Subject::of(plugin, &request);
         let breakers = Arc::clone(&self.inner.breakers);
         let asked = Instant::now();
         let closed = breakers.require_closed(&subject, asked);
         closed.inspect_err(|failure| measure::failure(component, failure.code))?;
-        let judged = self.judge(plugin, request, move |run, deadline| {
+        let judged = self.judge(&self.inner.queue, plugin, request, move |run, deadline| {
             let begun = Instant::now();
             let pass = breakers.enter(subject, begun)?;
             let answer = run();
@@ -117,13 +116,24 @@ impl PluginHost {
         judged.await.inspect(|evaluation| plugin.gauges().verdict(&evaluation.outcome.verdict))
     }
 
+    /// Asks a plugin what it would say, on threads that run nothing else: neither does it hold up an evaluation, nor does a
+    /// stop count against the plugin. One that rests is not asked.
+    pub async fn try_out(
+        &self,
+        plugin: &Arc<PreparedPlugin>,
+        request: EvaluationRequest,
+    ) -> Result<Evaluation, EvaluationFailure> {
+        self.inner.breakers.require_closed(&Subject::of(plugin, &request), Instant::now())?;
+        self.judge(&self.inner.aside, plugin, request, |run, _| run()).await
+    }
+
     /// Evaluates a record again, from its own answers. Neither held up by the plugin's breaker nor counted by it.
     pub async fn repeat(
         &self,
         plugin: &Arc<PreparedPlugin>,
         record: &EvaluationRecord,
     ) -> Result<Evaluation, EvaluationFailure> {
-        self.judge(plugin, record.repeat(), |run, _| run()).await
+        self.judge(&self.inner.queue, plugin, record.repeat(), |run, _| run()).await
     }
 
     /// Evaluates requests one after another in one instance, and tells what each took. For benchmarks: a decision gets
@@ -136,7 +146,8 @@ impl PluginHost {
         let each = u32::try_from(requests.len()).unwrap_or(u32::MAX);
         let deadline = Instant::now() + self.inner.schedule.deadline.saturating_mul(each);
         let called = Arc::clone(plugin);
-        self.call(plugin, deadline, move || evaluation::time_reused(&called, requests, deadline)).await
+        let queue = &self.inner.queue;
+        self.call(queue, plugin, deadline, move || evaluation::time_reused(&called, requests, deadline)).await
     }
 
     /// Components that are compiled, linked and held by somebody.
@@ -147,11 +158,12 @@ impl PluginHost {
     /// Refuses calls from now on and fails those that wait, with `shutting_down`. Calls that run end by
     /// their deadlines.
     pub fn shut_down(&self) {
-        self.inner.queue.close();
+        self.inner.close();
     }
 
     async fn judge(
         &self,
+        queue: &Queue,
         plugin: &Arc<PreparedPlugin>,
         request: EvaluationRequest,
         around: impl FnOnce(Run<'_>, Instant) -> Result<Evaluation, EvaluationFailure> + Send + 'static,
@@ -162,12 +174,13 @@ impl PluginHost {
         let called = Arc::clone(plugin);
         let work =
             move || around(Box::new(|| evaluation::evaluate(&called, request, started, deadline)), deadline);
-        self.call(plugin, deadline, work).await
+        self.call(queue, plugin, deadline, work).await
     }
 
-    /// Runs `work` on an evaluation thread, unless its turn comes after the deadline or nobody waits.
+    /// Runs `work` on a thread of the queue, unless its turn comes after the deadline or nobody waits.
     async fn call<T: Send + 'static>(
         &self,
+        queue: &Queue,
         plugin: &Arc<PreparedPlugin>,
         deadline: Instant,
         work: impl FnOnce() -> Result<T, EvaluationFailure> + Send + 'static,
@@ -189,7 +202,7 @@ impl PluginHost {
             // The caller may have stopped waiting meanwhile.
             let _ = sender.send(answer);
         });
-        let answer = match self.inner.queue.push(plugin.digest(), job) {
+        let answer = match queue.push(plugin.digest(), job) {
             Ok(()) => self.inner.await_answer(receiver, deadline).await,
             Err(code) => Err(EvaluationFailure::new(code, "the evaluation was not accepted")),
         };
@@ -197,14 +210,34 @@ impl PluginHost {
     }
 }
 
+impl Subject {
+    fn of(plugin: &PreparedPlugin, request: &EvaluationRequest) -> Self {
+        Self {
+            organization: request.verified.organization_id.as_str().into(),
+            component: plugin.digest(),
+            settings: request.settings.digest(),
+        }
+    }
+}
+
 impl Inner {
     fn start_threads(&self) -> std::io::Result<()> {
         epoch::start(self.workshop.engines(), &self.activity, self.schedule.tick)?;
-        for number in 0..self.schedule.threads.max(1) {
-            let queue = Arc::clone(&self.queue);
-            thread::Builder::new().name(format!("plugin-{number}")).spawn(move || queue.work())?;
+        let aside = self.schedule.aside_threads;
+        for (queue, threads, name) in
+            [(&self.queue, self.schedule.threads, "plugin"), (&self.aside, aside, "plugin-aside")]
+        {
+            for number in 0..threads.max(1) {
+                let queue = Arc::clone(queue);
+                thread::Builder::new().name(format!("{name}-{number}")).spawn(move || queue.work())?;
+            }
         }
         Ok(())
+    }
+
+    fn close(&self) {
+        self.queue.close();
+        self.aside.close();
     }
 
     /// The guest is stopped at the deadline by itself; two ticks later the caller gives up on it, as on
@@ -229,6 +262,6 @@ impl Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.queue.close();
+        self.close();
     }
 }

@@ -47,6 +47,17 @@ impl Queue {
         }
     }
 
+    /// A queue for what is only tried out: all of it is alike, and has threads of its own.
+    pub(crate) fn aside(schedule: &ScheduleConfig) -> Self {
+        Self {
+            lanes: Mutex::default(),
+            changed: Condvar::new(),
+            running_per_plugin: schedule.aside_threads.max(1),
+            waiting_per_plugin: schedule.aside_waiting,
+            waiting_total: schedule.aside_waiting,
+        }
+    }
+
     pub(crate) fn push(&self, plugin: Digest, job: Job) -> Result<(), FailureCode> {
         let mut guard = self.lock();
         let lanes = &mut *guard;

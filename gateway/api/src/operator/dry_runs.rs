@@ -178,7 +178,7 @@ pub(super) async fn create_dry_run(
     call: OperatorCall,
 ) -> Answered<DryRunResponse> {
     // Whoever may not even stop anything does not set plugins to work either.
-    operators::require_stopper(&call.ctx)?;
+    desk.charge_dry_run(operators::require_stopper(&call.ctx)?.operator)?;
     let asked: DryRunDto = call.body()?;
     let ctx = call.within(call.id("organization")?);
     Ok(ok(DryRunResponse::of(&dry_run(&ctx, &desk.services, asked.into()).await?)))

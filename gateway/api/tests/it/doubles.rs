@@ -2,7 +2,7 @@
 //! everything.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
@@ -17,7 +17,7 @@ use gateway_domain::{
     Address, B256, Clock, Error, Result, Timestamp, U256,
     chain::{AccountState, ChainNode, ContractQuestion, GasFee, Inclusion, NodeError, Pricing},
     entropy::Entropy,
-    evaluations::{EvaluationResult, Outcome, Verdict},
+    evaluations::{EvaluationResult, Outcome, Purpose, Verdict},
     ids::{KeyId, OrganizationId, TransactionId},
     keys::{KeyAlgorithm, KeyRecord, PublicKey},
     plugin_state::{CounterName, StateChanges, StateView},
@@ -205,8 +205,8 @@ pub(crate) struct TestPlugin {
     holds: Mutex<VecDeque<Hold>>,
     /// How often it was asked as the plugin of this name.
     asked: Mutex<HashMap<String, u64>>,
-    /// Plugins that give no answer at all.
-    silent: Mutex<HashSet<String>>,
+    /// Plugins that nobody can ask, and why.
+    silent: Mutex<HashMap<String, String>>,
     /// Transactions an hour beyond which it rejects.
     limit: Mutex<Option<u64>>,
     /// How many components it was given to look at.
@@ -271,7 +271,15 @@ impl TestPlugin {
     }
 
     pub(crate) fn silence(&self, plugin: &str) {
-        self.silent.lock().unwrap().insert(plugin.to_owned());
+        self.silence_with(plugin, "queue_full");
+    }
+
+    pub(crate) fn silence_with(&self, plugin: &str, code: &str) {
+        self.silent.lock().unwrap().insert(plugin.to_owned(), code.to_owned());
+    }
+
+    pub(crate) fn speak(&self, plugin: &str) {
+        self.silent.lock().unwrap().remove(plugin);
     }
 
     pub(crate) fn asked(&self, plugin: &str) -> u64 {
@@ -294,6 +302,7 @@ impl Evaluator for TestPlugin {
     async fn evaluate(
         &self,
         revision: &Sealed<PluginRevision>,
+        _: Purpose,
         request: &EvaluationRequest,
         state: &Arc<StateView>,
     ) -> EvaluationReply {
@@ -305,9 +314,9 @@ impl Evaluator for TestPlugin {
             record: "{}".to_owned(),
             state: StateChanges::default(),
         };
-        if self.silent.lock().unwrap().contains(&revision.plugin) {
+        if let Some(code) = self.silent.lock().unwrap().get(&revision.plugin).cloned() {
             let detail = "nobody is there".to_owned();
-            return reply(EvaluationResult::Failure { code: "queue_full".to_owned(), detail });
+            return reply(EvaluationResult::Failure { code, detail });
         }
         let hold = self.holds.lock().unwrap().pop_front();
         let outcome = match hold {

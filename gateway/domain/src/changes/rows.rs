@@ -55,7 +55,7 @@ impl Write {
             Self::InsertPolicy(row) => stored(row),
             Self::MovePolicyHead(row) => stored(row),
             Self::InsertTransaction(row) | Self::UpdateTransaction(row) => stored(row),
-            Self::InsertEvaluation(row) => stored(row),
+            Self::InsertEvaluation(row) | Self::InsertDryRun(row, _) => stored(row),
             Self::UseState(state) => {
                 let rows = state.changed.iter().map(|change| match (&change.before, &change.after) {
                     (_, Some(after)) => stored(after),

@@ -121,7 +121,7 @@ impl Round<'_> {
         }
         let (store, limits) = (self.services.store.clone(), self.services.limits.state);
         let state = Arc::new(StateView::new(store, limits, binding.id, self.transaction, self.request.now));
-        let mut reply = self.services.evaluator.evaluate(&revision, self.request, &state).await;
+        let mut reply = self.services.evaluator.evaluate(&revision, self.purpose, self.request, &state).await;
         if let Some(error) = state.failure() {
             return Err(error);
         }

@@ -12,12 +12,13 @@ use crate::{
     actor::OpCtx,
     audit::AuditEvent,
     chain::ChainId,
-    changes::{ChangeSet, Write},
+    changes::{ChangeSet, CommitError, Contested, Write},
     error::{Error, Result},
-    evaluations::Evaluation,
+    evaluations::{DryRunRoom, Evaluation},
     ids::{PrincipalId, TransactionId},
     policy::{Binding, Policy, Rehearsal},
     ports::Services,
+    quota::used_up,
     sealed::Sealed,
     transactions::{
         CreateTransaction, ExecutionType, Intent, Rehearsed,
@@ -29,6 +30,8 @@ use crate::{
 
 /// Nobody has created it, so nobody is kept from voting on it for that.
 const NOBODY: PrincipalId = PrincipalId::from_uuid(Uuid::nil());
+
+const DAY: Duration = Duration::from_hours(24);
 
 /// What would be asked for.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -83,6 +86,12 @@ impl DryRun {
 /// ever; what they would remember is dropped, and nobody's tries are counted.
 pub async fn dry_run(ctx: &OpCtx, services: &Services, asked: DryRunRequest) -> Result<DryRun> {
     let chain = services.require_chain(asked.chain)?;
+    let room = room(ctx, services);
+    // Asking costs more than looking; the insert decides.
+    let stored = services.store.dry_run_evaluation_count(ctx.organization, room.since).await?;
+    if stored >= u64::from(room.evaluations_max) {
+        return Err(no_room());
+    }
     let owner = services.store.user_by_escrow_address(ctx.organization, asked.escrow).await?;
     let owner = owner.ok_or_else(|| Error::invalid("escrowAddress must belong to a user"))?;
     let settings = services.store.settings(ctx.organization, owner.id).await?;
@@ -108,7 +117,7 @@ pub async fn dry_run(ctx: &OpCtx, services: &Services, asked: DryRunRequest) -> 
     let draft = services.sealer.seal(draft(ctx, services, chain, NOBODY, &request).await?);
     let (history, may_ask) = history_of(ctx, services, &draft.intent).await?;
     let Rehearsed { rehearsal, policy, heard } = rehearse(services, &draft, history, ctx.now).await?;
-    store(ctx, services, (draft.id, &rehearsal), &heard).await?;
+    store(ctx, services, (draft.id, &rehearsal), (&heard, room)).await?;
     let intent = draft.into_value().intent;
     Ok(DryRun { id: intent.transaction, intent, rehearsal, asked_too_often: !may_ask, policy, heard })
 }
@@ -118,12 +127,23 @@ async fn store(
     ctx: &OpCtx,
     services: &Services,
     (id, rehearsal): (TransactionId, &Rehearsal),
-    heard: &[Sealed<Evaluation>],
+    (heard, room): (&[Sealed<Evaluation>], DryRunRoom),
 ) -> Result<()> {
     let ids: Vec<_> = heard.iter().map(|evaluation| evaluation.id).collect();
     let detail = json!({ "decision": rehearsal.as_str(), "evaluations": ids });
     let event = AuditEvent::new(ctx, "transaction.dry_run", format!("dry run {id}"), detail);
-    let writes = heard.iter().cloned().map(Write::InsertEvaluation);
-    services.store.commit(ChangeSet::new(event).writes_of(writes)).await?;
-    Ok(())
+    let writes = heard.iter().map(|evaluation| Write::InsertDryRun(evaluation.clone(), room));
+    match services.store.commit(ChangeSet::new(event).writes_of(writes)).await {
+        Err(CommitError::Conflict(Contested::Quota)) => Err(no_room()),
+        stored => Ok(stored?),
+    }
+}
+
+fn room(ctx: &OpCtx, services: &Services) -> DryRunRoom {
+    let evaluations_max = services.limits.dry_run_evaluations_daily_max;
+    DryRunRoom { since: ctx.now.minus(DAY), evaluations_max }
+}
+
+fn no_room() -> Error {
+    used_up("dry runs of the organization have stored as many evaluations in a day as they may")
 }

@@ -179,3 +179,76 @@ async fn host_that_shuts_down_fails_what_waits_and_finishes_what_runs() {
     drop(open);
     assert_eq!(running.await.unwrap(), None);
 }
+
+/// One thread each, and each is held: neither waits for the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_tried_out_and_what_is_evaluated_do_not_wait_for_each_other() {
+    let host = TestHost::with(|config| {
+        config.schedule.threads = 1;
+        config.schedule.aside_threads = 1;
+    });
+    let (hostile, hello) = (host.prepare("hostile").await, host.prepare("hello").await);
+    let (aside, mut arrivals, open) = gate();
+    let trying = {
+        let (host, hostile, asked) = (host.host.clone(), Arc::clone(&hostile), held(&aside));
+        tokio::spawn(async move { host.try_out(&hostile, asked).await.map(|done| done.outcome.verdict) })
+    };
+    arrivals.recv().await.unwrap();
+    for plugin in [&hello, &hostile] {
+        let settings = if Arc::ptr_eq(plugin, &hello) { "{}" } else { "behave" };
+        assert_eq!(code_of(host.host.clone(), Arc::clone(plugin), request(settings)).await, None);
+    }
+    assert!(!trying.is_finished());
+    drop(open);
+    trying.await.unwrap().unwrap();
+
+    let (evaluated, mut arrivals, open) = gate();
+    let holding = tokio::spawn(code_of(host.host.clone(), Arc::clone(&hostile), held(&evaluated)));
+    arrivals.recv().await.unwrap();
+    host.host.try_out(&hello, request("{}")).await.unwrap();
+    host.host.validate_settings(&hello, "{}").await.unwrap();
+    assert!(!holding.is_finished());
+    drop(open);
+    assert_eq!(holding.await.unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn so_much_waits_to_be_tried_out_and_no_more() {
+    let host = TestHost::with(|config| {
+        config.schedule.aside_threads = 1;
+        config.schedule.aside_waiting = 2;
+    });
+    let hostile = host.prepare("hostile").await;
+    let (gate, mut arrivals, open) = gate();
+    let try_out = |gate: &Arc<Gate>| {
+        let (host, hostile, asked) = (host.host.clone(), Arc::clone(&hostile), held(gate));
+        async move { host.try_out(&hostile, asked).await.err().map(|failure| failure.code) }
+    };
+    let mut waiting = JoinSet::new();
+    waiting.spawn(try_out(&gate));
+    arrivals.recv().await.unwrap();
+    for _ in 0..3 {
+        waiting.spawn(try_out(&gate));
+    }
+    // One runs, two wait, so exactly one of the three is refused, and first.
+    assert_eq!(waiting.join_next().await.unwrap().unwrap(), Some(FailureCode::QueueFull));
+    drop(open);
+    assert_eq!(waiting.join_all().await, [None, None, None]);
+}
+
+/// Whoever tries things out takes no plugin out of service, and learns that one rests.
+#[tokio::test(flavor = "multi_thread")]
+async fn stops_of_what_is_tried_out_open_no_breaker() {
+    let host = TestHost::with(|config| config.schedule.breaker_failures = 2);
+    let hostile = host.prepare("hostile").await;
+    for _ in 0..5 {
+        let failure = host.host.try_out(&hostile, request("panic")).await.unwrap_err();
+        assert_eq!(failure.code, FailureCode::Abort);
+    }
+    for expected in [FailureCode::Abort, FailureCode::Abort, FailureCode::BreakerOpen] {
+        let code = code_of(host.host.clone(), Arc::clone(&hostile), request("panic")).await;
+        assert_eq!(code, Some(expected));
+    }
+    let failure = host.host.try_out(&hostile, request("panic")).await.unwrap_err();
+    assert_eq!(failure.code, FailureCode::BreakerOpen);
+}

@@ -1,5 +1,8 @@
 //! "Would this be approved?", and what asking it leaves behind.
 
+use std::time::Duration;
+
+use gateway_api::Rate;
 use gateway_domain::{
     approvals::Role,
     evaluations::{Purpose, Verdict},
@@ -139,4 +142,54 @@ async fn whoever_only_reads_asks_nothing_and_what_is_wrong_is_named() {
     let mut odd = asked.clone();
     odd["requestHash"] = json!("0x00");
     assert_eq!(deployment.post(&deployment.ann, &path, &odd).await.0, 400);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_tries_out_so_often_and_no_more() {
+    let mut config = ApiConfig::default();
+    config.rates.dry_run = Rate { burst: 2, period_ms: 3_600_000 };
+    let deployment = Deployment::with(limits(), config.clone(), config).await;
+    let escrow = deployment.world.user(&Wallet::new(1)).await;
+    let asked = transfer(escrow, 1);
+    for expected in [200, 200, 429] {
+        assert_eq!(deployment.post(&deployment.ann, &deployment.dry_runs(), &asked).await.0, expected);
+    }
+    assert_eq!(deployment.world.plugin.asked("orion"), 2);
+    assert_eq!(deployment.post(&deployment.bob, &deployment.dry_runs(), &asked).await.0, 200, "another");
+    assert_eq!(
+        deployment.get(&deployment.ann, "/operator/v1/charter").await.0,
+        200,
+        "nothing else is held up"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dry_runs_of_an_organization_store_so_much_a_day_and_no_more() {
+    let deployment = Deployment::with_limits(Limits { dry_run_evaluations_daily_max: 3, ..limits() }).await;
+    let world = &deployment.world;
+    let escrow = world.user(&Wallet::new(1)).await;
+    deployment.dry_run(escrow, 1).await;
+    // The next ones store two each: what the second stores is not half of it.
+    world.bind("gate", Mode::Shadow, Power::Gate).await;
+    deployment.dry_run(escrow, 1).await;
+    let (status, problem) =
+        deployment.post(&deployment.ann, &deployment.dry_runs(), &transfer(escrow, 1)).await;
+    assert_eq!(status, 429, "{problem}");
+    assert_eq!(world.plugin.asked("orion"), 2, "nobody was asked in vain");
+    assert!(world.propose(escrow, 1).await["executionTxHash"].is_string(), "decisions go on");
+    world.clock.advance(Duration::from_hours(25));
+    deployment.dry_run(escrow, 1).await;
+}
+
+/// Who asks at the same time as others finds no more room than one after another.
+#[tokio::test(flavor = "multi_thread")]
+async fn dry_runs_at_once_store_no_more_than_they_may_together() {
+    let deployment = Deployment::with_limits(Limits { dry_run_evaluations_daily_max: 3, ..limits() }).await;
+    let escrow = deployment.world.user(&Wallet::new(1)).await;
+    let asked = transfer(escrow, 1);
+    let path = deployment.dry_runs();
+    let runs = (0..8).map(|_| deployment.post(&deployment.ann, &path, &asked));
+    let answered = futures::future::join_all(runs).await;
+    assert_eq!(answered.iter().filter(|(status, _)| *status == 200).count(), 3);
+    assert_eq!(answered.iter().filter(|(status, _)| *status == 429).count(), 5, "{answered:?}");
 }

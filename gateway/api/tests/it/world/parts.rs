@@ -62,6 +62,7 @@ pub(crate) fn limits() -> Limits {
         open_proposals_max: 100,
         proposal_bytes_max: 64 << 10,
         plugin_revisions_max: 100,
+        dry_run_evaluations_daily_max: 1_000,
         self_registered_keys_max: 1_000,
         idempotency_window: Duration::from_hours(24),
         contest_attempts_max: 8,
