@@ -159,8 +159,8 @@ fn compile(write: &Write, sql: &EngineSql, out: &mut Vec<Statement>) -> Result<(
         Write::InsertKey(key) => out.push(keys::insert(key)?),
         Write::InsertWalletKey(key, quota) => out.extend(keys::insert_wallet(key, *quota, sql)?),
         Write::UpdateKey(key) => out.push(keys::update(key)?),
-        Write::InsertPluginRevision(revision, component, revisions_max) => {
-            out.extend(policy::insert_revision(revision, component, *revisions_max, sql));
+        Write::InsertPluginRevision(row, bytes, max) => {
+            out.extend(policy::insert_revision(row, bytes, *max, sql));
         }
         Write::InsertPluginRevocation(revocation) => out.push(policy::insert_revocation(revocation)),
         Write::InsertPolicy(policy) => out.push(policy::insert(policy)?),
@@ -168,9 +168,7 @@ fn compile(write: &Write, sql: &EngineSql, out: &mut Vec<Statement>) -> Result<(
         Write::InsertTransaction(transaction) => out.push(transactions::insert(transaction)?),
         Write::UpdateTransaction(transaction) => out.push(transactions::update(transaction)?),
         Write::InsertEvaluation(evaluation) => out.push(decisions::insert_evaluation(evaluation)?),
-        Write::InsertDryRun(evaluation, room) => {
-            out.extend(decisions::insert_dry_run(evaluation, *room, sql)?);
-        }
+        Write::InsertDryRun(row, room) => out.extend(decisions::insert_dry_run(row, *room, sql)?),
         Write::UseState(state) => plugin_state::apply(state, out)?,
         Write::InsertVote(vote) => out.push(decisions::insert_vote(vote)),
         Write::InsertPermit(permit) => out.push(permits::insert(permit, sql)?),

@@ -143,7 +143,7 @@ fn plugins_that_were_taken_out_of_service_leave_nothing_behind() {
     let (breakers, now) = breakers();
     let retired = |number: u8| Subject { component: Digest([number; 32]), ..busy() };
     for number in 10..20 {
-        for _ in 0..1 + number % 3 {
+        for _ in 0..=number % 3 {
             breakers.enter(retired(number), now).unwrap().leave(STOPPED, now);
         }
     }

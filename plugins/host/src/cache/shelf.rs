@@ -1,5 +1,6 @@
 //! The files of the cache as files: which of them go when there are too many.
 
+use std::cmp::Reverse;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -27,7 +28,7 @@ pub(super) fn note_use(file: &fs::File) {
 /// used last stays, whatever it has.
 pub(super) fn evict(directory: &Path, bytes_max: u64) -> io::Result<()> {
     let mut files = files(directory)?;
-    files.sort_unstable_by(|one, other| other.used_at.cmp(&one.used_at));
+    files.sort_unstable_by_key(|file| Reverse(file.used_at));
     let mut kept = 0_u64;
     let mut removed = 0;
     for (place, file) in files.iter().enumerate() {
