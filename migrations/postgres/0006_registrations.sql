@@ -8,6 +8,8 @@ CREATE TABLE registrations (
     fingerprint TEXT NOT NULL,
     public_key TEXT NOT NULL,
     signature TEXT NOT NULL,
+    possession TEXT,
+    taken_over_at BIGINT,
     is_current BIGINT NOT NULL,
     relay_id TEXT NOT NULL,
     state TEXT NOT NULL,
@@ -19,7 +21,8 @@ CREATE TABLE registrations (
     seal TEXT NOT NULL
 );
 
-CREATE UNIQUE INDEX registrations_fingerprint ON registrations (organization, fingerprint);
+CREATE UNIQUE INDEX registrations_fingerprint ON registrations (organization, fingerprint)
+    WHERE taken_over_at IS NULL;
 CREATE INDEX registrations_user ON registrations (organization, user_id);
 CREATE UNIQUE INDEX registrations_current ON registrations (organization, user_id) WHERE is_current = 1;
 

@@ -8,6 +8,7 @@ CREATE TABLE verification_services (
     public_key TEXT NOT NULL,
     fingerprint TEXT NOT NULL,
     description TEXT,
+    usable_until BIGINT,
     active BIGINT NOT NULL,
     built_in TEXT,
     version BIGINT NOT NULL,

@@ -8,6 +8,7 @@ CREATE TABLE verification_services (
     public_key TEXT NOT NULL,
     fingerprint TEXT NOT NULL,
     description TEXT,
+    usable_until INTEGER,
     active INTEGER NOT NULL,
     built_in TEXT,
     version INTEGER NOT NULL,

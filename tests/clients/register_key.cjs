@@ -1,5 +1,5 @@
 // Logs in at a gateway with a fresh wallet and registers an OpenPGP key, as a page in a browser would: the armored
-// public key in FILE, or one that OpenPGP.js makes. Prints the key, the gateway's answer and the profile.
+// public key in FILE, or one that OpenPGP.js makes, which then shows that it is the page's. Prints the key, the gateway's answer and the profile.
 //   node register_key.cjs ORIGIN CHAIN_ID [FILE]
 const fs = require("node:fs");
 const { generatePrivateKey, privateKeyToAccount } = require("viem/accounts");
@@ -25,6 +25,13 @@ async function logIn(wallet) {
   return (await call("POST", "/auth/siwe/verify", { message, signature })).accessToken;
 }
 
+// The OpenPGP key signs for whom it is meant, and where.
+async function possession(wallet, fingerprint, armoredKey) {
+  const text = `gateway-core-openpgp-v1 ${origin} ${wallet.address} ${fingerprint}`;
+  const signingKeys = await openpgp.readPrivateKey({ armoredKey });
+  return openpgp.sign({ message: await openpgp.createMessage({ text }), signingKeys, detached: true });
+}
+
 async function main() {
   const wallet = privateKeyToAccount(generatePrivateKey());
   const made = file ? undefined : await openpgp.generateKey({ userIDs: [{ name: wallet.address }] });
@@ -32,7 +39,9 @@ async function main() {
   const fingerprint = (await openpgp.readKey({ armoredKey: pgpPublicKey })).getFingerprint().toUpperCase();
   const accessToken = await logIn(wallet);
   const signature = await wallet.signMessage({ message: pgpPublicKey });
-  const registration = await call("POST", "/user-api-keys/register", { signature, pgpPublicKey }, accessToken);
+  const body = { signature, pgpPublicKey };
+  if (made) body.pgpSignature = await possession(wallet, fingerprint, made.privateKey);
+  const registration = await call("POST", "/user-api-keys/register", body, accessToken);
   const profile = await call("GET", "/user-api-keys/profile", undefined, accessToken);
   console.log(JSON.stringify({ fingerprint, pgpPublicKey, registration, profile }, null, 2));
 }

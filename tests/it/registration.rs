@@ -77,6 +77,30 @@ async fn a_key_by_gnupg_is_put_on_record_and_belongs_to_one_user() -> Result<()>
     Ok(())
 }
 
+/// Public keys are public: a stranger names one first, and its owner gets it back by signing with it.
+#[tokio::test]
+async fn who_has_a_gnupg_key_takes_it_over_from_a_stranger() -> Result<()> {
+    let (stand, gateway) = with_registry().await?;
+    let (gpg, folder) = (Gpg::new()?, tempfile::tempdir()?);
+    let (name, file) = ("owner@example.org", folder.path().join("key.asc"));
+    let key = gpg.generate(name)?;
+    std::fs::write(&file, &key)?;
+    registers(&stand, &gateway, Some(&file)).await?;
+
+    let (client, account) = (gateway.client(), stand.wallet.address());
+    let token = stand.job(&gateway).log_in().await?;
+    let mut body = json!({"pgpPublicKey": key, "signature": hex(&stand.wallet.sign_text(&key)?)});
+    client.post("/user-api-keys/register", Credential::Token(&token), &body).await?.expect(409)?;
+    let fingerprint = gpg.fingerprint(name)?;
+    let text = format!("gateway-core-openpgp-v1 {} {account} {fingerprint}", client.origin());
+    body["pgpSignature"] = json!(gpg.sign(&text, name)?);
+    let made = client.post("/user-api-keys/register", Credential::Token(&token), &body).await?.expect(201)?;
+    assert_eq!((&made["pgpFingerprint"], &made["status"]), (&json!(fingerprint), &json!("registered")));
+    let record = registry::fingerprint(stand.anvil.node(), relayer(&gateway)?, account).await?;
+    assert_eq!(hex::encode_upper(&record[..20]), fingerprint);
+    stand.finish(gateway).await
+}
+
 /// The contract answers with the key that it was told last.
 #[tokio::test]
 async fn a_key_that_comes_back_is_the_one_that_the_contract_names() -> Result<()> {

@@ -57,6 +57,11 @@ impl Gpg {
         self.run(&["--import"], armored.as_bytes()).map(drop)
     }
 
+    /// An armored detached signature.
+    pub fn sign(&self, text: &str, name: &str) -> Result<String> {
+        self.run(&["--armor", "--local-user", name, "--detach-sign"], text.as_bytes())
+    }
+
     /// An armored message for `recipient`, with whatever further arguments say.
     pub fn encrypt(&self, text: &str, recipient: &str, more: &[&str]) -> Result<String> {
         let arguments = [&["--armor", "--trust-model", "always", "-r", recipient][..], more, &["--encrypt"]];

@@ -11,6 +11,8 @@ use crate::{clock::Timestamp, error::Result, keys::KeyRecord, sealed::Sealed};
 
 /// Longest armored public key, bytes.
 pub const PUBLIC_KEY_BYTES_MAX: usize = 16 * 1024;
+/// Longest armored signature, bytes.
+pub const SIGNATURE_BYTES_MAX: usize = 4 * 1024;
 /// Longest armored message, bytes.
 pub const MESSAGE_BYTES_MAX: usize = 256 * 1024;
 
@@ -43,6 +45,8 @@ pub enum MessageFault {
 pub struct InspectedKey {
     /// Of the primary key.
     pub fingerprint: Fingerprint,
+    /// From when on nothing in it may be encrypted to, if that is foreseen.
+    pub usable_until: Option<Timestamp>,
 }
 
 /// A message that was encrypted to one given certificate.
@@ -69,6 +73,15 @@ pub trait OpenPgp: Send + Sync {
     /// Accepts one armored version 4 certificate of at most [`PUBLIC_KEY_BYTES_MAX`] that can be encrypted to, is
     /// neither expired nor revoked at `now`, and holds no secret material.
     fn inspect_key(&self, armored: &str, now: Timestamp) -> Result<InspectedKey, OpenPgpFault>;
+
+    /// Accepts an armored detached signature (of type binary or text) over `text` by the certificate's primary key or by a
+    /// subkey of it that may sign. The certificate is one that [`Self::inspect_key`] accepts.
+    fn verify_possession(
+        &self,
+        certificate: &str,
+        signed: (&str, &str),
+        now: Timestamp,
+    ) -> Result<(), OpenPgpFault>;
 
     /// Names the one armored certificate, usable or not, without a look at its signatures.
     fn fingerprint(&self, armored: &str) -> Result<Fingerprint, OpenPgpFault>;

@@ -26,7 +26,13 @@ use crate::{
     transactions::Progress,
 };
 
-/// A key that a user named as theirs. A fingerprint has one row; the one a user uses now is `current`.
+mod possession;
+
+pub use possession::possession_text;
+use possession::{require_takeover, taken_over, verify_possession};
+
+/// A key that a user named as theirs. A fingerprint has one row besides those it was taken over from; the one a user uses
+/// now is `current`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Registration {
     pub id: RegistrationId,
@@ -40,6 +46,10 @@ pub struct Registration {
     /// `personal_sign` of the armored key by `account`: 65 bytes of a key, or what its contract took.
     #[serde(with = "hex::serde")]
     pub signature: Vec<u8>,
+    /// The key's own armored signature over [`possession_text`], where its user sent one: whose key it is.
+    pub possession: Option<String>,
+    /// When somebody who showed that the key is theirs took its fingerprint over.
+    pub taken_over_at: Option<Timestamp>,
     pub current: bool,
     /// The call that puts it on record; another one after a failure.
     pub relay: RelayId,
@@ -119,27 +129,38 @@ pub struct RegisterKey {
     pub user: Sealed<User>,
     pub public_key: String,
     pub signature: Vec<u8>,
+    /// Armored detached signature by the key itself over [`possession_text`].
+    pub possession: Option<String>,
 }
 
 /// Stores the key as the user's present one and schedules its record on chain; [`carry_registration`] does that. The
 /// same key again changes nothing. One that was used before takes its place again, and goes on record another time if
 /// the record of another key came after its own, for the contract keeps the last. Every record costs the relayer gas,
 /// so there are quotas.
+///
+/// Public keys are public, so anybody may name one first. Who has the key takes it over from a user who never showed to
+/// have it.
 pub async fn register_key(ctx: &OpCtx, services: &Services, request: &RegisterKey) -> Result<Registration> {
     let target = require_registry(services)?;
     let inspected = services.publication.openpgp.inspect_key(&request.public_key, ctx.now);
-    let InspectedKey { fingerprint } =
+    let InspectedKey { fingerprint, .. } =
         inspected.map_err(|fault| Error::invalid(format!("pgpPublicKey {fault}")))?;
+    verify_possession(ctx, services, request, fingerprint)?;
     for _ in 0..services.limits.contest_attempts_max {
         let (organization, user) = (ctx.organization, request.user.id);
         let present = services.store.current_registration(organization, user).await?;
         let same = services.store.registration_by_fingerprint(organization, fingerprint).await?;
-        if same.as_ref().is_some_and(|same| same.user != user) {
-            return Err(Error::Conflict("pgpPublicKey is registered by another user"));
+        let (same, other) = match same {
+            Some(same) if same.user != user => (None, Some(same)),
+            same => (same, None),
+        };
+        if let Some(other) = &other {
+            require_takeover(request, other)?;
         }
         if let Some(present) = &present
             && present.fingerprint == fingerprint
             && !matches!(present.state, RegistrationState::Failed { .. })
+            && (request.possession.is_none() || present.possession.is_some())
         {
             return Ok((**present).clone());
         }
@@ -153,6 +174,9 @@ pub async fn register_key(ctx: &OpCtx, services: &Services, request: &RegisterKe
         let event =
             AuditEvent::new(ctx, "registration.requested", format!("registration {}", next.id), detail);
         let mut changes = ChangeSet::new(event);
+        if let Some(other) = other {
+            changes = taken_over(ctx, services, changes, other.into_value());
+        }
         if let Some(present) = present.filter(|present| present.id != next.id) {
             changes = changes.write(Write::UpdateRegistration(services.sealer.seal(Registration {
                 current: false,
@@ -207,6 +231,11 @@ fn next_registration(
         fingerprint,
         public_key: request.public_key.clone(),
         signature: request.signature.clone(),
+        possession: request
+            .possession
+            .clone()
+            .or_else(|| earlier.and_then(|earlier| earlier.possession.clone())),
+        taken_over_at: None,
         current: true,
         relay,
         state,

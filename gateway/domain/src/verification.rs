@@ -19,7 +19,7 @@ pub use metadata::{
 };
 pub(crate) use services::unusable;
 pub use services::{
-    AddVerificationService, ServiceKey, add_verification_service, is_offered, require_active_service,
+    AddVerificationService, ServiceKey, add_verification_service, require_active_service,
     set_verification_service_active,
 };
 
@@ -36,6 +36,9 @@ pub struct VerificationService {
     pub public_key: String,
     pub fingerprint: Fingerprint,
     pub description: Option<String>,
+    /// When the certificate expires.
+    pub usable_until: Option<Timestamp>,
+    /// Whether it is switched on.
     pub active: bool,
     /// The token's decryption key, if the gateway itself is the service.
     pub built_in: Option<KeyId>,
@@ -49,6 +52,13 @@ impl Sealable for VerificationService {
 
     fn row_version(&self) -> Option<RowVersion> {
         Some(RowVersion::new::<Self>(format!("{}/{}", self.organization, self.id), self.version))
+    }
+}
+
+impl VerificationService {
+    /// Whether new payloads may be sent to the service: it is switched on, and its key can be encrypted to.
+    pub fn is_offered(&self, now: Timestamp) -> bool {
+        self.active && self.usable_until.is_none_or(|until| now < until)
     }
 }
 

@@ -26,6 +26,8 @@ pub struct Certificate {
     pub fingerprint: Fingerprint,
     /// Keys that may be encrypted to, newest first.
     pub(crate) encryption_keys: Vec<EncryptionKey>,
+    /// When the last of them, or the whole, expires; seconds since the epoch.
+    usable_until: Option<u32>,
 }
 
 #[derive(Clone, Debug)]
@@ -33,12 +35,16 @@ pub(crate) struct EncryptionKey {
     pub(crate) fingerprint: Fingerprint,
     pub(crate) key_id: KeyId,
     created: u32,
+    /// When it expires.
+    until: Option<u32>,
 }
 
 /// See [`gateway_domain::openpgp::OpenPgp::inspect_key`].
 pub fn inspect_key(armored: &str, now: Timestamp) -> Result<InspectedKey, OpenPgpFault> {
     let certificate = Certificate::read(armored, now)?;
-    Ok(InspectedKey { fingerprint: certificate.fingerprint })
+    let seconds = |until: u32| Timestamp::from_unix_micros(i64::from(until) * 1_000_000);
+    let usable_until = certificate.usable_until.map(seconds);
+    Ok(InspectedKey { fingerprint: certificate.fingerprint, usable_until })
 }
 
 /// See [`gateway_domain::openpgp::OpenPgp::fingerprint`].
@@ -46,7 +52,7 @@ pub fn read_fingerprint(armored: &str) -> Result<Fingerprint, OpenPgpFault> {
     Ok(fingerprint(&parse(armored)?.primary_key).ok_or(Fault::KeyVersion)?)
 }
 
-fn parse(armored: &str) -> Result<SignedPublicKey, Fault> {
+pub(crate) fn parse(armored: &str) -> Result<SignedPublicKey, Fault> {
     let block = (BlockType::PublicKey, "PGP PUBLIC KEY BLOCK");
     if armored.contains("PRIVATE KEY BLOCK") {
         return Err(Fault::SecretMaterial);
@@ -77,7 +83,7 @@ impl Certificate {
         Self::of(&parse(armored)?, u32::try_from(now.unix_seconds()).unwrap_or(u32::MAX))
     }
 
-    fn of(key: &SignedPublicKey, now: u32) -> Result<Self, Fault> {
+    pub(crate) fn of(key: &SignedPublicKey, now: u32) -> Result<Self, Fault> {
         if key.primary_key.version() != KeyVersion::V4 {
             return Err(Fault::KeyVersion);
         }
@@ -96,20 +102,28 @@ impl Certificate {
         let mut encryption_keys: Vec<EncryptionKey> =
             key.public_subkeys.iter().filter_map(|subkey| encryption_subkey(key, subkey, now)).collect();
         if may_encrypt(standing) && is_capable(primary) {
-            encryption_keys.push(EncryptionKey::of(primary).ok_or(Fault::KeyVersion)?);
+            encryption_keys.push(EncryptionKey::of(primary, None).ok_or(Fault::KeyVersion)?);
         }
         if encryption_keys.is_empty() {
             return Err(Fault::NoEncryptionKey);
         }
         encryption_keys.sort_by_key(|key| std::cmp::Reverse(key.created));
-        Ok(Self { fingerprint: fingerprint(primary).ok_or(Fault::KeyVersion)?, encryption_keys })
+        let last = encryption_keys.iter().map(|key| key.until.unwrap_or(u32::MAX)).max();
+        let whole = end(standing, primary.created_at().as_secs()).unwrap_or(u32::MAX);
+        let until = last.unwrap_or(u32::MAX).min(whole);
+        let usable_until = (until != u32::MAX).then_some(until);
+        Ok(Self {
+            fingerprint: fingerprint(primary).ok_or(Fault::KeyVersion)?,
+            encryption_keys,
+            usable_until,
+        })
     }
 }
 
 impl EncryptionKey {
-    fn of(key: &impl KeyDetails) -> Option<Self> {
+    fn of(key: &impl KeyDetails, until: Option<u32>) -> Option<Self> {
         let created = key.created_at().as_secs();
-        Some(Self { fingerprint: fingerprint(key)?, key_id: key.legacy_key_id(), created })
+        Some(Self { fingerprint: fingerprint(key)?, key_id: key.legacy_key_id(), created, until })
     }
 }
 
@@ -132,6 +146,22 @@ fn self_signature(key: &SignedPublicKey, now: u32) -> Option<&Signature> {
 }
 
 fn encryption_subkey(key: &SignedPublicKey, subkey: &SignedPublicSubKey, now: u32) -> Option<EncryptionKey> {
+    let public = &subkey.key;
+    let binding = binding(key, subkey, now)?;
+    let until = end(binding, public.created_at().as_secs());
+    let usable = may_encrypt(binding) && is_capable(public);
+    if usable { EncryptionKey::of(public, until) } else { None }
+}
+
+/// Subkeys that the primary key lets sign. It vouches for them, so they need not vouch for it.
+pub(crate) fn signing_subkeys(key: &SignedPublicKey, now: u32) -> impl Iterator<Item = &SignedPublicSubKey> {
+    key.public_subkeys
+        .iter()
+        .filter(move |subkey| binding(key, subkey, now).is_some_and(|binding| binding.key_flags().sign()))
+}
+
+/// What binds a version 4 subkey that is neither revoked nor over.
+fn binding<'a>(key: &SignedPublicKey, subkey: &'a SignedPublicSubKey, now: u32) -> Option<&'a Signature> {
     let (primary, public) = (&key.primary_key, &subkey.key);
     let mine = |kind: SignatureType| {
         subkey
@@ -143,16 +173,14 @@ fn encryption_subkey(key: &SignedPublicKey, subkey: &SignedPublicSubKey, now: u3
     if mine(SignatureType::SubkeyRevocation).next().is_some() || public.version() != KeyVersion::V4 {
         return None;
     }
-    let binding = mine(SignatureType::SubkeyBinding)
+    let newest = mine(SignatureType::SubkeyBinding)
         .filter(|signature| is_acceptable(signature, now))
         .max_by_key(|one| created(one))?;
-    let usable =
-        may_encrypt(binding) && !is_over(binding, public.created_at().as_secs(), now) && is_capable(public);
-    if usable { EncryptionKey::of(public) } else { None }
+    (!is_over(newest, public.created_at().as_secs(), now)).then_some(newest)
 }
 
 /// Made with a hash that still means something, not in the future, and not expired itself.
-fn is_acceptable(signature: &Signature, now: u32) -> bool {
+pub(crate) fn is_acceptable(signature: &Signature, now: u32) -> bool {
     let broken = matches!(
         signature.hash_alg(),
         None | Some(HashAlgorithm::Md5 | HashAlgorithm::Sha1 | HashAlgorithm::Ripemd160)
@@ -167,6 +195,16 @@ fn is_acceptable(signature: &Signature, now: u32) -> bool {
 
 fn created(signature: &Signature) -> u32 {
     signature.created().map_or(0, pgp::types::Timestamp::as_secs)
+}
+
+/// When the key that this self-signature is over expires, or the signature itself.
+fn end(signature: &Signature, key_created: u32) -> Option<u32> {
+    let after = |start: u32, length: Option<u32>| {
+        length.filter(|length| *length != 0).map(|length| start.saturating_add(length))
+    };
+    let of_key = after(key_created, signature.key_expiration_time().map(pgp::types::Duration::as_secs));
+    let own = signature.signature_expiration_time().map(pgp::types::Duration::as_secs);
+    of_key.into_iter().chain(after(created(signature), own)).min()
 }
 
 fn is_over(signature: &Signature, key_created: u32, now: u32) -> bool {

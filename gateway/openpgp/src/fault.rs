@@ -29,6 +29,10 @@ pub enum Fault {
     Expired,
     #[error("has no key that may be encrypted to")]
     NoEncryptionKey,
+    #[error("must hold exactly one signature")]
+    OneSignature,
+    #[error("is no signature of what is to be signed by the key")]
+    Possession,
     #[error("holds a packet that is not encrypted: `{0}`")]
     ClearText(&'static str),
     #[error("is encrypted with a passphrase besides")]

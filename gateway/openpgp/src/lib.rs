@@ -9,9 +9,11 @@ mod compose;
 mod fault;
 mod message;
 mod open;
+mod possession;
 
 pub use certificate::{Certificate, inspect_key, read_fingerprint};
 pub use compose::{CertificateSigner, ComposeError, RsaPublic, compose_certificate, rsa_key_id};
 pub use fault::Fault;
 pub use message::{Message, inspect_message};
 pub use open::{Content, SessionKeyDecryptor, open_message};
+pub use possession::verify_possession;

@@ -13,7 +13,7 @@ use gateway_domain::{
 };
 use gateway_openpgp::{
     CertificateSigner, ComposeError, Content, Message, RsaPublic, SessionKeyDecryptor, compose_certificate,
-    inspect_key, inspect_message, open_message, read_fingerprint, rsa_key_id,
+    inspect_key, inspect_message, open_message, read_fingerprint, rsa_key_id, verify_possession,
 };
 use hsm::{Hsm, HsmError, KeyReference, Lane, RsaDecryption, SignatureScheme};
 use zeroize::Zeroizing;
@@ -32,6 +32,15 @@ pub(crate) struct HsmOpenPgp {
 impl OpenPgp for HsmOpenPgp {
     fn inspect_key(&self, armored: &str, now: Timestamp) -> Result<InspectedKey, OpenPgpFault> {
         inspect_key(armored, now)
+    }
+
+    fn verify_possession(
+        &self,
+        certificate: &str,
+        signed: (&str, &str),
+        now: Timestamp,
+    ) -> Result<(), OpenPgpFault> {
+        verify_possession(certificate, signed, now)
     }
 
     fn fingerprint(&self, armored: &str) -> Result<Fingerprint, OpenPgpFault> {

@@ -166,9 +166,13 @@ fn line(service: &VerificationService) -> String {
 }
 
 fn described(service: &VerificationService) -> Value {
-    json!({
+    let mut told = json!({
         "id": service.id, "name": service.name, "inbox": service.inbox, "active": service.active,
         "fingerprint": service.fingerprint, "publicKey": service.public_key, "builtIn": service.built_in.is_some(),
         "description": service.description, "createdAtMicros": service.created_at,
-    })
+    });
+    if let Some(until) = service.usable_until {
+        told["usableUntilMicros"] = json!(until);
+    }
+    told
 }

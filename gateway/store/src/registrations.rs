@@ -25,7 +25,7 @@ use crate::{
 macro_rules! registration_columns {
     () => {
         "id, organization, user_id, account, fingerprint, public_key, signature, is_current, relay_id, state, \
-         state_facts, version, created_at, updated_at, seal, self_registered"
+         state_facts, version, created_at, updated_at, seal, possession, taken_over_at, self_registered"
     };
 }
 
@@ -67,7 +67,7 @@ const OF_USER: &str = concat!(
 const BY_FINGERPRINT: &str = concat!(
     "SELECT ",
     registration_columns!(),
-    " FROM registrations WHERE organization = $1 AND fingerprint = $2"
+    " FROM registrations WHERE organization = $1 AND fingerprint = $2 AND taken_over_at IS NULL"
 );
 const RELAY: &str = concat!("SELECT ", relay_columns!(), " FROM relays WHERE organization = $1 AND id = $2");
 
@@ -91,15 +91,15 @@ pub(crate) const UPDATE_RELAY: &str = "UPDATE relays SET pricing = $4, payload =
      outcome_facts = $8, outbid = $9, bid_at = $10, version = $11, seal = $12 \
      WHERE id = $1 AND organization = $2 AND key_id = $3 AND version = $11 - 1";
 
-/// `$2` organization, `$3` user, `$16` whether they enrolled themselves, `$17`, `$18` and `$19` the quota, that share of it
+/// `$2` organization, `$3` user, `$18` whether they enrolled themselves, `$19`, `$20` and `$21` the quota, that share of it
 /// and the user's own.
 const INSERT: &str = concat!(
     "INSERT INTO registrations (",
     registration_columns!(),
-    ") SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16 \
-     WHERE (SELECT COUNT(*) FROM registrations WHERE organization = $2) < $17 \
-     AND ($16 = 0 OR (SELECT COUNT(*) FROM registrations WHERE organization = $2 AND self_registered = 1) < $18) \
-     AND (SELECT COUNT(*) FROM registrations WHERE organization = $2 AND user_id = $3) < $19"
+    ") SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18 \
+     WHERE (SELECT COUNT(*) FROM registrations WHERE organization = $2) < $19 \
+     AND ($18 = 0 OR (SELECT COUNT(*) FROM registrations WHERE organization = $2 AND self_registered = 1) < $20) \
+     AND (SELECT COUNT(*) FROM registrations WHERE organization = $2 AND user_id = $3) < $21"
 );
 
 pub(crate) fn insert(
@@ -120,7 +120,7 @@ pub(crate) fn insert(
 pub(crate) fn update(registration: &Sealed<Registration>) -> Result<Statement, TooLarge> {
     let sql = "UPDATE registrations SET user_id = $3, account = $4, fingerprint = $5, public_key = $6, \
          signature = $7, is_current = $8, relay_id = $9, state = $10, state_facts = $11, version = $12, \
-         created_at = $13, updated_at = $14, seal = $15 WHERE id = $1 AND organization = $2 AND version = $12 - 1";
+         created_at = $13, updated_at = $14, seal = $15, possession = $16, taken_over_at = $17 WHERE id = $1 AND organization = $2 AND version = $12 - 1";
     Ok(values(Statement::new(sql), registration)?.expecting(Expect::Change(Contested::Version)))
 }
 
@@ -140,7 +140,9 @@ fn values(statement: Statement, registration: &Sealed<Registration>) -> Result<S
         .unsigned("version", registration.version)?
         .bind(registration.created_at)
         .bind(registration.updated_at)
-        .shown(registration.seal()))
+        .shown(registration.seal())
+        .bind(registration.possession.clone())
+        .bind(registration.taken_over_at))
 }
 
 pub(crate) fn insert_relay(
@@ -229,6 +231,8 @@ impl Stored for Registration {
             fingerprint: row.parsed("fingerprint")?,
             public_key: row.text("public_key")?,
             signature: signature.map_err(|cause| row.malformed("signature", cause))?,
+            possession: row.optional_text("possession")?,
+            taken_over_at: row.optional_time("taken_over_at")?,
             current: row.flag("is_current")?,
             relay: row.parsed("relay_id")?,
             state,

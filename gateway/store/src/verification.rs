@@ -25,7 +25,7 @@ use crate::{
 macro_rules! service_columns {
     () => {
         "organization, id, name, inbox, public_key, fingerprint, description, active, built_in, version, created_at, \
-         updated_at, seal"
+         updated_at, seal, usable_until"
     };
 }
 
@@ -70,7 +70,7 @@ pub(crate) fn insert_service(service: &Sealed<VerificationService>) -> Result<St
     let sql = concat!(
         "INSERT INTO verification_services (",
         service_columns!(),
-        ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
+        ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
     );
     Ok(Statement::new(sql)
         .shown(service.organization)
@@ -85,7 +85,8 @@ pub(crate) fn insert_service(service: &Sealed<VerificationService>) -> Result<St
         .unsigned("version", service.version)?
         .bind(service.created_at)
         .bind(service.updated_at)
-        .shown(service.seal()))
+        .shown(service.seal())
+        .bind(service.usable_until))
 }
 
 /// Writes what may change: whether the service may be chosen.
@@ -232,6 +233,7 @@ impl Stored for VerificationService {
             public_key: row.text("public_key")?,
             fingerprint: row.parsed("fingerprint")?,
             description: row.optional_text("description")?,
+            usable_until: row.optional_time("usable_until")?,
             active: row.flag("active")?,
             built_in: row.optional_parsed("built_in")?,
             version: row.unsigned("version")?,

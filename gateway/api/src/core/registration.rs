@@ -6,7 +6,7 @@ use axum::extract::State;
 use gateway_domain::{
     Error,
     credentials::own_api_keys,
-    openpgp::PUBLIC_KEY_BYTES_MAX,
+    openpgp::{PUBLIC_KEY_BYTES_MAX, SIGNATURE_BYTES_MAX},
     registrations::{
         RegisterKey, Registration, RegistrationState, carry_registration, register_key as register,
     },
@@ -35,13 +35,19 @@ pub(crate) struct RegisterKeysDto {
     /// Armored, at most 16 KiB.
     #[schema(min_length = 1, max_length = 16_384)]
     pgp_public_key: String,
+    /// Armored detached signature by the OpenPGP key itself over `gateway-core-openpgp-v1`, the gateway's origin, the wallet's
+    /// address in EIP-55 case and the fingerprint in upper case, with one space between. It shows whose key it is: what
+    /// somebody else registered without one becomes the user's.
+    #[schema(min_length = 1, max_length = 4_096)]
+    pgp_signature: Option<String>,
 }
 
 impl Wire for RegisterKeysDto {
     fn read(fields: &mut Fields) -> Option<Self> {
         let signature = fields.required("signature", scalar::bytes(WALLET_SIGNATURE_BYTES_MAX));
         let pgp_public_key = fields.required("pgpPublicKey", scalar::text_within(1, PUBLIC_KEY_BYTES_MAX));
-        Some(Self { signature: signature?, pgp_public_key: pgp_public_key? })
+        let pgp_signature = fields.optional("pgpSignature", scalar::text_within(1, SIGNATURE_BYTES_MAX));
+        Some(Self { signature: signature?, pgp_public_key: pgp_public_key?, pgp_signature })
     }
 }
 
@@ -137,7 +143,12 @@ pub(crate) async fn register_encryption_keys(
     let user = app.services.store.user(organization, principal).await?.ok_or(Error::Unauthenticated)?;
     let rule = "signature must be the user's personal_sign of pgpPublicKey";
     call.personally_signed(&user, (body.pgp_public_key.as_bytes(), &body.signature), rule).await?;
-    let request = RegisterKey { user, public_key: body.pgp_public_key, signature: body.signature };
+    let request = RegisterKey {
+        user,
+        public_key: body.pgp_public_key,
+        signature: body.signature,
+        possession: body.pgp_signature,
+    };
     let registration = register(&call.ctx, &app.services, &request).await?;
     if registration.state == RegistrationState::Pending {
         let id = registration.id;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use axum::extract::State;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use gateway_domain::{
-    Error,
+    Error, Timestamp,
     openpgp::{Fingerprint, PUBLIC_KEY_BYTES_MAX},
-    verification::{VerificationService, is_offered},
+    verification::VerificationService,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -34,7 +34,7 @@ pub(crate) struct VerificationServiceResponse {
     pgp_public_key: String,
     #[schema(value_type = shapes::Fingerprint)]
     pgp_fingerprint: String,
-    /// Whether new payloads may be sent to it: it is switched on, and its key is neither expired nor revoked.
+    /// Whether new payloads may be sent to it: it is switched on, and its key is not expired.
     active: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<String>,
@@ -45,14 +45,14 @@ pub(crate) struct VerificationServiceResponse {
 }
 
 impl VerificationServiceResponse {
-    fn of(app: &App, call: &Call, service: &VerificationService) -> Self {
+    fn of(service: &VerificationService, now: Timestamp) -> Self {
         Self {
             id: service.id,
             name: service.name.clone(),
             inbox: presentation::address(service.inbox),
             pgp_public_key: service.public_key.clone(),
             pgp_fingerprint: service.fingerprint.to_string(),
-            active: is_offered(&app.services, service, call.ctx.now),
+            active: service.is_offered(now),
             description: service.description.clone(),
             created_at: presentation::time(service.created_at),
             updated_at: presentation::time(service.updated_at),
@@ -163,7 +163,7 @@ fn service_number(text: &str) -> Result<u32, String> {
 
 async fn listed(app: &App, call: &Call) -> Result<Vec<VerificationServiceResponse>, Failure> {
     let services = app.services.store.verification_services(call.ctx.organization).await?;
-    Ok(services.iter().map(|service| VerificationServiceResponse::of(app, call, service)).collect())
+    Ok(services.iter().map(|service| VerificationServiceResponse::of(service, call.ctx.now)).collect())
 }
 
 async fn only(
@@ -174,5 +174,5 @@ async fn only(
     let services = app.services.store.verification_services(call.ctx.organization).await?;
     let found = services.iter().find(|service| wanted(service));
     let service = found.ok_or(Error::NotFound("verification service"))?;
-    Ok(ok(VerificationServiceResponse::of(app, call, service)))
+    Ok(ok(VerificationServiceResponse::of(service, call.ctx.now)))
 }

@@ -418,29 +418,25 @@ async fn a_service_that_is_switched_off_is_not_offered_and_cannot_be_chosen() {
 
 /// Its owner has to make another key; the sender has done nothing wrong.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_service_whose_key_is_of_no_use_any_more_is_named_and_not_offered() {
+async fn a_service_whose_key_has_expired_is_named_and_not_offered() {
     let world = World::new().await;
     let wallet = Wallet::new(1);
     let escrow = world.user(&wallet).await;
-    let (good, unusable) = (world.outside_service().await, world.unusable_services().await);
+    let (good, expired) = (world.outside_service().await, world.expired_service().await);
     let message = encrypt("{}", OUTSIDE);
     let access = world.log_in(&wallet).await.access;
-    for (service, fault) in unusable.iter().zip(["is expired", "is revoked"]) {
-        let refused = send(&world, &body(&wallet, escrow, hash(7), &message, service.id)).await;
-        refused.expect(400);
-        let told = format!("verificationServiceId {}: the service's public key {fault}", service.id);
-        assert_eq!(refused.message(), told);
-        let path = format!("/verification-services/{}", service.id);
-        assert_eq!(world.get(path).send().await.expect(200)["active"], false);
-        let choice = json!({"verificationServiceId": service.id});
-        let call = world.call(axum::http::Method::PUT, "/settings").json(&choice).bearer(&access);
-        call.send().await.expect(400);
-    }
+    let refused = send(&world, &body(&wallet, escrow, hash(7), &message, expired.id)).await;
+    refused.expect(400);
+    assert_eq!(refused.message(), "verificationServiceId 3: the service's public key is expired");
+    assert_eq!(world.get("/verification-services/3").send().await.expect(200)["active"], false);
+    let choice = json!({"verificationServiceId": expired.id});
+    let call = world.call(axum::http::Method::PUT, "/settings").json(&choice).bearer(&access);
+    call.send().await.expect(400);
     let listed = async |path: &str| world.get(path).send().await.expect(200).as_array().unwrap().clone();
     let offered = listed("/verification-services/active").await;
     assert_eq!(offered.iter().map(|service| &service["id"]).collect::<Vec<_>>(), [&json!(good.id)]);
-    assert_eq!(listed("/verification-services").await.len(), 3);
-    // The message was claimed for nothing.
+    assert_eq!(listed("/verification-services").await.len(), 2);
+    // The message was not claimed for that.
     send(&world, &body(&wallet, escrow, hash(7), &message, good.id)).await.expect(201);
 }
 

@@ -21,7 +21,7 @@ use gateway_domain::{
 use gateway_ipfs::Blocks;
 use gateway_openpgp::{
     Content, Message, RsaPublic, SessionKeyDecryptor, inspect_key, inspect_message, open_message,
-    read_fingerprint, rsa_key_id,
+    read_fingerprint, rsa_key_id, verify_possession,
 };
 use pgp::{
     composed::{ArmorOptions, Deserializable, MessageBuilder, SignedPublicKey},
@@ -43,9 +43,8 @@ pub(crate) const BUILT_IN: &str = include_str!("../../../openpgp/tests/it/fixtur
 /// A certificate of somebody outside.
 pub(crate) const OUTSIDE: &str = include_str!("../../../openpgp/tests/it/fixtures/gpg-rsa.asc");
 
-/// Certificates that were good once.
+/// A certificate that was good once.
 const EXPIRED: &str = include_str!("../../../openpgp/tests/it/fixtures/gpg-expired.asc");
-const REVOKED: &str = include_str!("../../../openpgp/tests/it/fixtures/gpg-revoked.asc");
 
 struct Software;
 
@@ -96,10 +95,9 @@ impl World {
         insert_service(&self.services, self.organization, (2, OUTSIDE, None)).await
     }
 
-    /// Services outside, active, whose keys expired and were revoked since they were added.
-    pub(crate) async fn unusable_services(&self) -> [VerificationService; 2] {
-        let expired = insert_service(&self.services, self.organization, (3, EXPIRED, None)).await;
-        [expired, insert_service(&self.services, self.organization, (4, REVOKED, None)).await]
+    /// One whose key has expired since it was added.
+    pub(crate) async fn expired_service(&self) -> VerificationService {
+        insert_service(&self.services, self.organization, (3, EXPIRED, None)).await
     }
 
     /// The service that this gateway is itself.
@@ -147,6 +145,7 @@ async fn insert_service(
         public_key: certificate.to_owned(),
         fingerprint: read_fingerprint(certificate).unwrap(),
         description: None,
+        usable_until: (certificate == EXPIRED).then_some(now),
         active: true,
         built_in,
         version: 1,
@@ -180,6 +179,15 @@ impl DecryptKey {
 impl OpenPgp for Software {
     fn inspect_key(&self, armored: &str, now: Timestamp) -> Result<InspectedKey, OpenPgpFault> {
         inspect_key(armored, now)
+    }
+
+    fn verify_possession(
+        &self,
+        certificate: &str,
+        signed: (&str, &str),
+        now: Timestamp,
+    ) -> Result<(), OpenPgpFault> {
+        verify_possession(certificate, signed, now)
     }
 
     fn fingerprint(&self, armored: &str) -> Result<Fingerprint, OpenPgpFault> {

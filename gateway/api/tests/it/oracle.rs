@@ -45,6 +45,15 @@ impl OpenPgp for Counted {
         self.inner.inspect_key(armored, now)
     }
 
+    fn verify_possession(
+        &self,
+        certificate: &str,
+        signed: (&str, &str),
+        now: Timestamp,
+    ) -> Result<(), OpenPgpFault> {
+        self.inner.verify_possession(certificate, signed, now)
+    }
+
     fn fingerprint(&self, armored: &str) -> Result<Fingerprint, OpenPgpFault> {
         self.inner.fingerprint(armored)
     }

@@ -20,14 +20,18 @@ use crate::{
     world::World,
 };
 
+mod possession;
+
 const RSA: &str = include_str!("../../../openpgp/tests/it/fixtures/gpg-rsa.asc");
 const SECOND_RSA: &str = include_str!("../../../openpgp/tests/it/fixtures/js-rsa.asc");
+/// Of `gpg-curve.asc`.
+const CURVE_SECRET: &str = include_str!("../../../openpgp/tests/it/fixtures/gpg-secret.asc");
 const CURVE: &str = include_str!("../../../openpgp/tests/it/fixtures/js-curve.asc");
 
 async fn register(world: &World, wallet: &Wallet, key: &str) -> Result<Registration, Error> {
     let user = require_user(&world.services, world.organization, wallet.address()).await.unwrap();
     let ctx = OpCtx::gateway(world.organization, world.services.clock.now());
-    let request = RegisterKey { user, public_key: key.to_owned(), signature: vec![1; 65] };
+    let request = RegisterKey { user, public_key: key.to_owned(), signature: vec![1; 65], possession: None };
     register_key(&ctx, &world.services, &request).await
 }
 
@@ -326,8 +330,8 @@ async fn a_key_belongs_to_one_user() {
     world.user(&wallet).await;
     world.user(&other).await;
     register(&world, &wallet, RSA).await.unwrap();
-    let taken = register(&world, &other, RSA).await.unwrap_err();
-    assert!(matches!(taken, Error::Conflict("pgpPublicKey is registered by another user")), "{taken}");
+    let taken = register(&world, &other, RSA).await.unwrap_err().to_string();
+    assert!(taken.starts_with("pgpPublicKey is registered by another user, who has not shown"), "{taken}");
     let refused = register(&world, &other, "no key").await.unwrap_err();
     assert!(refused.to_string().starts_with("pgpPublicKey must be one ASCII-armored block"), "{refused}");
 }

@@ -19,7 +19,6 @@ use crate::{
     settings::Settings,
     transactions::{ExecutionType, Provider},
     vendors::VendorRole,
-    verification::is_offered,
 };
 
 /// What shall change; the rest stays.
@@ -226,7 +225,7 @@ async fn unusable_service(
         Ok(id) => services.store.verification_service(organization, id).await?,
         Err(_) => None,
     };
-    let is_active = found.is_some_and(|service| is_offered(services, &service, services.clock.now()));
+    let is_active = found.is_some_and(|service| service.is_offered(services.clock.now()));
     Ok((!is_active).then(|| "verificationServiceId must name an active verification service".to_owned()))
 }
 

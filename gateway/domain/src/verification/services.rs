@@ -9,7 +9,6 @@ use crate::{
     actor::OpCtx,
     audit::AuditEvent,
     changes::{ChangeSet, CommitError, Contested, Write},
-    clock::Timestamp,
     error::{Error, Result},
     ids::OrganizationId,
     keys::{GenerateKey, KeyAlgorithm, KeyPurpose, generate_key, retire_key},
@@ -74,6 +73,7 @@ pub async fn add_verification_service(
         public_key,
         fingerprint: inspected.fingerprint,
         description: request.description,
+        usable_until: inspected.usable_until,
         active: true,
         built_in,
         version: 1,
@@ -136,11 +136,6 @@ pub async fn set_verification_service_active(
         }
     }
     Err(Error::unavailable("the database", "too many writers wanted the same verification service"))
-}
-
-/// Whether new payloads may be sent to the service: it is switched on, and its key can be encrypted to at `now`.
-pub fn is_offered(services: &Services, service: &VerificationService, now: Timestamp) -> bool {
-    service.active && services.publication.openpgp.inspect_key(&service.public_key, now).is_ok()
 }
 
 /// What is said where the key of the service that a request chose is of no use any more.

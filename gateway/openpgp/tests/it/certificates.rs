@@ -43,6 +43,17 @@ fn what_cannot_be_encrypted_to_is_refused() {
     }
 }
 
+/// Its encryption subkey ends before the whole does.
+#[test]
+fn it_is_known_from_when_on_a_key_is_of_no_use() {
+    const UNTIL: i64 = 1_797_104_603;
+    let expiring = include_str!("fixtures/gpg-expiring.asc");
+    assert_eq!(inspect_key(expiring, at(UNTIL - 1)).unwrap().usable_until, Some(at(UNTIL)));
+    let fault = inspect_key(expiring, at(UNTIL)).unwrap_err().to_string();
+    assert_eq!(fault, "has no key that may be encrypted to");
+    assert_eq!(inspect_key(include_str!("fixtures/gpg-rsa.asc"), now()).unwrap().usable_until, None);
+}
+
 #[test]
 fn a_key_is_named_whatever_its_signatures_say() {
     let expired = include_str!("fixtures/gpg-expired.asc");

@@ -5,4 +5,5 @@
 mod certificates;
 mod composed;
 mod messages;
+mod possession;
 mod software;

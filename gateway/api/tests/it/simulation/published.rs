@@ -88,6 +88,15 @@ impl OpenPgp for SimulatedOpenPgp {
         self.software.inspect_key(armored, now)
     }
 
+    fn verify_possession(
+        &self,
+        certificate: &str,
+        signed: (&str, &str),
+        now: Timestamp,
+    ) -> Result<(), OpenPgpFault> {
+        self.software.verify_possession(certificate, signed, now)
+    }
+
     fn fingerprint(&self, armored: &str) -> Result<Fingerprint, OpenPgpFault> {
         self.software.fingerprint(armored)
     }
@@ -213,6 +222,7 @@ impl Client {
             user: self.owner.clone(),
             public_key: USERS_KEY.to_owned(),
             signature: vec![1; 65],
+            possession: None,
         };
         let ctx = simulation.ctx(&self.owner);
         let registration = register_key(&ctx, services, &key).await.unwrap().id;
