@@ -20,9 +20,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Audit;
 
+mod rollback;
 #[cfg(test)]
 mod tests;
 mod witness;
+
+pub(crate) use rollback::Rollback;
 
 /// Makes checkpoints; one writer a database, contention is settled by the unique number.
 pub(crate) struct Checkpoints {

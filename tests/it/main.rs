@@ -35,6 +35,7 @@ mod privy;
 mod registration;
 mod replacement;
 mod revocation;
+mod rollbacks;
 mod routes;
 mod secrets;
 mod settlement;

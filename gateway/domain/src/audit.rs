@@ -18,9 +18,14 @@ use crate::{
     sealed::{RowVersion, Sealable},
 };
 
+mod rollback;
 mod tally;
 mod verify;
 
+pub use rollback::{
+    LogEnd, LogEndMalformed, RollbackApproval, RollbackApprovalMalformed, RollbackClaims, RollbackRefusal,
+    require_agreement, rollback_signing_input,
+};
 pub use tally::{MaskedTallies, Tallies, explains};
 pub use verify::{AuditFinding, LaneVerifier, verify_checkpoint_chain};
 

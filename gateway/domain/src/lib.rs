@@ -19,6 +19,7 @@ pub mod founding;
 pub mod history;
 pub mod identity;
 pub mod ids;
+mod jws;
 pub mod keys;
 pub mod mac;
 pub mod openpgp;

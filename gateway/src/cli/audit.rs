@@ -1,4 +1,5 @@
-//! `countersign audit verify | export`: the log as an auditor sees it, without keys and without the gateway.
+//! `countersign audit`: the log as an auditor sees it, without keys and without the gateway; and going on from one that was
+//! rolled back on purpose.
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -8,6 +9,8 @@ use sha2::{Digest as _, Sha256};
 use super::status::Status;
 use crate::{checkpoints::read_anchor, config::Config, data_dir::ANCHOR};
 
+mod accept_rollback;
+mod approve_rollback;
 mod check;
 mod export;
 mod finding;
@@ -21,6 +24,10 @@ pub(super) enum AuditCommand {
     Verify(verify::Verify),
     /// Copy entries and checkpoints as JSON lines.
     Export(export::Export),
+    /// Go on from a database that was brought back on purpose and lacks what was signed since. No gateway may run.
+    AcceptRollback(accept_rollback::AcceptRollback),
+    /// Sign, as an approver, that a deployment with operators goes on from there.
+    ApproveRollback(approve_rollback::ApproveRollback),
 }
 
 impl AuditCommand {
@@ -28,6 +35,8 @@ impl AuditCommand {
         match self {
             Self::Verify(verify) => verify.run().await,
             Self::Export(export) => export.run().await,
+            Self::AcceptRollback(accept) => accept.run().await,
+            Self::ApproveRollback(approve) => approve.run(),
         }
     }
 }

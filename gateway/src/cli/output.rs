@@ -1,6 +1,10 @@
 //! What a command prints: text for people, or with `--json` one object for programs.
 
-use std::io::{self, Write};
+use std::{
+    fs::OpenOptions,
+    io::{self, Write},
+    path::Path,
+};
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
@@ -46,6 +50,13 @@ pub(super) fn print_text(text: &str) -> Result<Status> {
     output.write_all(text.as_bytes()).context("writing to standard output")?;
     output.flush().context("writing to standard output")?;
     Ok(Status::Done)
+}
+
+/// Writes a line to a file that does not exist yet.
+pub(super) fn write_new(path: &Path, line: &str) -> Result<()> {
+    let named = || format!("writing `{}`", path.display());
+    let mut file = OpenOptions::new().write(true).create_new(true).open(path).with_context(named)?;
+    writeln!(file, "{line}").and_then(|()| file.sync_all()).with_context(named)
 }
 
 /// A step of long work, for people.

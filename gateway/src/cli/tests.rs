@@ -74,6 +74,7 @@ fn each_command_is_accepted() {
         "audit verify --data-dir d --config f --json",
         &format!("audit verify --config f --key {}", "ab".repeat(32)),
         "audit export --data-dir d --output o",
+        "audit accept-rollback --config f --to 7 --approval a --approval b",
         "openapi",
         "openapi core",
         "compile-plugin",

@@ -8,17 +8,15 @@
 use std::fmt;
 
 use alloy_primitives::B256;
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 use crate::{
     ids::{OperatorId, OrganizationId},
+    jws,
     operators::OperatorKey,
 };
 
 const TYPE: &str = "countersign-plugin+jwt";
-const BYTES_MAX: usize = 4_096;
 
 /// A signature as it was handed over: `HEADER.PAYLOAD.SIGNATURE`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,19 +47,9 @@ pub struct SignedRevision {
     pub claims: RevisionClaims,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Header {
-    typ: String,
-    alg: String,
-    kid: OperatorId,
-}
-
 /// What the author's key signs; the signature, in base64url, follows after a full stop.
 pub fn signing_input(signer: OperatorId, claims: &RevisionClaims) -> String {
-    let part = |value: &serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
-    let header = json!({ "typ": TYPE, "alg": "ES256", "kid": signer });
-    format!("{}.{}", part(&header), part(&json!(claims)))
+    jws::signing_input(TYPE, signer, claims)
 }
 
 impl RevisionSignature {
@@ -82,28 +70,14 @@ impl RevisionSignature {
     }
 
     pub fn read(&self) -> Result<SignedRevision, SignatureMalformed> {
-        let parts: Vec<&str> = self.0.split('.').collect();
-        let [header, payload, signature] = parts[..] else { return Err(SignatureMalformed) };
-        if self.0.len() > BYTES_MAX || decoded(signature)?.len() != 64 {
-            return Err(SignatureMalformed);
-        }
-        let header: Header = serde_json::from_slice(&decoded(header)?).map_err(|_| SignatureMalformed)?;
-        if header.typ != TYPE || header.alg != "ES256" {
-            return Err(SignatureMalformed);
-        }
-        let claims = serde_json::from_slice(&decoded(payload)?).map_err(|_| SignatureMalformed)?;
-        Ok(SignedRevision { signer: header.kid, claims })
+        let (signer, claims) = jws::read(&self.0, TYPE).map_err(|jws::Malformed| SignatureMalformed)?;
+        Ok(SignedRevision { signer, claims })
     }
 
     /// Whether the key's owner made it.
     pub(super) fn fits(&self, key: &OperatorKey) -> bool {
-        let Some((input, signature)) = self.0.rsplit_once('.') else { return false };
-        decoded(signature).is_ok_and(|signature| key.verifies(input.as_bytes(), &signature))
+        jws::fits(&self.0, key)
     }
-}
-
-fn decoded(part: &str) -> Result<Vec<u8>, SignatureMalformed> {
-    URL_SAFE_NO_PAD.decode(part).map_err(|_| SignatureMalformed)
 }
 
 impl fmt::Display for RevisionSignature {

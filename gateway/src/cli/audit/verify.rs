@@ -69,7 +69,7 @@ impl Verify {
     }
 }
 
-fn parse_fingerprint(text: &str) -> Result<String, String> {
+pub(super) fn parse_fingerprint(text: &str) -> Result<String, String> {
     let valid = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     if valid { Ok(text.to_lowercase()) } else { Err("a fingerprint has 64 hex digits".to_owned()) }
 }

@@ -2,8 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    fs::{self, OpenOptions},
-    io::Write as _,
+    fs,
     path::{Path, PathBuf},
 };
 
@@ -21,7 +20,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::cli::{
     operator::{read_private_key, unix_seconds},
-    output::Format,
+    output::{Format, write_new},
     status::Status,
 };
 
@@ -77,12 +76,9 @@ impl Sign {
         };
         let input = signing_input(self.operator, &claims);
         let signature: Signature = SigningKey::from(read_private_key(&self.key)?).sign(input.as_bytes());
-        let signature = format!("{input}.{}\n", URL_SAFE_NO_PAD.encode(signature.to_bytes()));
-        let named = || format!("writing `{}`", self.out.display());
-        let mut file = OpenOptions::new().write(true).create_new(true).open(&self.out).with_context(named)?;
-        file.write_all(signature.as_bytes()).and_then(|()| file.sync_all()).with_context(named)?;
-        let value =
-            json!({ "componentDigest": component, "subjectDigest": subject, "signature": signature.trim() });
+        let signature = format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature.to_bytes()));
+        write_new(&self.out, &signature)?;
+        let value = json!({ "componentDigest": component, "subjectDigest": subject, "signature": signature });
         let lines = [
             format!("component {component}"),
             format!("subject   {subject}"),
