@@ -13,6 +13,7 @@ mod grants;
 mod install;
 mod listener;
 mod nodes;
+mod resealing;
 mod serve;
 mod shutdown;
 mod system_keys;

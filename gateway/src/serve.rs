@@ -29,7 +29,7 @@ use crate::{
     config::Config,
     control::{self, Socket},
     listener::{self, Bounds},
-    nodes, system_keys, unfinished_keys, verification_services,
+    nodes, resealing, system_keys, unfinished_keys, verification_services,
     wiring::Gateway,
     worker,
 };
@@ -90,6 +90,7 @@ pub(crate) async fn run(
         gateway.store.is_owned(),
         workers.clone(),
     ));
+    tasks.spawn(resealing::run(gateway.services.clone(), workers.clone()));
     tasks.spawn(purge(gateway.store.clone(), gateway.services.clone(), workers.clone()));
     let checkpointing = TaskTracker::new();
     checkpointing.spawn(checkpoints.run(signing_off.clone()));

@@ -2,26 +2,29 @@
 //! audit checkpoints. They are found on the token by identifiers computed from their purpose, so that no
 //! database row can name another key.
 
-use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
+use std::{collections::BTreeMap, ops::RangeInclusive};
 
 use anyhow::{Context as _, Result, bail};
 use gateway_domain::{
     keys::KeyPurpose,
     mac::{MacKey, MacKeys},
     rates::RatePlaces,
-    sessions::{NonceKeys, TokenKey},
+    sessions::NonceKeys,
 };
-use gateway_store::Store;
 use hsm::{
     CkaId, FoundKey, Hsm, KeyAlgorithm, KeyLabel, KeyReference, KeySpec, KeyUsage, SecretAlgorithm,
     SecretKeyReference, SecretKeySpec,
 };
 use sha2::{Digest as _, Sha256};
 
-/// The only epoch of masters and of the checkpoint key until they can be rotated; the epoch is part of every identifier and derivation.
-const EPOCH: u32 = 1;
-const FIRST_TOKEN_EPOCH: u32 = 1;
+/// The first epoch of every key, and the only one of masters and of the checkpoint key: they do not rotate. The epoch is part
+/// of every identifier and derivation.
+pub(crate) const EPOCH: u32 = 1;
 const ORGANIZATION: &str = "gateway";
+
+mod rotated;
+
+pub(crate) use rotated::{SealingKeys, TokenKeys, load_sealing_keys, load_token_keys, require_sealing_key};
 
 /// What start-up takes from the token.
 pub(crate) struct SystemKeys {
@@ -32,18 +35,8 @@ pub(crate) struct SystemKeys {
     /// Authenticates the cache of compiled plugins.
     pub(crate) plugin_cache: [u8; 32],
     pub(crate) checkpoint: KeyReference,
-    /// Seals secrets that must be read back.
-    pub(crate) secrets: SecretKeyReference,
     /// Whether a charter was founded, whatever the database says.
     pub(crate) is_chartered: bool,
-}
-
-/// The keys of access tokens: the active one, the one before it, whose tokens are still taken, and the next one, with
-/// which another gateway may sign already while rotation goes from one to the next.
-pub(crate) struct TokenKeys {
-    pub(crate) active: KeyReference,
-    /// The active one first.
-    pub(crate) accepted: Vec<TokenKey>,
 }
 
 /// Whether absent keys are made: on the first start of a fresh token only. An absent master otherwise means that
@@ -59,13 +52,15 @@ pub(crate) enum Absent {
 pub(crate) struct Epochs {
     /// Of the access token key; a higher one than before makes a new key.
     pub(crate) token: u32,
-    /// Under which hashes of credentials are still taken; the last is the one for new hashes.
+    /// Under which hashes of credentials and login nonces are still taken; the last is the one for new ones.
     pub(crate) credentials: RangeInclusive<u32>,
+    /// Whose secrets are still opened; the last seals new ones.
+    pub(crate) secrets: RangeInclusive<u32>,
 }
 
 impl Default for Epochs {
     fn default() -> Self {
-        Self { token: FIRST_TOKEN_EPOCH, credentials: EPOCH..=EPOCH }
+        Self { token: EPOCH, credentials: EPOCH..=EPOCH, secrets: EPOCH..=EPOCH }
     }
 }
 
@@ -75,13 +70,14 @@ pub(crate) async fn load(hsm: &Hsm, absent: Absent, epochs: &Epochs) -> Result<S
     let credential_master = secret(hsm, KeyPurpose::CredentialMaster, hmac, absent).await?;
     Ok(SystemKeys {
         sealing: keys(hsm, &seal_master, "rows", EPOCH..=EPOCH).await?,
-        credentials: credential_keys(hsm, &credential_master, &epochs.credentials).await?,
-        nonces: NonceKeys::new(keys(hsm, &credential_master, "login-nonces", EPOCH..=EPOCH).await?),
+        credentials: credential_keys(hsm, &credential_master, "api-keys", &epochs.credentials).await?,
+        nonces: NonceKeys::new(
+            credential_keys(hsm, &credential_master, "login-nonces", &epochs.credentials).await?,
+        ),
         rate_places: RatePlaces::new(keys(hsm, &credential_master, "rate-places", EPOCH..=EPOCH).await?),
         plugin_cache: derive(hsm, &seal_master, "plugin-cache", EPOCH).await?,
         checkpoint: checkpoint(hsm, absent).await?,
-        secrets: secret(hsm, KeyPurpose::SecretSealing, SecretAlgorithm::Aes256, absent).await?,
-        is_chartered: found_secret(hsm, KeyPurpose::CharterMark, hmac).await?.is_some(),
+        is_chartered: found_secret(hsm, KeyPurpose::CharterMark, EPOCH, hmac).await?.is_some(),
     })
 }
 
@@ -110,11 +106,12 @@ async fn keys(
 async fn credential_keys(
     hsm: &Hsm,
     master: &SecretKeyReference,
+    label: &str,
     taken: &RangeInclusive<u32>,
 ) -> Result<MacKeys> {
     let mut keys = BTreeMap::new();
     for epoch in *taken.start()..=taken.end() + 1 {
-        keys.insert(epoch, MacKey::new(derive(hsm, master, "api-keys", epoch).await?));
+        keys.insert(epoch, MacKey::new(derive(hsm, master, label, epoch).await?));
     }
     Ok(MacKeys::new(keys, *taken.end()))
 }
@@ -132,20 +129,30 @@ async fn secret(
     algorithm: SecretAlgorithm,
     absent: Absent,
 ) -> Result<SecretKeyReference> {
-    if let Some(reference) = found_secret(hsm, purpose, algorithm).await? {
+    if let Some(reference) = found_secret(hsm, purpose, EPOCH, algorithm).await? {
         return Ok(reference);
     }
     refuse_absent(purpose, absent)?;
-    let (cka_id, label) = identity(purpose, EPOCH);
+    new_secret(hsm, purpose, EPOCH, algorithm).await
+}
+
+async fn new_secret(
+    hsm: &Hsm,
+    purpose: KeyPurpose,
+    epoch: u32,
+    algorithm: SecretAlgorithm,
+) -> Result<SecretKeyReference> {
+    let (cka_id, label) = identity(purpose, epoch);
     Ok(hsm.generate_secret(SecretKeySpec { cka_id, label, algorithm, permanent: false }).await?)
 }
 
 async fn found_secret(
     hsm: &Hsm,
     purpose: KeyPurpose,
+    epoch: u32,
     algorithm: SecretAlgorithm,
 ) -> Result<Option<SecretKeyReference>> {
-    let (cka_id, label) = identity(purpose, EPOCH);
+    let (cka_id, label) = identity(purpose, epoch);
     let expected = SecretKeyReference { cka_id, label, algorithm };
     match hsm.find(cka_id).await? {
         Some(FoundKey::Secret { reference, .. }) if reference == expected => Ok(Some(reference)),
@@ -160,55 +167,6 @@ async fn checkpoint(hsm: &Hsm, absent: Absent) -> Result<KeyReference> {
         refuse_absent(purpose, absent)?;
     }
     pair_or_new(hsm, purpose, EPOCH, KeyAlgorithm::P256).await
-}
-
-/// Of gateways that begin at once under a raised epoch one makes the keys, and the others wait at most `wait` and find
-/// them: two pairs under one identifier could be used by nobody.
-pub(crate) async fn load_token_keys(
-    hsm: &Hsm,
-    store: &Store,
-    (absent, epoch): (Absent, u32),
-    wait: Duration,
-) -> Result<TokenKeys> {
-    let (purpose, algorithm) = (KeyPurpose::AccessToken, KeyAlgorithm::Ed25519);
-    let mut alone = None;
-    for needed in [epoch, epoch.saturating_add(1)] {
-        // Of a pair that another gateway is just making the token may show one half, which is an error: not there yet.
-        let is_there = matches!(pair(hsm, purpose, needed, algorithm).await, Ok(Some(_)));
-        if alone.is_none() && !is_there {
-            let held = store.exclusive("token-keys", wait).await;
-            alone = Some(held.context("waiting for another gateway to make its keys")?);
-        }
-    }
-    let keys = token_keys(hsm, absent, epoch).await;
-    if let Some(alone) = alone {
-        alone.release().await;
-    }
-    keys
-}
-
-/// The first key comes with the masters; each later one is made one rotation ahead of its use, so that every gateway
-/// knows it before any of them signs with it.
-async fn token_keys(hsm: &Hsm, absent: Absent, epoch: u32) -> Result<TokenKeys> {
-    let (purpose, algorithm) = (KeyPurpose::AccessToken, KeyAlgorithm::Ed25519);
-    if epoch == FIRST_TOKEN_EPOCH && pair(hsm, purpose, epoch, algorithm).await?.is_none() {
-        refuse_absent(purpose, absent)?;
-    }
-    let active = pair_or_new(hsm, purpose, epoch, algorithm).await?;
-    let next = pair_or_new(hsm, purpose, epoch.saturating_add(1), algorithm).await?;
-    let before = match epoch.checked_sub(1).filter(|before| *before >= FIRST_TOKEN_EPOCH) {
-        Some(before) => pair(hsm, purpose, before, algorithm).await?,
-        None => None,
-    };
-    let accepted = [Some(&active), before.as_ref(), Some(&next)].into_iter().flatten().map(token_key);
-    let accepted = accepted.collect::<Result<_>>()?;
-    Ok(TokenKeys { active, accepted })
-}
-
-fn token_key(key: &KeyReference) -> Result<TokenKey> {
-    let bytes = key.public_key.as_bytes();
-    let public_key = bytes.try_into().context("an Ed25519 public key has 32 bytes")?;
-    Ok(TokenKey { id: hex::encode(&Sha256::digest(bytes)[..8]), public_key })
 }
 
 async fn pair(

@@ -13,7 +13,7 @@ use gateway_domain::{
     credentials::CredentialHasher,
     entropy::Entropy,
     ids::InstanceId,
-    ports::{Chain, Publication, Services},
+    ports::{Chain, Publication, Services, VendorReads as _},
     rates::RatePlaces,
     sealed::Sealer,
     sessions::Sessions,
@@ -71,7 +71,8 @@ pub(crate) async fn build(config: Config, data_dir: DataDir, absent: Absent) -> 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
     let hsm = start_hsm(&config, &data_dir, absent).await?;
-    let keys = system_keys::load(&hsm, absent, &config.core.key_epochs())
+    let epochs = config.core.key_epochs();
+    let keys = system_keys::load(&hsm, absent, &epochs)
         .await
         .context("loading the gateway's own keys from the token")?;
 
@@ -84,14 +85,18 @@ pub(crate) async fn build(config: Config, data_dir: DataDir, absent: Absent) -> 
     if keys.is_chartered {
         store.expect_charter();
     }
-    let epoch = config.core.key_epochs().token;
-    let tokens = system_keys::load_token_keys(&hsm, &store, (absent, epoch), config.hsm.others_wait())
+    let wait = config.hsm.others_wait();
+    let tokens = system_keys::load_token_keys(&hsm, &store, (absent, epochs.token), wait)
         .await
         .context("loading the keys of access tokens from the token")?;
+    let sealing = system_keys::load_sealing_keys(&hsm, &store, (absent, &epochs.secrets), wait)
+        .await
+        .context("loading the keys that seal secrets from the token")?;
+    refuse_forgotten_secrets(&store, *epochs.secrets.start()).await?;
 
     let plugins = Arc::new(start_plugins(&config, &data_dir, keys.plugin_cache, store.clone())?);
     let (chains, domain_chain) = chains(&config)?;
-    let vendors = vendors::connect(&config, &hsm, keys.secrets, (clock.clone(), entropy.clone()))?;
+    let vendors = vendors::connect(&config, &hsm, sealing, (clock.clone(), entropy.clone()))?;
     let services = Services {
         store: store.clone(),
         sealer,
@@ -133,6 +138,21 @@ pub(crate) async fn build(config: Config, data_dir: DataDir, absent: Absent) -> 
         data_dir,
         rate_places: Arc::new(keys.rate_places),
     })
+}
+
+/// What was sealed before the oldest rotation in use could be opened by nobody.
+async fn refuse_forgotten_secrets(store: &Store, oldest: u32) -> Result<()> {
+    if oldest == system_keys::EPOCH {
+        return Ok(());
+    }
+    let left = store.sealed_before_count(oldest).await.context("counting sealed secrets")?;
+    if left > 0 {
+        bail!(
+            "{left} Fireblocks API keys are sealed under rotations before `core.secrets.oldest_key_epoch`: lower it, and \
+             serve until the log says that none is left"
+        );
+    }
+    Ok(())
 }
 
 fn publication(config: &Config, hsm: &Hsm) -> Result<Publication> {

@@ -18,6 +18,8 @@ CREATE TABLE fireblocks_integrations (
     state_facts TEXT NOT NULL,
     recreated_at TEXT NOT NULL,
     self_registered BIGINT NOT NULL,
+    -- Rotation of the key that sealed the API key, if there is one.
+    api_key_epoch BIGINT,
     version BIGINT NOT NULL,
     created_at BIGINT NOT NULL,
     updated_at BIGINT NOT NULL,
@@ -25,6 +27,7 @@ CREATE TABLE fireblocks_integrations (
 );
 
 CREATE UNIQUE INDEX fireblocks_integrations_owner ON fireblocks_integrations (organization, owner, role);
+CREATE INDEX fireblocks_integrations_epoch ON fireblocks_integrations (api_key_epoch);
 
 CREATE TABLE vendor_calls (
     id TEXT NOT NULL PRIMARY KEY,

@@ -20,6 +20,8 @@ CREATE TABLE fireblocks_integrations (
     state_facts TEXT NOT NULL,
     recreated_at TEXT NOT NULL,
     self_registered INTEGER NOT NULL,
+    -- Rotation of the key that sealed the API key, if there is one.
+    api_key_epoch INTEGER,
     version INTEGER NOT NULL,
     created_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL,
@@ -27,6 +29,7 @@ CREATE TABLE fireblocks_integrations (
 ) STRICT;
 
 CREATE UNIQUE INDEX fireblocks_integrations_owner ON fireblocks_integrations (organization, owner, role);
+CREATE INDEX fireblocks_integrations_epoch ON fireblocks_integrations (api_key_epoch);
 
 CREATE TABLE vendor_calls (
     id TEXT NOT NULL PRIMARY KEY,

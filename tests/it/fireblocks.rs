@@ -25,6 +25,7 @@ use crate::stand::{CHAIN_ID, ETHER, Stand};
 
 mod answers;
 mod logged_in;
+mod rotation;
 mod sdk;
 
 const DEADLINE: Duration = Duration::from_secs(30);

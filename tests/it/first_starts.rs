@@ -18,6 +18,7 @@ async fn gateways_that_start_at_once_after_a_rotation_agree_on_the_keys() -> Res
             pair.cluster.set(index, "core.sessions.token_key_epoch", epoch);
             pair.cluster.set(index, "core.credentials.key_epoch", epoch);
             pair.cluster.set(index, "core.credentials.oldest_key_epoch", 1);
+            pair.cluster.set(index, "core.secrets.key_epoch", epoch);
         }
         let (one, other) = try_join(pair.cluster.start(0), pair.cluster.start(1)).await?;
         let tokens = [log_in(one.client(), &pair.wallet).await?, log_in(other.client(), &pair.wallet).await?];

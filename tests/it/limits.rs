@@ -10,6 +10,8 @@ const NOT_BOUNDS: &[&str] = &[
     "core.sessions.token_key_epoch",
     "core.credentials.key_epoch",
     "core.credentials.oldest_key_epoch",
+    "core.secrets.key_epoch",
+    "core.secrets.oldest_key_epoch",
     "database.sweep_interval_seconds",
     "fireblocks.poll_interval_ms",
     "privy.static_quorum_threshold",

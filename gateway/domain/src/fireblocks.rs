@@ -22,6 +22,7 @@ mod complete;
 mod disclose;
 mod enrol;
 mod fingerprint;
+mod reseal;
 mod status;
 mod transfer;
 mod validate;
@@ -30,6 +31,7 @@ pub use complete::{CompleteIntegration, complete_integration};
 pub use disclose::disclose_api_key;
 pub use enrol::{CertificateSubject, RequestCertificate, request_certificate};
 pub use fingerprint::fingerprint;
+pub use reseal::{Resealed, reseal_api_keys};
 pub use status::VendorStatus;
 pub(crate) use transfer::is_about;
 pub use transfer::{CREATE_URI, TransferInvalid, compose_transfer, whole_units};
@@ -77,7 +79,7 @@ pub enum IntegrationState {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Access {
     pub api_key: SealedSecret,
-    /// Part of the place the API key is sealed to.
+    /// Part of the place the API key is sealed to; rises when another is brought or the same is sealed anew.
     pub api_key_version: u64,
     pub api_key_last4: String,
     pub vault_account: String,

@@ -1,5 +1,7 @@
 //! Secrets that the gateway must be able to read back: sealed by an AES-256-GCM key of the HSM, bound to their place.
 
+use std::{fmt, str::FromStr};
+
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -24,10 +26,19 @@ impl SecretText {
     }
 }
 
-/// A sealed secret as it is stored: IV, ciphertext and tag.
+/// A sealed secret as it is stored; written `<epoch>:<hex digits>`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct SealedSecret(#[serde(with = "hex::serde")] pub Vec<u8>);
+#[serde(into = "String", try_from = "String")]
+pub struct SealedSecret {
+    /// Rotation of the key that sealed it.
+    pub epoch: u32,
+    /// IV, ciphertext and tag.
+    pub bytes: Vec<u8>,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("a sealed secret reads `<epoch>:<hex digits>`")]
+pub struct SealedSecretMalformed;
 
 /// Where a sealed secret belongs. It opens nowhere else.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,5 +56,35 @@ impl SecretPlace {
     pub fn additional_data(&self) -> Vec<u8> {
         let Self { organization, table, row, column, version } = self;
         format!("{organization}|{table}|{row}|{column}|{version}").into_bytes()
+    }
+}
+
+impl fmt::Display for SealedSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.epoch, hex::encode(&self.bytes))
+    }
+}
+
+impl FromStr for SealedSecret {
+    type Err = SealedSecretMalformed;
+
+    fn from_str(text: &str) -> Result<Self, SealedSecretMalformed> {
+        let (epoch, bytes) = text.split_once(':').ok_or(SealedSecretMalformed)?;
+        let epoch = epoch.parse().map_err(|_| SealedSecretMalformed)?;
+        Ok(Self { epoch, bytes: hex::decode(bytes).map_err(|_| SealedSecretMalformed)? })
+    }
+}
+
+impl From<SealedSecret> for String {
+    fn from(sealed: SealedSecret) -> Self {
+        sealed.to_string()
+    }
+}
+
+impl TryFrom<String> for SealedSecret {
+    type Error = SealedSecretMalformed;
+
+    fn try_from(text: String) -> Result<Self, SealedSecretMalformed> {
+        text.parse()
     }
 }

@@ -195,11 +195,13 @@ impl VendorError {
     }
 }
 
-/// Seals and opens secrets with an HSM key of that purpose.
+/// Seals and opens secrets with HSM keys of that purpose, one for each rotation.
 #[async_trait::async_trait]
 pub trait SecretVault: Send + Sync {
+    /// The rotation under which secrets are sealed now.
+    fn epoch(&self) -> u32;
     async fn seal(&self, place: &SecretPlace, secret: &SecretText) -> Result<SealedSecret>;
-    /// Fails for a secret sealed for another place.
+    /// Fails for a secret sealed for another place, or by a key that is not used any more.
     async fn open(&self, place: &SecretPlace, sealed: &SealedSecret) -> Result<SecretText>;
 }
 

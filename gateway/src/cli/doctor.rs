@@ -15,7 +15,7 @@ use crate::{
     config::Config,
     data_dir::DataDir,
     nodes,
-    system_keys::{self, Absent, Epochs},
+    system_keys::{self, Absent, Epochs, SystemKeys},
     wiring,
 };
 
@@ -163,7 +163,7 @@ async fn token(hsm: &Hsm) -> Finding {
 
 /// The gateway's own keys, and with them every sealed row.
 async fn keys_and_rows(hsm: &Hsm, config: &Config) -> Vec<Finding> {
-    match system_keys::load(hsm, Absent::Refuse, &Epochs::default()).await {
+    match own_keys(hsm, config).await {
         Ok(keys) => {
             let fingerprint = system_keys::fingerprint(&keys.checkpoint);
             let sound = Finding::sound("keys", vec![format!("audit key fingerprint {fingerprint}")]);
@@ -179,6 +179,12 @@ async fn keys_and_rows(hsm: &Hsm, config: &Config) -> Vec<Finding> {
             },
         )],
     }
+}
+
+async fn own_keys(hsm: &Hsm, config: &Config) -> Result<SystemKeys> {
+    let keys = system_keys::load(hsm, Absent::Refuse, &Epochs::default()).await?;
+    system_keys::require_sealing_key(hsm, config.core.key_epochs().secrets).await?;
+    Ok(keys)
 }
 
 async fn rows(config: &Config, sealing: MacKeys) -> Finding {

@@ -145,6 +145,10 @@ impl Config {
         if credentials.oldest_key_epoch > credentials.key_epoch {
             faults.push("`core.credentials.oldest_key_epoch` exceeds `core.credentials.key_epoch`".into());
         }
+        let secrets = &self.core.secrets;
+        if secrets.oldest_key_epoch > secrets.key_epoch {
+            faults.push("`core.secrets.oldest_key_epoch` exceeds `core.secrets.key_epoch`".into());
+        }
         let organization = self.core.organization.as_ref().map(|_| self.core.default_organization());
         if let Some(Err(fault)) = organization {
             faults.push(fault.to_string());

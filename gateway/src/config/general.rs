@@ -10,7 +10,7 @@ use gateway_domain::ids::OrganizationId;
 use super::{
     ConfigError,
     contract_accounts::ContractAccountRules,
-    login::{Credentials, Sessions, Siwe},
+    login::{Credentials, Secrets, Sessions, Siwe},
     section::section,
     value::Secret,
 };
@@ -36,7 +36,7 @@ section! {
     }
     nested {
         eth_signature: EthSignature, contract_accounts: ContractAccountRules, siwe: Siwe, sessions: Sessions,
-        credentials: Credentials
+        credentials: Credentials, secrets: Secrets
     }
 }
 

@@ -1,5 +1,5 @@
-//! `[core.siwe]`, `[core.sessions]` and `[core.credentials]`: who may log in with a wallet, for how long, and how the
-//! secrets of clients are kept.
+//! `[core.siwe]`, `[core.sessions]`, `[core.credentials]` and `[core.secrets]`: who may log in with a wallet, for how
+//! long, and how secrets are kept.
 
 use std::time::Duration;
 
@@ -50,15 +50,31 @@ section! {
         /// Rotation of that key: one more hashes what is made from the next start on under a new key. Gateways take hashes
         /// under the next key already, so they can be rotated one after another; by one at a time.
         key_epoch: u32 = 1, within 1..=100;
-        /// The oldest rotation whose API keys and refresh tokens are still taken.
+        /// The oldest rotation whose API keys, refresh tokens and login nonces are still taken.
+        oldest_key_epoch: u32 = 1, within 1..=100;
+    }
+}
+
+section! {
+    /// How secrets are kept that the gateway reads back, such as Fireblocks API keys: sealed by a key of the token.
+    pub(crate) struct Secrets = "core.secrets" {
+        /// Rotation of that key: one more seals what comes from the next start on under a new key, and what lies under
+        /// earlier ones anew while the gateway serves; the log says how much is left. Gateways open what is sealed under the
+        /// next key already, so they can be rotated one after another; by one at a time.
+        key_epoch: u32 = 1, within 1..=100;
+        /// The oldest rotation whose secrets are still opened. Nothing starts while one lies under an earlier rotation.
         oldest_key_epoch: u32 = 1, within 1..=100;
     }
 }
 
 impl Core {
     pub(crate) fn key_epochs(&self) -> Epochs {
-        let Credentials { key_epoch, oldest_key_epoch } = self.credentials;
-        Epochs { token: self.sessions.token_key_epoch, credentials: oldest_key_epoch..=key_epoch }
+        let Self { sessions, credentials, secrets, .. } = self;
+        Epochs {
+            token: sessions.token_key_epoch,
+            credentials: credentials.oldest_key_epoch..=credentials.key_epoch,
+            secrets: secrets.oldest_key_epoch..=secrets.key_epoch,
+        }
     }
 
     pub(crate) fn session_limits(&self) -> SessionLimits {

@@ -8,7 +8,7 @@ use gateway_domain::{
     Clock, entropy::Entropy, fireblocks::FireblocksApi, quorums::PrivyApi, secrets::SecretText,
     vendors::Vendors,
 };
-use hsm::{Hsm, SecretKeyReference};
+use hsm::Hsm;
 use zeroize::Zeroizing;
 
 use crate::{
@@ -18,6 +18,7 @@ use crate::{
         secrets::HsmSecretVault,
     },
     config::{Config, Fireblocks, Secret},
+    system_keys::SealingKeys,
 };
 
 type Sources = (Arc<dyn Clock>, Arc<dyn Entropy>);
@@ -25,7 +26,7 @@ type Sources = (Arc<dyn Clock>, Arc<dyn Entropy>);
 pub(super) fn connect(
     config: &Config,
     hsm: &Hsm,
-    secrets: SecretKeyReference,
+    secrets: SealingKeys,
     (clock, entropy): Sources,
 ) -> Result<Vendors> {
     let egress = Egress::new(config.egress.egress_config()?).context("building the egress client")?;
@@ -34,7 +35,7 @@ pub(super) fn connect(
     let fireblocks =
         fireblocks.enabled.then(|| connect_fireblocks(fireblocks, hsm, &egress, (clock, entropy)));
     Ok(Vendors {
-        secrets: Arc::new(HsmSecretVault { hsm: hsm.clone(), key: secrets }),
+        secrets: Arc::new(HsmSecretVault { hsm: hsm.clone(), keys: secrets }),
         fireblocks: fireblocks.transpose()?,
         privy,
         static_quorum: config.privy.static_quorum(),

@@ -1,10 +1,10 @@
 //! Fireblocks integrations.
 
 use gateway_domain::{
-    Result,
+    Error, Result,
     changes::Contested,
     fireblocks::{Integration, IntegrationState},
-    ids::{OrganizationId, PrincipalId},
+    ids::{IntegrationId, OrganizationId, PrincipalId},
     quota::Quota,
     sealed::Sealed,
     vendors::VendorRole,
@@ -21,7 +21,7 @@ use crate::{
 macro_rules! columns {
     () => {
         "id, organization, owner, role, key_id, csr, csr_created_at, state, state_facts, recreated_at, version, \
-         created_at, updated_at, seal, self_registered"
+         created_at, updated_at, seal, self_registered, api_key_epoch"
     };
 }
 
@@ -41,13 +41,20 @@ const OF_OWNER: &str = concat!(
     " FROM fireblocks_integrations WHERE organization = $1 AND owner = $2 AND state <> 'requested' \
      ORDER BY role DESC"
 );
-/// `$2` organization, `$15` whether the user enrolled themselves, `$16` and `$17` the quota and that share of it.
+const SEALED_BEFORE: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM fireblocks_integrations WHERE api_key_epoch < $1 AND id > $2 ORDER BY id LIMIT $3"
+);
+const SEALED_BEFORE_COUNT: &str =
+    "SELECT COUNT(*) AS integrations FROM fireblocks_integrations WHERE api_key_epoch < $1";
+/// `$2` organization, `$15` whether the user enrolled themselves, `$17` and `$18` the quota and that share of it.
 const INSERT: &str = concat!(
     "INSERT INTO fireblocks_integrations (",
     columns!(),
-    ") SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15 \
-     WHERE (SELECT COUNT(*) FROM fireblocks_integrations WHERE organization = $2) < $16 \
-     AND ($15 = 0 OR (SELECT COUNT(*) FROM fireblocks_integrations WHERE organization = $2 AND self_registered = 1) < $17)"
+    ") SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16 \
+     WHERE (SELECT COUNT(*) FROM fireblocks_integrations WHERE organization = $2) < $17 \
+     AND ($15 = 0 OR (SELECT COUNT(*) FROM fireblocks_integrations WHERE organization = $2 AND self_registered = 1) < $18)"
 );
 
 pub(crate) fn insert(
@@ -72,6 +79,7 @@ pub(crate) fn insert(
         .bind(integration.updated_at)
         .shown(integration.seal())
         .bind(integration.self_registered)
+        .bind(api_key_epoch(integration))
         .bind(quota.max)
         .bind(quota.self_registered_max)
         .expecting(Expect::Change(Contested::Quota));
@@ -81,7 +89,7 @@ pub(crate) fn insert(
 pub(crate) fn update(integration: &Sealed<Integration>) -> Result<Statement, TooLarge> {
     Ok(Statement::new(
         "UPDATE fireblocks_integrations SET key_id = $3, csr = $4, csr_created_at = $5, state = $6, \
-         state_facts = $7, recreated_at = $8, version = $9, updated_at = $10, seal = $11 \
+         state_facts = $7, recreated_at = $8, version = $9, updated_at = $10, seal = $11, api_key_epoch = $12 \
          WHERE id = $1 AND organization = $2 AND version = $9 - 1",
     )
     .shown(integration.id)
@@ -95,6 +103,7 @@ pub(crate) fn update(integration: &Sealed<Integration>) -> Result<Statement, Too
     .unsigned("version", integration.version)?
     .bind(integration.updated_at)
     .shown(integration.seal())
+    .bind(api_key_epoch(integration))
     .expecting(Expect::Change(Contested::Version)))
 }
 
@@ -126,10 +135,33 @@ pub(crate) async fn of_owner(
     reads.list(Statement::new(OF_OWNER).shown(organization).shown(owner)).await
 }
 
+/// Of every organization, by id.
+pub(crate) async fn sealed_before(
+    reads: &Reader,
+    epoch: u32,
+    after: Option<IntegrationId>,
+    limit: u32,
+) -> Result<Vec<Sealed<Integration>>> {
+    let after = after.map(|id| id.to_string()).unwrap_or_default();
+    reads.list(Statement::new(SEALED_BEFORE).bind(epoch).bind(after).bind(limit)).await
+}
+
+pub(crate) async fn sealed_before_count(reads: &Reader, epoch: u32) -> Result<u64> {
+    let row = reads.row(Statement::new(SEALED_BEFORE_COUNT).bind(epoch)).await?;
+    let row = row.ok_or_else(|| Error::inconsistency("a count without a row"))?;
+    Ok(Fields::new("fireblocks_integrations", &row).unsigned("integrations")?)
+}
+
+fn api_key_epoch(integration: &Integration) -> Option<u32> {
+    integration.state.access().map(|access| access.api_key.epoch)
+}
+
 impl Stored for Integration {
     fn read(row: &Fields<'_>) -> Result<Self, Malformed> {
         let state: IntegrationState = row.json("state_facts")?;
         row.agree("state", row.text("state")? == state.name())?;
+        let epoch = state.access().map(|access| access.api_key.epoch);
+        row.agree("api_key_epoch", row.optional_unsigned("api_key_epoch")? == epoch)?;
         Ok(Self {
             id: row.parsed("id")?,
             organization: row.parsed("organization")?,

@@ -5,7 +5,7 @@ use gateway_domain::{
     B256, Result, Timestamp,
     changes::Contested,
     fireblocks::Integration,
-    ids::{OrganizationId, PrincipalId, QuorumId, TransactionId},
+    ids::{IntegrationId, OrganizationId, PrincipalId, QuorumId, TransactionId},
     ports::VendorReads,
     quorums::{PrivyQuorum, QuorumType},
     sealed::Sealed,
@@ -125,6 +125,19 @@ impl VendorReads for Store {
         since: Timestamp,
     ) -> Result<Option<(QuorumId, bool)>> {
         quorums::claim_of(&self.reads, (organization, owner), request, since).await
+    }
+
+    async fn integrations_sealed_before(
+        &self,
+        epoch: u32,
+        after: Option<IntegrationId>,
+        limit: u32,
+    ) -> Result<Vec<Sealed<Integration>>> {
+        integrations::sealed_before(&self.reads, epoch, after, limit).await
+    }
+
+    async fn sealed_before_count(&self, epoch: u32) -> Result<u64> {
+        integrations::sealed_before_count(&self.reads, epoch).await
     }
 
     async fn quorum(

@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -31,19 +31,26 @@ pub(crate) const LOST_AFTER: Duration = Duration::from_hours(1);
 /// A P-256 key of nobody.
 pub(crate) const MEMBER_KEY: &str = "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAElNYESQKUzTNdjNgQXU/UIAEDmDaQ\nD7x/RnfRdU0LnNPi3LbEn7z8hqZPfclp7DqGDLHHU5f3jmeYzhbqDMKa6g==\n-----END PUBLIC KEY-----\n";
 
-/// Keeps secrets beside the place they belong to.
-struct TestSecrets;
+/// Keeps secrets beside the place they belong to and the rotation they were sealed under.
+struct TestSecrets {
+    epoch: Arc<AtomicU32>,
+}
 
 #[async_trait]
 impl SecretVault for TestSecrets {
+    fn epoch(&self) -> u32 {
+        self.epoch.load(Ordering::SeqCst)
+    }
+
     async fn seal(&self, place: &SecretPlace, secret: &SecretText) -> Result<SealedSecret> {
-        let kept = json!([place.additional_data(), secret.expose()]);
-        Ok(SealedSecret(kept.to_string().into_bytes()))
+        let epoch = self.epoch();
+        let kept = json!([place.additional_data(), secret.expose(), epoch]);
+        Ok(SealedSecret { epoch, bytes: kept.to_string().into_bytes() })
     }
 
     async fn open(&self, place: &SecretPlace, sealed: &SealedSecret) -> Result<SecretText> {
-        let kept: Value = serde_json::from_slice(&sealed.0).unwrap();
-        if kept[0] != json!(place.additional_data()) {
+        let kept: Value = serde_json::from_slice(&sealed.bytes).unwrap();
+        if kept[0] != json!(place.additional_data()) || kept[2] != json!(sealed.epoch) {
             return Err(Error::inconsistency("sealed for another place"));
         }
         Ok(SecretText::new(kept[1].as_str().unwrap().to_owned()))
@@ -194,6 +201,8 @@ impl PrivyApi for TestPrivy {
 pub(crate) struct TestVendors {
     pub(crate) fireblocks: Arc<TestFireblocks>,
     pub(crate) privy: Arc<TestPrivy>,
+    /// Rotation of the key that seals secrets.
+    pub(crate) sealing_epoch: Arc<AtomicU32>,
 }
 
 impl TestVendors {
@@ -209,11 +218,12 @@ impl TestVendors {
             quorum_keys: Mutex::default(),
         };
         let privy = Arc::new(privy);
-        Self { fireblocks: Arc::default(), privy }
+        Self { fireblocks: Arc::default(), privy, sealing_epoch: Arc::new(AtomicU32::new(1)) }
     }
 
     pub(crate) fn ports(&self) -> Vendors {
         Vendors {
+            secrets: Arc::new(TestSecrets { epoch: self.sealing_epoch.clone() }),
             fireblocks: Some(self.fireblocks.clone()),
             privy: Some(self.privy.clone()),
             arbiter_key: Some(MemberKey::from_pem(MEMBER_KEY).unwrap()),
@@ -225,7 +235,7 @@ impl TestVendors {
 /// An installation that names no vendor.
 pub(crate) fn no_vendors() -> Vendors {
     Vendors {
-        secrets: Arc::new(TestSecrets),
+        secrets: Arc::new(TestSecrets { epoch: Arc::new(AtomicU32::new(1)) }),
         fireblocks: None,
         privy: None,
         static_quorum: Some(StaticQuorum {

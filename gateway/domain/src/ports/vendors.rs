@@ -7,7 +7,7 @@ use crate::{
     clock::Timestamp,
     error::Result,
     fireblocks::Integration,
-    ids::{OrganizationId, PrincipalId, QuorumId, TransactionId},
+    ids::{IntegrationId, OrganizationId, PrincipalId, QuorumId, TransactionId},
     quorums::{PrivyQuorum, QuorumType},
     sealed::Sealed,
     vendors::{VendorCall, VendorRole},
@@ -35,6 +35,15 @@ pub trait VendorReads: Send + Sync {
         owner: PrincipalId,
         role: VendorRole,
     ) -> Result<Option<Sealed<Integration>>>;
+    /// Integrations of every organization, by id from after `after`, whose API key was sealed before rotation `epoch`.
+    async fn integrations_sealed_before(
+        &self,
+        epoch: u32,
+        after: Option<IntegrationId>,
+        limit: u32,
+    ) -> Result<Vec<Sealed<Integration>>>;
+    /// How many there are.
+    async fn sealed_before_count(&self, epoch: u32) -> Result<u64>;
     async fn quorum(
         &self,
         organization: OrganizationId,

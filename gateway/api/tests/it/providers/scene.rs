@@ -204,7 +204,7 @@ impl Scene {
         self.commit(ctx, [Write::InsertKey(key), Write::InsertIntegration(integration, quota)]).await;
     }
 
-    async fn integration(&self) -> Integration {
+    pub(super) async fn integration(&self) -> Integration {
         let store = &self.world.services.store;
         let found = store.integration(self.world.organization, self.owner, self.role).await.unwrap();
         found.unwrap().into_value()

@@ -24,7 +24,7 @@ pub(super) fn sample_integration(user: &User, key: &KeyRecord, at: Timestamp) ->
         csr: "-----BEGIN CERTIFICATE REQUEST-----\n".into(),
         csr_created_at: at,
         state: IntegrationState::Invalid(Access {
-            api_key: SealedSecret(vec![1, 2, 3]),
+            api_key: SealedSecret { epoch: 1, bytes: vec![1, 2, 3] },
             api_key_version: 2,
             api_key_last4: "5555".into(),
             vault_account: "0".into(),
