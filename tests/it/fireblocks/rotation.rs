@@ -1,22 +1,32 @@
 //! The token's key that seals API keys rotates.
 
 use anyhow::{Result, ensure};
-use countersign_tests::client::Credential;
-use countersign_tests::gateway::Gateway;
+use countersign_tests::client::{Client, Credential};
 use countersign_tests::main_job::text;
 use countersign_tests::wait;
+use countersign_tests::wallet::Wallet;
+use serde_json::json;
 
 use super::{API_KEY, DEADLINE, Scene};
+use crate::pair::{Pair, log_in};
 
 const ROTATED: &str = "[core.secrets]\nkey_epoch = 2\n";
 const FORGOTTEN: &str = "[core.secrets]\nkey_epoch = 2\noldest_key_epoch = 2\n";
 
-async fn opens(scene: &Scene, gateway: &Gateway) -> Result<()> {
-    let path = format!("/fireblocks/config/execution/{}", scene.stand.wallet.address());
-    let agent = Credential::ApiKey(&gateway.bootstrap.agent_api_key);
-    let config = gateway.client().get(&path, agent).await?.expect(200)?;
+/// The gateway reads the user's API key back.
+async fn opens(client: &Client, user: &Wallet, agent: &str) -> Result<()> {
+    let path = format!("/fireblocks/config/execution/{}", user.address());
+    let config = client.get(&path, Credential::ApiKey(agent)).await?.expect(200)?;
     ensure!(text(&config, "apiKey")? == API_KEY, "{config}");
     Ok(())
+}
+
+async fn sealed_anew(output: impl Fn() -> String) -> Result<()> {
+    wait::until("the API key is sealed anew", DEADLINE, async || {
+        let told = output();
+        Ok((told.contains("sealed Fireblocks API keys anew") && told.contains("left=0")).then_some(()))
+    })
+    .await
 }
 
 #[tokio::test]
@@ -34,19 +44,61 @@ async fn the_key_that_seals_api_keys_rotates_and_what_it_sealed_is_sealed_anew()
 
     installation.configure(ROTATED)?;
     let gateway = installation.start().await?;
-    opens(&scene, &gateway).await?;
-    wait::until("the API key is sealed anew", DEADLINE, async || {
-        let told = gateway.output();
-        Ok((told.contains("sealed Fireblocks API keys anew") && told.contains("left=0")).then_some(()))
-    })
-    .await?;
-    opens(&scene, &gateway).await?;
+    opens(gateway.client(), &scene.stand.wallet, &gateway.bootstrap.agent_api_key).await?;
+    sealed_anew(|| gateway.output()).await?;
+    opens(gateway.client(), &scene.stand.wallet, &gateway.bootstrap.agent_api_key).await?;
     assert!(gateway.stop().await?.success());
 
     installation.configure(FORGOTTEN)?;
     let gateway = installation.start().await?;
-    opens(&scene, &gateway).await?;
+    opens(gateway.client(), &scene.stand.wallet, &gateway.bootstrap.agent_api_key).await?;
     scene.validate(&gateway).await?.expect(200)?;
     scene.check_requests()?;
     scene.stand.finish(gateway).await
+}
+
+/// Gateways over one database are rotated one after another.
+#[tokio::test]
+async fn gateways_at_different_rotations_open_what_the_other_seals() -> Result<()> {
+    let pair = Pair::new().await?;
+    for index in 0..2 {
+        pair.cluster.set(index, "fireblocks.enabled", true);
+        pair.cluster.set(index, "fireblocks.validation_pause_ms", 0);
+        // SoftHSM makes nothing else while it makes an RSA key, which takes long on a busy machine.
+        for (name, milliseconds) in [
+            ("hsm.sign_timeout_ms", 60_000),
+            ("hsm.generate_timeout_ms", 300_000),
+            ("hsm.canary_timeout_ms", 120_000),
+            ("server.request_timeout_ms", 120_000),
+        ] {
+            pair.cluster.set(index, name, milliseconds);
+        }
+    }
+    pair.cluster.set(1, "core.secrets.key_epoch", 2);
+    let agent = pair.cluster.api_key(0, "agent")?;
+    let (behind, ahead) = (pair.cluster.start(0).await?, pair.cluster.start(1).await?);
+    let person =
+        json!({"ethereumAddress": pair.wallet.address(), "escrowAddress": Wallet::random().address()});
+    ahead.client().post("/users", pair.admin(), &person).await?.expect(201)?;
+    let tokens = log_in(ahead.client(), &pair.wallet).await?;
+    let user = Credential::Token(text(&tokens, "accessToken")?);
+    let subject = json!({"commonName": "My Organization", "organization": "My Org", "country": "US"});
+    ahead.client().post("/fireblocks/generate-csr/execution", user, &subject).await?.expect(201)?;
+    let access = json!({"apiKey": API_KEY, "vaultAccountId": "0", "environment": "sandbox", "region": "US"});
+    for sealing in [&ahead, &behind] {
+        let client = sealing.client();
+        client.post("/fireblocks/complete/execution", user, &access).await?.expect(200)?;
+        for client in [ahead.client(), behind.client()] {
+            opens(client, &pair.wallet, &agent).await?;
+        }
+    }
+
+    behind.kill()?;
+    pair.cluster.set(0, "core.secrets.key_epoch", 2);
+    let caught_up = pair.cluster.start(0).await?;
+    sealed_anew(|| caught_up.output()).await?;
+    for client in [ahead.client(), caught_up.client()] {
+        opens(client, &pair.wallet, &agent).await?;
+    }
+    pair.cluster.verify_audit()
 }
