@@ -37,6 +37,7 @@ use alloy_primitives::{Address, B256};
 
 mod rows;
 
+use AuthorityScope as Scope;
 pub use rows::RowWrite;
 
 /// Writes and the audit events that explain them.
@@ -61,9 +62,13 @@ pub enum Write {
     UpdatePrincipal(Sealed<Principal>),
     InsertUser(Sealed<User>),
     UpdateUser(Sealed<User>),
+    /// Writes nothing; the set is lost unless this holds of the user after what precedes it.
+    RequireUser((OrganizationId, PrincipalId), UserCondition),
     InsertSettings(Sealed<Settings>),
     UpdateSettings(Sealed<Settings>),
     InsertApiKey(Sealed<ApiKey>),
+    /// Conditional on how many active keys of users its owner has.
+    InsertUserApiKey(Sealed<ApiKey>, u32),
     UpdateApiKey(Sealed<ApiKey>),
     InsertSession(Sealed<Session>),
     UpdateSession(Sealed<Session>),
@@ -146,6 +151,15 @@ pub enum Write {
     ScheduleOutbox(OutboxItem),
     InsertReplayGuard(ReplayGuard),
     InsertIdempotency(Idempotency),
+}
+
+/// What a change set may rest on of a user whom it does not write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UserCondition {
+    /// The user's row is still at this version.
+    Version(u64),
+    /// The user has no API key of their own that is active then.
+    NoActiveApiKey(Timestamp),
 }
 
 /// A signed request that must not have a second effect, in any organization: the key is signer and hash.
@@ -233,6 +247,10 @@ impl AuthorityScope {
     }
 }
 
+fn is_user(principal: &Principal) -> bool {
+    principal.kind == PrincipalKind::User
+}
+
 impl ChangeSet {
     pub fn new(event: AuditEvent) -> Self {
         Self { events: vec![event], writes: Vec::new() }
@@ -278,15 +296,12 @@ impl Write {
     /// set, so that a permit that was decided before and is inserted after does not come about. A standing begins with
     /// its first move, that of the insert.
     pub fn takes_authority(&self) -> Option<AuthorityScope> {
-        use AuthorityScope as Scope;
         let scope = match self {
             // Who signed for a plugin may be nobody now, in whichever organization it is bound.
             Self::UpdateCharter(_) => Scope::Deployment,
             Self::InsertPluginRevocation(row) => Scope::Organization(row.organization),
             Self::InsertOrganization(row) | Self::UpdateOrganization(row) => Scope::Organization(row.id),
-            Self::UpdatePrincipal(row) => {
-                Scope::of(row.organization, row.id, row.kind == PrincipalKind::User)
-            }
+            Self::UpdatePrincipal(row) => Scope::of(row.organization, row.id, is_user(row)),
             Self::InsertUser(row) | Self::UpdateUser(row) => Scope::User(row.organization, row.id),
             Self::UpdateApiKey(row) => Scope::of(row.organization, row.principal, row.label == Label::User),
             // Its access may be another's now.
@@ -302,6 +317,8 @@ impl Write {
             | Self::InsertSettings(_)
             | Self::UpdateSettings(_)
             | Self::InsertApiKey(_)
+            | Self::InsertUserApiKey(..)
+            | Self::RequireUser(..)
             | Self::InsertSession(_)
             | Self::UpdateSession(_)
             | Self::RemoveSession(_)

@@ -71,6 +71,22 @@ pub(crate) fn insert(key: &Sealed<ApiKey>) -> Result<Statement, TooLarge> {
     values(Statement::new(sql), key)
 }
 
+/// `$2` organization, `$3` owner, `$6` label, `$13` the time, `$16` how many there may be.
+const INSERT_OWN: &str = concat!(
+    "INSERT INTO api_keys (",
+    columns!(),
+    ") SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15 \
+     WHERE (SELECT COUNT(*) FROM api_keys WHERE organization = $2 AND principal = $3 AND label = $6 \
+     AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $13)) < $16"
+);
+
+/// Counts and inserts in one statement. A change set that holds the owner's row makes others for the same owner wait: on
+/// PostgreSQL a statement judges by what was committed when it began.
+pub(crate) fn insert_own(key: &Sealed<ApiKey>, most: u32) -> Result<Statement, TooLarge> {
+    let statement = values(Statement::new(INSERT_OWN), key)?.bind(most);
+    Ok(statement.expecting(Expect::Change(Contested::Quota)))
+}
+
 pub(crate) fn update(key: &Sealed<ApiKey>) -> Result<Statement, TooLarge> {
     let sql = "UPDATE api_keys SET principal = $3, public_id = $4, name = $5, label = $6, scopes = $7, \
          secret_hash = $8, dev_only = $9, expires_at = $10, revoked_at = $11, version = $12, created_at = $13, \

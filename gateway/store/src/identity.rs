@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 use gateway_domain::{
     Address, Result,
-    changes::{Contested, ReplayGuard},
+    changes::{Contested, ReplayGuard, UserCondition},
+    credentials::Label,
     identity::{Escrow, Organization, Principal, User},
     ids::{OrganizationId, PrincipalId},
     ports::IdentityReads,
@@ -54,6 +55,12 @@ const PRINCIPALS: &str = concat!(
      WHERE organization = $1 AND id IN ",
     placeholders!()
 );
+
+const REQUIRE_VERSION: &str =
+    "UPDATE users SET version = version WHERE organization = $1 AND id = $2 AND version = $3";
+const REQUIRE_NO_API_KEY: &str = "UPDATE users SET version = version WHERE organization = $1 AND id = $2 \
+     AND NOT EXISTS (SELECT 1 FROM api_keys WHERE organization = $1 AND principal = $2 AND label = $3 \
+     AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $4))";
 
 pub(crate) fn insert_organization(organization: &Sealed<Organization>) -> Result<Statement, TooLarge> {
     Ok(Statement::new(
@@ -122,6 +129,19 @@ pub(crate) fn update_user(user: &Sealed<User>) -> Result<Statement, TooLarge> {
          privy_user_id = $7, display_name = $8, email = $9, version = $10, created_at = $11, updated_at = $12, \
          seal = $13, wallet_epoch = $14 WHERE id = $1 AND organization = $2 AND version = $10 - 1";
     Ok(user_values(Statement::new(sql), user)?.expecting(Expect::Change(Contested::Version)))
+}
+
+/// Whoever changes the user, or rests on them, waits until the change set is decided.
+pub(crate) fn require(
+    (organization, id): (OrganizationId, PrincipalId),
+    condition: UserCondition,
+) -> Result<Statement, TooLarge> {
+    let of_user = |sql| Statement::new(sql).shown(organization).shown(id);
+    let statement = match condition {
+        UserCondition::Version(version) => of_user(REQUIRE_VERSION).unsigned("version", version)?,
+        UserCondition::NoActiveApiKey(now) => of_user(REQUIRE_NO_API_KEY).word(&Label::User).bind(now),
+    };
+    Ok(statement.expecting(Expect::Change(Contested::Version)))
 }
 
 fn user_values(statement: Statement, user: &Sealed<User>) -> Result<Statement, TooLarge> {

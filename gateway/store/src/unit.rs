@@ -9,8 +9,12 @@ use gateway_domain::{
 };
 
 use crate::{
-    attempts, credentials, decisions, dialect::EngineSql, guards, identity, integrations, keys, operators,
-    outbox, permits, plugin_state, policy, quorums, registrations, sessions, standings, statement::Statement,
+    attempts, credentials, decisions,
+    dialect::EngineSql,
+    guards, identity, integrations, keys, operators, outbox, permits, plugin_state,
+    policy::{self, insert_revision},
+    quorums, registrations, sessions, standings,
+    statement::Statement,
     transactions, vendors, verification,
 };
 
@@ -80,6 +84,7 @@ fn changes_known(write: &Write) -> bool {
         | Write::InsertSettings(_)
         | Write::UpdateSettings(_)
         | Write::InsertApiKey(_)
+        | Write::InsertUserApiKey(..)
         | Write::UpdateApiKey(_)
         | Write::InsertKey(_)
         | Write::InsertWalletKey(..)
@@ -91,6 +96,7 @@ fn changes_known(write: &Write) -> bool {
         | Write::InsertVerificationService(_)
         | Write::UpdateVerificationService(_) => true,
         Write::RequireCharter(_)
+        | Write::RequireUser(..)
         | Write::InsertProposal(_)
         | Write::UpdateProposal(_)
         | Write::InsertTransaction(_)
@@ -148,9 +154,11 @@ fn compile(write: &Write, sql: &EngineSql, out: &mut Vec<Statement>) -> Result<(
         Write::UpdatePrincipal(principal) => out.push(identity::update_principal(principal)?),
         Write::InsertUser(user) => out.push(identity::insert_user(user)?),
         Write::UpdateUser(user) => out.push(identity::update_user(user)?),
+        Write::RequireUser(user, condition) => out.push(identity::require(*user, *condition)?),
         Write::InsertSettings(settings) => out.push(identity::insert_settings(settings)?),
         Write::UpdateSettings(settings) => out.push(identity::update_settings(settings)?),
         Write::InsertApiKey(key) => out.push(credentials::insert(key)?),
+        Write::InsertUserApiKey(key, most) => out.push(credentials::insert_own(key, *most)?),
         Write::UpdateApiKey(key) => out.push(credentials::update(key)?),
         Write::InsertSession(session) => out.push(sessions::insert(session)?),
         Write::UpdateSession(session) => out.push(sessions::update(session)?),
@@ -159,9 +167,7 @@ fn compile(write: &Write, sql: &EngineSql, out: &mut Vec<Statement>) -> Result<(
         Write::InsertKey(key) => out.push(keys::insert(key)?),
         Write::InsertWalletKey(key, quota) => out.extend(keys::insert_wallet(key, *quota, sql)?),
         Write::UpdateKey(key) => out.push(keys::update(key)?),
-        Write::InsertPluginRevision(row, bytes, max) => {
-            out.extend(policy::insert_revision(row, bytes, *max, sql));
-        }
+        Write::InsertPluginRevision(row, code, max) => out.extend(insert_revision(row, code, *max, sql)),
         Write::InsertPluginRevocation(revocation) => out.push(policy::insert_revocation(revocation)),
         Write::InsertPolicy(policy) => out.push(policy::insert(policy)?),
         Write::MovePolicyHead(head) => out.push(policy::move_head(head)?),

@@ -78,6 +78,22 @@ async fn a_first_key_brings_the_escrow_key_with_it() {
     assert_eq!(me["escrowAddress"].as_str(), Some(escrow.as_str()));
 }
 
+/// What its owner does to keys costs the transactions that are being signed nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_further_key_changes_nothing_of_its_user() {
+    let world = World::new().await;
+    let wallet = Wallet::new(1);
+    let access = world.log_in(&wallet).await.access;
+    world.make_key(&access).await;
+    let store = &world.services.store;
+    let user = async || store.user_by_address(world.organization, wallet.address()).await.unwrap().unwrap();
+    let before = user().await;
+    let standing = store.standing_revision(world.organization, before.id).await.unwrap();
+    world.make_key(&access).await;
+    assert_eq!(user().await, before);
+    assert_eq!(store.standing_revision(world.organization, before.id).await.unwrap(), standing);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn other_users_keys_are_not_found() {
     let world = World::new().await;

@@ -46,7 +46,7 @@ impl Write {
             Self::InsertPrincipal(row) | Self::UpdatePrincipal(row) => stored(row),
             Self::InsertUser(row) | Self::UpdateUser(row) => stored(row),
             Self::InsertSettings(row) | Self::UpdateSettings(row) => stored(row),
-            Self::InsertApiKey(row) | Self::UpdateApiKey(row) => stored(row),
+            Self::InsertApiKey(row) | Self::InsertUserApiKey(row, _) | Self::UpdateApiKey(row) => stored(row),
             Self::InsertSession(row) | Self::UpdateSession(row) => stored(row),
             Self::RemoveSession(row) => removed(row),
             Self::InsertKey(row) | Self::InsertWalletKey(row, _) | Self::UpdateKey(row) => stored(row),
@@ -84,6 +84,7 @@ impl Write {
             | Self::InsertUsedRefreshToken(_)
             | Self::RequireNonce { .. }
             | Self::RequireCharter(_)
+            | Self::RequireUser(..)
             | Self::ScheduleOutbox(_)
             | Self::InsertReplayGuard(_)
             | Self::InsertIdempotency(_) => Vec::new(),

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::{
     actor::{Actor, ApiKeyActor, OpCtx},
     audit::AuditEvent,
-    changes::{ChangeSet, CommitError, Contested, Write},
+    changes::{ChangeSet, CommitError, Contested, UserCondition, Write},
     clock::Timestamp,
     credentials::{ApiKey, ApiKeyText, Label},
     error::{Error, Result},
@@ -138,7 +138,7 @@ impl From<&ApiKey> for Actor {
     }
 }
 
-/// Adds the end of every key that the user made and can still use.
+/// Adds the end of every key that the user made and can still use; lost if one is made meanwhile.
 pub(crate) async fn revoking_own_keys(
     ctx: &OpCtx,
     services: &Services,
@@ -146,10 +146,12 @@ pub(crate) async fn revoking_own_keys(
     changes: ChangeSet,
 ) -> Result<ChangeSet> {
     let active = services.store.active_user_api_keys(ctx.organization, user, ctx.now).await?;
-    Ok(active.into_iter().fold(changes, |changes, key| {
+    let changes = active.into_iter().fold(changes, |changes, key| {
         let (_, event, write) = revocation(ctx, services, key);
         changes.event(event).write(write)
-    }))
+    });
+    let none_left = UserCondition::NoActiveApiKey(ctx.now);
+    Ok(changes.write(Write::RequireUser((ctx.organization, user), none_left)))
 }
 
 /// Ends a key at once. Doing it again changes nothing.

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use crate::{
     actor::OpCtx,
-    changes::{CommitError, Contested, Write},
+    changes::{CommitError, Contested, UserCondition, Write},
     clock::Timestamp,
     credentials::{ApiKey, ApiKeyText, CreateApiKey, Label, manage::api_key_creation, revoke_api_key},
     error::{Error, Result},
-    identity::{User, require_escrow},
+    identity::require_escrow,
     ids::{CredentialId, PrincipalId},
     ports::Services,
     sessions::require_session_of,
@@ -53,16 +53,16 @@ pub async fn create_own_api_key(
     for _ in 0..services.limits.contest_attempts_max {
         let owner = require_escrow(ctx, services, user).await?;
         require_session_of(ctx, services, &owner).await?;
-        refuse_surplus(ctx, services, user).await?;
         let (changes, key, text) = api_key_creation(ctx, services, user, wanted.clone())?;
-        // The owner's version rises with every key, so that two at once cannot both be the last that is allowed.
-        let owner = User { version: owner.version + 1, updated_at: ctx.now, ..owner };
-        let changes = changes
-            .write(Write::UpdateUser(services.sealer.seal(owner)))
-            .write(Write::InsertApiKey(services.sealer.seal(key.clone())));
+        // Whoever ends the user's sessions and keys because of their wallet moves the version.
+        let unchanged = UserCondition::Version(owner.version);
+        let changes = changes.write(Write::RequireUser((ctx.organization, user), unchanged)).write(
+            Write::InsertUserApiKey(services.sealer.seal(key.clone()), services.limits.user_api_keys_max),
+        );
         match services.store.commit(changes).await {
             Ok(()) => return Ok((key, text)),
             Err(CommitError::Conflict(Contested::Version)) => {}
+            Err(CommitError::Conflict(Contested::Quota)) => return Err(surplus(services)),
             Err(error) => return Err(error.into()),
         }
     }
@@ -70,12 +70,13 @@ pub async fn create_own_api_key(
 }
 
 async fn refuse_surplus(ctx: &OpCtx, services: &Services, user: PrincipalId) -> Result<()> {
-    let most = services.limits.user_api_keys_max;
     let active = services.store.active_user_api_key_count(ctx.organization, user, ctx.now).await?;
-    if active >= u64::from(most) {
-        return Err(Error::invalid(format!("a user may have at most {most} active API keys")));
-    }
-    Ok(())
+    if active >= u64::from(services.limits.user_api_keys_max) { Err(surplus(services)) } else { Ok(()) }
+}
+
+fn surplus(services: &Services) -> Error {
+    let most = services.limits.user_api_keys_max;
+    Error::invalid(format!("a user may have at most {most} active API keys"))
 }
 
 /// The user's keys: those that are active, however many were made after them, then the others; both newest first.

@@ -3,14 +3,15 @@
 use std::{sync::Arc, time::Duration};
 
 use gateway_domain::{
-    changes::{CommitError, Contested, Write},
+    changes::{CommitError, Contested, UserCondition, Write},
+    credentials::{ApiKey, Label},
     fireblocks::Integration,
     identity::{Principal, User},
-    ids::{IntegrationId, KeyId, PluginRevisionId, PrincipalId, RegistrationId, RelayId},
+    ids::{CredentialId, IntegrationId, KeyId, PluginRevisionId, PrincipalId, RegistrationId, RelayId},
     keys::{KeyRecord, KeyState, WalletKeys},
     payloads::{EncryptedPayload, PayloadQuota, PayloadRoom, SessionKeyClaim, Submission},
     policy::{PluginRevision, PluginRevocation},
-    ports::{KeyReads, PolicyReads, RegistrationReads, VerificationReads},
+    ports::{CredentialReads, KeyReads, PolicyReads, RegistrationReads, VerificationReads},
     quorums::QuorumClaim,
     quota::{Quota, UserQuota},
     registrations::Registration,
@@ -40,6 +41,8 @@ on_both_engines!(
     encrypted_payloads_are_bounded_by_number_and_bytes,
     only_blocks_of_what_is_withheld_are_deleted,
     interrupted_keys_are_listed_by_age,
+    keys_of_one_user_at_once_do_not_pass_their_number_together,
+    ending_a_users_keys_and_making_one_exclude_each_other,
 );
 
 fn another(world: &World, self_registered: bool) -> KeyRecord {
@@ -315,4 +318,62 @@ async fn interrupted_keys_are_listed_by_age(database: &Database) {
     assert_eq!(ids(listed(later, 10).await.unwrap()), [older.id, old.id]);
     assert_eq!(ids(listed(later, 1).await.unwrap()), [older.id]);
     assert_eq!(ids(listed(old.created_at, 10).await.unwrap()), [older.id]);
+}
+
+fn own_key(world: &World) -> ApiKey {
+    let id = id(CredentialId::from_uuid);
+    let (public_id, principal) = (format!("own-{id}"), world.user.id);
+    let (label, expires_at, revoked_at) = (Label::User, None, None);
+    ApiKey { id, public_id, principal, label, expires_at, revoked_at, ..world.api_key.clone() }
+}
+
+fn made(world: &World, key: &ApiKey, most: u32) -> [Write; 2] {
+    let User { organization, id, version, .. } = world.user;
+    [
+        Write::RequireUser((organization, id), UserCondition::Version(version)),
+        Write::InsertUserApiKey(world.seal(key), most),
+    ]
+}
+
+async fn keys_of_one_user_at_once_do_not_pass_their_number_together(database: &Database) {
+    let first = Arc::new(database.store().await);
+    let second = if database.is_postgres { Arc::new(database.store().await) } else { first.clone() };
+    let gateways = [first, second];
+    let world = Arc::new(World::founded(&gateways[0]).await);
+    let mut writers = JoinSet::new();
+    for writer in 0..20 {
+        let (store, world) = (gateways[writer % 2].clone(), world.clone());
+        writers.spawn(async move {
+            let committed = world.commit(&store, made(&world, &own_key(&world), 3)).await;
+            if committed.is_err() {
+                assert_eq!(contested(committed), Contested::Quota);
+                return false;
+            }
+            true
+        });
+    }
+    let stored = writers.join_all().await.into_iter().filter(|stored| *stored).count();
+    assert_eq!(stored, 3);
+    let expired = ApiKey { expires_at: Some(now()), ..own_key(&world) };
+    assert_eq!(contested(world.commit(&gateways[0], made(&world, &expired, 3)).await), Contested::Quota);
+    let (organization, user) = (world.organization.id, world.user.id);
+    let active = gateways[0].active_user_api_key_count(organization, user, now()).await.unwrap();
+    assert_eq!(active, 3);
+}
+
+/// Whose wallet was switched has none of the keys from before.
+async fn ending_a_users_keys_and_making_one_exclude_each_other(database: &Database) {
+    let store = database.store().await;
+    let world = World::founded(&store).await;
+    let key = own_key(&world);
+    world.commit(&store, made(&world, &key, 9)).await.unwrap();
+    let (organization, user) = (world.organization.id, world.user.id);
+    let switched = || Write::UpdateUser(world.seal(&User { version: 2, ..world.user.clone() }));
+    let none_left = || Write::RequireUser((organization, user), UserCondition::NoActiveApiKey(now()));
+    let unseen = world.commit(&store, [switched(), none_left()]).await;
+    assert_eq!(contested(unseen), Contested::Version, "there is a key that the set does not end");
+    let ended = ApiKey { revoked_at: Some(now()), version: 2, ..key };
+    world.commit(&store, [switched(), Write::UpdateApiKey(world.seal(&ended)), none_left()]).await.unwrap();
+    let late = world.commit(&store, made(&world, &own_key(&world), 9)).await;
+    assert_eq!(contested(late), Contested::Version);
 }
