@@ -92,7 +92,8 @@ fn next_policy(
     if let Some(people) = people {
         policy.floor.requirements = people;
     }
-    let earlier = policy.bindings.iter().position(|binding| binding.plugin == revision.plugin);
+    let same = |binding: &Binding| binding.plugin == revision.plugin && binding.mode == Mode::Enforce;
+    let earlier = policy.bindings.iter().position(same);
     let binding = Binding {
         id: earlier.map_or(id, |index| policy.bindings[index].id),
         revision: revision.id,

@@ -48,7 +48,7 @@ pub struct Policy {
     pub organization: OrganizationId,
     pub revision: u64,
     pub floor: Floor,
-    /// In the order in which they are asked.
+    /// Asked all at once; the first of them that denies says why.
     pub bindings: Vec<Binding>,
     /// What its approvers signed; absent in a deployment without operators.
     pub proposal: Option<ProposalId>,
@@ -121,7 +121,7 @@ pub struct BindingScope {
     pub keys: BTreeSet<KeyId>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     Enforce,

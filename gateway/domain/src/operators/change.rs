@@ -60,11 +60,12 @@ pub enum Change {
 pub struct PolicyChange {
     pub replaces: u64,
     pub floor: Floor,
-    /// In the order in which they are asked.
+    /// Asked all at once; the first of them that denies says why.
     pub bindings: Vec<ProposedBinding>,
 }
 
-/// A plugin's place in the policy. A plugin that was bound before keeps its binding, and with it what it remembers.
+/// A plugin's place in the policy. A plugin that was bound before keeps its binding, and with it what it remembers. One
+/// revision of a plugin can be enforced while another is its shadow, which has a binding and a memory of its own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProposedBinding {
     pub revision: PluginRevisionId,
@@ -236,9 +237,12 @@ impl PolicyChange {
             if proposed.plugin.as_ref().is_some_and(|given| *given != plugin) {
                 return Err(Error::invalid("bindings.plugin is not that of the plugin revision"));
             }
-            let bound = known.iter().find(|binding| binding.plugin == plugin);
-            proposed.continues = bound.map(|binding| binding.id);
             proposed.plugin = Some(plugin);
+        }
+        let wanted = self.bindings.iter().map(|one| (one.plugin.as_deref().unwrap_or_default(), one.mode));
+        let continued = continued(&known, &wanted.collect::<Vec<_>>());
+        for (proposed, continues) in self.bindings.iter_mut().zip(continued) {
+            proposed.continues = continues;
         }
         Ok(self)
     }
@@ -260,7 +264,7 @@ impl PolicyChange {
         let examiner = Examiner::new(services, ctx.organization).await?;
         let known = present.iter().flat_map(|policy| &policy.bindings).chain(earlier);
         let known: Vec<&Binding> = known.collect();
-        let mut bindings = Vec::with_capacity(self.bindings.len());
+        let mut revisions = Vec::with_capacity(self.bindings.len());
         for proposed in &self.bindings {
             let revision = services.store.plugin_revision(ctx.organization, proposed.revision).await?;
             let revision = revision.ok_or(Error::NotFound("plugin revision"))?;
@@ -271,18 +275,21 @@ impl PolicyChange {
                 let (id, plugin) = (revision.id, revision.plugin.escape_debug());
                 Error::invalid(format!("bindings: revision {id} of plugin `{plugin}` may not judge: {fault}"))
             })?;
-            let bound = known.iter().find(|binding| binding.plugin == revision.plugin);
-            let fresh = || BindingId::generate(ctx.now, services.entropy.as_ref());
-            bindings.push(Binding {
-                id: bound.map_or_else(fresh, |binding| binding.id),
-                revision: revision.id,
-                plugin: revision.plugin.clone(),
-                subject_digest: revision.subject_digest(),
-                scope: proposed.scope.clone(),
-                mode: proposed.mode,
-                power: proposed.power.clone(),
-            });
+            revisions.push((revision.into_value(), proposed));
         }
+        let wanted: Vec<_> =
+            revisions.iter().map(|(revision, proposed)| (revision.plugin.as_str(), proposed.mode)).collect();
+        let continued = continued(&known, &wanted);
+        let bindings = revisions.iter().zip(continued).map(|((revision, proposed), continues)| Binding {
+            id: continues.unwrap_or_else(|| BindingId::generate(ctx.now, services.entropy.as_ref())),
+            revision: revision.id,
+            plugin: revision.plugin.clone(),
+            subject_digest: proposed.subject_digest,
+            scope: proposed.scope.clone(),
+            mode: proposed.mode,
+            power: proposed.power.clone(),
+        });
+        let bindings = bindings.collect();
         let policy = Policy {
             organization: ctx.organization,
             revision: self.replaces + 1,
@@ -299,6 +306,27 @@ impl PolicyChange {
         let writes = vec![Write::InsertPolicy(seal.seal(policy)), Write::MovePolicyHead(seal.seal(head))];
         Ok(Carried { events: vec![event], writes })
     }
+}
+
+/// The binding that each of `wanted`, a plugin in a mode, continues: the plugin's in the same mode, or its other one where
+/// that does not go on itself. The first of `known` come first.
+fn continued(known: &[&Binding], wanted: &[(&str, Mode)]) -> Vec<Option<BindingId>> {
+    let mut taken = BTreeSet::new();
+    let mut found = vec![None; wanted.len()];
+    for is_same_mode in [true, false] {
+        for ((plugin, mode), found) in wanted.iter().zip(&mut found) {
+            let fits = |binding: &&&Binding| {
+                binding.plugin == *plugin
+                    && (binding.mode == *mode || !is_same_mode)
+                    && !taken.contains(&binding.id)
+            };
+            if found.is_none() {
+                *found = known.iter().find(fits).map(|binding| binding.id);
+                taken.extend(*found);
+            }
+        }
+    }
+    found
 }
 
 impl NewApiKey {

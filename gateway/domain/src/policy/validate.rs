@@ -33,9 +33,9 @@ pub fn validate_policy(policy: &Policy) -> Result<()> {
     }
     let mut names = BTreeSet::new();
     for binding in &policy.bindings {
-        if !names.insert(&binding.plugin) {
+        if !names.insert((&binding.plugin, binding.mode)) {
             let name = binding.plugin.escape_debug();
-            faults.push(format!("bindings: plugin `{name}` must be bound only once"));
+            faults.push(format!("bindings: plugin `{name}` must be bound only once, and once as a shadow"));
         }
         if binding.scope.kinds.is_empty() {
             faults.push(format!("bindings: `{}` must name at least one kind", binding.plugin));

@@ -69,7 +69,8 @@ enum ModeArgument {
 pub(in crate::cli) struct Bind {
     #[command(flatten)]
     tenant: Tenant,
-    /// The revision. Its plugin takes the place that it has in the policy, or the last one.
+    /// The revision. It takes the place of its plugin's revision of the same mode, or the last one. Enforcing a plugin's
+    /// shadow ends the shadow.
     #[arg(long, value_name = "REVISION")]
     plugin: PluginRevisionId,
     #[arg(long, value_enum)]
@@ -85,7 +86,7 @@ pub(in crate::cli) struct Bind {
     /// Key that it is asked about; repeat for several. Without any, all keys.
     #[arg(long = "key-id", value_name = "ID")]
     keys: Vec<KeyId>,
-    /// Name of the plugin that is to be asked after it.
+    /// Name of the plugin that it is to stand before. All are asked at once; the first that denies says why.
     #[arg(long, value_name = "NAME")]
     before: Option<String>,
     /// Why, for those who approve.
@@ -100,9 +101,22 @@ pub(in crate::cli) struct Unbind {
     /// Name of the plugin.
     #[arg(value_name = "NAME")]
     plugin: String,
+    /// Only where it is bound like this; without it, both its enforced revision and its shadow.
+    #[arg(long, value_enum)]
+    mode: Option<ModeArgument>,
     /// Why, for those who approve.
     #[arg(long)]
     reason: String,
+}
+
+impl ModeArgument {
+    /// As the gateway says it.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Enforce => "enforce",
+            Self::Shadow => "shadow",
+        }
+    }
 }
 
 impl PolicyCommand {
@@ -142,13 +156,9 @@ impl Bind {
         check_revision(&revision)?;
         let name = revision["plugin"].as_str().context("the gateway shows no `plugin`")?;
         let present = self.tenant.find("policy").await?;
-        let mode = match self.mode {
-            ModeArgument::Enforce => "enforce",
-            ModeArgument::Shadow => "shadow",
-        };
         let binding = json!({
-            "plugin": name, "revision": revision["id"], "subject_digest": revision["subjectDigest"], "mode": mode,
-            "power": Power::from(self.power),
+            "plugin": name, "revision": revision["id"], "subject_digest": revision["subjectDigest"],
+            "mode": self.mode.as_str(), "power": Power::from(self.power),
             "scope": { "kinds": self.kinds, "chains": self.chains, "keys": self.keys },
         });
         let bindings = placed(bindings_of(present.as_ref()), binding, self.before.as_deref())?;
@@ -161,9 +171,13 @@ impl Unbind {
         let present = self.tenant.get("policy").await?;
         let mut bindings = bindings_of(Some(&present));
         let before = bindings.len();
-        bindings.retain(|binding| binding["plugin"] != json!(self.plugin));
+        bindings.retain(|binding| {
+            let is_meant = self.mode.is_none_or(|mode| binding["mode"] == mode.as_str());
+            binding["plugin"] != json!(self.plugin) || !is_meant
+        });
         if bindings.len() == before {
-            bail!("the policy in force binds no plugin `{}`", self.plugin.escape_debug());
+            let as_mode = self.mode.map_or_else(String::new, |mode| format!(" to {}", mode.as_str()));
+            bail!("the policy in force binds no plugin `{}`{as_mode}", self.plugin.escape_debug());
         }
         self.tenant.propose(&next(Some(&present), bindings), &self.reason).await
     }
@@ -202,18 +216,30 @@ fn bindings_of(policy: Option<&Value>) -> Vec<Value> {
     policy.and_then(|policy| policy["bindings"].as_array()).cloned().unwrap_or_default()
 }
 
-/// The bindings with `binding` in its plugin's place, or before another's, or last.
+/// The bindings with `binding` in the place of its plugin's of the same mode, or of its own shadow, or before another's, or
+/// last.
 fn placed(mut bindings: Vec<Value>, binding: Value, before: Option<&str>) -> Result<Vec<Value>> {
-    let position = |bindings: &[Value], name: &Value| bindings.iter().position(|one| one["plugin"] == *name);
-    let own = position(&bindings, &binding["plugin"]);
-    if let Some(index) = own {
-        bindings.remove(index);
-    }
-    let index = match before {
-        Some(name) => position(&bindings, &json!(name))
-            .with_context(|| format!("the policy in force binds no plugin `{}`", name.escape_debug()))?,
-        None => own.unwrap_or(bindings.len()),
+    let same = |one: &Value, names: &[&str]| names.iter().all(|name| one[name] == binding[name]);
+    // Enforced from now on; what stays a shadow beside it is another revision.
+    let is_promoted = |one: &Value| {
+        one["mode"] == "shadow" && binding["mode"] == "enforce" && same(one, &["plugin", "revision"])
     };
+    let ends = |one: &Value| same(one, &["plugin", "mode"]) || is_promoted(one);
+    let place = match before {
+        Some(name) => {
+            let other = |one: &Value| one["plugin"] == name && !same(one, &["plugin"]);
+            let found = bindings.iter().position(other);
+            found.with_context(|| {
+                format!("the policy in force binds no other plugin `{}`", name.escape_debug())
+            })?
+        }
+        None => {
+            let own = bindings.iter().position(|one| same(one, &["plugin", "mode"]));
+            own.or_else(|| bindings.iter().position(is_promoted)).unwrap_or(bindings.len())
+        }
+    };
+    let index = bindings[..place].iter().filter(|one| !ends(one)).count();
+    bindings.retain(|one| !ends(one));
     bindings.insert(index, binding);
     Ok(bindings)
 }

@@ -24,9 +24,9 @@ pub(in crate::cli) struct Diff {
     /// Name of the plugin that is bound as a shadow.
     #[arg(value_name = "SHADOW")]
     shadow: String,
-    /// Name of the enforced plugin that it is compared with.
+    /// Name of the enforced plugin that it is compared with. Without it, the one of the same name.
     #[arg(long, value_name = "NAME")]
-    against: String,
+    against: Option<String>,
     #[command(flatten)]
     since: Since,
     /// List at most so many transactions; all are counted.
@@ -47,7 +47,8 @@ impl Diff {
     async fn compare(&self, hand: &Hand) -> Result<Comparison> {
         let mut comparison = Comparison::listing(self.list);
         let take = async |Evaluated { transaction, minimum_confidence_ppm, evaluations }: Evaluated| {
-            let decided = last_word(&evaluations, &self.against, Purpose::Decision);
+            let against = self.against.as_ref().unwrap_or(&self.shadow);
+            let decided = last_word(&evaluations, against, Purpose::Decision);
             let shadow = last_word(&evaluations, &self.shadow, Purpose::Shadow);
             if let (Some(decided), Some(shadow)) = (decided, shadow) {
                 comparison.compare((transaction, minimum_confidence_ppm), &decided.result, &shadow.result);

@@ -4,6 +4,7 @@ use std::{convert::Infallible, task::Poll};
 
 use axum::body::Bytes;
 use gateway_api::Rate;
+use gateway_domain::policy::Mode;
 use tokio::sync::oneshot;
 
 use super::*;
@@ -312,6 +313,48 @@ async fn an_approved_binding_whose_revision_was_revoked_meanwhile_is_not_carried
     assert_eq!(deployment.revoke(&deployment.bob, stored["id"].as_str().unwrap()).await.0, 200);
     let (status, problem) = deployment.say(&deployment.cy, &proposal, "approve").await;
     assert_eq!(status, 400, "{problem}");
+}
+
+/// A successor is heard beside what it is to replace, and takes over what that remembers.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_successor_is_a_shadow_beside_the_revision_in_force_until_it_replaces_it() {
+    let deployment = Deployment::new().await;
+    let organization = deployment.world.organization;
+    let bindings = async || {
+        let policy = deployment.world.services.store.policy(organization).await.unwrap().unwrap();
+        policy.bindings.iter().map(|one| (one.id, one.revision.to_string(), one.mode)).collect::<Vec<_>>()
+    };
+    let [(enforced, present, Mode::Enforce)] = &bindings().await[..] else { panic!("one is bound") };
+    let (enforced, present) = (*enforced, present.clone());
+    let successor = deployment.stored("orion").await;
+    let id = successor["id"].as_str().unwrap().to_owned();
+    let mut staged = deployment.next_policy().await;
+    staged["bindings"].as_array_mut().unwrap().push(binding(&successor, "shadow"));
+    deployment.carried(&staged).await;
+    let both = bindings().await;
+    assert_eq!(both[0], (enforced, present, Mode::Enforce));
+    assert_eq!((&both[1].1, both[1].2), (&id, Mode::Shadow));
+    assert_ne!(both[1].0, enforced, "a shadow remembers for itself");
+    deployment.carried(&deployment.next_policy().await).await;
+    assert_eq!(bindings().await, both, "both go on");
+
+    let mut promoted = deployment.next_policy().await;
+    promoted["bindings"][0]["revision"] = successor["id"].clone();
+    promoted["bindings"][0]["subject_digest"] = successor["subjectDigest"].clone();
+    promoted["bindings"].as_array_mut().unwrap().pop();
+    deployment.carried(&promoted).await;
+    assert_eq!(bindings().await, [(enforced, id, Mode::Enforce)]);
+    let staged_at = deployment.policy_revision().await - 1;
+    deployment.carried(&json!({"kind": "policy_rollback", "to": staged_at})).await;
+    assert_eq!(bindings().await, both, "and back");
+
+    let mut twice = staged;
+    twice["replaces"] = json!(deployment.policy_revision().await);
+    twice["bindings"].as_array_mut().unwrap().push(binding(&successor, "shadow"));
+    let body = json!({"organization": organization.to_string(), "change": twice, "reason": "twice"});
+    let (status, problem) = deployment.post(&deployment.ann, "/operator/v1/proposals", &body).await;
+    assert_eq!(status, 400, "{problem}");
+    assert!(problem.to_string().contains("and once as a shadow"), "{problem}");
 }
 
 /// Going back is a change like any other, and brings back what the plugins remembered.

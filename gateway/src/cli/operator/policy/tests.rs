@@ -3,7 +3,15 @@ use serde_json::{Value, json};
 use super::{next, placed};
 
 fn binding(name: &str, mode: &str) -> Value {
-    json!({"id": "x", "plugin": name, "revision": name, "mode": mode})
+    revision(name, mode, name)
+}
+
+fn revision(name: &str, mode: &str, revision: &str) -> Value {
+    json!({"id": "x", "plugin": name, "revision": revision, "mode": mode})
+}
+
+fn places(bindings: &[Value]) -> Vec<String> {
+    bindings.iter().map(|one| format!("{} {}", one["revision"], one["mode"]).replace('"', "")).collect()
 }
 
 fn names(bindings: &[Value]) -> Vec<&str> {
@@ -13,13 +21,29 @@ fn names(bindings: &[Value]) -> Vec<&str> {
 #[test]
 fn a_plugin_keeps_its_place_unless_it_is_told_another() {
     let present = || vec![binding("a", "enforce"), binding("b", "enforce"), binding("c", "enforce")];
-    let again = placed(present(), binding("b", "shadow"), None).unwrap();
-    assert_eq!((names(&again), &again[1]["mode"]), (vec!["a", "b", "c"], &json!("shadow")));
+    let again = placed(present(), revision("b", "enforce", "b2"), None).unwrap();
+    assert_eq!((names(&again), &again[1]["revision"]), (vec!["a", "b", "c"], &json!("b2")));
     assert_eq!(names(&placed(present(), binding("d", "shadow"), None).unwrap()), ["a", "b", "c", "d"]);
     assert_eq!(names(&placed(present(), binding("d", "shadow"), Some("b")).unwrap()), ["a", "d", "b", "c"]);
-    assert_eq!(names(&placed(present(), binding("c", "shadow"), Some("a")).unwrap()), ["c", "a", "b"]);
+    assert_eq!(names(&placed(present(), binding("c", "enforce"), Some("a")).unwrap()), ["c", "a", "b"]);
     let error = placed(present(), binding("d", "shadow"), Some("e")).unwrap_err();
-    assert!(error.to_string().contains("no plugin `e`"));
+    assert!(error.to_string().contains("no other plugin `e`"));
+    assert!(placed(present(), binding("b", "enforce"), Some("b")).is_err());
+}
+
+#[test]
+fn a_shadow_stands_beside_what_is_enforced_until_it_is_enforced_itself() {
+    let enforced = || vec![binding("a", "enforce"), binding("b", "enforce")];
+    let staged = placed(enforced(), revision("a", "shadow", "a2"), None).unwrap();
+    assert_eq!(places(&staged), ["a enforce", "b enforce", "a2 shadow"]);
+    let other = placed(staged.clone(), revision("a", "shadow", "a3"), Some("b")).unwrap();
+    assert_eq!(places(&other), ["a enforce", "a3 shadow", "b enforce"]);
+    let promoted = placed(staged.clone(), revision("a", "enforce", "a2"), None).unwrap();
+    assert_eq!(places(&promoted), ["a2 enforce", "b enforce"]);
+    let patched = placed(staged, revision("a", "enforce", "a4"), None).unwrap();
+    assert_eq!(places(&patched), ["a4 enforce", "b enforce", "a2 shadow"]);
+    let alone = vec![binding("b", "enforce"), binding("c", "shadow"), binding("d", "enforce")];
+    assert_eq!(places(&placed(alone, binding("c", "enforce"), None).unwrap())[1], "c enforce");
 }
 
 #[test]
