@@ -4,30 +4,29 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use alloy_primitives::Address;
 use anyhow::{Context, Result, ensure};
-use countersign_tests::client::{Client, Credential};
 use countersign_tests::environment;
-use countersign_tests::main_job::text;
 use countersign_tests::process::Service;
-use countersign_tests::wait;
-use countersign_tests::wallet::Wallet;
 use serde_json::{Value, json};
 
 use countersign_tests::deployment::Deployment;
 
 use crate::database::Snapshot;
 
+mod fuzz;
+mod staging;
+
 const DEADLINE: Duration = Duration::from_mins(1);
 
-/// Commands of the three operators.
+/// Commands of the operators.
 struct Operators<'d> {
     deployment: &'d Deployment,
     url: String,
     ids: Vec<String>,
 }
 
-const PEOPLE: [(&str, &str); 3] = [("ann", "author"), ("bob", "approver"), ("cy", "approver")];
+const PEOPLE: [(&str, &str); 5] =
+    [("ann", "author"), ("bob", "approver"), ("cy", "approver"), ("dee", "auditor"), ("eve", "approver")];
 
 impl Operators<'_> {
     fn run(&self, person: usize, arguments: &[&str]) -> Result<std::process::Output> {
@@ -155,142 +154,6 @@ async fn a_policy_takes_two_operators_and_no_command_alone_enlarges_anything() -
     let pinned = made["auditKeyFingerprint"].as_str().context("fingerprint")?;
     let verified = deployment.run(&["audit", "verify", "--key", pinned])?;
     ensure!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stderr));
-    Ok(())
-}
-
-/// Large values go to people, everything else is approved.
-const ORION_SETTINGS: &str =
-    r#"{"valueLimit":"10000000000000000000","denyList":[],"newRecipientValue":"5000000000000000000"}"#;
-
-/// A running deployment with a charter, its client and the wallet it made an escrow for.
-struct Staged<'d> {
-    operators: Operators<'d>,
-    organization: String,
-    client: Client,
-    admin: String,
-    escrow: Address,
-}
-
-impl Staged<'_> {
-    /// Signed by Ann, stored, and not bound.
-    fn upload(&self, guest: &str, settings: &str, grants: &[&str]) -> Result<String> {
-        let component = environment::gateway_binary()?.with_file_name(format!("../guests/{guest}.wasm"));
-        let component = component.to_str().context("path")?;
-        let path = self.operators.deployment.path(&format!("{guest}.json"));
-        fs::write(&path, settings)?;
-        let mut given = vec!["--settings", path.to_str().context("path")?];
-        given.extend(grants.iter().flat_map(|grant| ["--grant", *grant]));
-        let signature = self.operators.sign(0, component, &["--name", guest], &given, &self.organization)?;
-        let upload = ["plugin", "upload", component, "--name", guest, "--signature"];
-        let place = [signature.to_str().context("path")?, "--organization", &self.organization, "--json"];
-        let stored = self.operators.done(0, &[&upload[..], &place, &given].concat())?;
-        Ok(text(&stored, "id")?.to_owned())
-    }
-
-    /// Proposed by Ann, approved by Bob and Cy.
-    fn carried(&self, change: &[&str]) -> Result<()> {
-        let place = ["--organization", &self.organization, "--reason", "staging", "--json"];
-        let proposal = self.operators.done(0, &[change, &place].concat())?;
-        let id = text(&proposal, "id")?;
-        ensure!(self.operators.done(1, &["approve", "--yes", id])?["state"] == "open");
-        ensure!(self.operators.done(2, &["approve", "--yes", id])?["state"] == "carried");
-        Ok(())
-    }
-
-    fn bound(&self, revision: &str, mode: &str, further: &[&str]) -> Result<()> {
-        let scope = ["--kind", "transaction", "--chain", "eip155:31337"];
-        self.carried(&[&["bind", "--plugin", revision, "--mode", mode], &scope[..], further].concat())
-    }
-
-    async fn transfer(&self) -> Result<Value> {
-        let to = Wallet::random().address();
-        let body = json!({"escrowAddress": self.escrow, "to": to, "value": "1", "chainId": 31_337});
-        self.client.post("/transactions", Credential::ApiKey(&self.admin), &body).await?.expect(201)
-    }
-
-    async fn is_refused(&self) -> Result<bool> {
-        Ok(self.transfer().await?["status"] == "REJECTED")
-    }
-
-    /// What a shadow has said about a transfer, once it has spoken.
-    async fn shadow_of(&self, transfer: &Value) -> Result<Value> {
-        let path = format!("/transactions/{}/approval-status", text(transfer, "requestHash")?);
-        let status = self.client.get(&path, Credential::ApiKey(&self.admin)).await?.expect(200)?;
-        let id = text(&status, "transactionId")?;
-        wait::until("the shadow's word", DEADLINE, async || {
-            let output = self.operators.deployment.run(&["plugin", "replay", id, "--json"])?;
-            let told: Value = serde_json::from_slice(&output.stdout)?;
-            let mut heard = told["evaluations"].as_array().into_iter().flatten();
-            Ok(heard.find(|one| one["purpose"] == "shadow").cloned())
-        })
-        .await
-    }
-}
-
-/// From an upload to a shadow, to a gate that denies, back by a quorum, and stopped by one.
-#[tokio::test]
-async fn a_plugin_is_staged_by_a_quorum_and_stopped_by_one() -> Result<()> {
-    let mut deployment = Deployment::new()?;
-    ceremony(&deployment)?;
-    let charter = deployment.path("charter.toml");
-    let made = deployment.init(&["--charter", charter.to_str().context("path")?])?;
-    let ids = made["operators"].as_array().context("operators")?;
-    let ids = ids.iter().map(|one| one["id"].as_str().unwrap_or_default().to_owned()).collect();
-    let mut service = Service::start("/usr/bin/env".as_ref(), &deployment.serving()?)?;
-    service.line_after("ready ", DEADLINE).await?;
-    let (client, admin) = (Client::new(&deployment.url()), text(&made, "adminApiKey")?.to_owned());
-    let body = json!({"ethereumAddress": Wallet::random().address(), "displayName": "Ada"});
-    let user = client.post("/users", Credential::ApiKey(&admin), &body).await?.expect(201)?;
-    let operators = Operators { deployment: &deployment, url: deployment.operator_url(), ids };
-    let (organization, escrow) =
-        (text(&made, "organization")?.to_owned(), text(&user, "escrowAddress")?.parse()?);
-    let staged = Staged { operators, organization, client, admin, escrow };
-
-    let orion = staged.upload("orion", ORION_SETTINGS, &["log", "settings", "clock"])?;
-    staged.bound(&orion, "enforce", &["--authority", "orion"])?;
-    let first = staged.transfer().await?;
-    ensure!(first["status"] != "REJECTED", "{first}");
-
-    // No transaction at all, were it asked in earnest.
-    let limiter = staged.upload("limiter", "0", &["log", "settings", "state"])?;
-    staged.bound(&limiter, "shadow", &["--gate"])?;
-    let transfer = staged.transfer().await?;
-    ensure!(transfer["status"] != "REJECTED", "{transfer}");
-    let said = staged.shadow_of(&transfer).await?;
-    ensure!(said["plugin"] == "limiter", "{said}");
-
-    staged.bound(&limiter, "enforce", &["--gate", "--before", "orion"])?;
-    ensure!(staged.is_refused().await?);
-    staged.carried(&["policy", "rollback", "2"])?;
-    ensure!(!staged.is_refused().await?);
-
-    let place = ["--organization", &staged.organization, "--json"];
-    staged.operators.done(1, &[&["plugin", "revoke", "--yes", &orion], &place[..]].concat())?;
-    ensure!(staged.is_refused().await?);
-    let shown = staged.operators.done(2, &[&["plugin", "inspect", &orion], &place[..]].concat())?;
-    ensure!(shown["revoked"]["by"] == staged.operators.ids[1], "{shown}");
-    let component = environment::gateway_binary()?.with_file_name("../guests/orion.wasm");
-    ensure!(shown["bytes"] == fs::metadata(component)?.len() && shown["grantFaults"] == json!([]), "{shown}");
-    let imports = shown["imports"].as_array().context("imports")?;
-    ensure!(imports.contains(&json!("countersign:policy/log@1.0.0")), "{shown}");
-    let policies = staged.operators.done(2, &[&["policy", "list"], &place[..]].concat())?;
-    let newest = &policies["policies"][0];
-    ensure!(
-        newest["revision"] == 4 && newest["carried"]["proposer"] == staged.operators.ids[0],
-        "{policies}"
-    );
-    // The gateway's own machine may deny too, and no more than that.
-    let local = staged.operators.deployment.run(&["plugin", "revoke", &limiter, "--json"])?;
-    ensure!(local.status.success(), "{}", String::from_utf8_lossy(&local.stderr));
-    let shown = staged.operators.done(2, &[&["plugin", "inspect", &limiter], &place[..]].concat())?;
-    ensure!(shown["revoked"]["at"].is_string() && shown["revoked"].get("by").is_none(), "{shown}");
-    let bind = ["bind", "--plugin", &limiter, "--mode", "shadow", "--gate", "--kind", "transaction"];
-    let bind = [&bind[..], &["--reason", "again", "--organization", &staged.organization]].concat();
-    staged.operators.refused(0, &bind, "the revision was revoked")?;
-    // One alone brings nothing back.
-    let again = ["policy", "rollback", "1", "--reason", "alone", "--organization", &staged.organization];
-    staged.operators.refused(0, &again, "it was revoked")?;
-    ensure!(service.terminate(DEADLINE).await?.success());
     Ok(())
 }
 

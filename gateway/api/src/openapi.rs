@@ -1,9 +1,11 @@
 //! OpenAPI 3.1 documents, one for each API family, made from the handlers' own annotations.
 
+mod optional;
 mod page;
 
-use utoipa::openapi::OpenApi;
+use utoipa::openapi::{OpenApi, path::Operation};
 
+pub(crate) use optional::never_null;
 pub(crate) use page::page;
 
 /// The API families this build serves.
@@ -42,4 +44,13 @@ pub fn openapi(family: Family) -> String {
     let mut text = serde_json::to_string_pretty(&family.document()).expect("documents have string keys only");
     text.push('\n');
     text
+}
+
+/// Every operation, whatever its method.
+pub(crate) fn operations(document: &mut OpenApi) -> impl Iterator<Item = &mut Operation> {
+    document.paths.paths.values_mut().flat_map(|item| {
+        [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete]
+            .into_iter()
+            .filter_map(Option::as_mut)
+    })
 }

@@ -1,7 +1,11 @@
 //! The operator listener: liveness, readiness, metrics, and `/operator/v1`, what operators do. It belongs on an address
 //! that the public cannot reach.
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    sync::{Arc, LazyLock},
+};
 
 use async_trait::async_trait;
 use axum::{
@@ -24,10 +28,11 @@ use tower::ServiceBuilder;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    answer::Answer,
+    answer::{self, Answer},
     config::ApiConfig,
     failure::Failure,
     layers::{self, Gate, KeyedRate, access, admission, catch_panics, guard_headers, request_id, size},
+    openapi,
 };
 
 mod call;
@@ -39,6 +44,8 @@ mod plugins;
 mod policies;
 mod proof;
 mod proposals;
+#[cfg(test)]
+mod tests;
 mod view;
 
 pub(crate) use description::document;
@@ -81,13 +88,14 @@ struct ReadinessResponse {
     parts: BTreeMap<&'static str, String>,
 }
 
-/// `/livez`, `/readyz` and `/metrics`.
+/// `/livez`, `/readyz`, `/metrics`, and what `/operator/v1` is like.
 pub fn operator_router(state: OperatorState) -> Router {
     let gate = Gate::new(state.clock.clone(), state.entropy.clone(), state.config.clone());
     let routes = Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
+        .route("/openapi/operator.json", get(document_of_operators))
         .fallback(async || Failure::NoRoute)
         .method_not_allowed_fallback(async || Failure::MethodNotAllowed)
         .with_state(state);
@@ -197,6 +205,11 @@ fn layered(routes: Router, gate: Arc<Gate>) -> Router {
         .layer(from_fn_with_state(Arc::clone(&gate), layers::timeout))
         .layer(from_fn_with_state(gate, size));
     routes.layer(layers)
+}
+
+async fn document_of_operators() -> Response {
+    static DOCUMENT: LazyLock<String> = LazyLock::new(|| openapi::openapi(openapi::Family::Operator));
+    answer::json(StatusCode::OK, DOCUMENT.as_str())
 }
 
 /// Answers as long as the process can answer at all.

@@ -3,7 +3,6 @@
 mod errors;
 mod examples;
 mod links;
-mod optional;
 mod security;
 
 use utoipa::{
@@ -17,6 +16,7 @@ use crate::{
         dialect::ErrorResponse,
         internal_routes, routes,
     },
+    openapi::never_null,
     wording::Message,
 };
 
@@ -47,7 +47,7 @@ pub(crate) fn document() -> OpenApi {
         }
     }
     security::add_schemes(document.components.get_or_insert_default());
-    optional::never_null(&mut document);
+    never_null(&mut document);
     examples::attach(&mut document);
     links::attach(&mut document);
     document
@@ -63,13 +63,4 @@ fn operation_of<'a>(document: &'a mut OpenApi, rule: &Rule) -> Option<&'a mut Op
         "DELETE" => item.delete.as_mut(),
         _ => None,
     }
-}
-
-/// Every operation, whatever its method.
-fn operations(document: &mut OpenApi) -> impl Iterator<Item = &mut Operation> {
-    document.paths.paths.values_mut().flat_map(|item| {
-        [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete]
-            .into_iter()
-            .filter_map(Option::as_mut)
-    })
 }

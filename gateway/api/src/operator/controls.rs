@@ -18,7 +18,7 @@ use crate::{
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct FreezeDto {
     /// A key of the organization; without it, the organization is meant.
-    #[schema(value_type = String, format = "uuid")]
+    #[schema(value_type = Option<String>, format = "uuid")]
     key: Option<KeyId>,
 }
 

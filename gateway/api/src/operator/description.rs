@@ -1,9 +1,13 @@
 //! The operator family's OpenAPI document.
 
+use std::collections::BTreeMap;
+
+use serde_json::Value;
 use utoipa::{
     OpenApi as _, ToSchema,
     openapi::{
-        Content, OpenApi, Ref, RefOr,
+        Array, Content, OpenApi, Ref, RefOr, Schema,
+        example::Example,
         path::Operation,
         response::ResponseBuilder,
         security::{ApiKey, ApiKeyValue, SecurityRequirement, SecurityScheme},
@@ -11,6 +15,12 @@ use utoipa::{
 };
 
 use super::{dialect::Problem, routes, uploads_routes};
+use crate::openapi::{never_null, operations};
+
+/// What the domain's own types look like in JSON: parts of a change are signed as the domain writes them.
+const SCHEMAS: &str = include_str!("description/schemas.json");
+/// Of request bodies, by schema and name.
+const EXAMPLES: &str = include_str!("description/examples.json");
 
 /// Statuses that every operation may answer with.
 const ERRORS: [(&str, &str); 13] = [
@@ -51,15 +61,48 @@ pub(crate) fn document() -> OpenApi {
     document.merge(described);
     // The default is an empty licence name, which says nothing.
     document.info.license = None;
-    for item in document.paths.paths.values_mut() {
-        for operation in [item.get.as_mut(), item.post.as_mut()].into_iter().flatten() {
-            complete(operation);
-        }
+    let examples: BTreeMap<String, BTreeMap<String, Value>> =
+        serde_json::from_str(EXAMPLES).expect("examples are JSON");
+    for operation in operations(&mut document) {
+        complete(operation);
+        show(operation, &examples);
     }
+    never_null(&mut document);
     // `Operator` is no registered scheme, so the header is described as it is.
     let scheme = SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("authorization")));
-    document.components.get_or_insert_default().add_security_scheme("operatorProof", scheme);
+    let components = document.components.get_or_insert_default();
+    components.add_security_scheme("operatorProof", scheme);
+    let schemas: BTreeMap<String, RefOr<Schema>> =
+        serde_json::from_str(SCHEMAS).expect("schemas are such as OpenAPI has");
+    components.schemas.extend(schemas);
     document
+}
+
+pub(super) fn change() -> RefOr<Schema> {
+    Ref::from_schema_name("Change").into()
+}
+
+pub(super) fn floor() -> RefOr<Schema> {
+    Ref::from_schema_name("Floor").into()
+}
+
+pub(super) fn bindings() -> RefOr<Schema> {
+    Array::new(Ref::from_schema_name("Binding")).into()
+}
+
+/// Gives the body its examples.
+fn show(operation: &mut Operation, examples: &BTreeMap<String, BTreeMap<String, Value>>) {
+    let Some(RefOr::T(body)) = &mut operation.request_body else { return };
+    for content in body.content.values_mut() {
+        let RefOr::T(Content { schema: Some(RefOr::Ref(schema)), examples: shown, .. }) = content else {
+            continue;
+        };
+        let name = schema.ref_location.rsplit('/').next().unwrap_or_default();
+        let named = examples.get(name).into_iter().flatten();
+        shown.extend(named.map(|(name, value)| {
+            (name.clone(), RefOr::T(Example::builder().value(Some(value.clone())).build()))
+        }));
+    }
 }
 
 fn complete(operation: &mut Operation) {

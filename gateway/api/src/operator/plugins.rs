@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::{Desk, call::OperatorCall};
+use super::{Desk, call::OperatorCall, description};
 use crate::{
     answer::{Answered, created, ok},
     extract::{Fields, Json, Wire, scalar},
@@ -114,7 +114,7 @@ pub(super) struct PluginResponse {
     #[schema(format = "date-time")]
     created_at: String,
     /// Where the policy in force binds it.
-    #[schema(value_type = Vec<Object>)]
+    #[schema(schema_with = description::bindings)]
     bindings: Value,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]

@@ -8,14 +8,16 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::{Desk, call::OperatorCall};
+use super::{Desk, call::OperatorCall, description};
 use crate::{
     answer::{Answered, ok},
-    extract::{Fields, Wire, scalar},
+    extract::{Fields, Json, Wire, scalar},
     presentation::{prose, time},
 };
 
 const PAGE_MAX: u32 = 50;
+/// That databases can count to.
+const REVISION_MAX: u64 = i64::MAX as u64;
 
 #[derive(Debug)]
 pub(super) struct ListQuery {
@@ -25,10 +27,15 @@ pub(super) struct ListQuery {
 
 impl Wire for ListQuery {
     fn read(fields: &mut Fields) -> Option<Self> {
-        let before = fields.optional("before", scalar::counter);
+        let before = fields.optional("before", revision);
         let limit = fields.optional("limit", scalar::count(1, PAGE_MAX));
         Some(Self { before, limit })
     }
+}
+
+fn revision(json: &Json) -> Result<u64, String> {
+    let number = scalar::counter(json).ok().filter(|number| (1..=REVISION_MAX).contains(number));
+    number.ok_or_else(|| format!("must be 1 to {REVISION_MAX}"))
 }
 
 /// A policy in the form in which a change names the next one.
@@ -36,9 +43,9 @@ impl Wire for ListQuery {
 #[serde(rename_all = "camelCase")]
 pub(super) struct PolicyResponse {
     revision: u64,
-    #[schema(value_type = Object)]
+    #[schema(schema_with = description::floor)]
     floor: Value,
-    #[schema(value_type = Vec<Object>)]
+    #[schema(schema_with = description::bindings)]
     bindings: Value,
     #[schema(format = "date-time")]
     created_at: String,
@@ -92,7 +99,7 @@ pub(super) async fn get_policy(
     tag = "Policies",
     params(
         ("organization" = String, Path, format = "uuid"),
-        ("before" = Option<u64>, Query, description = "The last revision of the page before."),
+        ("before" = Option<u64>, Query, minimum = 1, maximum = 9_223_372_036_854_775_807_i64, description = "The last revision of the page before."),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 50, description = "Default 25.")
     ),
     responses((status = 200, body = PoliciesResponse))

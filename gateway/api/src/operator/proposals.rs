@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::{Desk, call::OperatorCall, view::ProposalResponse};
+use super::{Desk, call::OperatorCall, description, view::ProposalResponse};
 use crate::{
     answer::{Answered, created, ok},
     extract::{Fields, Json, Wire, scalar},
@@ -26,10 +26,9 @@ const PAGE_MAX: u32 = 50;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct ProposeDto {
     /// Absent for a change of the charter.
-    #[schema(value_type = String, format = "uuid")]
+    #[schema(value_type = Option<String>, format = "uuid")]
     organization: Option<OrganizationId>,
-    /// `{"kind": "policy" | "policy_rollback" | "charter" | "thaw" | "api_key", ..}`.
-    #[schema(value_type = Object)]
+    #[schema(schema_with = description::change)]
     change: Change,
     #[schema(min_length = 1, max_length = 1000)]
     reason: String,

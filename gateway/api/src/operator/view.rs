@@ -52,7 +52,7 @@ pub(super) struct ProposalResponse {
     state: &'static str,
     reason: String,
     /// As it was proposed.
-    #[schema(value_type = Object)]
+    #[schema(schema_with = super::description::change)]
     change: Value,
     approvals: Vec<ApprovalResponse>,
     #[schema(format = "date-time")]

@@ -151,6 +151,7 @@ fn bodies_are_those_of_the_contract() {
 #[test]
 fn the_document_changes_only_on_purpose() {
     insta::assert_snapshot!("openapi_core", openapi(Family::Core));
+    insta::assert_snapshot!("openapi_operator", openapi(Family::Operator));
 }
 
 #[tokio::test(flavor = "multi_thread")]

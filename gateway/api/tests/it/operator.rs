@@ -4,7 +4,11 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use axum::{body::Body, http::Request};
-use gateway_api::{ApiConfig, OperatorState, Readiness, ReadinessProbe, operator_router};
+use gateway_api::{
+    ApiConfig, OperatorState, Readiness, ReadinessProbe,
+    openapi::{Family, openapi},
+    operator_router,
+};
 use tower::ServiceExt;
 
 use crate::doubles::{TestClock, TestEntropy};
@@ -55,6 +59,8 @@ async fn it_lives_and_counts_and_serves_nothing_else() {
     let broken = [("hsm", Some("gone"))];
     assert_eq!(ask(&broken, "/livez").await.0, 200);
     assert_eq!(ask(&broken, "/metrics").await, (200, "countersign_up 1\n".to_owned()));
+    let document = (200, openapi(Family::Operator));
+    assert_eq!(ask(&broken, "/openapi/operator.json").await, document);
     assert_eq!(ask(&broken, "/users").await.0, 404);
 }
 

@@ -37,7 +37,7 @@ fn one(value: Value) -> Examples {
 }
 
 pub(super) fn attach(document: &mut OpenApi) {
-    for operation in super::operations(document) {
+    for operation in crate::openapi::operations(document) {
         if let Some(RefOr::T(body)) = &mut operation.request_body {
             body.content.values_mut().for_each(show);
         }

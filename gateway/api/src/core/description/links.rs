@@ -54,7 +54,7 @@ const BY_BODY: &[(Step, Values)] = &[
 ];
 
 pub(super) fn attach(document: &mut OpenApi) {
-    for operation in super::operations(document) {
+    for operation in crate::openapi::operations(document) {
         let own = operation.operation_id.clone().unwrap_or_default();
         let parameters = BY_PARAMETERS.iter().map(|(step, values)| (step, by_parameters(step.2, values)));
         let bodies = BY_BODY.iter().map(|(step, values)| (step, by_body(step.2, values)));

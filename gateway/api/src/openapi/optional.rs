@@ -6,7 +6,7 @@ use utoipa::openapi::{
     schema::{ArrayItems, Schema, SchemaType, Type},
 };
 
-pub(super) fn never_null(document: &mut OpenApi) {
+pub(crate) fn never_null(document: &mut OpenApi) {
     if let Some(components) = &mut document.components {
         components.schemas.values_mut().for_each(correct);
     }
