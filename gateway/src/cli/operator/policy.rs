@@ -225,18 +225,14 @@ fn placed(mut bindings: Vec<Value>, binding: Value, before: Option<&str>) -> Res
         one["mode"] == "shadow" && binding["mode"] == "enforce" && same(one, &["plugin", "revision"])
     };
     let ends = |one: &Value| same(one, &["plugin", "mode"]) || is_promoted(one);
-    let place = match before {
-        Some(name) => {
-            let other = |one: &Value| one["plugin"] == name && !same(one, &["plugin"]);
-            let found = bindings.iter().position(other);
-            found.with_context(|| {
-                format!("the policy in force binds no other plugin `{}`", name.escape_debug())
-            })?
-        }
-        None => {
-            let own = bindings.iter().position(|one| same(one, &["plugin", "mode"]));
-            own.or_else(|| bindings.iter().position(is_promoted)).unwrap_or(bindings.len())
-        }
+    let place = if let Some(name) = before {
+        let other = |one: &Value| one["plugin"] == name && !same(one, &["plugin"]);
+        let found = bindings.iter().position(other);
+        found
+            .with_context(|| format!("the policy in force binds no other plugin `{}`", name.escape_debug()))?
+    } else {
+        let own = bindings.iter().position(|one| same(one, &["plugin", "mode"]));
+        own.or_else(|| bindings.iter().position(is_promoted)).unwrap_or(bindings.len())
     };
     let index = bindings[..place].iter().filter(|one| !ends(one)).count();
     bindings.retain(|one| !ends(one));
