@@ -35,6 +35,7 @@ WHEN (NEW.id IS DISTINCT FROM OLD.id
     OR NEW.organization IS DISTINCT FROM OLD.organization
     OR NEW.request_hash IS DISTINCT FROM OLD.request_hash
     OR NEW.request_nonce IS DISTINCT FROM OLD.request_nonce
+    OR NEW.request_digest IS DISTINCT FROM OLD.request_digest
     OR NEW.initiator IS DISTINCT FROM OLD.initiator
     OR NEW.owner IS DISTINCT FROM OLD.owner
     OR NEW.owner_address IS DISTINCT FROM OLD.owner_address

@@ -165,6 +165,8 @@ CREATE TABLE transactions (
     organization TEXT NOT NULL REFERENCES organizations (id),
     request_hash TEXT NOT NULL,
     request_nonce TEXT NOT NULL,
+    -- Of the request as its client wrote it.
+    request_digest TEXT NOT NULL,
     initiator TEXT NOT NULL,
     owner TEXT NOT NULL,
     owner_address TEXT NOT NULL,

@@ -76,7 +76,7 @@ BEGIN
 END;
 
 CREATE TRIGGER transactions_write_once BEFORE UPDATE OF
-    id, organization, request_hash, request_nonce, initiator, owner, owner_address, execution_type,
+    id, organization, request_hash, request_nonce, request_digest, initiator, owner, owner_address, execution_type,
     provider, verification_service, key_id, chain, kind, from_address, to_address, value, data, ceilings, intent_hash,
     snapshot, created_at
 ON transactions
@@ -84,6 +84,7 @@ WHEN NEW.id IS NOT OLD.id
     OR NEW.organization IS NOT OLD.organization
     OR NEW.request_hash IS NOT OLD.request_hash
     OR NEW.request_nonce IS NOT OLD.request_nonce
+    OR NEW.request_digest IS NOT OLD.request_digest
     OR NEW.initiator IS NOT OLD.initiator
     OR NEW.owner IS NOT OLD.owner
     OR NEW.owner_address IS NOT OLD.owner_address

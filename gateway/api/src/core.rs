@@ -10,6 +10,7 @@ mod fireblocks;
 mod internal;
 mod quorums;
 mod registration;
+mod request_digest;
 mod sessions;
 mod settings;
 mod shapes;

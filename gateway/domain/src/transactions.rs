@@ -24,6 +24,7 @@ mod dry_run;
 mod encrypted;
 mod intent;
 mod progress;
+mod repeat;
 mod request_hash;
 mod view;
 
@@ -34,12 +35,13 @@ pub(crate) use assess::{Assessment, assess, hear_shadows, supersedes};
 use assess::{Rehearsed, rehearse};
 pub use assess::{counting_votes, last_words};
 pub use attempt::{Attempt, AttemptOutcome};
-pub use create::{CreateTransaction, Created, IdempotencyKey, create, made_earlier};
+pub use create::{CreateTransaction, Created, create};
 pub use denials::RecentDenials;
 pub use dry_run::{DryRun, DryRunRequest, Opinion, dry_run};
 pub use encrypted::{CreateEncryptedTransaction, PlaintextRequest, create_encrypted};
 pub use intent::{Ceilings, Intent, IntentMismatch, Kind};
 pub use progress::{Progress, advance, carry_on};
+pub use repeat::{IdempotencyKey, RequestIdentity, RequestName, made_earlier};
 pub use request_hash::request_hash;
 pub use view::CoreStatus;
 
@@ -52,6 +54,8 @@ pub struct Transaction {
     pub request_hash: B256,
     /// The counter that went into a request hash the gateway computed, or the client's.
     pub request_nonce: U256,
+    /// Of the request that made it, [`RequestIdentity::digest`]: an equal one is answered with this transaction.
+    pub request_digest: B256,
     /// The principal whose credential created it.
     pub initiator: PrincipalId,
     /// The user whose funds move.

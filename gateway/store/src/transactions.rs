@@ -24,7 +24,7 @@ macro_rules! columns {
     () => {
         "id, organization, request_hash, request_nonce, initiator, owner, owner_address, execution_type, \
          provider, key_id, chain, kind, from_address, to_address, value, data, ceilings, vendor_account, intent_hash, \
-         snapshot, note, state, state_facts, version, created_at, updated_at, verification_service, seal"
+         snapshot, note, state, state_facts, version, created_at, updated_at, verification_service, request_digest, seal"
     };
 }
 
@@ -106,7 +106,7 @@ pub(crate) fn insert(transaction: &Sealed<Transaction>) -> Result<Statement, Too
         "INSERT INTO transactions (",
         columns!(),
         ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, \
-         $21, $22, $23, $24, $25, $26, $27, $28)"
+         $21, $22, $23, $24, $25, $26, $27, $28, $29)"
     );
     let intent = &transaction.intent;
     Ok(Statement::new(sql)
@@ -137,6 +137,7 @@ pub(crate) fn insert(transaction: &Sealed<Transaction>) -> Result<Statement, Too
         .bind(transaction.created_at)
         .bind(transaction.updated_at)
         .bind(transaction.verification_service)
+        .bind(transaction.request_digest)
         .shown(transaction.seal()))
 }
 
@@ -173,6 +174,7 @@ impl Stored for Transaction {
             organization,
             request_hash: row.parsed("request_hash")?,
             request_nonce: row.parsed("request_nonce")?,
+            request_digest: row.parsed("request_digest")?,
             initiator: row.parsed("initiator")?,
             owner: row.parsed("owner")?,
             owner_address: row.parsed("owner_address")?,

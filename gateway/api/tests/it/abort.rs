@@ -13,7 +13,8 @@ use gateway_domain::{
     policy::PERMIT_LIFETIME,
     ports::Limits,
     transactions::{
-        CreateTransaction, ExecutionType, Progress, Provider, State, abort, advance, carry_on, create,
+        CreateTransaction, ExecutionType, Progress, Provider, RequestIdentity, State, abort, advance,
+        carry_on, create,
     },
     vendors::VendorRole,
 };
@@ -157,14 +158,12 @@ async fn ten_thousand_aborts_race_permits_and_each_has_one_outcome() {
         execution_type: ExecutionType::DirectUser,
         provider: Provider::Hsm,
         vendor_role: VendorRole::Execution,
-        external_id: None,
-        request_hash: None,
-        request_nonce: None,
+        name: None,
+        identity: RequestIdentity::default(),
         note: None,
         requirements: Vec::new(),
         minimum_confidence_ppm: 0,
         approval_ttl: Duration::from_hours(24),
-        idempotency: None,
     };
     let mut won = [0, 0];
     let mut signed = BTreeSet::new();

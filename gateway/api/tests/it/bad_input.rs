@@ -1,6 +1,7 @@
 //! What does not fit the contract.
 
 use axum::http::Method;
+use gateway_domain::B256;
 use insta::assert_json_snapshot;
 use serde_json::{Value, json};
 
@@ -124,7 +125,10 @@ async fn trusted_transactions_name_field_and_rule() {
 #[tokio::test(flavor = "multi_thread")]
 async fn encrypted_payloads_need_the_registry_contract() {
     let world = World::without_registry().await;
-    let body = json!({"encryptedPayload": "-----BEGIN PGP MESSAGE-----"});
+    let wallet = Wallet::new(1);
+    let escrow = world.user(&wallet).await;
+    let body =
+        crate::encrypted::body(&wallet, escrow, B256::repeat_byte(7), "-----BEGIN PGP MESSAGE-----", 1);
     let reply = world.post("/transactions", &body).key(&world, "agent").send().await;
     assert_json_snapshot!(masked(reply.expect(503)));
     assert!(reply.headers.contains_key("retry-after"));

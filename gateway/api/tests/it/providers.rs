@@ -21,6 +21,7 @@ use crate::{
 };
 
 mod execution_types;
+mod repeats;
 mod resealing;
 mod scene;
 mod settlement;

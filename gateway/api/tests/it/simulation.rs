@@ -25,7 +25,8 @@ use gateway_domain::{
     ports::{Chain, KeyVault, Services, Signer},
     sealed::{Sealed, Sealer},
     transactions::{
-        AttemptOutcome, CreateTransaction, ExecutionType, Provider, State, advance, carry_on, create,
+        AttemptOutcome, CreateTransaction, ExecutionType, Provider, RequestIdentity, State, advance,
+        carry_on, create,
     },
     vendors::VendorRole,
 };
@@ -234,14 +235,12 @@ impl Simulation {
             execution_type: ExecutionType::DirectUser,
             provider: Provider::Hsm,
             vendor_role: VendorRole::Execution,
-            external_id: None,
-            request_hash: None,
-            request_nonce: None,
+            name: None,
+            identity: RequestIdentity::default(),
             note: None,
             requirements: Vec::new(),
             minimum_confidence_ppm: 0,
             approval_ttl: Duration::from_hours(24 * 365),
-            idempotency: None,
             owner: owner.clone(),
         };
         let created = Box::pin(create(&self.ctx(&owner), services, request)).await.unwrap();

@@ -20,13 +20,13 @@ use crate::{
     identity::User,
     ids::{PrincipalId, TransactionId},
     outbox::OutboxItem,
-    payloads::submit_again,
     policy::{Approved, Decision, Requirement, demanded},
     ports::{Chain, Limits, RecipientHistory, Services},
     sealed::Sealed,
     transactions::{
         Account, Asked, Assessment, Ceilings, ExecutionType, Intent, Kind, NOT_INTEGRATED, Provider,
-        RequirementSnapshot, State, Transaction, account, assess, request_hash,
+        RequestIdentity, RequestName, RequirementSnapshot, State, Transaction, account, assess, made_earlier,
+        repeat::OPERATION, request_hash,
     },
     vendors::VendorRole,
     verification::speaks_for,
@@ -44,25 +44,14 @@ pub struct CreateTransaction {
     pub provider: Provider,
     /// Which of the user's vendors is meant, where the provider is one.
     pub vendor_role: VendorRole,
-    /// The client's own; must equal the formula.
-    pub request_hash: Option<B256>,
-    /// The client's own name for the transaction instead of the formula's: unique, and no more than a name.
-    pub external_id: Option<B256>,
-    /// Goes into the formula; when absent a counter that rises with time, so that equal requests stay two.
-    pub request_nonce: Option<U256>,
+    /// The client's; when absent the formula's over a counter that rises with time, so that equal requests stay two.
+    pub name: Option<RequestName>,
+    pub identity: RequestIdentity,
     pub note: Option<String>,
     /// What the family and the user's settings demand; the policy's floor comes on top.
     pub requirements: Vec<Requirement>,
     pub minimum_confidence_ppm: u32,
     pub approval_ttl: Duration,
-    pub idempotency: Option<IdempotencyKey>,
-}
-
-/// The client's `Idempotency-Key` and the hash of the body it came with.
-#[derive(Clone, Debug)]
-pub struct IdempotencyKey {
-    pub key: String,
-    pub body_hash: B256,
 }
 
 #[derive(Debug)]
@@ -91,28 +80,13 @@ impl Created {
     }
 }
 
-const OPERATION: &str = "transactions.create";
-
 /// Stores the transaction with its intent, hears every binding and decides. An approved transaction is carried
-/// on by [`super::carry_on`], which the caller may start at once; the outbox does so in any case.
+/// on by [`super::carry_on`], which the caller may start at once; the outbox does so in any case. Whoever asks looks for
+/// an earlier one first ([`super::made_earlier`]).
 pub async fn create(ctx: &OpCtx, services: &Services, request: CreateTransaction) -> Result<Created> {
     let initiator = ctx.principal().ok_or(Error::Unauthenticated)?;
-    let idempotency = request.idempotency.as_ref();
-    if let Some(earlier) = by_idempotency_key(ctx, services, initiator, idempotency).await? {
-        return Ok(Created::earlier(earlier));
-    }
-    if let Some(earlier) = by_external_id(ctx, services, &request).await? {
-        return Ok(Created::earlier(earlier));
-    }
     let chain = services.require_chain(request.chain)?;
     let draft = draft(ctx, services, chain, initiator, &request).await?;
-    if request.request_nonce.is_some() {
-        let earlier =
-            services.store.transaction_by_request_hash(ctx.organization, draft.request_hash).await?;
-        if let Some(earlier) = earlier {
-            return repeated(&earlier, &draft);
-        }
-    }
     let history = recent_denials(ctx, services, &draft.intent).await?;
     let pending = services.sealer.seal(draft);
     let (mut turn, mut carried) = (None, Fresh::default());
@@ -162,9 +136,8 @@ async fn store(
     assessment: Assessment,
     request: &CreateTransaction,
 ) -> Result<Result<Created, StateContested>> {
-    let idempotency = request.idempotency.as_ref();
     for _ in 0..services.limits.contest_attempts_max {
-        let changes = creation(ctx, services, &transaction, &assessment, idempotency);
+        let changes = creation(ctx, services, &transaction, &assessment, &request.identity);
         match services.store.commit(changes).await {
             Ok(()) => return Ok(Ok(Created::new(transaction, assessment))),
             Err(CommitError::Conflict(Contested::PluginState)) => {
@@ -173,20 +146,12 @@ async fn store(
             Err(CommitError::Conflict(Contested::RequestHash | Contested::Idempotency)) => {}
             Err(error) => return Err(error.into()),
         }
-        if let Some(earlier) = by_idempotency_key(ctx, services, transaction.initiator, idempotency).await? {
-            return Ok(Ok(Created::earlier(earlier)));
+        if let Some(earlier) = made_earlier(ctx, services, request.name, &request.identity).await? {
+            return Ok(Ok(earlier));
         }
-        if let Some(earlier) = by_external_id(ctx, services, request).await? {
-            return Ok(Ok(Created::earlier(earlier)));
-        }
-        if request.external_id.is_none() && request.request_nonce.is_none() {
+        if request.name.is_none() {
             transaction.request_nonce += U256::from(1);
             transaction.request_hash = formula(&transaction.intent, transaction.request_nonce);
-        } else {
-            let hash = transaction.request_hash;
-            if let Some(earlier) = services.store.transaction_by_request_hash(ctx.organization, hash).await? {
-                return repeated(&earlier, &transaction).map(Ok);
-            }
         }
     }
     Err(Error::unavailable("the database", "too many writers wanted the same request hash"))
@@ -205,7 +170,7 @@ pub(super) async fn draft(
     let paid_by = account(ctx, services, &request.owner, asked).await;
     let Account { key, from, vendor } = paid_by.map_err(|error| match error {
         // Who names Fireblocks in the request asks for what is not there.
-        Error::Conflict(NOT_INTEGRATED) if request.external_id.is_some() => {
+        Error::Conflict(NOT_INTEGRATED) if matches!(request.name, Some(RequestName::Shared(_))) => {
             Error::NotFound("active fireblocks integration")
         }
         other => other,
@@ -224,20 +189,21 @@ pub(super) async fn draft(
         ceilings: ceilings(chain, request.value)?,
         vendor_account: vendor,
     };
-    let counter = u64::try_from(ctx.now.unix_micros()).unwrap_or(0);
-    let request_nonce = request.request_nonce.unwrap_or(U256::from(counter));
-    let name = match request.external_id {
-        Some(external_id) => external_id,
-        None => formula(&intent, request_nonce),
+    let counter = U256::from(u64::try_from(ctx.now.unix_micros()).unwrap_or(0));
+    let (request_hash, request_nonce) = match request.name {
+        None => (formula(&intent, counter), counter),
+        Some(RequestName::Own(name) | RequestName::Shared(name)) => (name, counter),
+        Some(RequestName::Formula { hash, nonce }) if hash == formula(&intent, nonce) => (hash, nonce),
+        Some(RequestName::Formula { .. }) => {
+            return Err(Error::invalid("requestHash does not equal the formula over the other fields"));
+        }
     };
-    if request.request_hash.is_some_and(|given| given != name) {
-        return Err(Error::invalid("requestHash does not equal the formula over the other fields"));
-    }
     Ok(Transaction {
         id,
         organization: ctx.organization,
-        request_hash: name,
+        request_hash,
         request_nonce,
+        request_digest: request.identity.digest,
         initiator,
         owner: request.owner.id,
         owner_address: request.owner.ethereum_address,
@@ -338,81 +304,6 @@ pub(super) async fn eligible(
     Ok(eligible)
 }
 
-/// What the first use of the caller's `Idempotency-Key` made, whatever has changed since. A conflict where the body is
-/// another.
-pub async fn made_earlier(
-    ctx: &OpCtx,
-    services: &Services,
-    idempotency: Option<&IdempotencyKey>,
-) -> Result<Option<Created>> {
-    let initiator = ctx.principal().ok_or(Error::Unauthenticated)?;
-    let found = by_idempotency_key(ctx, services, initiator, idempotency).await?;
-    if let Some(earlier) = &found
-        && earlier.verification_service.is_some()
-    {
-        submit_again(ctx, services, earlier).await?;
-    }
-    Ok(found.map(Created::earlier))
-}
-
-pub(super) async fn by_idempotency_key(
-    ctx: &OpCtx,
-    services: &Services,
-    principal: PrincipalId,
-    idempotency: Option<&IdempotencyKey>,
-) -> Result<Option<Transaction>> {
-    let Some(idempotency) = idempotency else { return Ok(None) };
-    let found =
-        services.store.idempotency(ctx.organization, principal, OPERATION, &idempotency.key, ctx.now).await?;
-    let Some(earlier) = found else { return Ok(None) };
-    if earlier.body_hash != idempotency.body_hash {
-        return Err(Error::Conflict("the Idempotency-Key was used with another body"));
-    }
-    let id = earlier.outcome.parse().map_err(Error::inconsistency)?;
-    let transaction = services.store.transaction(ctx.organization, id).await?;
-    let transaction =
-        transaction.ok_or_else(|| Error::inconsistency("an Idempotency-Key without its transaction"))?;
-    Ok(Some(transaction.into_value()))
-}
-
-/// The transaction that an equal request made under the name, whoever made it and whatever became of the user's vendor
-/// and settings since: the chain is not part of such a request.
-async fn by_external_id(
-    ctx: &OpCtx,
-    services: &Services,
-    request: &CreateTransaction,
-) -> Result<Option<Transaction>> {
-    let Some(name) = request.external_id else { return Ok(None) };
-    let Some(earlier) = services.store.transaction_by_request_hash(ctx.organization, name).await? else {
-        return Ok(None);
-    };
-    let integration =
-        services.store.integration(ctx.organization, request.owner.id, request.vendor_role).await?;
-    let intent = &earlier.intent;
-    let same = earlier.owner == request.owner.id
-        && earlier.provider == request.provider
-        && earlier.execution_type == request.execution_type
-        && earlier.note == request.note
-        && (intent.to, intent.value, &intent.data) == (request.to, request.value, &request.data)
-        && intent.vendor_account.as_ref().map(|account| account.integration)
-            == integration.map(|integration| integration.id);
-    if same { Ok(Some(earlier.into_value())) } else { Err(Error::Conflict("requestHash is in use")) }
-}
-
-/// An equal request by the same principal gets the stored transaction; anybody else learns nothing.
-fn repeated(earlier: &Transaction, draft: &Transaction) -> Result<Created> {
-    let same = earlier.initiator == draft.initiator
-        && earlier.owner == draft.owner
-        && earlier.execution_type == draft.execution_type
-        && earlier.note == draft.note
-        && earlier.intent.to == draft.intent.to
-        && earlier.intent.value == draft.intent.value
-        && earlier.intent.data == draft.intent.data
-        && earlier.intent.chain == draft.intent.chain
-        && earlier.provider == draft.provider;
-    if same { Ok(Created::earlier(earlier.clone())) } else { Err(Error::Conflict("requestHash is in use")) }
-}
-
 fn initial_state(decision: &Decision) -> State {
     match decision {
         Decision::Approved(_) => State::Approved,
@@ -426,7 +317,7 @@ pub(super) fn creation(
     services: &Services,
     transaction: &Transaction,
     assessment: &Assessment,
-    idempotency: Option<&IdempotencyKey>,
+    identity: &RequestIdentity,
 ) -> ChangeSet {
     let detail = json!({
         "requestHash": transaction.request_hash,
@@ -445,7 +336,7 @@ pub(super) fn creation(
             due_at,
         )));
     }
-    if let Some(idempotency) = idempotency {
+    if let Some(idempotency) = &identity.idempotency {
         changes = changes.write(Write::InsertIdempotency(Idempotency {
             organization: ctx.organization,
             principal: transaction.initiator,

@@ -21,7 +21,7 @@ use crate::{
     quota::used_up,
     sealed::Sealed,
     transactions::{
-        CreateTransaction, ExecutionType, Intent, Rehearsed,
+        CreateTransaction, ExecutionType, Intent, Rehearsed, RequestIdentity,
         create::{draft, history_of},
         rehearse,
     },
@@ -105,14 +105,12 @@ pub async fn dry_run(ctx: &OpCtx, services: &Services, asked: DryRunRequest) -> 
         execution_type: asked.execution_type,
         provider: settings.execution_provider,
         vendor_role: VendorRole::Execution,
-        request_hash: None,
-        external_id: None,
-        request_nonce: None,
+        name: None,
+        identity: RequestIdentity::default(),
         note: asked.note,
         requirements: settings.requirements(asked.execution_type),
         minimum_confidence_ppm: settings.orion_confidence_threshold_ppm,
         approval_ttl: Duration::from_secs(u64::from(settings.approval_ttl_seconds)),
-        idempotency: None,
     };
     let draft = services.sealer.seal(draft(ctx, services, chain, NOBODY, &request).await?);
     let (history, may_ask) = history_of(ctx, services, &draft.intent).await?;

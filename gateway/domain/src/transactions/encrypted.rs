@@ -23,16 +23,17 @@ use crate::{
     keys::{KeyRecord, KeyState},
     openpgp::{InspectedMessage, MessageFault, Opened},
     outbox::OutboxItem,
-    payloads::{Addressed, EncryptedPayload, PayloadRoom, SessionKeyClaim, Submission, submit_again},
+    payloads::{Addressed, EncryptedPayload, PayloadRoom, SessionKeyClaim, Submission},
     policy::{Applies, Decision, Denial, DenialReason, Requirement, refusal},
     ports::Services,
     quota::used_up,
     registry::{CALLS_USED_UP, calls_left},
     sealed::Sealed,
     transactions::{
-        Account, Asked, Assessment, Ceilings, Created, ExecutionType, IdempotencyKey, Intent, Kind, Provider,
-        RequirementSnapshot, State, Transaction, account,
-        create::{by_idempotency_key, ceilings, creation, eligible, judge, recent_denials},
+        Account, Asked, Assessment, Ceilings, Created, ExecutionType, Intent, Kind, Provider,
+        RequestIdentity, RequestName, RequirementSnapshot, State, Transaction, account,
+        create::{ceilings, creation, eligible, judge, recent_denials},
+        made_earlier,
     },
     vendors::VendorRole,
     verification::{VerificationService, unusable},
@@ -60,7 +61,7 @@ pub struct CreateEncryptedTransaction {
     pub requirements: Vec<Requirement>,
     pub minimum_confidence_ppm: u32,
     pub approval_ttl: Duration,
-    pub idempotency: Option<IdempotencyKey>,
+    pub identity: RequestIdentity,
     /// Reads the decrypted message strictly, or says which rule it breaks.
     pub read: fn(&[u8]) -> Result<PlaintextRequest, String>,
 }
@@ -96,7 +97,8 @@ enum Reading {
 }
 
 /// Examines and stores the message, reads it if it is for the built-in service, and decides. Whatever it is, it is then
-/// published by [`crate::payloads::publish`], which the caller may start at once.
+/// published by [`crate::payloads::publish`], which the caller may start at once. Whoever asks looks for an earlier one
+/// first ([`super::made_earlier`]).
 pub async fn create_encrypted(
     ctx: &OpCtx,
     services: &Services,
@@ -104,10 +106,6 @@ pub async fn create_encrypted(
 ) -> Result<Created> {
     let initiator = ctx.principal().ok_or(Error::Unauthenticated)?;
     services.require_chain(request.chain)?;
-    if let Some(earlier) = earlier(ctx, services, initiator, &request).await? {
-        submit_again(ctx, services, &earlier).await?;
-        return Ok(Created::earlier(earlier));
-    }
     if let Some(target) = &services.publication.registry
         && !calls_left(ctx, services, target, request.owner.id).await?
     {
@@ -126,7 +124,7 @@ pub async fn create_encrypted(
             Reading::Refused(denial) => refused(&pending, denial),
             Reading::Opaque | Reading::Plain(..) => judge(ctx, services, &pending, carried, history).await?,
         };
-        let changes = creation(ctx, services, &transaction, &assessment, request.idempotency.as_ref());
+        let changes = creation(ctx, services, &transaction, &assessment, &request.identity);
         let changes = with_payload(ctx, services, changes, &transaction, (&request, &received));
         match services.store.commit(changes).await {
             Ok(()) => return Ok(Created::new(transaction, assessment)),
@@ -134,8 +132,9 @@ pub async fn create_encrypted(
             Err(CommitError::Conflict(Contested::SessionKey)) => return Err(sent_before()),
             // The same request was made at the same time.
             Err(CommitError::Conflict(Contested::RequestHash | Contested::Idempotency)) => {
-                let found = earlier(ctx, services, initiator, &request).await?;
-                return found.map(Created::earlier).ok_or(Error::Conflict("requestHash is in use"));
+                let name = RequestName::Own(request.request_hash);
+                let found = made_earlier(ctx, services, Some(name), &request.identity).await?;
+                return found.ok_or(Error::Conflict("requestHash is in use"));
             }
             Err(error) => return Err(error.into()),
         }
@@ -148,31 +147,6 @@ pub async fn create_encrypted(
 
 fn sent_before() -> Error {
     Error::Conflict("encryptedPayload was sent before")
-}
-
-async fn earlier(
-    ctx: &OpCtx,
-    services: &Services,
-    initiator: PrincipalId,
-    request: &CreateEncryptedTransaction,
-) -> Result<Option<Transaction>> {
-    let known = by_idempotency_key(ctx, services, initiator, request.idempotency.as_ref()).await?;
-    if known.is_some() {
-        return Ok(known);
-    }
-    let store = &services.store;
-    let found = store.transaction_by_request_hash(ctx.organization, request.request_hash).await?;
-    let Some(found) = found else { return Ok(None) };
-    let payload = store.encrypted_payload(ctx.organization, found.id).await?;
-    let same = payload.is_some_and(|payload| {
-        payload.message_digest == digest_of(&request.message)
-            && payload.verification_service == request.service.id
-            && found.initiator == initiator
-            && found.owner == request.owner.id
-            && found.execution_type == request.execution_type
-            && found.intent.chain == request.chain
-    });
-    if same { Ok(Some(found.into_value())) } else { Err(Error::Conflict("requestHash is in use")) }
 }
 
 fn digest_of(message: &str) -> B256 {
@@ -329,6 +303,7 @@ async fn draft(
         organization: ctx.organization,
         request_hash: request.request_hash,
         request_nonce: U256::ZERO,
+        request_digest: request.identity.digest,
         initiator,
         owner: request.owner.id,
         owner_address: request.owner.ethereum_address,

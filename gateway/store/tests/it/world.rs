@@ -404,6 +404,7 @@ pub(crate) fn sample_transaction(user: &User, key: &KeyRecord, at: Timestamp) ->
         organization: user.organization,
         request_hash: hash(),
         request_nonce: U256::MAX,
+        request_digest: B256::repeat_byte(0x44),
         initiator: user.id,
         owner: user.id,
         owner_address: user.ethereum_address,

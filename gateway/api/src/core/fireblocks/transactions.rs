@@ -8,7 +8,8 @@ use gateway_domain::{
     chain::ChainId,
     fireblocks::VendorStatus,
     transactions::{
-        CreateTransaction, ExecutionType, FailureReason, Provider, State as TransactionState, Transaction,
+        CreateTransaction, ExecutionType, FailureReason, Provider, RequestIdentity, RequestName,
+        State as TransactionState, Transaction, made_earlier,
     },
     vendors::{CallOutcome, VendorRole},
 };
@@ -19,6 +20,7 @@ use crate::{
     answer::{Answered, created},
     core::{
         call::Call,
+        request_digest::request_digest,
         shapes,
         transactions::{Asked, make},
     },
@@ -91,6 +93,27 @@ pub(crate) struct FireblocksTransactionResponse {
     role: &'static str,
 }
 
+impl CreateFireblocksTransactionDto {
+    /// All admin keys of an organization share these names.
+    fn name(&self) -> RequestName {
+        RequestName::Shared(self.request_hash)
+    }
+
+    fn digest(&self) -> B256 {
+        request_digest(
+            "fireblocks",
+            [
+                ("escrowAddress", Some(presentation::address(self.escrow_address).into())),
+                ("to", Some(presentation::address(self.to).into())),
+                ("value", Some(self.value.to_string().into())),
+                ("data", Some(presentation::bytes(&self.data).into())),
+                ("requestHash", Some(presentation::hash(self.request_hash).into())),
+                ("type", Some(self.role.as_str().into())),
+            ],
+        )
+    }
+}
+
 /// Asks that Fireblocks execute a transaction. Nothing is sent before policy and plugins have agreed.
 #[utoipa::path(
     post,
@@ -103,11 +126,16 @@ pub(crate) async fn create_admin_transaction(
     State(app): State<Arc<App>>,
     call: Call,
 ) -> Answered<FireblocksTransactionResponse> {
-    app.services.vendors.require_fireblocks()?;
     let body: CreateFireblocksTransactionDto = call.body()?;
     let role = body.role;
-    let request = transaction(&app, &call, body).await?;
-    let id = make(&app, &call.ctx, Asked::Trusted(Box::new(request))).await?.id;
+    let identity = RequestIdentity { digest: body.digest(), idempotency: None };
+    let earlier = made_earlier(&call.ctx, &app.services, Some(body.name()), &identity).await?;
+    let id = if let Some(earlier) = earlier {
+        earlier.transaction.id
+    } else {
+        let request = transaction(&app, &call, body, identity).await?;
+        make(&app, &call.ctx, Asked::Trusted(Box::new(request))).await?.id
+    };
     let stored = app.services.store.transaction(call.ctx.organization, id).await?;
     let stored = stored.ok_or_else(|| Error::inconsistency("a transaction vanished after it was stored"))?;
     Ok(created(response(&app, &stored, role).await?))
@@ -117,13 +145,17 @@ async fn transaction(
     app: &App,
     call: &Call,
     body: CreateFireblocksTransactionDto,
+    identity: RequestIdentity,
 ) -> Result<CreateTransaction, Failure> {
+    app.services.vendors.require_fireblocks()?;
     let (store, organization) = (&app.services.store, call.ctx.organization);
     let owner = store.user_by_escrow_address(organization, body.escrow_address).await?;
     let owner = owner.ok_or(Error::NotFound("user with this escrowAddress"))?;
     let settings = store.settings(organization, owner.id).await?;
     let settings = settings.ok_or_else(|| Error::inconsistency("a user without settings"))?;
     Ok(CreateTransaction {
+        name: Some(body.name()),
+        identity,
         owner,
         chain: ChainId::eip155(settings.chain_id).map_err(Error::inconsistency)?,
         to: Some(body.to),
@@ -132,14 +164,10 @@ async fn transaction(
         execution_type: ExecutionType::DirectUser,
         provider: Provider::Fireblocks,
         vendor_role: body.role,
-        request_hash: None,
-        external_id: Some(body.request_hash),
-        request_nonce: None,
         note: None,
         requirements: settings.requirements(ExecutionType::DirectUser),
         minimum_confidence_ppm: settings.orion_confidence_threshold_ppm,
         approval_ttl: Duration::from_secs(u64::from(settings.approval_ttl_seconds)),
-        idempotency: None,
     })
 }
 

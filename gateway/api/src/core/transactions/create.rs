@@ -15,8 +15,8 @@ use gateway_domain::{
     sealed::Sealed,
     settings::Settings,
     transactions::{
-        self, CreateEncryptedTransaction, CreateTransaction, ExecutionType, IdempotencyKey, Provider,
-        State as TransactionState,
+        self, CreateEncryptedTransaction, CreateTransaction, Created, ExecutionType, IdempotencyKey,
+        Provider, RequestIdentity, RequestName, State as TransactionState,
     },
     vendors::VendorRole,
 };
@@ -29,11 +29,13 @@ use crate::{
     answer::{Answered, created},
     core::{
         call::Call,
+        request_digest::request_digest,
         shapes,
-        transactions::{Hearing, TransactionResponse},
+        transactions::{Hearing, TransactionResponse, execution_number},
     },
-    extract::{Fields, Json, Wire, scalar},
+    extract::{Fields, Wire, scalar},
     failure::Failure,
+    presentation,
     state::App,
 };
 
@@ -100,6 +102,30 @@ impl Wire for CreateTrustedTransactionDto {
     }
 }
 
+impl CreateTrustedTransactionDto {
+    fn name(&self) -> Option<RequestName> {
+        let (hash, nonce) = (self.request_hash?, self.request_nonce?);
+        Some(RequestName::Formula { hash, nonce })
+    }
+
+    fn digest(&self) -> B256 {
+        request_digest(
+            "trusted",
+            [
+                ("escrowAddress", Some(presentation::address(self.escrow_address).into())),
+                ("to", Some(presentation::address(self.to).into())),
+                ("value", Some(self.value.to_string().into())),
+                ("data", Some(presentation::bytes(&self.data).into())),
+                ("chainId", Some(self.chain_id.number().to_string().into())),
+                ("executionType", Some(execution_number(self.execution_type).to_string().into())),
+                ("requestHash", self.request_hash.map(|hash| presentation::hash(hash).into())),
+                ("requestNonce", self.request_nonce.map(|nonce| nonce.to_string().into())),
+                ("note", self.note.as_deref().map(Into::into)),
+            ],
+        )
+    }
+}
+
 /// The two forms a body may have; one that mixes them is neither.
 #[derive(Debug, ToSchema)]
 #[serde(untagged)]
@@ -109,22 +135,57 @@ pub(crate) enum CreateTransactionDto {
     Trusted(CreateTrustedTransactionDto),
 }
 
-enum PayloadForm {
-    Encrypted,
-    Trusted,
+/// A body in one of the two forms, by a caller who may use it.
+enum Body {
+    Encrypted(Box<CreateEncryptedTransactionDto>),
+    Trusted(Box<CreateTrustedTransactionDto>),
 }
 
-impl PayloadForm {
-    fn of(body: &Json) -> Result<Self, Failure> {
-        let clear = ["to", "value", "data"].iter().any(|name| body.has_member(name));
-        match (body.has_member("encryptedPayload"), clear) {
-            (true, false) => Ok(Self::Encrypted),
-            (false, true) => Ok(Self::Trusted),
+impl Body {
+    fn read(app: &App, call: &Call) -> Result<Self, Failure> {
+        let json = call.body.json(&app.config)?;
+        let clear = ["to", "value", "data"].iter().any(|name| json.has_member(name));
+        match (json.has_member("encryptedPayload"), clear) {
+            (true, false) => Ok(Self::Encrypted(Box::new(call.body()?))),
+            (false, true) => trusted_body(call).map(|body| Self::Trusted(Box::new(body))),
             (true, true) | (false, false) => {
                 Err(Failure::invalid("body must have either encryptedPayload or to and value"))
             }
         }
     }
+
+    fn name(&self) -> Option<RequestName> {
+        match self {
+            Self::Encrypted(body) => Some(body.name()),
+            Self::Trusted(body) => body.name(),
+        }
+    }
+
+    fn digest(&self) -> B256 {
+        match self {
+            Self::Encrypted(body) => body.digest(),
+            Self::Trusted(body) => body.digest(),
+        }
+    }
+
+    /// With what settings, services and vendors say now.
+    async fn asked(self, app: &App, call: &Call, identity: RequestIdentity) -> Result<Asked, Failure> {
+        Ok(match self {
+            Self::Encrypted(body) => Asked::Encrypted(Box::new(encrypted(app, call, *body, identity).await?)),
+            Self::Trusted(body) => Asked::Trusted(Box::new(trusted(app, call, *body, identity).await?)),
+        })
+    }
+}
+
+fn trusted_body(call: &Call) -> Result<CreateTrustedTransactionDto, Failure> {
+    if !call.ctx.has_scope(Scope::Admin) {
+        return Err(Error::Forbidden("an unencrypted payload needs an admin key").into());
+    }
+    let body: CreateTrustedTransactionDto = call.body()?;
+    if body.execution_type != ExecutionType::DirectUser {
+        return Err(Error::Forbidden("an unencrypted payload may only have executionType 0").into());
+    }
+    Ok(body)
 }
 
 /// Asks that a transaction be judged and, once approved, executed. One that needs nobody is signed before the
@@ -148,23 +209,12 @@ pub(crate) async fn create_transaction(
     State(app): State<Arc<App>>,
     call: Call,
 ) -> Answered<TransactionResponse> {
-    let form = PayloadForm::of(&call.body.json(&app.config)?)?;
-    if matches!(form, PayloadForm::Trusted) && !call.ctx.has_scope(Scope::Admin) {
-        return Err(Error::Forbidden("an unencrypted payload needs an admin key").into());
-    }
-    // Before anything that may have changed since the first use.
-    let idempotency = idempotency_key(&call)?;
-    let earlier = transactions::made_earlier(&call.ctx, &app.services, idempotency.as_ref()).await?;
-    let Made { id, evaluations, publishes } = match (earlier, form) {
-        (Some(earlier), _) => Made { id: earlier.transaction.id, evaluations: None, publishes: false },
-        (None, PayloadForm::Encrypted) => {
-            let request = encrypted(&app, &call, idempotency).await?;
-            make(&app, &call.ctx, Asked::Encrypted(Box::new(request))).await?
-        }
-        (None, PayloadForm::Trusted) => {
-            let request = trusted(&app, &call, idempotency).await?;
-            make(&app, &call.ctx, Asked::Trusted(Box::new(request))).await?
-        }
+    let body = Body::read(&app, &call)?;
+    let identity = RequestIdentity { digest: body.digest(), idempotency: idempotency_key(&call)? };
+    let earlier = transactions::made_earlier(&call.ctx, &app.services, body.name(), &identity).await?;
+    let Made { id, evaluations, publishes } = match earlier {
+        Some(earlier) => Made::earlier(&earlier),
+        None => make(&app, &call.ctx, body.asked(&app, &call, identity).await?).await?,
     };
     if publishes {
         publish_now(&app, call.ctx.organization, id).await;
@@ -189,15 +239,14 @@ async fn publish_now(app: &App, organization: OrganizationId, id: TransactionId)
 async fn trusted(
     app: &App,
     call: &Call,
-    idempotency: Option<IdempotencyKey>,
+    body: CreateTrustedTransactionDto,
+    identity: RequestIdentity,
 ) -> Result<CreateTransaction, Failure> {
-    let body: CreateTrustedTransactionDto = call.body()?;
-    if body.execution_type != ExecutionType::DirectUser {
-        return Err(Error::Forbidden("an unencrypted payload may only have executionType 0").into());
-    }
     app.services.require_chain(body.chain_id)?;
     let (owner, settings) = owner_of(app, &call.ctx, body.escrow_address).await?;
     Ok(CreateTransaction {
+        name: body.name(),
+        identity,
         owner,
         chain: body.chain_id,
         to: Some(body.to),
@@ -206,14 +255,10 @@ async fn trusted(
         execution_type: body.execution_type,
         provider: settings.execution_provider,
         vendor_role: VendorRole::Execution,
-        external_id: None,
-        request_hash: body.request_hash,
-        request_nonce: body.request_nonce,
         note: body.note,
         requirements: settings.requirements(body.execution_type),
         minimum_confidence_ppm: settings.orion_confidence_threshold_ppm,
         approval_ttl: Duration::from_secs(u64::from(settings.approval_ttl_seconds)),
-        idempotency,
     })
 }
 
@@ -249,6 +294,12 @@ pub(crate) struct Made {
     evaluations: Option<Vec<Sealed<Evaluation>>>,
     /// Whether a payload is still to be pinned and put on record.
     publishes: bool,
+}
+
+impl Made {
+    pub(crate) fn earlier(earlier: &Created) -> Self {
+        Self { id: earlier.transaction.id, evaluations: None, publishes: false }
+    }
 }
 
 /// Judges and stores the transaction, and signs and sends it, or hands it over, where it is approved, in a task that

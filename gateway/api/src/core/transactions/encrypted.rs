@@ -12,7 +12,9 @@ use gateway_domain::{
     registry::require_registry,
     sealed::Sealed,
     settings::Settings,
-    transactions::{CreateEncryptedTransaction, ExecutionType, IdempotencyKey, PlaintextRequest},
+    transactions::{
+        CreateEncryptedTransaction, ExecutionType, PlaintextRequest, RequestIdentity, RequestName,
+    },
     vendors::VendorRole,
     verification::require_active_service,
 };
@@ -21,9 +23,10 @@ use utoipa::ToSchema;
 use super::create::{DATA_BYTES_MAX, NOTE_CHARACTERS_MAX};
 use crate::{
     auth::WALLET_SIGNATURE_BYTES_MAX,
-    core::{call::Call, shapes},
+    core::{call::Call, request_digest::request_digest, shapes, transactions::execution_number},
     extract::{Fields, Json, Wire, scalar},
     failure::Failure,
+    presentation,
     state::App,
 };
 
@@ -87,16 +90,42 @@ impl Wire for CreateEncryptedTransactionDto {
     }
 }
 
+impl CreateEncryptedTransactionDto {
+    pub(super) fn name(&self) -> RequestName {
+        RequestName::Own(self.request_hash)
+    }
+
+    pub(super) fn digest(&self) -> B256 {
+        request_digest(
+            "encrypted",
+            [
+                ("encryptedPayload", Some((&self.encrypted_payload).into())),
+                ("requestHash", Some(presentation::hash(self.request_hash).into())),
+                ("escrowAddress", Some(presentation::address(self.escrow_address).into())),
+                ("chainId", Some(self.chain_id.number().to_string().into())),
+                ("executionType", self.execution_type.map(|kind| execution_number(kind).to_string().into())),
+                ("ethereumAddress", self.ethereum_address.map(|owner| presentation::address(owner).into())),
+                ("verificationServiceId", self.verification_service_id.map(|id| id.to_string().into())),
+                ("ipfsCid", self.ipfs_cid.as_deref().map(Into::into)),
+                (
+                    "userSignature",
+                    self.user_signature.as_deref().map(|signed| presentation::bytes(signed).into()),
+                ),
+            ],
+        )
+    }
+}
+
 /// The request, once the caller may make it for this user.
 pub(super) async fn encrypted(
     app: &App,
     call: &Call,
-    idempotency: Option<IdempotencyKey>,
+    body: CreateEncryptedTransactionDto,
+    identity: RequestIdentity,
 ) -> Result<CreateEncryptedTransaction, Failure> {
     if require_registry(&app.services).is_err() {
         return Err(Failure::Unconfigured("onchain_registry.address"));
     }
-    let body: CreateEncryptedTransactionDto = call.body()?;
     app.services.require_chain(body.chain_id)?;
     let (owner, settings) = owner(app, &call.ctx, &body).await?;
     let service = body
@@ -135,7 +164,7 @@ pub(super) async fn encrypted(
         requirements: settings.requirements(execution_type),
         minimum_confidence_ppm: settings.orion_confidence_threshold_ppm,
         approval_ttl: Duration::from_secs(u64::from(settings.approval_ttl_seconds)),
-        idempotency,
+        identity,
         read: read_plaintext,
     })
 }

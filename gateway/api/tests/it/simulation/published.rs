@@ -23,7 +23,8 @@ use gateway_domain::{
     registry::{Purpose, RegistryCall, RelayOrder, RelayOutcome, RelayerSigner, carry_relay},
     sealed::Sealed,
     transactions::{
-        CreateEncryptedTransaction, ExecutionType, PlaintextRequest, Provider, State, create_encrypted,
+        CreateEncryptedTransaction, ExecutionType, PlaintextRequest, Provider, RequestIdentity, RequestName,
+        State, create_encrypted, made_earlier,
     },
     vendors::VendorRole,
     verification::VerificationService,
@@ -210,7 +211,7 @@ impl Client {
             requirements: Vec::new(),
             minimum_confidence_ppm: 0,
             approval_ttl: Duration::from_hours(24),
-            idempotency: None,
+            identity: RequestIdentity::default(),
             read,
         }
     }
@@ -226,7 +227,11 @@ impl Client {
         };
         let ctx = simulation.ctx(&self.owner);
         let registration = register_key(&ctx, services, &key).await.unwrap().id;
-        let created = Box::pin(create_encrypted(&ctx, services, self.request())).await.unwrap();
+        let (name, request) = (RequestName::Own(self.request_hash), self.request());
+        let created = match made_earlier(&ctx, services, Some(name), &request.identity).await.unwrap() {
+            Some(earlier) => earlier,
+            None => Box::pin(create_encrypted(&ctx, services, request)).await.unwrap(),
+        };
         let transaction = created.transaction.id;
         let jobs =
             [Job::Register { registration }, Job::Publish { transaction }, Job::Advance { transaction }];

@@ -83,6 +83,7 @@ fn transaction(organization: OrganizationId) -> Transaction {
         organization,
         request_hash: B256::ZERO,
         request_nonce: U256::ZERO,
+        request_digest: B256::ZERO,
         initiator: principal(900),
         owner: principal(10),
         owner_address: Address::repeat_byte(3),
