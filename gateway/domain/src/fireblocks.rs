@@ -22,6 +22,7 @@ mod complete;
 mod disclose;
 mod enrol;
 mod fingerprint;
+mod refused;
 mod reseal;
 mod status;
 mod transfer;
@@ -37,6 +38,7 @@ pub(crate) use transfer::is_about;
 pub use transfer::{CREATE_URI, TransferInvalid, compose_transfer, whole_units};
 pub use validate::{Validation, validate_integration};
 
+pub(crate) use refused::{note_answer, note_refusal};
 pub(crate) use status::Meaning;
 pub(crate) use transfer::external_id;
 
@@ -71,7 +73,7 @@ pub enum IntegrationState {
     /// The request waits for Fireblocks to make an API user of it.
     CsrGenerated,
     Active(Access),
-    /// Fireblocks refused the API key at the last validation.
+    /// Fireblocks refused the API key when it was last asked something.
     Invalid(Access),
 }
 
@@ -92,6 +94,8 @@ pub struct Access {
     /// When it answered last, and what was wrong if anything was.
     pub validated_at: Option<Timestamp>,
     pub validation_error: Option<String>,
+    /// Since when it has refused every look-up of a transaction that was sent with this API key.
+    pub refused_since: Option<Timestamp>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

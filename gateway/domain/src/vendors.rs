@@ -231,7 +231,8 @@ pub struct VendorLimits {
     pub validation_pause: Duration,
     /// Pause between looks at a transaction that a vendor has. Default 5 s.
     pub poll_interval: Duration,
-    /// How long a transaction is looked for that the vendor no longer shows to the user's credentials. Default a week.
+    /// How long a transaction is looked for that the vendor no longer shows to the user's credentials, or refuses to.
+    /// Default a week.
     pub lost_after: Duration,
 }
 

@@ -30,8 +30,8 @@ section! {
         validation_pause_ms: u64 = 10_000, within 0..=3_600_000;
         /// Milliseconds between looks at a transaction that Fireblocks has.
         poll_interval_ms: u64 = 5000, within 10..=3_600_000;
-        /// Seconds for which a transaction is looked for that Fireblocks no longer shows to the user's credentials, for
-        /// instance after they were made anew. It ends as FAILED then, and counts as if it were executed.
+        /// Seconds for which a transaction is looked for that Fireblocks no longer shows to the user's credentials, because
+        /// they were made anew or are refused. It ends as FAILED then, and counts as if it were executed.
         lost_after_seconds: u64 = 604_800, within 1..=31_536_000;
     }
 }

@@ -21,6 +21,7 @@ use crate::{
 };
 
 mod execution_types;
+mod refusals;
 mod repeats;
 mod resealing;
 mod scene;

@@ -321,7 +321,7 @@ async fn settings_name_a_vendor_only_while_it_can_be_used() {
     choose("executionProvider", "privy").await.expect(400);
     let chosen = choose("agentProvider", "privy").await.expect(200);
     assert_eq!(chosen["privyQuorums"], json!({"agent": quorum}));
-    world.vendors.fireblocks.refuse();
+    world.vendors.fireblocks.refuse(401);
     let checked =
         world.call(Method::POST, "/fireblocks/validate/execution").bearer(&access).send().await.expect(200);
     assert_eq!(checked["valid"], false);

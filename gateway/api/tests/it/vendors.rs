@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -63,7 +63,8 @@ pub(crate) struct TestFireblocks {
     /// By external id: how many requests arrived, and the status.
     transactions: Mutex<HashMap<String, (usize, VendorStatus)>>,
     first: Mutex<Option<VendorStatus>>,
-    refuses: AtomicBool,
+    /// With which status it answers everything; 0 for none.
+    refuses: AtomicU16,
     /// Takes what it is sent, and does not say so.
     pub(crate) is_silent: AtomicBool,
     /// Shows nobody any transaction.
@@ -78,9 +79,22 @@ impl TestFireblocks {
         *self.first.lock().unwrap() = Some(status);
     }
 
-    /// Answers checks of an API key with 401 from now on.
-    pub(crate) fn refuse(&self) {
-        self.refuses.store(true, Ordering::SeqCst);
+    /// Answers everything with 401 or 403 from now on.
+    pub(crate) fn refuse(&self, http_status: u16) {
+        self.refuses.store(http_status, Ordering::SeqCst);
+    }
+
+    /// Takes the credentials again.
+    pub(crate) fn relent(&self) {
+        self.refuses.store(0, Ordering::SeqCst);
+    }
+
+    fn admit(&self) -> Result<(), VendorError> {
+        match self.refuses.load(Ordering::SeqCst) {
+            0 => Ok(()),
+            401 => Err(VendorError::NotTaken { http_status: 401, code: None }),
+            http_status => Err(VendorError::Refused { http_status, code: None }),
+        }
     }
 
     pub(crate) fn say(&self, external_id: &str, status: VendorStatus) {
@@ -116,11 +130,12 @@ impl FireblocksApi for TestFireblocks {
         if self.is_silent.load(Ordering::SeqCst) {
             return Err(VendorError::Unavailable("silence".into()));
         }
-        let http_status = if self.refuses.load(Ordering::SeqCst) { 401 } else { 200 };
-        Ok(CheckReply { http_status, code: None })
+        let refused = self.refuses.load(Ordering::SeqCst);
+        Ok(CheckReply { http_status: if refused == 0 { 200 } else { refused }, code: None })
     }
 
     async fn find(&self, _: &Login, external_id: &str) -> Result<Option<VendorTransaction>, VendorError> {
+        self.admit()?;
         if self.hides.load(Ordering::SeqCst) {
             return Ok(None);
         }
@@ -129,6 +144,7 @@ impl FireblocksApi for TestFireblocks {
     }
 
     async fn create(&self, _: &Login, permit: &VendorPermit) -> Result<VendorTransaction, VendorError> {
+        self.admit()?;
         let body: Value = serde_json::from_slice(permit.body()).unwrap();
         let external_id = body["externalTxId"].as_str().unwrap().to_owned();
         let first = self.first.lock().unwrap().unwrap_or(VendorStatus::Submitted);

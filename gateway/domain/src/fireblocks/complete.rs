@@ -83,6 +83,7 @@ async fn completed(
         asked_at: None,
         validated_at: None,
         validation_error: None,
+        refused_since: None,
     };
     Ok(existing.moved_to(IntegrationState::Active(access), ctx.now))
 }

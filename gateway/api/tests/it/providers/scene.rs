@@ -7,7 +7,8 @@ use gateway_domain::{
     audit::AuditEvent,
     changes::{ChangeSet, Write},
     fireblocks::{
-        Access, CompleteIntegration, Environment, Integration, IntegrationState, Region, complete_integration,
+        Access, CompleteIntegration, Environment, Integration, IntegrationState, Region,
+        complete_integration, validate_integration,
     },
     identity::{Escrow, Principal, PrincipalKind, User, set_organization_frozen},
     ids::{IntegrationId, KeyId, PrincipalId, QuorumId},
@@ -183,6 +184,7 @@ impl Scene {
             asked_at: None,
             validated_at: None,
             validation_error: None,
+            refused_since: None,
         };
         let integration = Integration {
             id: integration,
@@ -237,6 +239,11 @@ impl Scene {
             region: Region::Eu,
         };
         complete_integration(&self.ctx(), &self.world.services, request).await.unwrap();
+    }
+
+    pub(super) async fn validate(&self) {
+        let checked = validate_integration(&self.ctx(), &self.world.services, self.owner, self.role).await;
+        assert!(checked.unwrap().valid);
     }
 
     pub(super) async fn choose_chain(&self, chain_id: u64) {

@@ -15,7 +15,7 @@ use crate::{
     evaluations::{Fresh, retain},
     fireblocks::{
         CREATE_URI, FireblocksAccount, FireblocksApi, Integration, Login, Meaning, compose_transfer,
-        external_id, is_about,
+        external_id, is_about, note_answer, note_refusal,
     },
     ids::{PermitId, VendorCallId},
     policy::{Approved, Decision, PermitRecord, VendorPermit, issue_vendor_permit},
@@ -65,7 +65,7 @@ pub(super) async fn hand_over(
         return Ok(later(services));
     }
     // Whatever else is approved, another account than the one that was judged does not pay.
-    let (Some(fireblocks), Access::Same(login)) = (&services.vendors.fireblocks, access) else {
+    let (Some(fireblocks), Access::Same { login, .. }) = (&services.vendors.fireblocks, access) else {
         retain(ctx, services, transaction, fresh).await?;
         return Ok(later(services));
     };
@@ -112,24 +112,21 @@ async fn ask_again(
     transaction: &Sealed<Transaction>,
     (earlier, call, access): (&Earlier, &Sealed<VendorCall>, &Access),
 ) -> Result<Option<Step>> {
-    let told = match ask(services, call, access).await {
-        Told::Found(found) => return accept(ctx, services, transaction, call, &found).await.map(Some),
-        // Said of the very account that would have paid.
-        Told::Unknown if matches!(access, Access::Same(_)) => return Ok(None),
-        told => told,
-    };
     let in_force = earlier.permit.as_ref().is_some_and(|permit| ctx.now < permit.expires_at);
-    match told {
-        Told::Unknown if !in_force => lost(ctx, services, transaction, access).await.map(Some),
-        Told::Away(error) => Ok(Some(away(services, transaction, &error))),
-        Told::Unknown | Told::Found(_) | Told::Nothing => Ok(Some(later(services))),
-    }
+    let step = match ask(ctx, services, call, access).await? {
+        Told::Found(found) => accept(ctx, services, transaction, call, &found).await?,
+        Told::Unknown => return Ok(None),
+        Told::Hidden { since } if !in_force => lost(ctx, services, transaction, since).await?,
+        Told::Away(error) => away(services, transaction, &error),
+        Told::Hidden { .. } | Told::Nothing => later(services),
+    };
+    Ok(Some(step))
 }
 
 /// With what Fireblocks can be asked about a transaction.
 enum Access {
     /// The account that was judged.
-    Same(Login),
+    Same { login: Login, integration: Box<Sealed<Integration>> },
     /// The integration was made anew or completed with another account: its present credentials, if it has any.
     Changed { login: Option<Login>, since: Timestamp },
     /// The credentials cannot be used now.
@@ -139,30 +136,49 @@ enum Access {
 /// What Fireblocks says of an external id.
 enum Told {
     Found(VendorTransaction),
-    /// It shows no such transaction to these credentials.
+    /// It has no such transaction, said of the very account that would have paid.
     Unknown,
+    /// It shows no such transaction to the credentials there are: others since then, or refused since then.
+    Hidden {
+        since: Timestamp,
+    },
     Away(VendorError),
     /// It was not asked.
     Nothing,
 }
 
-async fn ask(services: &Services, call: &VendorCall, access: &Access) -> Told {
-    let Some(fireblocks) = &services.vendors.fireblocks else { return Told::Nothing };
-    let login = match access {
-        Access::Same(login) | Access::Changed { login: Some(login), .. } => login,
-        Access::Changed { login: None, .. } => return Told::Unknown,
-        Access::Away => return Told::Nothing,
+async fn ask(ctx: &OpCtx, services: &Services, call: &VendorCall, access: &Access) -> Result<Told> {
+    let Some(fireblocks) = &services.vendors.fireblocks else { return Ok(Told::Nothing) };
+    let (login, integration, changed) = match access {
+        Access::Same { login, integration } => (login, Some(integration), ctx.now),
+        Access::Changed { login: Some(login), since } => (login, None, *since),
+        Access::Changed { login: None, since } => return Ok(Told::Hidden { since: *since }),
+        Access::Away => return Ok(Told::Nothing),
     };
-    match (fireblocks.find(login, &call.external_id).await, access) {
-        (Ok(Some(found)), _) => Told::Found(found),
-        // Credentials that Fireblocks does not take show nothing either, unless they are the ones that sent it.
-        (
-            Err(VendorError::Refused { .. } | VendorError::NotTaken { http_status: 401, .. }),
-            Access::Changed { .. },
-        )
-        | (Ok(None), _) => Told::Unknown,
-        (Err(error), _) => Told::Away(error),
+    let answer = fireblocks.find(login, &call.external_id).await;
+    if let (Ok(_), Some(integration)) = (&answer, integration) {
+        note_answer(ctx, services, integration).await?;
     }
+    Ok(match (answer, integration) {
+        (Ok(Some(found)), _) => Told::Found(found),
+        (Ok(None), Some(_)) => Told::Unknown,
+        (Ok(None), None) => Told::Hidden { since: changed },
+        // Credentials that Fireblocks does not take show nothing.
+        (
+            Err(
+                VendorError::Refused { http_status, .. }
+                | VendorError::NotTaken { http_status: http_status @ 401, .. },
+            ),
+            integration,
+        ) => {
+            let since = match integration {
+                Some(integration) => note_refusal(ctx, services, integration, http_status).await?,
+                None => changed,
+            };
+            Told::Hidden { since }
+        }
+        (Err(error), _) => Told::Away(error),
+    })
 }
 
 /// Ends what Fireblocks has, or may have, and no longer shows, once it was looked for long enough. It may still
@@ -171,13 +187,10 @@ async fn lost(
     ctx: &OpCtx,
     services: &Services,
     transaction: &Sealed<Transaction>,
-    access: &Access,
+    since: Timestamp,
 ) -> Result<Step> {
-    let changed = match access {
-        Access::Changed { since, .. } => (*since).max(transaction.updated_at),
-        Access::Same(_) | Access::Away => transaction.updated_at,
-    };
-    if ctx.now.since(changed) < services.vendors.limits.lost_after {
+    let looked_for = ctx.now.since(since.max(transaction.updated_at));
+    if looked_for < services.vendors.limits.lost_after {
         tracing::warn!(transaction.id = %transaction.id, "Fireblocks does not show what it has, or may have");
         return Ok(poll(services));
     }
@@ -204,7 +217,7 @@ async fn access(services: &Services, transaction: &Sealed<Transaction>) -> Resul
         return Ok(Access::Changed { login: None, since: integration.updated_at });
     }
     match integration.login(services).await {
-        Ok(login) if is_same => Ok(Access::Same(login)),
+        Ok(login) if is_same => Ok(Access::Same { login, integration: Box::new(integration) }),
         Ok(login) => Ok(Access::Changed { login: Some(login), since: integration.updated_at }),
         Err(error @ (Error::Conflict(_) | Error::Unavailable { .. })) => {
             tracing::warn!(transaction.id = %transaction.id, %error, "the Fireblocks integration cannot be used now");
@@ -422,9 +435,12 @@ pub(super) async fn follow(
     let earlier = earlier(services, transaction).await.inspect_err(count_invalid)?;
     let stored = earlier.call.filter(|stored| stored.id == *call);
     let stored = stored.ok_or_else(|| Error::inconsistency("a transaction handed over without its call"))?;
-    let told = match ask(services, &stored, &access).await {
+    let told = match ask(ctx, services, &stored, &access).await? {
         Told::Found(told) if stored.vendor_id() == Some(&told.id) => told,
-        Told::Found(_) | Told::Unknown => return lost(ctx, services, transaction, &access).await,
+        Told::Found(_) | Told::Unknown => {
+            return lost(ctx, services, transaction, transaction.updated_at).await;
+        }
+        Told::Hidden { since } => return lost(ctx, services, transaction, since).await,
         Told::Away(error) => return Ok(away(services, transaction, &error)),
         Told::Nothing => return Ok(later(services)),
     };

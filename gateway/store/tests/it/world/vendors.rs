@@ -34,6 +34,7 @@ pub(super) fn sample_integration(user: &User, key: &KeyRecord, at: Timestamp) ->
             asked_at: Some(at),
             validated_at: Some(at),
             validation_error: Some("refused".into()),
+            refused_since: Some(at),
         }),
         recreated_at: vec![at],
         self_registered: true,
