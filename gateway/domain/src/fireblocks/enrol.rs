@@ -14,7 +14,7 @@ use crate::{
     ids::{IntegrationId, KeyId, PrincipalId},
     keys::{
         GenerateKey, KeyAlgorithm, KeyPurpose, KeyRecord, KeyState, PublicKey, abandon_key, activation,
-        reserve_key,
+        reserve_key, retirement,
     },
     ports::Services,
     quota::{counts_as_self_registered, used_up},
@@ -242,15 +242,8 @@ async fn retire(
     changes: ChangeSet,
     old: &Integration,
 ) -> Result<ChangeSet> {
-    let Some(key) = services.store.key(ctx.organization, old.key).await? else { return Ok(changes) };
-    if key.state == KeyState::Retired {
-        return Ok(changes);
-    }
-    let retired: Sealed<KeyRecord> = services.sealer.seal(KeyRecord {
-        state: KeyState::Retired,
-        version: key.version + 1,
-        ..key.into_value()
-    });
-    let event = AuditEvent::new(ctx, "key.retired", format!("key {}", retired.id), json!({}));
-    Ok(changes.event(event).write(Write::UpdateKey(retired)))
+    let found = services.store.key(ctx.organization, old.key).await?;
+    let Some(key) = found.filter(|key| key.state != KeyState::Retired) else { return Ok(changes) };
+    let (_, event, write) = retirement(ctx, services, key);
+    Ok(changes.event(event).write(write))
 }
