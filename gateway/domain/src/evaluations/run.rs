@@ -33,8 +33,9 @@ struct Round<'a> {
     transaction: &'a Transaction,
     request: &'a EvaluationRequest,
     purpose: Purpose,
-    /// Decisions examine what they enforce, and again for the permit; for everybody else this does.
-    examiner: Option<Examiner<'a>>,
+    /// Decisions examine what they enforce, and again for the permit; for everybody else this does. Where it could not be
+    /// had nobody is asked.
+    examiner: Option<Result<Examiner<'a>>>,
 }
 
 /// Asks each binding in a fresh sandbox, all at once; what they say comes back sealed.
@@ -57,8 +58,9 @@ pub(crate) async fn evaluate_dry(
 ) -> Result<Vec<Sealed<Evaluation>>> {
     let (enforced, shadows): (Vec<_>, Vec<_>) =
         bindings.iter().copied().partition(|(binding, _)| binding.mode == Mode::Enforce);
-    let examiner = Some(Examiner::new(services, transaction.organization).await?);
-    let round = Round { services, transaction, request, purpose: Purpose::DryRun, examiner };
+    let examiner = Examiner::new(services, transaction.organization).await?;
+    let round =
+        Round { services, transaction, request, purpose: Purpose::DryRun, examiner: Some(Ok(examiner)) };
     let asked = enforced.iter().map(|binding| round.ask(*binding));
     let (enforced, shadows) = join(try_join_all(asked), round.apart(&shadows)).await;
     Ok(enforced?.into_iter().map(|(evaluation, _)| evaluation).chain(shadows).collect())
@@ -71,11 +73,8 @@ pub(crate) async fn evaluate_shadows(
     bindings: &[(&Binding, u64)],
     request: &EvaluationRequest,
 ) -> Vec<Sealed<Evaluation>> {
-    let round = Round { services, transaction, request, purpose: Purpose::Shadow, examiner: None };
-    match Examiner::new(services, transaction.organization).await {
-        Ok(examiner) => Round { examiner: Some(examiner), ..round }.apart(bindings).await,
-        Err(error) => bindings.iter().map(|binding| round.not_asked(*binding, &error)).collect(),
-    }
+    let examiner = Some(Examiner::new(services, transaction.organization).await);
+    Round { services, transaction, request, purpose: Purpose::Shadow, examiner }.apart(bindings).await
 }
 
 impl EvaluationReply {
@@ -96,8 +95,7 @@ impl Round<'_> {
     }
 
     fn not_asked(&self, binding: (&Binding, u64), error: &Error) -> Sealed<Evaluation> {
-        let cause = error.internal_cause().map_or_else(|| error.to_string(), ToString::to_string);
-        let result = EvaluationResult::Failure { code: "not_asked".to_owned(), detail: cause };
+        let result = EvaluationResult::Failure { code: "not_asked".to_owned(), detail: cause_of(error) };
         self.sealed(binding, EvaluationReply::without_asking(result))
     }
 
@@ -113,7 +111,9 @@ impl Round<'_> {
                 binding.id
             )));
         };
-        if let Some(Err(fault)) = self.examiner.as_ref().map(|examiner| examiner.examine(&revision)) {
+        let examiner = self.examiner.as_ref().map(Result::as_ref).transpose();
+        let examiner = examiner.map_err(|error| Error::unavailable("the charter", cause_of(error)))?;
+        if let Some(Err(fault)) = examiner.map(|examiner| examiner.examine(&revision)) {
             let failure =
                 EvaluationResult::Failure { code: fault.as_str().to_owned(), detail: fault.to_string() };
             let reply = EvaluationReply::without_asking(failure);
@@ -165,6 +165,10 @@ impl Round<'_> {
             created_at: self.request.now,
         })
     }
+}
+
+fn cause_of(error: &Error) -> String {
+    error.internal_cause().map_or_else(|| error.to_string(), ToString::to_string)
 }
 
 /// What is to be stored of the state that a plugin used: nothing for one that failed, or that nobody listens to.
