@@ -10,23 +10,11 @@ const PROSE_CHARACTERS_MAX: usize = 20_000;
 const MILLISECONDS: &[BorrowedFormatItem<'_>] =
     format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
 
-const MICROSECONDS: &[BorrowedFormatItem<'_>] =
-    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]Z");
-
 /// RFC 3339 in UTC with milliseconds.
 pub(crate) fn time(at: Timestamp) -> String {
-    formatted(at, MILLISECONDS)
-}
-
-/// The same with microseconds, which is all that a time has.
-pub(crate) fn exact_time(at: Timestamp) -> String {
-    formatted(at, MICROSECONDS)
-}
-
-fn formatted(at: Timestamp, format: &[BorrowedFormatItem<'_>]) -> String {
     let nanos = i128::from(at.unix_micros()) * 1_000;
     let date = OffsetDateTime::from_unix_timestamp_nanos(nanos).unwrap_or(OffsetDateTime::UNIX_EPOCH);
-    date.format(format).expect("a date with a year has every part of the format")
+    date.format(MILLISECONDS).expect("a date with a year has every part of the format")
 }
 
 /// With its EIP-55 checksum.

@@ -11,6 +11,7 @@ use futures::{StreamExt, stream};
 use gateway_domain::{
     Address, Error, Timestamp,
     identity::{User, require_user},
+    ids::TransactionId,
     policy::Policy,
     ports::TransactionFilter,
     sealed::Sealed,
@@ -37,13 +38,12 @@ const LIMIT_MAX: u32 = 200;
 const READ_TOGETHER: usize = 4;
 /// Transactions read from the store at once: what is in memory beside the page itself.
 const CHUNK: u32 = 16;
-/// Transactions looked through for a status before the answer is given as it is.
-const LOOKED_AT_MAX: u32 = 3_200;
 
 struct ListQuery {
     status: Option<CoreStatus>,
     limit: u32,
     before: Option<Timestamp>,
+    before_id: Option<TransactionId>,
 }
 
 impl Wire for ListQuery {
@@ -52,11 +52,13 @@ impl Wire for ListQuery {
         let status = fields.optional("status", scalar::choice(&statuses));
         let limit = fields.optional("limit", scalar::count(1, LIMIT_MAX)).unwrap_or(LIMIT_DEFAULT);
         let before = fields.optional("before", scalar::time);
-        Some(Self { status, limit, before })
+        let before_id = fields.optional("beforeId", scalar::uuid);
+        Some(Self { status, limit, before, before_id })
     }
 }
 
-/// The user's transactions, newest first. Where there may be more, the header `link` says how to go on.
+/// The user's transactions, newest first. Where there may be more, the header `link` says how to go on: it is the cursor,
+/// and passes over nothing.
 #[utoipa::path(
     get,
     path = "/transactions/users/{ethereumAddress}",
@@ -66,12 +68,16 @@ impl Wire for ListQuery {
         ("status" = inline(Option<shapes::TransactionStatus>), Query),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "Default 100. Large transactions make \
             a page shorter."),
-        ("before" = Option<String>, Query, format = "date-time", description = "Only transactions created before.")
+        ("before" = Option<String>, Query, format = "date-time", description = "Only transactions created before. No \
+            cursor: `createdAt` is cut to milliseconds, so others of the same millisecond would be passed over. The \
+            header `link` goes on where a page ends."),
+        ("beforeId" = Option<String>, Query, format = "uuid", description = "Only transactions that come after this \
+            one of the user's in the list.")
     ),
     responses((
         status = 200,
         body = Vec<TransactionResponse>,
-        headers(("link" = String, description = "The next page, `rel=\"next\"`, where there may be one."))
+        headers(("link" = String, description = "The next page, `rel=\"next\"`, where there may be one: the cursor."))
     ))
 )]
 pub(crate) async fn get_user_transactions(
@@ -87,9 +93,25 @@ pub(crate) async fn get_user_transactions(
     if !call.reach.covers(user.id) {
         return Err(not_own());
     }
+    let from = from(&app, &user, &query).await?;
     let policy = Hearing::policy(&app.services, organization).await?;
-    let page = Page::of(&app, &policy, &user, &query).await?;
+    let page = Page::of(&app, &policy, (&user, from), &query).await?;
     Ok(page.answer(address, &query))
+}
+
+/// A place in the list of a user's transactions, before a time or after a transaction that was made at it.
+type Place = (Option<Timestamp>, Option<TransactionId>);
+
+/// Where the page begins.
+async fn from(app: &App, user: &User, query: &ListQuery) -> Result<Place, Failure> {
+    let Some(id) = query.before_id else { return Ok((query.before, None)) };
+    let last = app.services.store.transaction(user.organization, id).await?;
+    let last = last.filter(|last| last.owner == user.id);
+    let last = last.ok_or(Error::NotFound("transaction of the user with this beforeId"))?;
+    Ok(match query.before {
+        Some(before) if before <= last.created_at => (Some(before), None),
+        Some(_) | None => (Some(last.created_at), Some(id)),
+    })
 }
 
 /// A wallet or a user's key may not learn whether somebody else is a user.
@@ -116,26 +138,24 @@ fn not_own() -> Failure {
 struct Page {
     json: Vec<u8>,
     count: u32,
-    /// When the last transaction that was looked at was made, if older ones may follow.
-    next: Option<Timestamp>,
+    /// Its last transaction, if older ones may follow.
+    next: Option<TransactionId>,
 }
 
 impl Page {
-    /// Reads on until there are enough of the wanted status, the budget is used up or nothing is left: whether an
-    /// executed transaction counts as FAILED is not in its indexed state, and size is known once it is written.
-    async fn of(app: &App, policy: &Policy, user: &User, query: &ListQuery) -> Result<Self, Failure> {
+    /// Reads on until there are enough, the budget is used up or nothing is left: size is known once it is written.
+    async fn of(
+        app: &App,
+        policy: &Policy,
+        (user, (before, before_id)): (&User, Place),
+        query: &ListQuery,
+    ) -> Result<Self, Failure> {
         let mut page = Self::default();
-        let mut filter = TransactionFilter {
-            states: states(query.status),
-            before: query.before,
-            before_id: None,
-            limit: CHUNK.min(query.limit),
-        };
-        let mut looked_at = 0;
+        let limit = CHUNK.min(query.limit);
+        let mut filter = TransactionFilter { states: states(query.status), before, before_id, limit };
         loop {
             let chunk = app.services.store.transactions_of(user.organization, user.id, &filter).await?;
             let is_last = chunk.len() < filter.limit as usize;
-            looked_at += filter.limit;
             filter.before = chunk.last().map(|last| last.created_at);
             filter.before_id = chunk.last().map(|last| last.id);
             let full = page.take(app, policy, chunk, query).await?;
@@ -144,9 +164,6 @@ impl Page {
             }
             if is_last {
                 page.next = None;
-                return Ok(page);
-            }
-            if looked_at >= LOOKED_AT_MAX {
                 return Ok(page);
             }
         }
@@ -160,16 +177,11 @@ impl Page {
         chunk: Vec<Sealed<Transaction>>,
         query: &ListQuery,
     ) -> Result<bool, Failure> {
-        let fits = |one: &Sealed<Transaction>| {
-            query.status.is_none_or(|status| CoreStatus::of(&one.state) == status)
-        };
-        let end = chunk.last().map(|last| last.created_at);
-        let wanted = stream::iter(chunk.into_iter().filter(fits));
-        let mut hearings =
-            wanted.map(|transaction| Hearing::of(&app.services, policy, transaction)).buffered(READ_TOGETHER);
+        let mut hearings = stream::iter(chunk)
+            .map(|transaction| Hearing::of(&app.services, policy, transaction))
+            .buffered(READ_TOGETHER);
         while let Some(hearing) = hearings.next().await {
             let hearing = hearing?;
-            let made_at = hearing.transaction.created_at;
             let json = serde_json::to_vec(&TransactionResponse::of(&hearing))
                 .expect("wire types have string keys only");
             if self.count > 0 && self.json.len() + json.len() > app.config.list_bytes_max {
@@ -180,12 +192,11 @@ impl Page {
             }
             self.json.extend(json);
             self.count += 1;
-            self.next = Some(made_at);
+            self.next = Some(hearing.transaction.id);
             if self.count == query.limit {
                 return Ok(true);
             }
         }
-        self.next = end;
         Ok(false)
     }
 
@@ -195,22 +206,22 @@ impl Page {
         let mut response = answer::json(StatusCode::OK, array);
         if let Some(next) = next {
             let link = HeaderValue::try_from(next_link(address, query, next))
-                .expect("addresses, words, numbers and times are visible ASCII");
+                .expect("addresses, words, numbers and ids are visible ASCII");
             response.headers_mut().insert(header::LINK, link);
         }
         response
     }
 }
 
-/// RFC 8288. The time has microseconds, so that nothing made in the same millisecond is passed over.
-fn next_link(address: Address, query: &ListQuery, before: Timestamp) -> String {
-    let (address, before) = (presentation::address(address), presentation::exact_time(before));
+/// RFC 8288.
+fn next_link(address: Address, query: &ListQuery, last: TransactionId) -> String {
+    let address = presentation::address(address);
     let status = query.status.map_or_else(String::new, |status| format!("&status={}", status.as_str()));
     let limit = query.limit;
-    format!("</transactions/users/{address}?before={before}&limit={limit}{status}>; rel=\"next\"")
+    format!("</transactions/users/{address}?beforeId={last}&limit={limit}{status}>; rel=\"next\"")
 }
 
-/// The domain's states that may show as `status`; all of them when none is asked for.
+/// The domain's states that show as `status`; all of them when none is asked for.
 fn states(status: Option<CoreStatus>) -> Vec<&'static str> {
     match status {
         None => Vec::new(),
@@ -218,6 +229,6 @@ fn states(status: Option<CoreStatus>) -> Vec<&'static str> {
         Some(CoreStatus::Approved) => vec!["approved", "signed", "submitted", "handed_over"],
         Some(CoreStatus::Rejected) => vec!["rejected", "aborted"],
         Some(CoreStatus::Executed) => vec!["executed", "executed_by_vendor", "settled"],
-        Some(CoreStatus::Failed) => vec!["failed", "executed"],
+        Some(CoreStatus::Failed) => vec!["failed", "reverted"],
     }
 }
