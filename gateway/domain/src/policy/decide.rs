@@ -306,6 +306,22 @@ pub(crate) fn denied(reason: DenialReason, detail: impl Into<String>) -> Denial 
 }
 
 impl DenialReason {
+    /// Whether policy or its plugins said no, and not people, time, or an approval that stopped counting.
+    pub fn is_by_policy(self) -> bool {
+        match self {
+            Self::Vote | Self::Expired | Self::ApprovalLost => false,
+            Self::Plugin
+            | Self::PluginFailure
+            | Self::NoAuthority
+            | Self::KindNotPermitted
+            | Self::RequirementInvalid
+            | Self::RequirementUnreachable
+            | Self::EvidenceInvalid
+            | Self::PayloadUnopened
+            | Self::PayloadInvalid => true,
+        }
+    }
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Vote => "rejected",

@@ -183,9 +183,12 @@ async fn response(
         return Err(Error::VendorRefused { vendor, http_status, code }.into());
     }
     let status = match &transaction.state {
-        TransactionState::Rejected { .. } | TransactionState::Aborted => {
+        TransactionState::Rejected { reason, .. } if reason.is_by_policy() => {
             return Err(Error::Forbidden("the transaction was denied").into());
         }
+        // By people or time, and only a repeat finds it so.
+        TransactionState::Rejected { .. } => VendorStatus::Rejected,
+        TransactionState::Aborted => VendorStatus::Cancelled,
         TransactionState::Pending => VendorStatus::PendingAuthorization,
         TransactionState::Approved | TransactionState::Signed { .. } | TransactionState::Submitted { .. } => {
             VendorStatus::Queued

@@ -1,21 +1,24 @@
 //! A repeat is answered with what the first request made, whatever became of settings, service, vendor and escrow since.
 
+use std::time::Duration;
+
 use gateway_domain::{
     Address, U256,
     changes::Write,
     credentials::{CreateApiKey, Label, create_api_key},
+    evaluations::Verdict,
     identity::{Escrow, User},
     settings::Settings,
-    transactions::{ExecutionType, Provider, request_hash},
+    transactions::{ExecutionType, Provider, abort, request_hash},
     verification::set_verification_service_active,
 };
 use serde_json::{Value, json};
 
-use super::scene::Scene;
+use super::scene::{Scene, name};
 use crate::{
     encrypted::{body, hash, plaintext},
     openpgp::{BUILT_IN, encrypt},
-    world::{CHAIN, Reply},
+    world::{CHAIN, FREE_WEI, Reply},
 };
 
 impl Scene {
@@ -143,4 +146,33 @@ async fn an_order_for_fireblocks_is_repeated_whatever_changed() {
     assert_eq!(scene.order(1, 1).await.expect(201)["id"], made["id"]);
     assert_is_in_use(&scene.order(1, 2).await);
     assert_eq!(scene.world.vendors.fireblocks.posts(made["externalTxId"].as_str().unwrap()), 1);
+}
+
+/// Only a denial by policy is refused; whatever else became of an order is told to whoever asks for it again.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_ended_is_told_as_it_ended() {
+    let scene = Scene::new(Provider::Fireblocks).await;
+    let waiting = FREE_WEI + 1;
+    assert_eq!(scene.order(1, waiting).await.expect(201)["status"], "PENDING_AUTHORIZATION");
+    abort(&scene.ctx(), &scene.world.services, scene.stored(&name(1)).await.id).await.unwrap();
+    assert_eq!(scene.order(1, waiting).await.expect(201)["status"], "CANCELLED");
+
+    let voted_on = scene.order(2, waiting).await.expect(201);
+    let path = format!("/transactions/{}/approvals", name(2));
+    let vote = json!({"approved": false});
+    scene.world.post(path, &vote).signed(&scene.wallet).send().await.expect(201);
+    let again = scene.order(2, waiting).await.expect(201);
+    assert_eq!((&again["status"], &again["id"]), (&json!("REJECTED"), &voted_on["id"]));
+
+    scene.order(3, waiting).await.expect(201);
+    scene.world.clock.advance(Duration::from_hours(48));
+    scene.advance(&scene.stored(&name(3)).await).await;
+    assert_eq!(scene.order(3, waiting).await.expect(201)["status"], "REJECTED");
+
+    scene.world.plugin.say(Verdict::Reject, "no", 1);
+    for _ in 0..2 {
+        let denied = scene.order(4, 1).await;
+        denied.expect(403);
+        assert_eq!(denied.message(), "the transaction was denied");
+    }
 }
