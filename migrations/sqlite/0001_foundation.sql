@@ -197,7 +197,8 @@ CREATE INDEX transactions_owner ON transactions (organization, owner, created_at
 CREATE INDEX transactions_open ON transactions (organization, created_at) WHERE state IN ('pending', 'approved');
 CREATE INDEX transactions_owner_state ON transactions (organization, owner, state, created_at, id);
 CREATE INDEX transactions_history ON transactions (organization, chain, created_at, id);
-CREATE INDEX transactions_executed ON transactions (organization, key_id, from_address, to_address, created_at) WHERE state = 'executed';
+CREATE INDEX transactions_executed ON transactions (organization, key_id, from_address, to_address, created_at) WHERE state IN ('executed', 'executed_by_vendor');
+CREATE INDEX transactions_settled ON transactions (organization, key_id, from_address, to_address, created_at) WHERE state = 'settled';
 CREATE INDEX transactions_rejected ON transactions (organization, key_id, from_address, to_address, created_at) WHERE state = 'rejected';
 
 CREATE TABLE evaluations (

@@ -215,7 +215,8 @@ impl State {
             Self::Approved => "approved",
             Self::Signed { .. } => "signed",
             Self::Submitted { .. } => "submitted",
-            Self::Executed { .. } => "executed",
+            Self::Executed { reverted: false, .. } => "executed",
+            Self::Executed { reverted: true, .. } => "reverted",
             Self::HandedOver { .. } => "handed_over",
             Self::ExecutedByVendor { .. } => "executed_by_vendor",
             Self::Settled { .. } => "settled",
@@ -239,6 +240,14 @@ impl State {
             | Self::Submitted { .. }
             | Self::HandedOver { .. } => false,
         }
+    }
+
+    /// Whether it took place with success: seen on chain, or in the words of who executed it.
+    pub fn has_paid(&self) -> bool {
+        matches!(
+            self,
+            Self::Executed { reverted: false, .. } | Self::ExecutedByVendor { .. } | Self::Settled { .. }
+        )
     }
 
     /// Whether something left the gateway that may execute: such a transaction is never simply given up.

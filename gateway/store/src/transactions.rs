@@ -87,15 +87,26 @@ const PAST: &str = concat!(
 );
 /// Rows of both kinds, whose seals are opened before they count; each kind stops early, so that a busy recipient
 /// costs no more than a quiet one.
-const RECIPIENT_HISTORY: &str = concat!(
-    "SELECT * FROM (SELECT ",
-    columns!(),
-    " FROM transactions WHERE organization = $1 AND key_id = $2 AND from_address = $8 AND to_address = $3 \
-     AND id <> $4 AND state = 'executed' ORDER BY created_at DESC LIMIT 1) AS executed_ones UNION ALL SELECT * FROM (SELECT ",
-    columns!(),
-    " FROM transactions WHERE organization = $1 AND key_id = $2 AND from_address = $8 AND to_address = $3 AND state = 'rejected' \
-     AND id <> $4 AND chain = $5 AND substr(data, 1, 4) = $6 AND created_at > $7 ORDER BY created_at DESC LIMIT 20) AS denied_ones"
-);
+macro_rules! recipient_history {
+    ($executed:literal) => {
+        concat!(
+            "SELECT * FROM (SELECT ",
+            columns!(),
+            " FROM transactions WHERE organization = $1 AND key_id = $2 AND from_address = $8 AND to_address = $3 \
+             AND id <> $4 AND ",
+            $executed,
+            " ORDER BY created_at DESC LIMIT 1) AS executed_ones UNION ALL SELECT * FROM (SELECT ",
+            columns!(),
+            " FROM transactions WHERE organization = $1 AND key_id = $2 AND from_address = $8 AND to_address = $3 \
+             AND state = 'rejected' AND id <> $4 AND chain = $5 AND substr(data, 1, 4) = $6 AND created_at > $7 \
+             ORDER BY created_at DESC LIMIT 20) AS denied_ones"
+        )
+    };
+}
+
+const RECIPIENT_HISTORY: &str = recipient_history!("state IN ('executed', 'executed_by_vendor')");
+/// Where nobody here executes, what was reported is all there is.
+const RECIPIENT_HISTORY_ELSEWHERE: &str = recipient_history!("state = 'settled'");
 
 /// More places than one status of any family has states; spare ones name none.
 const STATES: usize = 9;
@@ -276,7 +287,9 @@ impl TransactionReads for Store {
 
     async fn recipient_history(&self, intent: &Intent, denied_since: Timestamp) -> Result<RecipientHistory> {
         let Some(to) = intent.to else { return Ok(RecipientHistory::default()) };
-        let statement = Statement::new(RECIPIENT_HISTORY)
+        let is_elsewhere = intent.key == Intent::NO_KEY;
+        let sql = if is_elsewhere { RECIPIENT_HISTORY_ELSEWHERE } else { RECIPIENT_HISTORY };
+        let statement = Statement::new(sql)
             .shown(intent.organization)
             .shown(intent.key)
             .hex(to)
@@ -289,7 +302,7 @@ impl TransactionReads for Store {
         let count =
             |wanted: fn(&State) -> bool| found.iter().filter(|found| wanted(&found.state)).count() as u64;
         Ok(RecipientHistory {
-            executed: count(|state| matches!(state, State::Executed { .. })),
+            executed: count(State::has_paid),
             denied: count(|state| matches!(state, State::Rejected { .. })),
         })
     }

@@ -17,10 +17,14 @@ pub struct PastFilter {
     pub limit: u32,
 }
 
-/// Earlier transactions of one key to one recipient.
+/// Earlier transactions of one payer to one recipient: of the key and address that the intent names. A vendor's key that
+/// was made anew begins without history.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RecipientHistory {
-    /// Executed ones, counted up to [`RecipientHistory::EXECUTED_MAX`], their seals checked.
+    /// Those that took place with success, counted up to [`RecipientHistory::EXECUTED_MAX`], their seals checked: seen on
+    /// chain and not reverted, or COMPLETED in the words of the vendor that holds the account. What was reported to be
+    /// settled counts only for an intent that names no key: nobody here could know better of what is executed elsewhere,
+    /// and no report makes a recipient known to a key of ours.
     pub executed: u64,
     /// Rejected ones that called the same function, whatever the amount, and were made since the given time.
     pub denied: u64,

@@ -4,7 +4,7 @@ use gateway_domain::{
     U256,
     changes::{Contested, Idempotency, ReplayGuard, Write},
     identity::{Escrow, User},
-    ids::TransactionId,
+    ids::{TransactionId, VendorCallId},
     keys::{KeyPurpose, WalletKeys},
     outbox::OutboxItem,
     payloads::SessionKeyClaim,
@@ -34,6 +34,8 @@ on_both_engines!(
     updates_read_back_with_their_version,
     transactions_are_listed_newest_first_and_filtered,
     executions_and_denials_are_counted_by_recipient,
+    what_is_executed_elsewhere_is_known_by_report,
+    a_newer_failure_does_not_hide_a_success,
     guards_and_outbox_items_read_back,
     vendors_read_back_and_change_once,
 );
@@ -216,14 +218,55 @@ async fn executions_and_denials_are_counted_by_recipient(database: &Database) {
     }
     assert_eq!(store.recipient_history(intent, world.transaction.created_at).await.unwrap().denied, 0);
 
-    let state = State::Executed { attempt: world.attempt.id, hash: hash(), block: 9, reverted: false };
-    world
-        .commit(&store, [Write::UpdateTransaction(world.seal(&rejected.moved_to(state, now())))])
-        .await
-        .unwrap();
-    assert_eq!(history(intent).await, RecipientHistory { executed: 1, denied: 0 });
+    let mut last = rejected;
+    for (state, executed) in ends(&world) {
+        last = last.moved_to(state, now());
+        world.commit(&store, [Write::UpdateTransaction(world.seal(&last))]).await.unwrap();
+        assert_eq!(history(intent).await, RecipientHistory { executed, denied: 0 }, "{:?}", last.state);
+    }
     let elsewhere = Intent { to: Some(address()), ..intent.clone() };
     assert_eq!(history(&elsewhere).await, RecipientHistory::default());
+}
+
+/// Ends of a transaction by a key of ours, and whether they make its recipient known.
+fn ends(world: &World) -> [(State, u64); 4] {
+    let executed = |reverted| State::Executed { attempt: world.attempt.id, hash: hash(), block: 9, reverted };
+    [
+        (executed(true), 0),
+        // Whoever reports what somebody else did makes nobody known to our keys.
+        (State::Settled { hash: hash(), block: None }, 0),
+        (State::ExecutedByVendor { call: id(VendorCallId::from_uuid), hash: None }, 1),
+        (executed(false), 1),
+    ]
+}
+
+async fn what_is_executed_elsewhere_is_known_by_report(database: &Database) {
+    let store = database.store().await;
+    let world = World::founded(&store).await;
+    let mut elsewhere = sample_transaction(&world.user, &world.key, now());
+    elsewhere.intent.key = Intent::NO_KEY;
+    elsewhere.state = State::Settled { hash: hash(), block: None };
+    world.commit(&store, [Write::InsertTransaction(world.seal(&elsewhere))]).await.unwrap();
+    let next = Intent { transaction: id(TransactionId::from_uuid), ..elsewhere.intent.clone() };
+    let known = RecipientHistory { executed: 1, denied: 0 };
+    assert_eq!(store.recipient_history(&next, now()).await.unwrap(), known);
+    let by_our_key = Intent { key: world.key.id, ..next };
+    assert_eq!(store.recipient_history(&by_our_key, now()).await.unwrap(), RecipientHistory::default());
+}
+
+async fn a_newer_failure_does_not_hide_a_success(database: &Database) {
+    let store = database.store().await;
+    let world = World::founded(&store).await;
+    let at = |minutes: u64| now().plus(Duration::from_mins(minutes));
+    let paid = [false, true].map(|reverted| {
+        let mut made = sample_transaction(&world.user, &world.key, at(u64::from(reverted)));
+        made.state = State::Executed { attempt: world.attempt.id, hash: hash(), block: 9, reverted };
+        made
+    });
+    let writes = paid.iter().map(|made| Write::InsertTransaction(world.seal(made)));
+    world.commit(&store, writes).await.unwrap();
+    let next = Intent { transaction: id(TransactionId::from_uuid), ..paid[0].intent.clone() };
+    assert_eq!(store.recipient_history(&next, at(2)).await.unwrap().executed, 1);
 }
 
 async fn guards_and_outbox_items_read_back(database: &Database) {
