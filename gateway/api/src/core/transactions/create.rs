@@ -189,7 +189,8 @@ fn trusted_body(call: &Call) -> Result<CreateTrustedTransactionDto, Failure> {
 }
 
 /// Asks that a transaction be judged and, once approved, executed. One that needs nobody is signed before the
-/// answer, unless that takes too long.
+/// answer, unless that takes too long. An equal request under the same `requestHash` or `Idempotency-Key` is answered with
+/// the transaction that the first one made.
 #[utoipa::path(
     post,
     path = "/transactions",
