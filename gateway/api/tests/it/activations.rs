@@ -16,6 +16,7 @@ use gateway_domain::{
     evaluations::{Evaluation, EvaluationResult},
     ids::PluginRevisionId,
     policy::{Examined, Mode, PluginRevision, PolicyHead, Power},
+    ports::Limits,
     transactions::{DryRunRequest, ExecutionType, dry_run},
 };
 use serde_json::json;
@@ -83,7 +84,9 @@ fn assert_whole(evaluation: &Evaluation, revisions: &[PluginRevision; 2]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn thousand_activations_while_requests_are_judged_fail_none_and_mix_none() {
-    let world = World::with_limits(ApiConfig::default(), limits()).await;
+    // As many are asked as the machine can answer meanwhile.
+    let limits = Limits { dry_run_evaluations_daily_max: u32::MAX, ..limits() };
+    let world = World::with_limits(ApiConfig::default(), limits).await;
     let escrow = world.user(&Wallet::new(1)).await;
     let revisions = [install(&world, MARKS[0]).await, install(&world, MARKS[1]).await];
     activate(&world, &revisions).await;
