@@ -106,8 +106,19 @@ async fn a_policy_takes_two_operators_and_no_command_alone_enlarges_anything() -
     let operators = Operators { deployment: &deployment, url: deployment.operator_url(), ids };
 
     // What a command may do on the machine itself: store a plugin, and stop things.
-    let refusal = deployment.fails(&["apikey", "create", "--label", "agent", "--name", "mine"], 1)?;
-    ensure!(refusal.contains("countersign operator propose"), "{refusal}");
+    let (id, address) =
+        ("019b8d2e-5c3a-7f10-9b64-2d1e8a7c4f03", "0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC");
+    for alone in [
+        &["apikey", "create", "--label", "agent", "--name", "mine"][..],
+        &["contract-account", "enrol", address, "--chain", "eip155:31337"],
+        &["contract-account", "withdraw", address],
+        &["verification-service", "enable", "1"],
+        &["freeze", "organization", "--lift"],
+        &["freeze", "key", id, "--lift"],
+    ] {
+        let refusal = deployment.fails(alone, 1)?;
+        ensure!(refusal.contains("countersign operator propose"), "{alone:?}: {refusal}");
+    }
     let orion = environment::gateway_binary()?.with_file_name("../guests/orion.wasm");
     let orion = orion.to_str().context("path")?;
     let grants = ["--grant", "log", "--grant", "settings", "--grant", "clock"];

@@ -173,6 +173,10 @@ async fn a_successor_is_compared_in_the_shade_of_what_it_replaces() -> Result<()
     let grants = ["log", "settings", "clock"];
     let present = staged.upload("orion", ORION_SETTINGS, &grants)?;
     staged.bound(&present, "enforce", &["--authority", "orion"])?;
+    // It would refuse everything, of a key that does not pay here.
+    let elsewhere = staged.upload("limiter", "0", &["log", "settings", "state"])?;
+    let another_key = "019b8d2e-5c3a-7f10-9b64-2d1e8a7c4f03";
+    staged.bound(&elsewhere, "enforce", &["--gate", "--key-id", another_key])?;
     let successor = staged.upload("orion", STRICTER, &grants)?;
     staged.bound(&successor, "shadow", &["--authority", "orion"])?;
     for _ in 0..2 {
@@ -190,23 +194,24 @@ async fn a_successor_is_compared_in_the_shade_of_what_it_replaces() -> Result<()
     let place = ["--organization", &staged.organization, "--json"];
     let shown = staged.operators.done(2, &[&["policy", "show"], &place[..]].concat())?;
     let bindings = shown["bindings"].as_array().context("bindings")?;
-    let [enforced, shadow] = &bindings[..] else { anyhow::bail!("{shown}") };
+    let [enforced, _, shadow] = &bindings[..] else { anyhow::bail!("{shown}") };
     ensure!(enforced["revision"] == present && shadow["revision"] == successor, "{shown}");
     let listed = staged.operators.done(2, &[&["plugin", "list"], &place[..]].concat())?;
     let modes = listed["plugins"].as_array().context("plugins")?.iter();
     let modes: Vec<_> = modes.map(|one| &one["bindings"][0]["mode"]).collect();
-    ensure!(modes == [&json!("shadow"), &json!("enforce")], "{listed}");
+    ensure!(modes == [&json!("shadow"), &json!("enforce"), &json!("enforce")], "{listed}");
 
     staged.bound(&successor, "enforce", &["--authority", "orion"])?;
     ensure!(staged.is_refused().await?);
     let shown = staged.operators.done(2, &[&["policy", "show"], &place[..]].concat())?;
-    ensure!(shown["bindings"].as_array().is_some_and(|bindings| bindings.len() == 1), "{shown}");
+    ensure!(shown["bindings"].as_array().is_some_and(|bindings| bindings.len() == 2), "{shown}");
     ensure!(shown["bindings"][0]["id"] == enforced["id"], "it goes on from what it replaced: {shown}");
 
     let unbind = |mode: &[&'static str]| [&["unbind", "orion"], mode].concat();
     let because = ["--reason", "over", "--organization", &staged.organization];
     let no_shadow = [&unbind(&["--mode", "shadow"])[..], &because].concat();
     staged.operators.refused(0, &no_shadow, "no plugin `orion` to shadow")?;
+    staged.carried(&["unbind", "limiter"])?;
     staged.carried(&unbind(&[]))?;
     // Nobody judges, so nothing is signed.
     ensure!(staged.is_refused().await?);
