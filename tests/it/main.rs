@@ -26,6 +26,7 @@ mod ownership;
 mod pair;
 mod pinned;
 mod plugin_authors;
+mod plugin_hostile;
 mod plugin_languages;
 mod plugin_outside;
 mod plugin_staging;

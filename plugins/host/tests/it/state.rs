@@ -40,6 +40,14 @@ async fn nothing_written_outlives_the_evaluation() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn work_takes_no_time_by_the_clock_that_a_plugin_is_given() {
+    let host = TestHost::with(|config| config.schedule.deadline = Duration::from_mins(1));
+    let hostile = host.prepare("hostile").await;
+    let evaluation = host.host.evaluate(&hostile, request("measure")).await.unwrap();
+    assert!(evaluation.outcome.analysis.starts_with("0 "), "{}", evaluation.outcome.analysis);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn removed_and_absent_keys_are_recorded_as_such() {
     let host = TestHost::start();
     let hostile = host.prepare("hostile").await;

@@ -1,0 +1,119 @@
+//! Attacks of plugins on the real gateway: each is denied by name, and neither the gateway nor the plugin beside it
+//! notices.
+
+use std::fs;
+
+use alloy_primitives::U256;
+use anyhow::{Context, Result, ensure};
+use countersign_tests::client::Credential;
+use countersign_tests::evaluations;
+use countersign_tests::gateway::Gateway;
+use countersign_tests::main_job::{Transfer, text};
+use serde_json::{Value, json};
+
+use crate::plugin_outside::install;
+use crate::stand::{Stand, request_hash, transfer};
+
+/// What the plugin does, and under which name the gateway stops it.
+const ATTACKS: [(&str, &str); 16] = [
+    ("endless loop", "timeout"),
+    ("memory bomb", "memory_limit"),
+    ("slow memory bomb", "memory_limit"),
+    ("deep recursion", "stack_overflow"),
+    ("deep frames", "out_of_bounds"),
+    ("panic", "abort"),
+    ("count and panic", "abort"),
+    ("log flood", "log_limit"),
+    ("long log line", "log_limit"),
+    ("state reads", "state_limit"),
+    ("long state value", "state_limit"),
+    ("history flood", "call_limit"),
+    ("long answer", "memory_limit"),
+    ("alias bomb", "output_too_large"),
+    ("bad encoding", "invalid_output"),
+    ("confidence", "bad_confidence"),
+];
+const GRANTS: [&str; 5] = ["log", "settings", "state", "clock", "history"];
+/// Far less than any of the attacks would take.
+const GROWTH_MAX_KIB: u64 = 64 * 1024;
+
+async fn propose(stand: &Stand, gateway: &Gateway, value: u64) -> Result<Value> {
+    let escrow = stand.job(gateway).find_user().await?.context("there is no user")?;
+    let small = Transfer { value: U256::from(value), ..transfer(escrow) };
+    stand.job(gateway).propose(&small).await?.expect(201)
+}
+
+/// How often the sandbox has stopped a plugin for this.
+async fn stopped(gateway: &Gateway, code: &str) -> Result<u64> {
+    let metrics = gateway.operator().get("/metrics", Credential::Nobody).await?.body;
+    let label = format!("code=\"{code}\"");
+    let lines = metrics
+        .lines()
+        .filter(|line| line.starts_with("countersign_plugin_failures_total{") && line.contains(&label));
+    lines.map(|line| Ok(line.rsplit(' ').next().context("no value")?.parse::<u64>()?)).sum()
+}
+
+fn resident_kib(gateway: &Gateway) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{}/status", gateway.process_id()))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+    Ok(line.trim().trim_end_matches(" kB").parse()?)
+}
+
+async fn attack_with_each(stand: &Stand, gateway: &Gateway) -> Result<()> {
+    for (number, (attack, code)) in ATTACKS.iter().enumerate() {
+        install(stand, "hostile", &json!(attack).to_string(), &GRANTS)?;
+        let before = stopped(gateway, code).await?;
+        let proposed = propose(stand, gateway, 1 + number as u64).await?;
+        ensure!(proposed["status"] == "REJECTED", "{attack}: {proposed}");
+        let after = stopped(gateway, code).await?;
+        ensure!(after == before + 1, "{attack} was not stopped by `{code}`");
+        gateway.operator().get("/readyz", Credential::Nobody).await?.expect(200)?;
+    }
+    Ok(())
+}
+
+/// What a plugin said before it was stopped for good may be unknown; nothing then says that it would say it again.
+#[tokio::test]
+async fn what_left_no_record_is_not_said_to_be_the_same() -> Result<()> {
+    let stand = Stand::on_sqlite().await?;
+    let gateway = stand.installation.start().await?;
+    stand.user(&gateway).await?;
+    install(&stand, "hostile", "\"endless loop\"", &GRANTS)?;
+    let proposed = propose(&stand, &gateway, 1).await?;
+    let status = stand.job(&gateway).approval_status(request_hash(&proposed)).await?;
+    let data_dir = stand.installation.data_dir();
+    let replay = ["plugin", "replay", text(&status, "transactionId")?, "--json", "--data-dir"];
+    let replay = [&replay[..], &[data_dir.to_str().context("path")?]].concat();
+    let output = stand.installation.command(&replay)?;
+    let told: Value = serde_json::from_slice(&output.stdout)?;
+    let heard = told["evaluations"].as_array().context("evaluations")?;
+    let hostile = heard.iter().find(|one| one["plugin"] == "hostile").context("hostile was not asked")?;
+    ensure!(hostile["outcome"]["kind"] == "not_recorded", "{told}");
+    ensure!(told["same"] == false && output.status.code() == Some(5), "{told}");
+    stand.finish(gateway).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_gateway_outlives_whatever_a_plugin_does() -> Result<()> {
+    let stand =
+        Stand::with_configuration("[plugins]\nbreaker_failures_max = 1000\ndeadline_ms = 3000\n").await?;
+    let gateway = stand.installation.start().await?;
+    stand.user(&gateway).await?;
+    attack_with_each(&stand, &gateway).await?;
+    let resident = resident_kib(&gateway)?;
+    attack_with_each(&stand, &gateway).await?;
+    let grown = resident_kib(&gateway)?.saturating_sub(resident);
+    ensure!(grown < GROWTH_MAX_KIB, "the second round left {grown} KiB more behind than the first");
+
+    // The same component, behaving: its binding remembers nothing of what it wrote before it panicked.
+    install(&stand, "hostile", "\"count\"", &GRANTS)?;
+    let counted = propose(&stand, &gateway, 100).await?;
+    let job = stand.job(&gateway);
+    job.final_transaction(request_hash(&counted)).await?;
+    stand.finish(gateway).await?;
+    let said = evaluations::of_transaction(&stand.installation.data_dir(), request_hash(&counted)).await?;
+    let said = said.iter().find(|one| one["plugin"] == "hostile").context("hostile was not asked")?;
+    let analysis = said["analysis"].as_str().context("no analysis")?;
+    ensure!(analysis.starts_with("true false Some([1])"), "{analysis}");
+    Ok(())
+}
