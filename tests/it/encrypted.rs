@@ -1,14 +1,15 @@
 //! Encrypted transactions as clients send them: messages by GnuPG, keys in the token, records on the chain.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use alloy_primitives::{Address, B256, U256, keccak256};
-use anyhow::Result;
+use anyhow::{Context, Result};
 use countersign_tests::client::Credential;
 use countersign_tests::gateway::Gateway;
 use countersign_tests::gpg::Gpg;
 use countersign_tests::kubo::cid_of;
-use countersign_tests::lying_node::Lie;
+use countersign_tests::lying_node::{Gate, Lie};
 use countersign_tests::main_job::text;
 use countersign_tests::registry;
 use countersign_tests::wait;
@@ -140,6 +141,46 @@ async fn a_record_that_could_not_be_sent_is_made_after_a_crash() -> Result<()> {
     let again = sealed.send(&sealed.body(request_hash, &message)).await?;
     assert_eq!(again["id"], made["id"]);
     assert_eq!(node.transaction_count(relayer).await?, U256::from(1), "one record, whatever happened");
+    Ok(())
+}
+
+/// Signed and not sent, sent and not answered, on the chain and not seen: whoever repeats the request finds it, and its
+/// record is made once.
+#[tokio::test]
+async fn a_gateway_that_is_killed_while_it_records_makes_one_record() -> Result<()> {
+    let holds: [(&str, fn(Arc<Gate>) -> Lie); 3] = [
+        ("eth_sendRawTransaction", Lie::HoldBefore),
+        ("eth_sendRawTransaction", Lie::HoldAfter),
+        ("eth_getTransactionReceipt", Lie::HoldBefore),
+    ];
+    for (method, hold) in holds {
+        let mut sealed = Sealed::new().await?;
+        let (request_hash, relayer) = (random_hash(), sealed.relayer()?);
+        let (body, _) = sealed.payment(request_hash, Wallet::random().address(), 2 * ETHER)?;
+        let gate = Gate::new();
+        sealed.stand.node.lie(method, hold(gate.clone()));
+        tokio::select! {
+            () = gate.reached() => {}
+            answered = sealed.send(&body) => {
+                answered?;
+                gate.reached().await;
+            }
+        }
+        sealed.gateway.kill()?;
+        sealed.stand.node.tell_the_truth(method);
+        sealed.gateway = sealed.stand.installation.start().await?;
+        let made = sealed.send(&body).await?;
+        assert_eq!(made["status"], "PENDING", "{method}: {made}");
+        let node = sealed.stand.anvil.node();
+        wait::until("the record to be on chain and known", DEADLINE, async || {
+            let digest = registry::cid_digest(node, relayer, request_hash).await?;
+            let told = sealed.send(&body).await?;
+            Ok((digest != B256::ZERO && told["submissionTxHash"].is_string()).then_some(()))
+        })
+        .await
+        .with_context(|| sealed.gateway.output())?;
+        assert_eq!(node.transaction_count(relayer).await?, U256::from(1), "{method}: one record");
+    }
     Ok(())
 }
 

@@ -9,10 +9,11 @@ use countersign_tests::cluster::Node;
 use countersign_tests::fireblocks::{Fireblocks, Mood};
 use countersign_tests::gpg::Gpg;
 use countersign_tests::lying_node::Gate;
-use countersign_tests::main_job::text;
+use countersign_tests::main_job::{FINAL_DEADLINE, text};
 use countersign_tests::registry;
 use countersign_tests::wait;
 use countersign_tests::wallet::Wallet;
+use futures::future::try_join_all;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
@@ -98,49 +99,105 @@ async fn a_payment_is_handed_over_once_by_two_gateways() -> Result<()> {
     pair.cluster.verify_audit()
 }
 
+/// Two gateways with a registry, a relayer and a verification service between them.
+struct Recording {
+    pair: Pair,
+    gateways: [Node; 2],
+    service: Value,
+    escrow: Address,
+    gpg: Gpg,
+}
+
+impl Recording {
+    async fn new() -> Result<Recording> {
+        let pair = Pair::new().await?;
+        for index in 0..2 {
+            pair.cluster.set(index, "onchain_registry.chain", format!("eip155:{CHAIN_ID}"));
+            pair.cluster.set(index, "onchain_registry.address", registry::ADDRESS);
+        }
+        registry::deploy(pair.anvil.node()).await?;
+        let inbox = Wallet::random().address().to_string();
+        let add =
+            ["verification-service", "add", "--name", "Orion", "--inbox", &inbox, "--built-in", "rsa2048"];
+        let gateways = [pair.cluster.start(0).await?, pair.cluster.start(1).await?];
+        let service = pair.cluster.order(0, &add)?;
+        let escrow = pair.user(&gateways[0]).await?;
+        let gpg = Gpg::new()?;
+        gpg.import(text(&service, "publicKey")?)?;
+        Ok(Recording { pair, gateways, service, escrow, gpg })
+    }
+
+    /// A message that asks for a payment.
+    fn message(&self, hash: B256, to: Address, value: u128) -> Result<String> {
+        let plaintext = json!({
+            "requestHash": hash, "escrowAddress": self.escrow, "chainId": CHAIN_ID, "to": to,
+            "value": value.to_string(), "data": "0x",
+        });
+        self.gpg.encrypt(&plaintext.to_string(), text(&self.service, "fingerprint")?, &[])
+    }
+
+    fn body(&self, hash: B256, message: &str) -> Value {
+        json!({
+            "encryptedPayload": message, "requestHash": hash, "escrowAddress": self.escrow, "chainId": CHAIN_ID,
+            "executionType": 0, "ethereumAddress": self.pair.wallet.address(),
+            "verificationServiceId": self.service["id"],
+        })
+    }
+}
+
 /// T23: whoever sends a message first has it, on whichever gateway.
 #[tokio::test]
 async fn an_encrypted_message_is_opened_for_one_request() -> Result<()> {
-    let pair = Pair::new().await?;
-    for index in 0..2 {
-        pair.cluster.set(index, "onchain_registry.chain", format!("eip155:{CHAIN_ID}"));
-        pair.cluster.set(index, "onchain_registry.address", registry::ADDRESS);
-    }
-    registry::deploy(pair.anvil.node()).await?;
-    let inbox = Wallet::random().address().to_string();
-    let add = ["verification-service", "add", "--name", "Orion", "--inbox", &inbox, "--built-in", "rsa2048"];
-    let (one, other) = (pair.cluster.start(0).await?, pair.cluster.start(1).await?);
-    let service = pair.cluster.order(0, &add)?;
-    let escrow = pair.user(&one).await?;
-    let gpg = Gpg::new()?;
-    gpg.import(text(&service, "publicKey")?)?;
-    let to = Wallet::random().address();
-    let hash = B256::repeat_byte(7);
-    let plaintext = json!({
-        "requestHash": hash, "escrowAddress": escrow, "chainId": CHAIN_ID, "to": to,
-        "value": (ETHER / 2).to_string(), "data": "0x",
-    });
-    let message = gpg.encrypt(&plaintext.to_string(), text(&service, "fingerprint")?, &[])?;
-    let body = |hash: B256| {
-        json!({
-            "encryptedPayload": message, "requestHash": hash, "escrowAddress": escrow, "chainId": CHAIN_ID,
-            "executionType": 0, "ethereumAddress": pair.wallet.address(), "verificationServiceId": service["id"],
-        })
-    };
-    let (honest, thief) = (body(hash), body(B256::repeat_byte(8)));
+    let recording = Recording::new().await?;
+    let (pair, [one, other], escrow) = (&recording.pair, &recording.gateways, recording.escrow);
+    let (to, hash) = (Wallet::random().address(), B256::repeat_byte(7));
+    let message = recording.message(hash, to, ETHER / 2)?;
+    let (honest, thief) = (recording.body(hash, &message), recording.body(B256::repeat_byte(8), &message));
     let (first, second) = tokio::join!(
         one.client().post("/transactions", pair.admin(), &honest),
         other.client().post("/transactions", pair.admin(), &honest)
     );
     let made: [Value; 2] = [first?.expect(201)?, second?.expect(201)?];
     assert_eq!(made[0]["id"], made[1]["id"], "one transaction");
-    for gateway in [&one, &other] {
+    for gateway in [one, other] {
         let stolen = gateway.client().post("/transactions", pair.admin(), &thief).await?;
         assert!(matches!(stolen.status, 400 | 409), "{}", stolen.body);
     }
-    let ended = pair.ended(&other, &hash.to_string()).await.with_context(|| other.output())?;
+    let ended = pair.ended(other, &hash.to_string()).await.with_context(|| other.output())?;
     assert_eq!(ended["status"], "EXECUTED", "{ended}");
     assert_eq!(pair.anvil.node().balance(to).await?, U256::from(ETHER / 2));
     assert_eq!(pair.anvil.node().transaction_count(escrow).await?, U256::ONE);
+    pair.cluster.verify_audit()
+}
+
+/// T19: both gateways put on record what they were sent, from one account, each record once and none left out.
+#[tokio::test]
+async fn two_gateways_send_the_records_of_one_relayer() -> Result<()> {
+    let recording = Recording::new().await?;
+    let (pair, gateways) = (&recording.pair, &recording.gateways);
+    let relayer = pair.cluster.order(0, &["key", "relayer"])?;
+    let relayer: Address = text(&relayer, "address")?.parse()?;
+    let node = pair.anvil.node();
+    node.set_balance(relayer, U256::from(ETHER)).await?;
+    let hashes: Vec<B256> = (1..=6).map(B256::repeat_byte).collect();
+    let mut bodies = Vec::new();
+    for hash in &hashes {
+        let message = recording.message(*hash, Wallet::random().address(), 1)?;
+        bodies.push(recording.body(*hash, &message));
+    }
+    let sent = bodies.iter().zip(gateways.iter().cycle());
+    let sent = sent.map(|(body, gateway)| gateway.client().post("/transactions", pair.admin(), body));
+    for reply in try_join_all(sent.collect::<Vec<_>>()).await? {
+        reply.expect(201)?;
+    }
+    for hash in &hashes {
+        wait::until("the record of each request", FINAL_DEADLINE, async || {
+            let digest = registry::cid_digest(node, relayer, *hash).await?;
+            Ok((digest != B256::ZERO).then_some(()))
+        })
+        .await
+        .with_context(|| gateways.each_ref().map(Node::output).concat())?;
+    }
+    assert_eq!(node.transaction_count(relayer).await?, U256::from(hashes.len()), "each record once");
     pair.cluster.verify_audit()
 }

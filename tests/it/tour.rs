@@ -78,7 +78,7 @@ impl Place {
         let ready = format!("until curl -s -o /dev/null http://{}/health; do sleep 0.2; done\n", self.public);
         let mut script = format!(
             "set -eo pipefail\ncd {folder}\nexec 3>&1 >{PRINTED} 2>&1\n\
-             export CARGO_TARGET_DIR=$PWD/target/guests/authors COUNTERSIGN__FIREBLOCKS__ENABLED=true GNUPGHOME={folder}/gnupg\nmkdir -m 700 gnupg\n",
+             export CARGO_TARGET_DIR=$PWD/target/guests/authors GNUPGHOME={folder}/gnupg\nmkdir -m 700 gnupg\n",
         );
         for block in blocks {
             let starts = block.contains("countersign dev");

@@ -77,6 +77,7 @@ async fn a_token_that_makes_no_key_leaves_nothing_that_is_shown_or_used() {
     // What works goes on working.
     world.token.makes_nothing.store(true, Ordering::SeqCst);
     ask(&world, &access, true).await.expect(503);
+    assert_eq!(keys(&world).await, (3, 1), "the key that works is not the one that is retired");
     let kept = world.get("/fireblocks/csr/execution").bearer(&access).send().await.expect(200);
     assert_eq!(kept, made);
 }

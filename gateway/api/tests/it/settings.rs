@@ -11,6 +11,7 @@ use gateway_domain::{
     keys::{KeyPurpose, KeyState},
     ports::Limits,
     transactions::{Progress, advance},
+    vendors::VendorError,
 };
 use serde_json::{Value, json};
 
@@ -420,6 +421,11 @@ async fn a_wallet_that_logged_in_gets_its_privy_account_with_the_arbiters_quorum
         });
         world.post("/privy-quorum", &body).key(&world, "agent").send().await
     };
+    // What Privy does not know is not kept.
+    let fails = &world.vendors.privy.fails;
+    *fails.lock().unwrap() = Some(|| VendorError::Refused { http_status: 400, code: None });
+    quorum("did:privy:oen").await.expect(400);
+    *fails.lock().unwrap() = None;
     quorum("did:privy:one").await.expect(201);
     let path = format!("/users/{}", wallet.address());
     let user = world.get(path).key(&world, "admin").send().await.expect(200);

@@ -142,9 +142,11 @@ pub async fn create_arbiter_quorum(
     services.vendors.require_privy()?;
     let arbiter = services.vendors.arbiter_key.clone();
     let arbiter = arbiter.ok_or(Error::Unconfigured("privy.arbiter_public_key"))?;
-    let owner = link_privy_user(ctx, services, request.ethereum_address, &request.privy_user_id).await?;
-    let (keys, users) = (vec![arbiter.der_base64().to_owned()], vec![request.privy_user_id]);
+    let owner = privy_owner(ctx, services, request.ethereum_address, &request.privy_user_id).await?.id;
+    let (keys, users) = (vec![arbiter.der_base64().to_owned()], vec![request.privy_user_id.clone()]);
     let made = make(ctx, services, (owner, true), (&request.display_name, keys, users)).await?;
+    // Only now: an account that Privy does not know would stay the user's for good.
+    link_privy_user(ctx, services, request.ethereum_address, &request.privy_user_id).await?;
     let facts = Facts {
         quorum_id: made.id,
         display_name: request.display_name,
@@ -156,21 +158,33 @@ pub async fn create_arbiter_quorum(
     keep(ctx, services, (owner, QuorumType::Arbiter), |_| facts.clone()).await
 }
 
-/// The user at `address`, whose Privy account is `privy_user_id` from now on. Whoever logged in before anybody enrolled
-/// them gets it here; the account of a user never changes.
+/// The user at `address`, who has this Privy account or none yet.
+async fn privy_owner(
+    ctx: &OpCtx,
+    services: &Services,
+    address: Address,
+    privy_user_id: &str,
+) -> Result<User> {
+    let user = services.store.user_by_address(ctx.organization, address).await?;
+    let user = user.ok_or_else(|| Error::invalid("ethereumAddress must belong to a user"))?.into_value();
+    if user.privy_user_id.as_deref().is_some_and(|linked| linked != privy_user_id) {
+        return Err(Error::invalid("privyUserId must be the user's, who has another"));
+    }
+    Ok(user)
+}
+
+/// Makes the Privy account that of the user at `address`. Whoever logged in before anybody enrolled them gets it here; the
+/// account of a user never changes.
 async fn link_privy_user(
     ctx: &OpCtx,
     services: &Services,
     address: Address,
     privy_user_id: &str,
-) -> Result<PrincipalId> {
+) -> Result<()> {
     for _ in 0..services.limits.contest_attempts_max {
-        let user = services.store.user_by_address(ctx.organization, address).await?;
-        let user = user.ok_or_else(|| Error::invalid("ethereumAddress must belong to a user"))?.into_value();
-        match user.privy_user_id.as_deref() {
-            Some(linked) if linked == privy_user_id => return Ok(user.id),
-            Some(_) => return Err(Error::invalid("privyUserId must be the user's, who has another")),
-            None => {}
+        let user = privy_owner(ctx, services, address, privy_user_id).await?;
+        if user.privy_user_id.is_some() {
+            return Ok(());
         }
         let linked = User {
             privy_user_id: Some(privy_user_id.to_owned()),
@@ -180,13 +194,12 @@ async fn link_privy_user(
         };
         let detail = json!({"privyUserId": privy_user_id});
         let event = AuditEvent::new(ctx, "user.privy_linked", format!("user {}", linked.id), detail);
-        let id = linked.id;
         match services
             .store
             .commit(ChangeSet::new(event).write(Write::UpdateUser(services.sealer.seal(linked))))
             .await
         {
-            Ok(()) => return Ok(id),
+            Ok(()) => return Ok(()),
             Err(CommitError::Conflict(Contested::Version)) => {}
             Err(error) => return Err(error.into()),
         }

@@ -263,6 +263,9 @@ async fn check(
             Provider::Privy if named.is_some() && !has_quorum(ctx, services, user, role).await? => {
                 rules.push(format!("{name} privy needs a Privy quorum of that type"));
             }
+            Provider::Privy if named.is_some() && user.privy_user_id.is_none() => {
+                rules.push(format!("{name} privy needs a user who has a privyUserId"));
+            }
             Provider::Hsm | Provider::Fireblocks | Provider::Privy | Provider::None => {}
         }
     }
