@@ -24,7 +24,9 @@ const ORGANIZATION: &str = "gateway";
 
 mod rotated;
 
-pub(crate) use rotated::{SealingKeys, TokenKeys, load_sealing_keys, load_token_keys, require_sealing_key};
+pub(crate) use rotated::{
+    SealingKeys, TokenKeys, load_sealing_keys, load_token_keys, refuse_unopened_secrets, require_sealing_key,
+};
 
 /// What start-up takes from the token.
 pub(crate) struct SystemKeys {

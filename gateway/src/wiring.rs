@@ -89,10 +89,10 @@ pub(crate) async fn build(config: Config, data_dir: DataDir, absent: Absent) -> 
     let tokens = system_keys::load_token_keys(&hsm, &store, (absent, epochs.token), wait)
         .await
         .context("loading the keys of access tokens from the token")?;
+    system_keys::refuse_unopened_secrets(&hsm, &store, &epochs.secrets).await?;
     let sealing = system_keys::load_sealing_keys(&hsm, &store, (absent, &epochs.secrets), wait)
         .await
         .context("loading the keys that seal secrets from the token")?;
-    refuse_forgotten_secrets(&store, *epochs.secrets.start()).await?;
 
     let plugins = Arc::new(start_plugins(&config, &data_dir, keys.plugin_cache, store.clone())?);
     let (chains, domain_chain) = chains(&config)?;
@@ -138,21 +138,6 @@ pub(crate) async fn build(config: Config, data_dir: DataDir, absent: Absent) -> 
         data_dir,
         rate_places: Arc::new(keys.rate_places),
     })
-}
-
-/// What was sealed before the oldest rotation in use could be opened by nobody.
-async fn refuse_forgotten_secrets(store: &Store, oldest: u32) -> Result<()> {
-    if oldest == system_keys::EPOCH {
-        return Ok(());
-    }
-    let left = store.sealed_before_count(oldest).await.context("counting sealed secrets")?;
-    if left > 0 {
-        bail!(
-            "{left} Fireblocks API keys are sealed under rotations before `core.secrets.oldest_key_epoch`: lower it, and \
-             serve until the log says that none is left"
-        );
-    }
-    Ok(())
 }
 
 fn publication(config: &Config, hsm: &Hsm) -> Result<Publication> {

@@ -153,13 +153,6 @@ fn encryption_subkey(key: &SignedPublicKey, subkey: &SignedPublicSubKey, now: u3
     if usable { EncryptionKey::of(public, until) } else { None }
 }
 
-/// Subkeys that the primary key lets sign. It vouches for them, so they need not vouch for it.
-pub(crate) fn signing_subkeys(key: &SignedPublicKey, now: u32) -> impl Iterator<Item = &SignedPublicSubKey> {
-    key.public_subkeys
-        .iter()
-        .filter(move |subkey| binding(key, subkey, now).is_some_and(|binding| binding.key_flags().sign()))
-}
-
 /// What binds a version 4 subkey that is neither revoked nor over.
 fn binding<'a>(key: &SignedPublicKey, subkey: &'a SignedPublicSubKey, now: u32) -> Option<&'a Signature> {
     let (primary, public) = (&key.primary_key, &subkey.key);

@@ -12,7 +12,7 @@ use pgp::{
 
 use crate::{
     armor::dearmor,
-    certificate::{Certificate, is_acceptable, parse, signing_subkeys},
+    certificate::{Certificate, is_acceptable, parse},
     fault::Fault,
 };
 
@@ -27,7 +27,7 @@ pub fn verify_possession(
     Certificate::of(&key, now)?;
     let signature = read(signature)?;
     let is_of_data = matches!(signature.typ(), Some(SignatureType::Binary | SignatureType::Text));
-    if is_of_data && is_acceptable(&signature, now) && is_by(&key, &signature, text, now) {
+    if is_of_data && is_acceptable(&signature, now) && is_by(&key, &signature, text) {
         Ok(())
     } else {
         Err(Fault::Possession.into())
@@ -43,8 +43,8 @@ fn read(armored: &str) -> Result<Signature, Fault> {
     }
 }
 
-/// A primary key may sign whatever its flags say: who certifies with it has it.
-fn is_by(key: &SignedPublicKey, signature: &Signature, text: &str, now: u32) -> bool {
+/// The primary key alone, whatever its flags say: who certifies with it has it. Whether a subkey was revoked is not for the
+/// certificate to say that its claimant brings, which may be an old one.
+fn is_by(key: &SignedPublicKey, signature: &Signature, text: &str) -> bool {
     signature.verify(&key.primary_key, text.as_bytes()).is_ok()
-        || signing_subkeys(key, now).any(|subkey| signature.verify(&subkey.key, text.as_bytes()).is_ok())
 }

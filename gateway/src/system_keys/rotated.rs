@@ -3,8 +3,8 @@
 
 use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
 
-use anyhow::{Context as _, Result};
-use gateway_domain::{keys::KeyPurpose, sessions::TokenKey};
+use anyhow::{Context as _, Result, bail};
+use gateway_domain::{keys::KeyPurpose, ports::VendorReads as _, sessions::TokenKey};
 use gateway_store::{Exclusive, Store};
 use hsm::{Hsm, KeyAlgorithm, KeyReference, SecretAlgorithm, SecretKeyReference};
 use sha2::{Digest as _, Sha256};
@@ -70,6 +70,43 @@ fn token_key(key: &KeyReference) -> Result<TokenKey> {
     let bytes = key.public_key.as_bytes();
     let public_key = bytes.try_into().context("an Ed25519 public key has 32 bytes")?;
     Ok(TokenKey { id: hex::encode(&Sha256::digest(bytes)[..8]), public_key })
+}
+
+/// Refuses to begin where a stored secret could be opened by nobody: it is sealed before the oldest rotation in use or
+/// after the next one, or the token lacks its key. To be called before any key is made: a new one under the identifier of
+/// one that is missing would hide that.
+pub(crate) async fn refuse_unopened_secrets(
+    hsm: &Hsm,
+    store: &Store,
+    epochs: &RangeInclusive<u32>,
+) -> Result<()> {
+    let before = async |epoch: u32| store.sealed_before_count(epoch).await.context("counting sealed secrets");
+    let (oldest, next) = (*epochs.start(), epochs.end().saturating_add(1));
+    let mut opened = before(oldest).await?;
+    if opened > 0 {
+        bail!(
+            "{opened} Fireblocks API keys are sealed under rotations before `core.secrets.oldest_key_epoch`: lower it, and \
+             serve until the log says that none is left"
+        );
+    }
+    for epoch in oldest..=next {
+        let through = before(epoch.saturating_add(1)).await?;
+        let sealed = through.saturating_sub(opened);
+        if sealed > 0 && sealing_key(hsm, epoch).await?.is_none() {
+            bail!(
+                "{sealed} Fireblocks API keys are sealed under rotation {epoch} of `core.secrets`, whose key is not on the \
+                 token: bring it back from the token's backup"
+            );
+        }
+        opened = through;
+    }
+    let later = before(u32::MAX).await?.saturating_sub(opened);
+    if later > 0 {
+        bail!(
+            "{later} Fireblocks API keys are sealed under rotations after `core.secrets.key_epoch`: raise it"
+        );
+    }
+    Ok(())
 }
 
 /// As [`load_token_keys`], for `epochs` of the keys that seal secrets.

@@ -11,6 +11,7 @@ use super::{API_KEY, DEADLINE, Scene};
 use crate::pair::{Pair, log_in};
 
 const ROTATED: &str = "[core.secrets]\nkey_epoch = 2\n";
+const FAR: &str = "[core.secrets]\nkey_epoch = 4\n";
 const FORGOTTEN: &str = "[core.secrets]\nkey_epoch = 2\noldest_key_epoch = 2\n";
 
 /// The gateway reads the user's API key back.
@@ -54,6 +55,20 @@ async fn the_key_that_seals_api_keys_rotates_and_what_it_sealed_is_sealed_anew()
     opens(gateway.client(), &scene.stand.wallet, &gateway.bootstrap.agent_api_key).await?;
     scene.validate(&gateway).await?.expect(200)?;
     scene.check_requests()?;
+    assert!(gateway.stop().await?.success());
+
+    // Nor is it forgotten by a configuration that goes back.
+    installation.configure(FAR)?;
+    let gateway = installation.start().await?;
+    sealed_anew(|| gateway.output()).await?;
+    assert!(gateway.stop().await?.success());
+    installation.configure(ROTATED)?;
+    let refused = installation.start().await.err().map(|error| format!("{error:#}"));
+    let refused = refused.unwrap_or_default();
+    assert!(refused.contains("1 Fireblocks API keys are sealed under rotations after"), "{refused}");
+    installation.configure(FAR)?;
+    let gateway = installation.start().await?;
+    opens(gateway.client(), &scene.stand.wallet, &gateway.bootstrap.agent_api_key).await?;
     scene.stand.finish(gateway).await
 }
 

@@ -345,6 +345,11 @@ pub(crate) fn rule(method: &Method, path: &str) -> Option<&'static Rule> {
 }
 
 impl Rule {
+    /// Whether it ends sessions or keys of its caller, and nothing else.
+    pub(crate) fn ends_credentials(&self) -> bool {
+        matches!(self.operation, "logout" | "logout_all" | "revoke_user_api_key")
+    }
+
     /// How far the proven caller may reach here, or that it may not.
     pub(crate) fn reach(&self, ctx: &OpCtx) -> Result<Reach, Failure> {
         if self.callers == Callers::Internal {

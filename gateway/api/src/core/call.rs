@@ -146,7 +146,7 @@ impl FromRequest<Arc<App>> for Call {
         if let Some(note) = parts.extensions.get::<CallerNote>() {
             note.note(&ctx);
         }
-        charge(app, &ctx, &parts.method).await?;
+        charge(app, &ctx, rule).await?;
         let reach = rule.reach(&ctx)?;
         let query = parts.uri.query().map(str::to_owned);
         let target = target(&parts).to_owned();

@@ -204,8 +204,12 @@ async fn what_is_wrong_with_a_request_is_named() {
     let stranger = world.post("/transactions", &good).key(&world, "arbiter").send().await;
     stranger.expect(403);
     let message = gateway_chains::evm::signature::personal_message_hash(hash(7).as_slice());
-    let signed = with("userSignature", json!(hex(&wallet.sign(message))));
-    send(&world, &signed).await.expect(201);
+    let mut signature = wallet.sign(message);
+    let made = send(&world, &with("userSignature", json!(hex(&signature)))).await.expect(201);
+    // Signed anew, if only by another spelling, it is the same request.
+    signature[64] = if signature[64] < 27 { signature[64] + 27 } else { signature[64] - 27 };
+    let again = send(&world, &with("userSignature", json!(hex(&signature)))).await.expect(201);
+    assert_eq!(again["id"], made["id"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

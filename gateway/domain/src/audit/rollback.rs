@@ -1,12 +1,13 @@
 //! Going on from an audit log that lacks what was signed and handed on: what is given up, and who agreed to it (T32).
 
-use std::{collections::BTreeSet, fmt, str::FromStr};
+use std::{collections::BTreeSet, fmt, str::FromStr, time::Duration};
 
 use alloy_primitives::B256;
 use serde::{Deserialize, Serialize};
 
 use super::Checkpoint;
 use crate::{
+    clock::Timestamp,
     ids::OperatorId,
     jws,
     operators::{Charter, OperatorRole},
@@ -28,6 +29,9 @@ pub struct LogEnd {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a checkpoint is written `NUMBER:HASH`, as `countersign audit accept-rollback` shows it")]
 pub struct LogEndMalformed;
+
+/// For how long an agreement can be used: whoever finds it later and brings the same database back has none.
+const AGREED_WITHIN: Duration = Duration::from_hours(7 * 24);
 
 /// What an approver signs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,6 +65,8 @@ pub enum RollbackRefusal {
     NoApprover(OperatorId),
     #[error("the signature does not fit the key of operator `{0}`")]
     Forged(OperatorId),
+    #[error("operator `{0}` agreed more than seven days ago, or by a clock that is wrong")]
+    Stale(OperatorId),
     #[error("{required} approvers of the charter must agree, and {given} have")]
     TooFew { required: u32, given: usize },
 }
@@ -97,6 +103,7 @@ pub fn require_agreement(
     audit_key: &str,
     (lost, kept): (LogEnd, LogEnd),
     approvals: &[RollbackApproval],
+    now: Timestamp,
 ) -> Result<BTreeSet<OperatorId>, RollbackRefusal> {
     let mut agreed = BTreeSet::new();
     for approval in approvals {
@@ -108,6 +115,9 @@ pub fn require_agreement(
         let approver = approver.ok_or(RollbackRefusal::NoApprover(signer))?;
         if !jws::fits(&approval.0, &approver.public_key) {
             return Err(RollbackRefusal::Forged(signer));
+        }
+        if now.unix_seconds().abs_diff(claims.iat) > AGREED_WITHIN.as_secs() {
+            return Err(RollbackRefusal::Stale(signer));
         }
         agreed.insert(signer);
     }

@@ -15,11 +15,9 @@ fn refusal(certificate: &str, signed: (&str, &str)) -> String {
 }
 
 #[test]
-fn a_primary_key_and_a_subkey_that_may_sign_show_possession() {
-    for (certificate, signature) in
-        [(CURVE, BINARY), (CURVE, include_str!("fixtures/gpg-detached-text.asc")), (SUBKEYS, BY_SUBKEY)]
-    {
-        verify_possession(certificate, (signature, TEXT), now()).unwrap();
+fn a_signature_by_the_primary_key_shows_possession() {
+    for signature in [BINARY, include_str!("fixtures/gpg-detached-text.asc")] {
+        verify_possession(CURVE, (signature, TEXT), now()).unwrap();
     }
 }
 
@@ -31,6 +29,8 @@ fn no_other_key_text_or_signature_does() {
         (CURVE, BY_SUBKEY, TEXT),
         (SUBKEYS, BINARY, TEXT),
         (CURVE, include_str!("fixtures/gpg-detached-sha1.asc"), TEXT),
+        // A subkey may have been revoked in a certificate that its claimant does not show.
+        (SUBKEYS, BY_SUBKEY, TEXT),
         (include_str!("fixtures/gpg-subkeys-revoked.asc"), BY_SUBKEY, TEXT),
     ] {
         assert_eq!(refusal(certificate, (signature, text)), rule);

@@ -91,7 +91,13 @@ async fn accept(gateway: &Gateway, to: Option<u64>, approvals: &[RollbackApprova
     let charter = gateway.store.charter().await?;
     let agreed = match &charter {
         Some(charter) => {
-            let agreed = require_agreement(charter, &fingerprint, (lost, kept), approvals);
+            let agreed = require_agreement(
+                charter,
+                &fingerprint,
+                (lost, kept),
+                approvals,
+                gateway.services.clock.now(),
+            );
             agreed.with_context(|| {
                 format!(
                     "each approver runs `countersign audit approve-rollback --key {fingerprint} --lost {lost} --kept {kept}`"
@@ -118,7 +124,8 @@ fn shown(lost: LogEnd, end: LogEnd, fingerprint: &str) -> Outcome {
         format!("handed on, and not in the database   {lost}"),
         format!("the database ends at                 {end}"),
         String::new(),
-        "Nothing was done. Whatever was signed after the database's end may have been sent: look for it before anything is          signed again."
+        "Nothing was done. Whatever was signed after the database's end may have been sent: look for it before anything is \
+         signed again."
             .to_owned(),
         format!("To go on from there, name it: `--to {}`.", end.number),
         "In a deployment with operators each approver agrees to it first:".to_owned(),

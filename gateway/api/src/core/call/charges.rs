@@ -1,9 +1,9 @@
 //! What a request takes from whose rate.
 
-use axum::http::Method;
 use gateway_domain::{Error, OpCtx, actor::Actor, credentials::Label, ids::PrincipalId};
 
 use crate::{
+    core::authorization::Rule,
     failure::Failure,
     layers::{CHANGES, FAILURES, Source},
     state::App,
@@ -28,8 +28,9 @@ pub(super) async fn charge_failure<T>(
     proven
 }
 
-/// Takes one request from the caller's own rate, and one change where it may be one.
-pub(super) async fn charge(app: &App, ctx: &OpCtx, method: &Method) -> Result<(), Failure> {
+/// Takes one request from the caller's own rate, and one change where it may be one. What ends a credential is none: whoever
+/// stole one could otherwise use up its owner's way to be rid of it.
+pub(super) async fn charge(app: &App, ctx: &OpCtx, rule: &Rule) -> Result<(), Failure> {
     let name = match &ctx.actor {
         Actor::ApiKey(key) => key.credential.to_string(),
         Actor::Wallet(wallet) => wallet.address.to_string(),
@@ -41,7 +42,7 @@ pub(super) async fn charge(app: &App, ctx: &OpCtx, method: &Method) -> Result<()
         | Actor::LocalOperator => return Ok(()),
     };
     app.rates.credential.check(&name).map_err(|retry_after| Failure::RateLimited { retry_after })?;
-    match people(&ctx.actor).filter(|_| !method.is_safe()) {
+    match people(&ctx.actor).filter(|_| !rule.method.is_safe() && !rule.ends_credentials()) {
         Some(user) => charge_change(app, ctx, user).await,
         None => Ok(()),
     }

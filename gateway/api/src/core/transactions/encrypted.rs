@@ -95,6 +95,7 @@ impl CreateEncryptedTransactionDto {
         RequestName::Own(self.request_hash)
     }
 
+    /// Without the signature: whoever signs the same request anew repeats it.
     pub(super) fn digest(&self) -> B256 {
         request_digest(
             "encrypted",
@@ -107,10 +108,6 @@ impl CreateEncryptedTransactionDto {
                 ("ethereumAddress", self.ethereum_address.map(|owner| presentation::address(owner).into())),
                 ("verificationServiceId", self.verification_service_id.map(|id| id.to_string().into())),
                 ("ipfsCid", self.ipfs_cid.as_deref().map(Into::into)),
-                (
-                    "userSignature",
-                    self.user_signature.as_deref().map(|signed| presentation::bytes(signed).into()),
-                ),
             ],
         )
     }

@@ -92,3 +92,19 @@ async fn a_validation_does_not_put_off_the_end() {
     scene.world.clock.advance(Duration::from_secs(1));
     assert_eq!(scene.looked_at().await.1, LOST);
 }
+
+/// An address that is blocked, or a form that has changed: that says nothing of the credentials or of the transaction.
+#[tokio::test(flavor = "multi_thread")]
+async fn other_refusals_end_nothing_and_blame_no_credentials() {
+    for http_status in [400, 405, 451] {
+        let scene = Scene::new(Provider::Fireblocks).await;
+        let vendor = &scene.world.vendors.fireblocks;
+        scene.order(1, 1).await.expect(201);
+        vendor.refuse(http_status);
+        for _ in 0..2 {
+            assert!(!scene.looked_at().await.1.is_final(), "{http_status}");
+            assert!(!scene.is_invalid().await.0, "{http_status}");
+            scene.world.clock.advance(LOST_AFTER);
+        }
+    }
+}

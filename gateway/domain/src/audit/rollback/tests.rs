@@ -55,7 +55,7 @@ fn approval(signer: u8, by_key: u8, claims: &RollbackClaims) -> RollbackApproval
 }
 
 fn agreed(approvals: &[RollbackApproval]) -> Result<BTreeSet<OperatorId>, RollbackRefusal> {
-    require_agreement(&charter(), AUDIT_KEY, (LOST, KEPT), approvals)
+    require_agreement(&charter(), AUDIT_KEY, (LOST, KEPT), approvals, Timestamp::from_unix_micros(0))
 }
 
 #[test]
@@ -84,6 +84,20 @@ fn whoever_is_no_approver_or_signed_for_something_else_is_named() {
         RollbackClaims { lost: KEPT, kept: LOST, ..claims() },
     ] {
         assert_eq!(against(approval(3, 3, &other)), RollbackRefusal::ForOther(operator_id(3)), "{other:?}");
+    }
+}
+
+#[test]
+fn an_agreement_is_good_for_a_week() {
+    let good = approval(2, 2, &claims());
+    for (iat, is_good) in [(604_800, true), (604_801, false), (-604_800, true), (-604_801, false)] {
+        let agreed = agreed(&[good.clone(), approval(3, 3, &RollbackClaims { iat, ..claims() })]);
+        let expected = if is_good {
+            Ok([operator_id(2), operator_id(3)].into())
+        } else {
+            Err(RollbackRefusal::Stale(operator_id(3)))
+        };
+        assert_eq!(agreed, expected, "{iat}");
     }
 }
 

@@ -163,10 +163,10 @@ async fn ask(ctx: &OpCtx, services: &Services, call: &VendorCall, access: &Acces
         (Ok(Some(found)), _) => Told::Found(found),
         (Ok(None), Some(_)) => Told::Unknown,
         (Ok(None), None) => Told::Hidden { since: changed },
-        // Credentials that Fireblocks does not take show nothing.
+        // Credentials that Fireblocks does not take show nothing. Whatever else it refuses says nothing of them.
         (
             Err(
-                VendorError::Refused { http_status, .. }
+                VendorError::Refused { http_status: http_status @ 403, .. }
                 | VendorError::NotTaken { http_status: http_status @ 401, .. },
             ),
             integration,
