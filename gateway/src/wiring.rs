@@ -13,7 +13,7 @@ use gateway_domain::{
     credentials::CredentialHasher,
     entropy::Entropy,
     ids::InstanceId,
-    ports::{Chain, Publication, Services, VendorReads as _},
+    ports::{Chain, Publication, Services},
     rates::RatePlaces,
     sealed::Sealer,
     sessions::Sessions,

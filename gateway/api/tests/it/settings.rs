@@ -320,8 +320,15 @@ async fn settings_name_a_vendor_only_while_it_can_be_used() {
     let quorum = json!({"type": "agent", "navaAgent": true});
     let quorum = call(Method::POST, "/settings/register-privy-quorum", quorum).await.expect(201);
     choose("executionProvider", "privy").await.expect(400);
+    let refused = choose("agentProvider", "privy").await;
+    refused.expect(400);
+    assert!(refused.message().contains("needs a user who has a privyUserId"), "{}", refused.message());
+    let linked = json!({
+        "displayName": "Arbiter Quorum", "ethereumAddress": Wallet::new(1).address(), "privyUserId": "did:privy:one",
+    });
+    world.post("/privy-quorum", &linked).key(&world, "agent").send().await.expect(201);
     let chosen = choose("agentProvider", "privy").await.expect(200);
-    assert_eq!(chosen["privyQuorums"], json!({"agent": quorum}));
+    assert_eq!(chosen["privyQuorums"]["agent"], quorum);
     world.vendors.fireblocks.refuse(401);
     let checked =
         world.call(Method::POST, "/fireblocks/validate/execution").bearer(&access).send().await.expect(200);
@@ -424,7 +431,7 @@ async fn a_wallet_that_logged_in_gets_its_privy_account_with_the_arbiters_quorum
     // What Privy does not know is not kept.
     let fails = &world.vendors.privy.fails;
     *fails.lock().unwrap() = Some(|| VendorError::Refused { http_status: 400, code: None });
-    quorum("did:privy:oen").await.expect(400);
+    quorum("did:privy:oen").await.expect(502);
     *fails.lock().unwrap() = None;
     quorum("did:privy:one").await.expect(201);
     let path = format!("/users/{}", wallet.address());
