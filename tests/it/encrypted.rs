@@ -144,11 +144,14 @@ async fn a_record_that_could_not_be_sent_is_made_after_a_crash() -> Result<()> {
     Ok(())
 }
 
+/// How a call of the gateway to its node is held.
+type Hold = fn(Arc<Gate>) -> Lie;
+
 /// Signed and not sent, sent and not answered, on the chain and not seen: whoever repeats the request finds it, and its
 /// record is made once.
 #[tokio::test]
 async fn a_gateway_that_is_killed_while_it_records_makes_one_record() -> Result<()> {
-    let holds: [(&str, fn(Arc<Gate>) -> Lie); 3] = [
+    let holds: [(&str, Hold); 3] = [
         ("eth_sendRawTransaction", Lie::HoldBefore),
         ("eth_sendRawTransaction", Lie::HoldAfter),
         ("eth_getTransactionReceipt", Lie::HoldBefore),
