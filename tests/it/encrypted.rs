@@ -15,6 +15,7 @@ use countersign_tests::registry;
 use countersign_tests::wait;
 use countersign_tests::wallet::Wallet;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use crate::control::order;
 use crate::stand::{CHAIN_ID, ETHER, Stand};
@@ -151,24 +152,35 @@ type Hold = fn(Arc<Gate>) -> Lie;
 /// record is made once.
 #[tokio::test]
 async fn a_gateway_that_is_killed_while_it_records_makes_one_record() -> Result<()> {
-    let holds: [(&str, Hold); 3] = [
-        ("eth_sendRawTransaction", Lie::HoldBefore),
-        ("eth_sendRawTransaction", Lie::HoldAfter),
-        ("eth_getTransactionReceipt", Lie::HoldBefore),
+    // What is held, and what the chain has of the relayer by then.
+    let holds: [(&str, Hold, u64); 3] = [
+        ("eth_sendRawTransaction", Lie::HoldBefore, 0),
+        ("eth_sendRawTransaction", Lie::HoldAfter, 1),
+        ("eth_getTransactionReceipt", Lie::HoldAfter, 1),
     ];
-    for (method, hold) in holds {
+    for (method, hold, on_chain) in holds {
         let mut sealed = Sealed::new().await?;
         let (request_hash, relayer) = (random_hash(), sealed.relayer()?);
         let (body, _) = sealed.payment(request_hash, Wallet::random().address(), 2 * ETHER)?;
         let gate = Gate::new();
+        let node = sealed.stand.anvil.node();
         sealed.stand.node.lie(method, hold(gate.clone()));
-        tokio::select! {
-            () = gate.reached() => {}
-            answered = sealed.send(&body) => {
-                answered?;
+        // The receipt is asked for before anything is sent as well, which goes on.
+        let held = timeout(DEADLINE, async {
+            loop {
                 gate.reached().await;
+                if node.transaction_count(relayer).await? == U256::from(on_chain) {
+                    return anyhow::Ok(());
+                }
+                gate.release();
             }
-        }
+        });
+        tokio::pin!(held);
+        let held = tokio::select! {
+            held = &mut held => held,
+            _ = sealed.send(&body) => held.await,
+        };
+        held.context("the call was not made")??;
         sealed.gateway.kill()?;
         sealed.stand.node.tell_the_truth(method);
         sealed.gateway = sealed.stand.installation.start().await?;

@@ -74,8 +74,8 @@ pub trait OpenPgp: Send + Sync {
     /// neither expired nor revoked at `now`, and holds no secret material.
     fn inspect_key(&self, armored: &str, now: Timestamp) -> Result<InspectedKey, OpenPgpFault>;
 
-    /// Accepts an armored detached signature (of type binary or text) over `text` by the certificate's primary key or by a
-    /// subkey of it that may sign. The certificate is one that [`Self::inspect_key`] accepts.
+    /// Accepts an armored detached signature (of type binary or text) over `text` by the certificate's primary key; not by
+    /// a subkey, whose revocation the certificate might leave out. The certificate is one that [`Self::inspect_key`] accepts.
     fn verify_possession(
         &self,
         certificate: &str,

@@ -80,31 +80,26 @@ pub(crate) async fn refuse_unopened_secrets(
     store: &Store,
     epochs: &RangeInclusive<u32>,
 ) -> Result<()> {
-    let before = async |epoch: u32| store.sealed_before_count(epoch).await.context("counting sealed secrets");
+    let sealed = store.sealed_counts().await.context("counting sealed secrets")?;
     let (oldest, next) = (*epochs.start(), epochs.end().saturating_add(1));
-    let mut opened = before(oldest).await?;
-    if opened > 0 {
-        bail!(
-            "{opened} Fireblocks API keys are sealed under rotations before `core.secrets.oldest_key_epoch`: lower it, and \
-             serve until the log says that none is left"
-        );
-    }
-    for epoch in oldest..=next {
-        let through = before(epoch.saturating_add(1)).await?;
-        let sealed = through.saturating_sub(opened);
-        if sealed > 0 && sealing_key(hsm, epoch).await?.is_none() {
+    for (epoch, count) in sealed {
+        if epoch < oldest {
             bail!(
-                "{sealed} Fireblocks API keys are sealed under rotation {epoch} of `core.secrets`, whose key is not on the \
+                "{count} Fireblocks API keys are sealed under rotation {epoch}, before `core.secrets.oldest_key_epoch`: \
+                 lower it, and serve until the log says that none is left"
+            );
+        }
+        if epoch > next {
+            bail!(
+                "{count} Fireblocks API keys are sealed under rotation {epoch}, after `core.secrets.key_epoch`: raise it"
+            );
+        }
+        if sealing_key(hsm, epoch).await?.is_none() {
+            bail!(
+                "{count} Fireblocks API keys are sealed under rotation {epoch} of `core.secrets`, whose key is not on the \
                  token: bring it back from the token's backup"
             );
         }
-        opened = through;
-    }
-    let later = before(u32::MAX).await?.saturating_sub(opened);
-    if later > 0 {
-        bail!(
-            "{later} Fireblocks API keys are sealed under rotations after `core.secrets.key_epoch`: raise it"
-        );
     }
     Ok(())
 }

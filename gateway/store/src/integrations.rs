@@ -1,5 +1,7 @@
 //! Fireblocks integrations.
 
+use std::collections::BTreeMap;
+
 use gateway_domain::{
     Error, Result,
     changes::Contested,
@@ -48,6 +50,8 @@ const SEALED_BEFORE: &str = concat!(
 );
 const SEALED_BEFORE_COUNT: &str =
     "SELECT COUNT(*) AS integrations FROM fireblocks_integrations WHERE api_key_epoch < $1";
+const SEALED_COUNTS: &str = "SELECT api_key_epoch, COUNT(*) AS integrations FROM fireblocks_integrations \
+                             WHERE api_key_epoch IS NOT NULL GROUP BY api_key_epoch";
 /// `$2` organization, `$15` whether the user enrolled themselves, `$17` and `$18` the quota and that share of it.
 const INSERT: &str = concat!(
     "INSERT INTO fireblocks_integrations (",
@@ -150,6 +154,16 @@ pub(crate) async fn sealed_before_count(reads: &Reader, epoch: u32) -> Result<u6
     let row = reads.row(Statement::new(SEALED_BEFORE_COUNT).bind(epoch)).await?;
     let row = row.ok_or_else(|| Error::inconsistency("a count without a row"))?;
     Ok(Fields::new("fireblocks_integrations", &row).unsigned("integrations")?)
+}
+
+/// How many are sealed under each rotation, counted at one moment.
+pub(crate) async fn sealed_counts(reads: &Reader) -> Result<BTreeMap<u32, u64>> {
+    let rows = reads.rows(Statement::new(SEALED_COUNTS)).await?;
+    let count = |row| {
+        let fields = Fields::new("fireblocks_integrations", row);
+        Ok((fields.unsigned("api_key_epoch")?, fields.unsigned("integrations")?))
+    };
+    rows.iter().map(count).collect()
 }
 
 fn api_key_epoch(integration: &Integration) -> Option<u32> {

@@ -1,5 +1,7 @@
 //! Requests to vendors, written before they are sent, and the reads of everything that concerns vendors.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use gateway_domain::{
     B256, Result, Timestamp,
@@ -138,6 +140,10 @@ impl VendorReads for Store {
 
     async fn sealed_before_count(&self, epoch: u32) -> Result<u64> {
         integrations::sealed_before_count(&self.reads, epoch).await
+    }
+
+    async fn sealed_counts(&self) -> Result<BTreeMap<u32, u64>> {
+        integrations::sealed_counts(&self.reads).await
     }
 
     async fn quorum(

@@ -41,7 +41,7 @@ async fn the_key_that_seals_api_keys_rotates_and_what_it_sealed_is_sealed_anew()
     installation.configure(FORGOTTEN)?;
     let refused = installation.start().await.err().map(|error| format!("{error:#}"));
     let refused = refused.unwrap_or_default();
-    assert!(refused.contains("1 Fireblocks API keys are sealed under rotations before"), "{refused}");
+    assert!(refused.contains("1 Fireblocks API keys are sealed under rotation 1, before"), "{refused}");
 
     installation.configure(ROTATED)?;
     let gateway = installation.start().await?;
@@ -65,7 +65,7 @@ async fn the_key_that_seals_api_keys_rotates_and_what_it_sealed_is_sealed_anew()
     installation.configure(ROTATED)?;
     let refused = installation.start().await.err().map(|error| format!("{error:#}"));
     let refused = refused.unwrap_or_default();
-    assert!(refused.contains("1 Fireblocks API keys are sealed under rotations after"), "{refused}");
+    assert!(refused.contains("1 Fireblocks API keys are sealed under rotation 4, after"), "{refused}");
     installation.configure(FAR)?;
     let gateway = installation.start().await?;
     opens(gateway.client(), &scene.stand.wallet, &gateway.bootstrap.agent_api_key).await?;

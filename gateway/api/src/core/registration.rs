@@ -35,7 +35,7 @@ pub(crate) struct RegisterKeysDto {
     /// Armored, at most 16 KiB.
     #[schema(min_length = 1, max_length = 16_384)]
     pgp_public_key: String,
-    /// Armored detached signature by the OpenPGP key itself over `gateway-core-openpgp-v1`, the gateway's origin, the wallet's
+    /// Armored detached signature by the primary key itself (`gpg -u FINGERPRINT!`) over `gateway-core-openpgp-v1`, the gateway's origin, the wallet's
     /// address in EIP-55 case and the fingerprint in upper case, with one space between. It shows whose key it is: what
     /// somebody else registered without one becomes the user's.
     #[schema(min_length = 1, max_length = 4_096)]

@@ -30,7 +30,7 @@ pub(crate) struct CreateUserDto {
     /// An address whose key is elsewhere; absent makes an HSM key.
     #[schema(value_type = Option<shapes::Address>)]
     escrow_address: Option<Address>,
-    #[schema(max_length = 128, pattern = r"^[^\u0000-\u001F\u007F-\u009F]*$")]
+    #[schema(min_length = 1, max_length = 128, pattern = r"^[^\u0000-\u001F\u007F-\u009F]*$")]
     privy_user_id: Option<String>,
     #[schema(max_length = 100, pattern = r"^[^\u0000-\u001F\u007F-\u009F]*$")]
     display_name: Option<String>,
@@ -42,7 +42,7 @@ impl Wire for CreateUserDto {
     fn read(fields: &mut Fields) -> Option<Self> {
         let ethereum_address = fields.required("ethereumAddress", scalar::address);
         let escrow_address = fields.optional("escrowAddress", scalar::address);
-        let privy_user_id = fields.optional("privyUserId", scalar::plain_text(0, 128));
+        let privy_user_id = fields.optional("privyUserId", scalar::plain_text(1, 128));
         let display_name = fields.optional("displayName", scalar::plain_text(0, 100));
         let email = fields.optional("email", scalar::email);
         Some(Self { ethereum_address: ethereum_address?, escrow_address, privy_user_id, display_name, email })

@@ -32,6 +32,8 @@ pub struct LogEndMalformed;
 
 /// For how long an agreement can be used: whoever finds it later and brings the same database back has none.
 const AGREED_WITHIN: Duration = Duration::from_hours(7 * 24);
+/// By so much an approver's clock may be ahead.
+const CLOCKS_DIFFER_BY_SECONDS: i64 = 300;
 
 /// What an approver signs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,7 +118,9 @@ pub fn require_agreement(
         if !jws::fits(&approval.0, &approver.public_key) {
             return Err(RollbackRefusal::Forged(signer));
         }
-        if now.unix_seconds().abs_diff(claims.iat) > AGREED_WITHIN.as_secs() {
+        let (age, bound) =
+            (now.unix_seconds().saturating_sub(claims.iat), AGREED_WITHIN.as_secs().cast_signed());
+        if !(-CLOCKS_DIFFER_BY_SECONDS..=bound).contains(&age) {
             return Err(RollbackRefusal::Stale(signer));
         }
         agreed.insert(signer);

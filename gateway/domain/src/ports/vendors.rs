@@ -1,5 +1,7 @@
 //! What is stored of users' vendors.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 
 use crate::{
@@ -44,6 +46,8 @@ pub trait VendorReads: Send + Sync {
     ) -> Result<Vec<Sealed<Integration>>>;
     /// How many there are.
     async fn sealed_before_count(&self, epoch: u32) -> Result<u64>;
+    /// How many API keys are sealed under each rotation, of every organization and at one moment.
+    async fn sealed_counts(&self) -> Result<BTreeMap<u32, u64>>;
     async fn quorum(
         &self,
         organization: OrganizationId,

@@ -260,11 +260,13 @@ async fn check(
             Provider::Fireblocks if named.is_some() && !is_integrated(ctx, services, user, role).await? => {
                 rules.push(format!("{name} fireblocks needs an active Fireblocks integration of that type"));
             }
-            Provider::Privy if named.is_some() && !has_quorum(ctx, services, user, role).await? => {
-                rules.push(format!("{name} privy needs a Privy quorum of that type"));
-            }
-            Provider::Privy if named.is_some() && user.privy_user_id.is_none() => {
-                rules.push(format!("{name} privy needs a user who has a privyUserId"));
+            Provider::Privy if named.is_some() => {
+                if !has_quorum(ctx, services, user, role).await? {
+                    rules.push(format!("{name} privy needs a Privy quorum of that type"));
+                }
+                if user.privy_user_id.is_none() {
+                    rules.push(format!("{name} privy needs a user who has a privyUserId"));
+                }
             }
             Provider::Hsm | Provider::Fireblocks | Provider::Privy | Provider::None => {}
         }

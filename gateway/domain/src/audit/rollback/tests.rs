@@ -44,8 +44,11 @@ fn charter() -> Charter {
     Charter { revision: 1, operators, approvals_required: 2, updated_at: Timestamp::from_unix_micros(0) }
 }
 
+/// Seconds since 1970.
+const NOW: i64 = 1_800_000_000;
+
 fn claims() -> RollbackClaims {
-    RollbackClaims { audit_key: AUDIT_KEY.to_owned(), lost: LOST, kept: KEPT, iat: 1 }
+    RollbackClaims { audit_key: AUDIT_KEY.to_owned(), lost: LOST, kept: KEPT, iat: NOW }
 }
 
 fn approval(signer: u8, by_key: u8, claims: &RollbackClaims) -> RollbackApproval {
@@ -55,7 +58,13 @@ fn approval(signer: u8, by_key: u8, claims: &RollbackClaims) -> RollbackApproval
 }
 
 fn agreed(approvals: &[RollbackApproval]) -> Result<BTreeSet<OperatorId>, RollbackRefusal> {
-    require_agreement(&charter(), AUDIT_KEY, (LOST, KEPT), approvals, Timestamp::from_unix_micros(0))
+    require_agreement(
+        &charter(),
+        AUDIT_KEY,
+        (LOST, KEPT),
+        approvals,
+        Timestamp::from_unix_micros(1_000_000 * NOW),
+    )
 }
 
 #[test]
@@ -64,7 +73,7 @@ fn as_many_approvers_as_the_charter_asks_for_agree_and_no_fewer() {
     let too_few = |given| Err(RollbackRefusal::TooFew { required: 2, given });
     assert_eq!(agreed(&[]), too_few(0));
     assert_eq!(agreed(std::slice::from_ref(&one)), too_few(1));
-    let twice = RollbackClaims { iat: 2, ..claims() };
+    let twice = RollbackClaims { iat: NOW + 1, ..claims() };
     assert_eq!(agreed(&[one.clone(), approval(2, 2, &twice)]), too_few(1), "one person");
     assert_eq!(agreed(&[one, other]), Ok([operator_id(2), operator_id(3)].into()));
 }
@@ -90,7 +99,9 @@ fn whoever_is_no_approver_or_signed_for_something_else_is_named() {
 #[test]
 fn an_agreement_is_good_for_a_week() {
     let good = approval(2, 2, &claims());
-    for (iat, is_good) in [(604_800, true), (604_801, false), (-604_800, true), (-604_801, false)] {
+    for (iat, is_good) in
+        [(NOW - 604_800, true), (NOW - 604_801, false), (NOW + 300, true), (NOW + 301, false)]
+    {
         let agreed = agreed(&[good.clone(), approval(3, 3, &RollbackClaims { iat, ..claims() })]);
         let expected = if is_good {
             Ok([operator_id(2), operator_id(3)].into())
