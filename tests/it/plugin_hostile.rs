@@ -27,7 +27,7 @@ const ATTACKS: [(&str, &str); 15] = [
     ("state reads", "state_limit"),
     ("long state value", "state_limit"),
     ("history flood", "call_limit"),
-    ("long answer", "memory_limit"),
+    ("long answer", "output_too_large"),
     ("alias bomb", "output_too_large"),
     ("bad encoding", "invalid_output"),
     ("confidence", "bad_confidence"),
