@@ -45,7 +45,11 @@ impl Service {
         let (sender, stdout_lines) = unbounded_channel();
         let stdout = child.stdout.take().context("a piped child has a standard output")?;
         let stderr = child.stderr.take().context("a piped child has a standard error")?;
-        follow(stderr, Arc::clone(&output), |_| ());
+        // The lines end when both outputs have: what a child says last is on its standard error.
+        let until_the_end = sender.clone();
+        follow(stderr, Arc::clone(&output), move |_| {
+            let _held = &until_the_end;
+        });
         follow(stdout, Arc::clone(&output), move |line| {
             // Nobody may be interested in later lines.
             let _ = sender.send(line.to_owned());
