@@ -118,10 +118,19 @@ impl Stand {
         let (settings, change) = (path("settings.json")?, path("change.json")?);
         fs::write(&settings, SETTINGS)?;
         let orion = environment::gateway_binary()?.with_file_name("../guests/orion.wasm");
-        let install = ["plugin", "install", orion.to_str().context("path")?, "--name", "orion", "--json"];
-        let grants = ["--grant", "log", "--grant", "settings", "--grant", "clock", "--authority", "orion"];
-        let stored = self.deployment.run(&[&install[..], &grants, &["--settings", &settings]].concat())?;
-        let stored = answer(&stored)?;
+        let orion = orion.to_str().context("path")?;
+        let signature = path("orion.jws")?;
+        let given = ["--name", "orion", "--settings", &settings];
+        let grants = ["--grant", "log", "--grant", "settings", "--grant", "clock"];
+        let (key, origin) = (path("ann.key")?, self.deployment.url());
+        let author = ["--operator", &self.operators[0], "--operator-key", &key];
+        let place = ["--organization", &self.organization, "--origin", &origin, "--out", &signature];
+        let sign = [&["plugin", "sign", orion][..], &given, &grants, &author, &place].concat();
+        let signed = Deployment::alone(&sign)?;
+        ensure!(signed.status.success(), "{}", String::from_utf8_lossy(&signed.stderr));
+        let install =
+            ["plugin", "install", orion, "--authority", "orion", "--signature", &signature, "--json"];
+        let stored = answer(&self.deployment.run(&[&install[..], &given, &grants].concat())?)?;
         let policy = json!({
             "kind": "policy", "replaces": 0,
             "floor": {
