@@ -11,8 +11,8 @@ pub(crate) mod relayer;
 pub(crate) mod secrets;
 pub(crate) mod signer;
 pub(crate) mod system;
+pub(crate) mod token_keys;
 pub(crate) mod token_signer;
-pub(crate) mod vault;
 
 mod hsm_error;
 mod key_reference;

@@ -180,6 +180,7 @@ async fn first_start(gateway: &Gateway, orion: &Path) -> Result<Bootstrap> {
             signature: None,
         },
         power: Power::Authority(Role::Orion),
+        vaults: BTreeSet::new(),
         floor: Some(vec![
             people(Role::User, EvidenceLevel::Request),
             people(Role::Agent, EvidenceLevel::Bearer),
@@ -190,6 +191,7 @@ async fn first_start(gateway: &Gateway, orion: &Path) -> Result<Bootstrap> {
         algorithm: KeyAlgorithm::Secp256k1,
         purpose: KeyPurpose::Relayer,
         kinds: BTreeSet::new(),
+        vault: None,
     };
     let relayer =
         generate_key(&ctx(), &gateway.services, relayer, None).await.context("making the relayer key")?;

@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 mod advice;
 mod apikey;
 mod audit;
+mod charter_recovery;
 mod contract_account;
 mod dev;
 mod doctor;
@@ -23,8 +24,10 @@ mod place;
 mod plugin;
 mod reference;
 mod serve;
+mod standing;
 mod status;
 mod transaction;
+mod vault;
 mod verification_service;
 
 pub(crate) use order::Order;
@@ -60,13 +63,16 @@ enum Command {
     /// List and retire keys of the token.
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// Make vaults, and put keys into them.
+    #[command(subcommand)]
+    Vault(vault::VaultCommand),
     /// Add, list and switch verification services.
     #[command(subcommand)]
     VerificationService(verification_service::VerificationServiceCommand),
     /// Enrol users whose wallet is a contract.
     #[command(subcommand)]
     ContractAccount(contract_account::ContractAccountCommand),
-    /// Stop an organization or a key from signing and from opening messages, at once.
+    /// Stop an organization or a key from signing and from opening messages, or a vault's keys from signing, at once.
     Freeze(freeze::Freeze),
     /// List transactions that are not signed, and take them back.
     #[command(subcommand)]
@@ -77,6 +83,9 @@ enum Command {
     /// What operators do: make a key, propose changes, approve them.
     #[command(subcommand)]
     Operator(operator::OperatorCommand),
+    /// Name new operators where the charter's have lost their keys.
+    #[command(subcommand)]
+    CharterRecovery(charter_recovery::CharterRecoveryCommand),
     /// Check or copy the audit log, without the gateway.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -88,6 +97,9 @@ enum Command {
     /// Print the reference of the configuration.
     #[command(hide = true)]
     ConfigReference(reference::ConfigReference),
+    /// List every command and what it may bring about.
+    #[command(hide = true)]
+    Commands(standing::Commands),
 }
 
 /// Runs the command that the process was started with.
@@ -124,21 +136,24 @@ async fn dispatch(command: Command) -> Result<Status> {
     }
     match command {
         Command::Dev(dev) => Box::pin(dev.run()).await,
-        Command::Init(init) => init.run().await,
+        Command::Init(init) => Box::pin(init.run()).await,
         Command::Serve(serve) => serve.run().await,
         Command::Doctor(doctor) => doctor.run().await,
         Command::Migrate(migrate) => migrate.run().await,
         Command::Apikey(apikey) => apikey.run().await,
         Command::Key(key) => key.run().await,
+        Command::Vault(vault) => vault.run().await,
         Command::VerificationService(service) => service.run().await,
         Command::ContractAccount(account) => account.run().await,
         Command::Freeze(freeze) => freeze.run().await,
         Command::Transaction(transaction) => transaction.run().await,
         Command::Plugin(plugin) => plugin.run().await,
         Command::Operator(operator) => operator.run().await,
+        Command::CharterRecovery(recovery) => Box::pin(recovery.run()).await,
         Command::Audit(audit) => audit.run().await,
         Command::Openapi(openapi) => openapi.run(),
         Command::ConfigReference(reference) => reference.run(),
+        Command::Commands(commands) => commands.run(),
         Command::CompilePlugin => Ok(Status::Usage),
     }
 }

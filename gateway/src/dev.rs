@@ -14,7 +14,7 @@ use crate::{
     bootstrap,
     config::Config,
     data_dir::DataDir,
-    system_keys::Absent,
+    system_keys::{Absent, mark_development},
     wiring::{self, Gateway},
 };
 
@@ -50,6 +50,9 @@ pub(crate) async fn open(
     bootstrap::prepare_token(&mut config, data_dir.path())?;
     let absent = if bootstrap::is_complete(data_dir.path()) { Absent::Refuse } else { Absent::Create };
     let gateway = wiring::build(config, data_dir, absent).await?;
+    if absent == Absent::Create {
+        mark_development(&gateway.hsm).await.context("marking the token as made for development")?;
+    }
     let orion = match orion {
         Some(path) => path,
         None => built_orion()?,

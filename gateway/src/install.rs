@@ -7,7 +7,7 @@ use gateway_domain::{
     actor::OpCtx,
     audit::AuditEvent,
     changes::{ChangeSet, Write},
-    ids::BindingId,
+    ids::{BindingId, VaultId},
     policy::{
         AdmittedPlugin, Binding, BindingScope, Floor, Mode, PluginRevision, Policy, PolicyHead, Power,
         Requirement, UploadPlugin, admit_plugin, upload_plugin, validate_policy,
@@ -19,10 +19,12 @@ use serde_json::json;
 
 use crate::wiring::Gateway;
 
-/// A plugin to be attached to every EVM transaction of an organization. Installing the same name again replaces it.
+/// A plugin to be attached to EVM transactions of an organization. Installing the same name again replaces it.
 pub(crate) struct InstallPlugin {
     pub(crate) plugin: UploadPlugin,
     pub(crate) power: Power,
+    /// Of the organization: it is asked about what their keys sign; without any, about everything.
+    pub(crate) vaults: BTreeSet<VaultId>,
     /// Replaces the people demanded by the policy's floor; absent leaves them as they are.
     pub(crate) floor: Option<Vec<Requirement>>,
 }
@@ -52,7 +54,8 @@ pub(crate) async fn install_plugin(
     let present =
         gateway.store.policy(ctx.organization).await?.map(gateway_domain::sealed::Sealed::into_value);
     let fresh = BindingId::generate(ctx.now, services.entropy.as_ref());
-    let policy = next_policy(ctx, present, revision, install.power, install.floor, fresh);
+    let attached = (install.power, install.vaults);
+    let policy = next_policy(ctx, present, revision, attached, install.floor, fresh);
     validate_policy(&policy)?;
     let policy_revision = policy.revision;
     let seal = &services.sealer;
@@ -74,7 +77,7 @@ fn next_policy(
     ctx: &OpCtx,
     present: Option<Policy>,
     revision: &PluginRevision,
-    power: Power,
+    (power, vaults): (Power, BTreeSet<VaultId>),
     people: Option<Vec<Requirement>>,
     id: BindingId,
 ) -> Policy {
@@ -103,6 +106,7 @@ fn next_policy(
             kinds: BTreeSet::from([Kind::Transaction]),
             chains: BTreeSet::new(),
             keys: BTreeSet::new(),
+            vaults,
         },
         mode: Mode::Enforce,
         power,

@@ -14,6 +14,7 @@ use gateway_api::{ApiState, OperatorState, OwnedTask, Readiness, ReadinessProbe,
 use gateway_domain::{
     B256,
     ids::OrganizationId,
+    operators::open_recovery,
     ports::{OperatorReads as _, Services},
     sessions::remove_expired_sessions,
 };
@@ -307,6 +308,19 @@ impl Probe {
     }
 }
 
+/// Nobody is to be put in the operators' place unnoticed.
+async fn warn_of_recovery(services: &Services) {
+    match open_recovery(services, services.clock.now()).await {
+        Ok(Some(recovery)) => tracing::warn!(
+            proposal.id = %recovery.id, reason = recovery.reason,
+            "SOMEBODY RECOVERS THE CHARTER with the token's security officer: an operator who knows nothing of it refuses \
+             it (`countersign operator refuse`)"
+        ),
+        Ok(None) => {}
+        Err(error) => tracing::warn!(%error, "nobody could look whether the charter is being recovered"),
+    }
+}
+
 /// Removes expired replay guards, idempotency keys and sessions, so that each stay as large as their windows.
 async fn purge(store: Arc<gateway_store::Store>, services: Services, stop: CancellationToken) {
     while !stop.is_cancelled() {
@@ -316,6 +330,7 @@ async fn purge(store: Arc<gateway_store::Store>, services: Services, stop: Cance
             Ok(_) => {}
             Err(error) => tracing::warn!(%error, "expired rows could not be removed"),
         }
+        warn_of_recovery(&services).await;
         if let Err(error) = remove_expired_sessions(&services, PURGE_SESSIONS).await {
             tracing::warn!(%error, "expired sessions could not be removed");
         }

@@ -39,6 +39,8 @@ pub(crate) struct SystemKeys {
     pub(crate) checkpoint: KeyReference,
     /// Whether a charter was founded, whatever the database says.
     pub(crate) is_chartered: bool,
+    /// Whether the installation was made for development, and no charter was founded since.
+    pub(crate) is_development: bool,
 }
 
 /// Whether absent keys are made: on the first start of a fresh token only. An absent master otherwise means that
@@ -70,6 +72,7 @@ pub(crate) async fn load(hsm: &Hsm, absent: Absent, epochs: &Epochs) -> Result<S
     let hmac = SecretAlgorithm::HmacSha256;
     let seal_master = secret(hsm, KeyPurpose::SealMaster, hmac, absent).await?;
     let credential_master = secret(hsm, KeyPurpose::CredentialMaster, hmac, absent).await?;
+    let is_chartered = found_secret(hsm, KeyPurpose::CharterMark, EPOCH, hmac).await?.is_some();
     Ok(SystemKeys {
         sealing: keys(hsm, &seal_master, "rows", EPOCH..=EPOCH).await?,
         credentials: credential_keys(hsm, &credential_master, "api-keys", &epochs.credentials).await?,
@@ -79,7 +82,9 @@ pub(crate) async fn load(hsm: &Hsm, absent: Absent, epochs: &Epochs) -> Result<S
         rate_places: RatePlaces::new(keys(hsm, &credential_master, "rate-places", EPOCH..=EPOCH).await?),
         plugin_cache: derive(hsm, &seal_master, "plugin-cache", EPOCH).await?,
         checkpoint: checkpoint(hsm, absent).await?,
-        is_chartered: found_secret(hsm, KeyPurpose::CharterMark, EPOCH, hmac).await?.is_some(),
+        is_chartered,
+        is_development: !is_chartered
+            && found_secret(hsm, KeyPurpose::DevelopmentMark, EPOCH, hmac).await?.is_some(),
     })
 }
 
@@ -87,6 +92,12 @@ pub(crate) async fn load(hsm: &Hsm, absent: Absent, epochs: &Epochs) -> Result<S
 /// none afterwards has lost it, or was never written.
 pub(crate) async fn mark_chartered(hsm: &Hsm) -> Result<()> {
     secret(hsm, KeyPurpose::CharterMark, SecretAlgorithm::HmacSha256, Absent::Create).await?;
+    Ok(())
+}
+
+/// Has the token remember that the installation is for development: no file or row can say so later.
+pub(crate) async fn mark_development(hsm: &Hsm) -> Result<()> {
+    secret(hsm, KeyPurpose::DevelopmentMark, SecretAlgorithm::HmacSha256, Absent::Create).await?;
     Ok(())
 }
 

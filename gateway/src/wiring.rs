@@ -13,13 +13,13 @@ use gateway_domain::{
     credentials::CredentialHasher,
     entropy::Entropy,
     ids::InstanceId,
-    ports::{Chain, Publication, Services},
+    ports::{Chain, Publication, Services, VendorReads as _},
     rates::RatePlaces,
     sealed::Sealer,
     sessions::Sessions,
 };
 use gateway_ipfs::{Blocks, Kubo};
-use gateway_store::Store;
+use gateway_store::{CharterExpected, Store};
 use hsm::{Hsm, KeyReference};
 use plugin_host::{CacheKey, CompileCommand, PluginHost};
 use tokio::sync::Notify;
@@ -33,8 +33,8 @@ use crate::{
         relayer::HsmRelayer,
         signer::HsmSigner,
         system::{SystemClock, SystemEntropy},
+        token_keys::HsmTokenKeys,
         token_signer::HsmTokenSigner,
-        vault::HsmVault,
     },
     checkpoints::Checkpoints,
     config::{Config, ConfigError},
@@ -55,6 +55,8 @@ pub(crate) struct Gateway {
     pub(crate) instance: InstanceId,
     /// Whether the token says that a charter was founded.
     pub(crate) is_chartered: bool,
+    /// Whether it says that the installation was made for development.
+    pub(crate) is_development: bool,
     /// Signs audit checkpoints; its fingerprint is what auditors pin.
     pub(crate) checkpoint_key: KeyReference,
     pub(crate) data_dir: DataDir,
@@ -75,21 +77,19 @@ pub(crate) async fn build(config: Config, data_dir: DataDir, absent: Absent) -> 
     let keys = system_keys::load(&hsm, absent, &epochs)
         .await
         .context("loading the gateway's own keys from the token")?;
-
     let sealer = Arc::new(Sealer::new(keys.sealing));
     let instance = InstanceId::generate(clock.now(), entropy.as_ref());
     let outbox_written = Arc::new(Notify::new());
     let store =
         Store::open(config.database.store_config()?, sealer.clone(), instance, outbox_written.clone()).await;
     let store = Arc::new(store.context("opening the database")?);
-    if keys.is_chartered {
-        store.expect_charter();
-    }
+    expect_charter(&store, (keys.is_chartered, keys.is_development), absent);
     let wait = config.hsm.others_wait();
     let tokens = system_keys::load_token_keys(&hsm, &store, (absent, epochs.token), wait)
         .await
         .context("loading the keys of access tokens from the token")?;
-    system_keys::refuse_unopened_secrets(&hsm, &store, &epochs.secrets).await?;
+    let secrets = store.sealed_counts().await.context("counting sealed secrets")?;
+    system_keys::refuse_unopened_secrets(&hsm, secrets, &epochs.secrets).await?;
     let sealing = system_keys::load_sealing_keys(&hsm, &store, (absent, &epochs.secrets), wait)
         .await
         .context("loading the keys that seal secrets from the token")?;
@@ -111,7 +111,7 @@ pub(crate) async fn build(config: Config, data_dir: DataDir, absent: Absent) -> 
         }),
         contract_accounts: config.core.contract_accounts.contract_accounts(),
         signer: Arc::new(HsmSigner { hsm: hsm.clone(), clock }),
-        vault: Arc::new(HsmVault { hsm: hsm.clone(), token_id: token_name(&config)? }),
+        token_keys: Arc::new(HsmTokenKeys { hsm: hsm.clone(), token_id: token_name(&config)? }),
         evaluator: plugins.clone(),
         vendors,
         publication: publication(&config, &hsm)?,
@@ -134,6 +134,7 @@ pub(crate) async fn build(config: Config, data_dir: DataDir, absent: Absent) -> 
         plugins,
         instance,
         is_chartered: keys.is_chartered,
+        is_development: keys.is_development,
         checkpoint_key: keys.checkpoint,
         data_dir,
         rate_places: Arc::new(keys.rate_places),
@@ -172,6 +173,15 @@ fn start_plugins(
     let host = config.plugins.host_config(command, CacheKey::new(cache_key), data_dir.path());
     let host = PluginHost::start(&host).context("starting the plugin host")?;
     Ok(PluginEvaluator::new(host, store, plugins::sources(config)?, config.plugins.prepared_max))
+}
+
+/// As the token remembers the founding; what is being founded is neither yet.
+fn expect_charter(store: &Store, (is_chartered, is_development): (bool, bool), absent: Absent) {
+    if is_chartered {
+        store.expect_charter(CharterExpected::Founded);
+    } else if !is_development && absent == Absent::Refuse {
+        store.expect_charter(CharterExpected::NotDevelopment);
+    }
 }
 
 fn token_name(config: &Config) -> Result<String> {

@@ -74,6 +74,31 @@ pub fn provision_token(config: &HsmConfig, so_pin: &crate::Pin) -> Result<(), Hs
     outcome
 }
 
+/// Has the token check its security officer's PIN, once. The module is loaded, initialized and finalized again, so this must
+/// come before `Hsm::start` in a process, and while no other process has a session of a user.
+///
+/// A token that counts wrong PINs and is near its end is not asked: some erase all keys after the last one.
+pub fn check_security_officer(config: &HsmConfig, so_pin: &crate::Pin) -> Result<(), HsmError> {
+    let pkcs11 = Pkcs11::new(&config.module)?;
+    initialize(&pkcs11, config.init_string.as_deref())?;
+    let outcome = log_security_officer_in(&pkcs11, config, so_pin);
+    pkcs11.finalize()?;
+    outcome
+}
+
+fn log_security_officer_in(pkcs11: &Pkcs11, config: &HsmConfig, so_pin: &crate::Pin) -> Result<(), HsmError> {
+    let refused = |text: String| HsmError::Unavailable { state: crate::State::Down, cause: Cause::new(text) };
+    let (slot, token) = find(pkcs11, &config.token_label, config.token_serial.as_deref())?;
+    if token.so_pin_locked() || token.so_pin_final_try() {
+        let text = "the token has counted wrong PINs of its security officer: one more could erase it";
+        return Err(refused(text.to_owned()));
+    }
+    let session = pkcs11.open_rw_session(slot)?;
+    let login = session.login(UserType::So, Some(so_pin.secret()));
+    login.map_err(|error| refused(format!("the token refused the security officer's PIN: {error}")))?;
+    Ok(session.logout()?)
+}
+
 fn provision(pkcs11: &Pkcs11, config: &HsmConfig, so_pin: &crate::Pin) -> Result<(), HsmError> {
     match find(pkcs11, &config.token_label, config.token_serial.as_deref()) {
         Err(HsmError::TokenNotFound { .. }) => {}

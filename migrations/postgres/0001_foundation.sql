@@ -82,6 +82,7 @@ CREATE TABLE api_keys (
     secret_hash TEXT NOT NULL,
     verification_service BIGINT,
     dev_only BIGINT NOT NULL,
+    self_registered BIGINT NOT NULL,
     expires_at BIGINT,
     revoked_at BIGINT,
     version BIGINT NOT NULL,

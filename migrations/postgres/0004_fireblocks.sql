@@ -41,6 +41,7 @@ CREATE TABLE vendor_calls (
     external_id TEXT NOT NULL,
     outcome TEXT NOT NULL,
     outcome_facts TEXT NOT NULL,
+    refused_since BIGINT,
     version BIGINT NOT NULL,
     created_at BIGINT NOT NULL,
     seal TEXT NOT NULL

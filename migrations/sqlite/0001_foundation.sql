@@ -82,6 +82,7 @@ CREATE TABLE api_keys (
     secret_hash TEXT NOT NULL,
     verification_service INTEGER,
     dev_only INTEGER NOT NULL,
+    self_registered INTEGER NOT NULL,
     expires_at INTEGER,
     revoked_at INTEGER,
     version INTEGER NOT NULL,

@@ -43,6 +43,7 @@ CREATE TABLE vendor_calls (
     external_id TEXT NOT NULL,
     outcome TEXT NOT NULL,
     outcome_facts TEXT NOT NULL,
+    refused_since INTEGER,
     version INTEGER NOT NULL,
     created_at INTEGER NOT NULL,
     seal TEXT NOT NULL

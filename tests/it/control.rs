@@ -86,6 +86,47 @@ async fn a_frozen_key_signs_nothing_until_it_is_lifted() -> Result<()> {
 }
 
 #[tokio::test]
+async fn nothing_of_a_frozen_vault_is_signed_until_it_is_lifted() -> Result<()> {
+    holds_back_until_lifted(|installation| {
+        let listed = order(installation, &["key", "list"])?;
+        let keys = listed["keys"].as_array().context("no list of keys")?;
+        let wallet = keys.iter().find(|key| key["purpose"] == "wallet").context("no wallet key")?;
+        let key = text(wallet, "id")?;
+        let made = order(installation, &["vault", "create", "cold storage"])?;
+        let put = order(installation, &["vault", "put", "cold storage", key])?;
+        assert_eq!((&put["id"], &put["vault"]), (&wallet["id"], &made["id"]));
+        Ok(vec!["freeze".into(), "vault".into(), "cold storage".into()])
+    })
+    .await
+}
+
+/// Without operators: the command that binds a plugin names the vault, too.
+#[tokio::test]
+async fn a_plugin_installed_for_a_vault_judges_the_keys_that_lie_there() -> Result<()> {
+    let stand = Stand::on_sqlite().await?;
+    let gateway = stand.installation.start().await?;
+    let escrow = stand.user(&gateway).await?;
+    order(&stand.installation, &["vault", "create", "cold storage"])?;
+    let component = environment::gateway_binary()?.with_file_name("../guests/limiter.wasm");
+    let settings = stand.installation.data_dir().join("none.json");
+    fs::write(&settings, "0")?;
+    let install = ["plugin", "install", component.to_str().context("path")?, "--name", "limiter", "--gate"];
+    let grants = ["--grant", "log", "--grant", "settings", "--grant", "state"];
+    let place = ["--settings", settings.to_str().context("path")?, "--vault", "cold storage"];
+    order(&stand.installation, &[&install[..], &grants, &place].concat())?;
+    let job = stand.job(&gateway);
+    let proposed = job.propose(&transfer(escrow)).await?.expect(201)?;
+    assert_ne!(proposed["status"], "REJECTED", "{proposed}");
+    let listed = order(&stand.installation, &["key", "list"])?;
+    let keys = listed["keys"].as_array().context("no list of keys")?;
+    let wallet = keys.iter().find(|key| key["purpose"] == "wallet").context("no wallet key")?;
+    order(&stand.installation, &["vault", "put", "cold storage", text(wallet, "id")?])?;
+    let proposed = job.propose(&transfer(escrow)).await?.expect(201)?;
+    assert_eq!(proposed["status"], "REJECTED", "{proposed}");
+    stand.finish(gateway).await
+}
+
+#[tokio::test]
 async fn a_plugin_installed_meanwhile_decides_the_next_transaction() -> Result<()> {
     let stand = Stand::on_sqlite().await?;
     let gateway = stand.installation.start().await?;

@@ -105,6 +105,10 @@ hsm.pin_unresolved_max hsm/tests/it/pin.rs log_ins_without_known_outcome_are_lim
 plugins.cache_bytes_max plugins/host/tests/it/cache.rs beyond_the_bound_what_was_not_used_for_longest_goes
 plugins.threads plugins/host/tests/it/schedule.rs thousand_evaluations_at_once_all_answer
 plugins.running_per_plugin_max plugins/host/tests/it/schedule.rs plugin_that_hogs_its_threads_leaves_some_to_others
+plugins.slice_ms plugins/host/tests/it/schedule.rs what_runs_for_longer_than_a_slice_leaves_the_only_thread_to_others
+plugins.long_for_ms plugins/host/src/queue/tests.rs a_subject_with_a_long_run_is_long_for_its_time
+plugins.pause_max_ms plugins/host/src/queue/tests.rs a_long_run_stands_still_for_short_ones_until_its_pause_or_its_time_is_over
+plugins.background_threads plugins/host/tests/it/schedule.rs as_many_long_evaluations_as_allowed_run_beside_the_threads
 plugins.waiting_per_plugin_max plugins/host/tests/it/schedule.rs full_queue_refuses_its_own_plugin_at_once_and_no_other
 plugins.waiting_total_max plugins/host/src/queue/tests.rs all_plugins_together_fill_the_host
 plugins.deadline_ms plugins/host/tests/it/hostile.rs endless_loop_meets_the_deadline
@@ -113,6 +117,7 @@ plugins.breaker_open_ms plugins/host/src/breaker/tests.rs after_its_time_one_run
 plugins.prepared_max gateway/src/adapters/evaluator/recent/tests.rs beyond_its_number_the_one_not_asked_for_longest_goes
 plugins.aside_threads plugins/host/tests/it/schedule.rs what_is_tried_out_and_what_is_evaluated_do_not_wait_for_each_other
 plugins.aside_waiting_max plugins/host/tests/it/schedule.rs so_much_waits_to_be_tried_out_and_no_more
+plugins.aside_waiting_per_organization_max plugins/host/tests/it/schedule.rs one_organization_fills_its_own_part_of_what_waits_to_be_tried_out
 plugins.memory_bytes_max plugins/host/tests/it/hostile.rs memory_bomb_in_one_go_meets_the_memory_limit
 plugins.table_elements_max plugins/host/tests/it/hostile.rs table_that_grows_meets_the_table_limit
 plugins.instances_max plugins/host/tests/it/compile.rs component_of_too_many_instances_or_too_large_memories_is_refused
@@ -145,9 +150,9 @@ plugins.evidence_bytes_max plugins/host/src/evaluation/answer/tests.rs evidence_
 plugins.list_entries_max plugins/host/tests/it/hostile.rs too_many_problems_with_settings_are_refused
 plugins.schema_bytes_max plugins/host/src/evaluation/answer/tests.rs schema_above_the_limit_is_refused_and_never_cut
 plugins.component_bytes_max plugins/host/tests/it/compile.rs component_above_the_size_limit_is_refused
-plugins.artifact_bytes_max plugins/host/tests/it/compile.rs compiled_code_above_the_limit_is_refused
-plugins.compile_memory_bytes_max plugins/host/tests/it/compile.rs child_out_of_memory_fails_alone
-plugins.compile_cpu_seconds_max plugins/host/tests/it/compile.rs child_out_of_processor_time_is_ended
+plugins.artifact_bytes_max plugins/host/tests/it/bombs.rs sparse_memories_meet_the_bound_on_compiled_code
+plugins.compile_memory_bytes_max plugins/host/tests/it/bombs.rs many_sparse_memories_meet_the_bound_on_the_compilers_memory
+plugins.compile_cpu_seconds_max plugins/host/tests/it/bombs.rs loops_in_loops_meet_the_bound_on_processor_time
 plugins.compile_timeout_ms plugins/host/tests/it/compile.rs child_that_hangs_is_ended_at_its_time_out
 plugins.compile_concurrent_max plugins/host/tests/it/compile.rs beyond_so_many_compilations_at_once_they_take_turns
 chains.agreement tests/it/replacement.rs one_lying_node_of_two_makes_nothing_executed_and_hides_nothing
@@ -177,7 +182,10 @@ limits.wallet_keys_max gateway/api/tests/it/bounds.rs wallet_keys_have_a_quota
 limits.self_registered_share_percent gateway/api/tests/it/strangers.rs ten_thousand_registrations_stop_at_their_share_and_server_keys_still_enrol
 limits.unfinished_key_seconds gateway/api/tests/it/interrupted.rs interrupted_keys_are_adopted_or_retired
 limits.open_proposals_max gateway/api/tests/it/operators/changes.rs open_proposals_are_bounded
+limits.recovery_delay_seconds gateway/api/tests/it/operators/recovery.rs a_lost_charter_is_recovered_after_its_delay_and_the_old_keys_are_no_more
+limits.rollback_window_seconds gateway/api/tests/it/operators/rollbacks.rs after_a_while_only_the_policy_that_was_replaced_last_comes_back_by_one
 limits.proposal_bytes_max gateway/api/tests/it/operators/plugins.rs a_proposal_is_bounded_in_bytes
+limits.vaults_max gateway/api/tests/it/vaults.rs vaults_of_an_organization_are_bounded
 limits.plugin_revisions_max gateway/api/tests/it/operators/plugins.rs stored_revisions_are_bounded
 limits.dry_run_evaluations_daily_max gateway/api/tests/it/operators/dry_runs.rs dry_runs_of_an_organization_store_so_much_a_day_and_no_more
 server.dry_run_burst gateway/api/tests/it/operators/dry_runs.rs an_operator_tries_out_so_often_and_no_more
@@ -207,6 +215,7 @@ database.rows_remembered_max gateway/store/src/seen/tests.rs the_rows_seen_last_
 egress.connect_timeout_ms gateway/clients/src/egress/tests.rs a_host_that_takes_no_connection_was_sent_nothing
 egress.request_timeout_ms gateway/clients/src/egress/tests.rs size_and_time_are_bounded
 egress.response_bytes_max gateway/clients/src/egress/tests.rs size_and_time_are_bounded
+egress.response_headers_max gateway/clients/src/egress/tests/hostile.rs a_head_without_end_is_refused
 fireblocks.integrations_max gateway/api/tests/it/bounds.rs integrations_with_a_vendor_have_a_quota
 fireblocks.recreations_max tests/it/fireblocks.rs a_recreated_key_takes_the_place_of_the_old_one_three_times_a_day
 fireblocks.lost_after_seconds gateway/api/tests/it/providers.rs a_transaction_that_the_new_credentials_do_not_show_ends_in_time

@@ -2,14 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod activations;
 mod auth;
 mod bad_input;
 mod bounds;
+mod citations;
 mod contract_accounts;
 mod contracts;
 mod control;
 mod crash;
 mod database;
+mod development;
 mod encrypted;
 mod fireblocks;
 mod first_starts;
@@ -29,8 +32,11 @@ mod plugin_authors;
 mod plugin_hostile;
 mod plugin_languages;
 mod plugin_outside;
+mod plugin_replay;
 mod plugin_staging;
 mod plugin_state;
+mod plugin_uploads;
+mod plugin_upstreams;
 mod power_cut;
 mod privy;
 mod registration;
@@ -40,6 +46,7 @@ mod rollbacks;
 mod routes;
 mod secrets;
 mod settlement;
+mod shared_limits;
 mod shared_rates;
 mod shared_replays;
 mod shared_work;

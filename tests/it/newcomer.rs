@@ -13,6 +13,7 @@ use countersign_tests::process::Service;
 use countersign_tests::wait;
 use serde_json::Value;
 
+const INIT: [&str; 4] = ["init", "--organization", "acme", "--development"];
 const DEADLINE: Duration = Duration::from_mins(1);
 
 #[track_caller]
@@ -25,14 +26,14 @@ fn says(text: &str, parts: &[&str]) {
 #[tokio::test]
 async fn a_deployment_is_made_from_an_empty_softhsm() -> Result<()> {
     let mut deployment = Deployment::new()?;
-    let absent = deployment.fails(&["init", "--organization", "acme"], 1)?;
+    let absent = deployment.fails(&INIT, 1)?;
     says(&absent, &["no token labelled `acme`", "`countersign init --init-token`"]);
 
     let made = deployment.init(&[])?;
     let rights = fs::metadata(deployment.path("so-pin"))?.permissions().mode() & 0o777;
     assert_eq!(rights, 0o600, "the security officer's PIN is open to others");
     ensure!(made["adminApiKey"].is_string(), "{made}");
-    let again = deployment.fails(&["init", "--organization", "acme"], 1)?;
+    let again = deployment.fails(&INIT, 1)?;
     says(&again, &["this deployment is initialized already"]);
 
     let doctor = deployment.run(&["doctor", "--json"])?;
@@ -92,7 +93,7 @@ fn a_wrong_pin_is_sent_once_and_the_way_back_is_told() -> Result<()> {
 fn an_absent_module_is_named() -> Result<()> {
     let mut deployment = Deployment::new()?;
     deployment.module = "/nowhere/libsofthsm2.so".to_owned();
-    let text = deployment.fails(&["init", "--organization", "acme"], 1)?;
+    let text = deployment.fails(&INIT, 1)?;
     says(&text, &["/nowhere/libsofthsm2.so", "`hsm.module`", "softhsm2"]);
     Ok(())
 }
@@ -136,11 +137,11 @@ fn a_data_directory_that_cannot_be_used_is_named() -> Result<()> {
     let deployment = Deployment::new()?;
     let directory = deployment.path("data");
     fs::write(&directory, "a file")?;
-    let text = deployment.fails(&["init", "--organization", "acme"], 1)?;
+    let text = deployment.fails(&INIT, 1)?;
     says(&text, &[directory.to_str().context("path")?, "read and write", "`core.data_dir`"]);
     fs::remove_file(&directory)?;
     fs::create_dir(&directory)?;
     fs::set_permissions(&directory, fs::Permissions::from_mode(0o755))?;
-    says(&deployment.fails(&["init", "--organization", "acme"], 1)?, &["open to other users", "chmod 700"]);
+    says(&deployment.fails(&INIT, 1)?, &["open to other users", "chmod 700"]);
     Ok(())
 }

@@ -37,8 +37,13 @@ impl Pair {
     /// From now on an agent has to approve what goes to addresses that nobody listed, and an arbiter, for Orion is not
     /// sure; returns their keys.
     pub(crate) fn reviewers(&self) -> Result<[String; 2]> {
+        self.reviewers_of_all_but(&[Address::repeat_byte(1)])
+    }
+
+    /// The same with addresses that are listed: what goes there needs nobody.
+    pub(crate) fn reviewers_of_all_but(&self, listed: &[Address]) -> Result<[String; 2]> {
         let settings = json!({
-            "allowList": [Address::repeat_byte(1)], "unlistedRecipient": "doubt",
+            "allowList": listed, "unlistedRecipient": "doubt",
             "approveAt": 1_000_000, "rejectBelow": 0, "reviewRole": "agent",
         });
         self.cluster.install_orion(0, &settings)?;

@@ -17,16 +17,8 @@ use crate::stand::CHAIN_ID;
 
 /// Runs `countersign plugin ..` in a folder.
 fn plugin(folder: &Path, arguments: &[&str]) -> Result<Output> {
-    let binary = environment::gateway_binary()?;
-    // Dependencies are built once, beside those of the guests.
-    let target = binary.with_file_name("../guests/authors");
-    let output = Command::new(binary)
-        .arg("plugin")
-        .args(arguments)
-        .current_dir(folder)
-        .env("CARGO_TARGET_DIR", target)
-        .output()?;
-    Ok(output)
+    let mut command = Command::new(environment::gateway_binary()?);
+    Ok(command.arg("plugin").args(arguments).current_dir(folder).output()?)
 }
 
 fn answer(folder: &Path, arguments: &[&str]) -> Result<Value> {
@@ -47,44 +39,11 @@ fn cases(folder: &TempDir, cases: &Value) -> Result<PathBuf> {
 }
 
 #[test]
-fn a_new_project_builds_checks_and_passes_its_cases() -> Result<()> {
+fn a_folder_that_is_there_is_not_written_into() -> Result<()> {
     let folder = TempDir::new()?;
     answer(folder.path(), &["new", "spend-limit"])?;
     let again = plugin(folder.path(), &["new", "spend-limit"])?;
     assert!(String::from_utf8_lossy(&again.stderr).contains("`spend-limit` exists already"));
-    let built = answer(folder.path(), &["build", "spend-limit"])?;
-    let component = built["components"][0]["path"].as_str().context("no component")?;
-    let checked = answer(folder.path(), &["check", component])?;
-    assert_eq!((&checked["name"], &checked["faults"]), (&json!("spend-limit"), &json!([])));
-    assert_eq!(checked["wantedCapabilities"], json!(["log"]), "{checked}");
-    assert_eq!(checked["digest"], built["components"][0]["digest"]);
-    let tested = answer(folder.path(), &["test", component, "spend-limit/cases"])?;
-    assert_eq!((&tested["passed"], &tested["failed"]), (&json!(2), &json!(0)), "{tested}");
-    Ok(())
-}
-
-/// The compilers are those that `deploy/setup` fetched.
-#[test]
-fn a_new_project_in_javascript_and_in_python_builds_checks_and_passes_its_cases() -> Result<()> {
-    for (language, program, arguments) in [
-        ("js", "npm", &["test", "--silent"][..]),
-        ("python", "python3", &["-B", "-m", "unittest", "discover", "--start-directory", "tests"]),
-    ] {
-        let folder = TempDir::new()?;
-        answer(folder.path(), &["new", "spend-limit", "--lang", language])?;
-        let project = folder.path().join("spend-limit");
-        let own =
-            Command::new(program).args(arguments).current_dir(&project).env("PYTHONPATH", "src").output()?;
-        ensure!(own.status.success(), "{language}: {}", String::from_utf8_lossy(&own.stderr));
-
-        let built = answer(folder.path(), &["build", "spend-limit"])?;
-        let component = built["components"][0]["path"].as_str().context("no component")?;
-        let checked = answer(folder.path(), &["check", component])?;
-        assert_eq!((&checked["name"], &checked["faults"]), (&json!("spend-limit"), &json!([])));
-        assert_eq!(checked["wantedCapabilities"], json!([]), "{checked}");
-        let tested = answer(folder.path(), &["test", component, "spend-limit/cases"])?;
-        assert_eq!((&tested["passed"], &tested["failed"]), (&json!(2), &json!(0)), "{tested}");
-    }
     Ok(())
 }
 

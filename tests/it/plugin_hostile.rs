@@ -1,7 +1,7 @@
 //! Attacks of plugins on the real gateway: each is denied by name, and neither the gateway nor the plugin beside it
 //! notices.
 
-use std::fs;
+use std::collections::{BTreeMap, BTreeSet};
 
 use alloy_primitives::U256;
 use anyhow::{Context, Result, ensure};
@@ -9,9 +9,12 @@ use countersign_tests::client::Credential;
 use countersign_tests::evaluations;
 use countersign_tests::gateway::Gateway;
 use countersign_tests::main_job::{Transfer, text};
+use countersign_tests::process::resident_kib;
 use serde_json::{Value, json};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{Connection, Row};
 
-use crate::plugin_outside::install;
+use crate::plugin_outside::{install, install_as};
 use crate::stand::{Stand, request_hash, transfer};
 
 /// What the plugin does, and under which name the gateway stops it.
@@ -36,26 +39,20 @@ const GRANTS: [&str; 5] = ["log", "settings", "state", "clock", "history"];
 /// Half of what one bomb takes.
 const GROWTH_MAX_KIB: u64 = 64 * 1024;
 
-async fn propose(stand: &Stand, gateway: &Gateway, value: u64) -> Result<Value> {
+pub(crate) async fn propose(stand: &Stand, gateway: &Gateway, value: u64) -> Result<Value> {
     let escrow = stand.job(gateway).find_user().await?.context("there is no user")?;
     let small = Transfer { value: U256::from(value), ..transfer(escrow) };
     stand.job(gateway).propose(&small).await?.expect(201)
 }
 
 /// How often the sandbox has stopped a plugin for this.
-async fn stopped(gateway: &Gateway, code: &str) -> Result<u64> {
+pub(crate) async fn stopped(gateway: &Gateway, code: &str) -> Result<u64> {
     let metrics = gateway.operator().get("/metrics", Credential::Nobody).await?.body;
     let label = format!("code=\"{code}\"");
     let lines = metrics
         .lines()
         .filter(|line| line.starts_with("countersign_plugin_failures_total{") && line.contains(&label));
     lines.map(|line| Ok(line.rsplit(' ').next().context("no value")?.parse::<u64>()?)).sum()
-}
-
-fn resident_kib(gateway: &Gateway) -> Result<u64> {
-    let status = fs::read_to_string(format!("/proc/{}/status", gateway.process_id()))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-    Ok(line.trim().trim_end_matches(" kB").parse()?)
 }
 
 async fn attack_with_each(stand: &Stand, gateway: &Gateway) -> Result<()> {
@@ -101,9 +98,9 @@ async fn the_gateway_outlives_whatever_a_plugin_does() -> Result<()> {
     let gateway = stand.installation.start().await?;
     stand.user(&gateway).await?;
     attack_with_each(&stand, &gateway).await?;
-    let resident = resident_kib(&gateway)?;
+    let resident = resident_kib(gateway.process_id())?;
     attack_with_each(&stand, &gateway).await?;
-    let grown = resident_kib(&gateway)?.saturating_sub(resident);
+    let grown = resident_kib(gateway.process_id())?.saturating_sub(resident);
     ensure!(grown < GROWTH_MAX_KIB, "the second round left {grown} KiB more behind than the first");
 
     // The same component, behaving: its binding remembers nothing of what it wrote before it panicked.
@@ -116,5 +113,60 @@ async fn the_gateway_outlives_whatever_a_plugin_does() -> Result<()> {
     let said = said.iter().find(|one| one["plugin"] == "hostile").context("hostile was not asked")?;
     let analysis = said["analysis"].as_str().context("no analysis")?;
     ensure!(analysis.starts_with("true false Some([1])"), "{analysis}");
+    Ok(())
+}
+
+/// Names of all that plugins remember, by binding.
+async fn remembered(stand: &Stand) -> Result<BTreeMap<String, BTreeSet<String>>> {
+    let path = stand.installation.data_dir().join("countersign.db");
+    let options = SqliteConnectOptions::new().filename(path).read_only(true);
+    let mut connection = SqliteConnection::connect_with(&options).await?;
+    let rows = sqlx::query("SELECT lineage, name FROM plugin_state").fetch_all(&mut connection).await?;
+    connection.close().await?;
+    let mut found = BTreeMap::<String, BTreeSet<String>>::new();
+    for row in rows {
+        found.entry(row.get("lineage")).or_default().insert(row.get("name"));
+    }
+    Ok(found)
+}
+
+/// Nobody takes a name of the state for a path or a pattern: what a plugin calls `../count` is a row of its own binding.
+#[tokio::test]
+async fn names_of_state_that_lead_elsewhere_stay_in_their_binding() -> Result<()> {
+    let stand = Stand::with_configuration("[plugins]\ndeadline_ms = 20000\n").await?;
+    let gateway = stand.installation.start().await?;
+    stand.user(&gateway).await?;
+    install_as(&stand, ("neighbour", "hostile"), "\"count\"", &GRANTS)?;
+    install(&stand, "hostile", "\"odd names\"", &GRANTS)?;
+    let mut said = Vec::new();
+    for value in 1..=2 {
+        let proposed = propose(&stand, &gateway, value).await?;
+        stand.job(&gateway).final_transaction(request_hash(&proposed)).await?;
+        said.push(proposed);
+    }
+    stand.finish(gateway).await?;
+    let first = evaluations::of_transaction(&stand.installation.data_dir(), request_hash(&said[0])).await?;
+    let second = evaluations::of_transaction(&stand.installation.data_dir(), request_hash(&said[1])).await?;
+    let analysis = |said: &[Value], plugin: &str| {
+        said.iter()
+            .find(|one| one["plugin"] == plugin)
+            .map(|one| one["analysis"].as_str().unwrap().to_owned())
+    };
+    // Fourteen values and fourteen counters, which are full the second time; nobody else's `count`.
+    ensure!(analysis(&first, "hostile").as_deref() == Some("14 14 14 None"), "{first:?}");
+    ensure!(analysis(&second, "hostile").as_deref() == Some("0 14 0 None"), "{second:?}");
+    let counted = analysis(&second, "neighbour").context("the neighbour was not asked")?;
+    ensure!(counted.starts_with("true false Some([2])"), "{counted}");
+
+    let found = remembered(&stand).await?;
+    let mut sizes: Vec<_> = found.values().map(BTreeSet::len).collect();
+    sizes.sort_unstable();
+    ensure!(sizes == [1, 28], "{found:#?}");
+    let odd = found.values().find(|names| names.len() == 28).context("nothing is remembered")?;
+    for name in
+        ["value/../count", "value/../counter/60/count", "counter/60/counter/..", "value/%2e%2e%2fcount"]
+    {
+        ensure!(odd.contains(name), "{found:#?}");
+    }
     Ok(())
 }

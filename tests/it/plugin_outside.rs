@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use axum::Router;
 use axum::http::HeaderMap;
 use axum::routing::post;
+use countersign_tests::client::Credential;
 use countersign_tests::environment;
 use countersign_tests::evaluations;
 use countersign_tests::gateway::Gateway;
@@ -23,11 +24,21 @@ const SECRET: &str = "Bearer s3cr3t-of-the-upstream";
 
 /// Installs a guest as a gate beside Orion.
 pub(crate) fn install(stand: &Stand, guest: &str, settings: &str, grants: &[&str]) -> Result<()> {
+    install_as(stand, (guest, guest), settings, grants)
+}
+
+/// The same under a name of its own.
+pub(crate) fn install_as(
+    stand: &Stand,
+    (name, guest): (&str, &str),
+    settings: &str,
+    grants: &[&str],
+) -> Result<()> {
     let component = environment::gateway_binary()?.with_file_name(format!("../guests/{guest}.wasm"));
     let path = stand.installation.data_dir().join("settings.json");
     fs::write(&path, settings)?;
     let (component, path) = (component.to_str().context("path")?, path.to_str().context("path")?);
-    let mut arguments = vec!["plugin", "install", component, "--name", guest, "--gate", "--settings", path];
+    let mut arguments = vec!["plugin", "install", component, "--name", name, "--gate", "--settings", path];
     for grant in grants {
         arguments.extend(["--grant", grant]);
     }
@@ -45,6 +56,15 @@ async fn propose(stand: &Stand, gateway: &Gateway, value: u64) -> Result<Value> 
 async fn replayed(stand: &Stand, gateway: &Gateway, proposed: &Value) -> Result<Value> {
     let status = stand.job(gateway).approval_status(request_hash(proposed)).await?;
     order(&stand.installation, &["plugin", "replay", text(&status, "transactionId")?])
+}
+
+/// How often plugins were denied this capability.
+async fn denied(gateway: &Gateway, capability: &str) -> Result<u64> {
+    let metrics = gateway.operator().get("/metrics", Credential::Nobody).await?.body;
+    let label = format!("capability=\"{capability}\"");
+    let metric = "countersign_plugin_denied_capabilities_total{";
+    let lines = metrics.lines().filter(|line| line.starts_with(metric) && line.contains(&label));
+    lines.map(|line| Ok(line.rsplit(' ').next().context("no value")?.parse::<u64>()?)).sum()
 }
 
 /// Says yes to even amounts and no to odd ones, and repeats what it was sent.
@@ -70,6 +90,7 @@ fn upstream(url: &str, more: &str) -> String {
 }
 
 const REVIEW: &str = r#"{"upstream": "screening", "path": "/review"}"#;
+const ELSEWHERE: &str = r#"{"upstream": "elsewhere", "path": "/review"}"#;
 
 #[tokio::test]
 async fn an_upstream_is_asked_and_its_secret_is_nowhere_afterwards() -> Result<()> {
@@ -83,11 +104,17 @@ async fn an_upstream_is_asked_and_its_secret_is_nowhere_afterwards() -> Result<(
     assert_ne!(even["status"], "REJECTED", "{even}");
     let odd = propose(&stand, &gateway, 3).await?;
     assert_eq!(odd["status"], "REJECTED", "{odd}");
+    assert_eq!(denied(&gateway, "http").await?, 0);
     drop(service);
     let unanswered = propose(&stand, &gateway, 4).await?;
     assert_eq!(unanswered["status"], "REJECTED", "fails closed: {unanswered}");
 
-    for proposed in [&even, &odd, &unanswered] {
+    install(&stand, "http_review", ELSEWHERE, &["log", "settings", "http:screening"])?;
+    let elsewhere = propose(&stand, &gateway, 6).await?;
+    assert_eq!(elsewhere["status"], "REJECTED", "{elsewhere}");
+    assert_eq!(denied(&gateway, "http").await?, 1);
+
+    for proposed in [&even, &odd, &unanswered, &elsewhere] {
         let told = replayed(&stand, &gateway, proposed).await?;
         assert_eq!(told["same"], true, "{told}");
         assert_eq!(told["evaluations"].as_array().map(Vec::len), Some(2), "{told}");
@@ -119,6 +146,7 @@ async fn an_upstream_that_is_not_granted_or_another_organizations_is_not_asked()
     assert!(bare.contains("`http:NAME`"), "{bare}");
     let without = refused(&["log", "settings"]);
     assert!(without.contains("the component imports `http`, which is not granted"), "{without}");
+    assert_eq!(denied(&gateway, "http").await?, 1, "the last of them had a component that wanted it");
     stand.finish(gateway).await
 }
 
@@ -141,6 +169,7 @@ async fn the_chain_is_read_by_the_methods_that_are_granted() -> Result<()> {
     install(&stand, "reader", &settings, &["log", "settings", "chain:eth_getCode"])?;
     let refused = propose(&stand, &gateway, 3).await?;
     assert_eq!(refused["status"], "REJECTED", "{refused}");
+    assert_eq!(denied(&gateway, "chain").await?, 1);
     let unknown = install(&stand, "reader", &settings, &["log", "settings", "chain:eth_sendRawTransaction"]);
     assert!(unknown.unwrap_err().to_string().contains("is not a method that plugins may call"));
     stand.finish(gateway).await

@@ -134,6 +134,9 @@ async fn a_revision_revoked_on_the_gateways_machine_denies_from_then_on() -> Res
     ensure!(order(&stand.installation, &["plugin", "revoke", active])? == revoked, "again changes nothing");
     let after = propose(&stand, &gateway, escrow, 6).await?;
     ensure!(after["status"] == "REJECTED", "{after}");
+    let metrics = gateway.operator().get("/metrics", Credential::Nobody).await?.body;
+    let unfit = "countersign_plugin_revisions_unfit_total{plugin=\"orion\",cause=\"revoked\"}";
+    ensure!(metrics.contains(unfit), "{metrics}");
     let plugins = order(&stand.installation, &["plugin", "list"])?;
     ensure!(plugins["plugins"][0]["isRevoked"] == true, "{plugins}");
     let data_dir = stand.installation.data_dir();

@@ -70,7 +70,7 @@ impl Cluster {
             let shared = cluster.sections(index)?;
             fs::write(&member.config, format!("{rendered}\n{shared}"))?;
         }
-        let made = cluster.order(0, &["init", "--organization", "cluster"])?;
+        let made = cluster.order(0, &["init", "--organization", "cluster", "--development"])?;
         let field =
             |name: &str| made[name].as_str().map(str::to_owned).with_context(|| format!("no `{name}`"));
         (cluster.organization, cluster.admin_api_key) = (field("organization")?, field("adminApiKey")?);
@@ -100,16 +100,37 @@ impl Cluster {
 
     /// Binds Orion with these settings, which moves the policy's head. New recipients are no matter.
     pub fn install_orion(&self, index: usize, settings: &Value) -> Result<Value> {
-        let file = self.folder.path().join("orion-settings.json");
         let mut settings = settings.clone();
         settings["newRecipient"] = "ignore".into();
+        self.install(index, "orion", (&settings, &["log", "settings", "clock"]), &["--authority", "orion"])
+    }
+
+    /// Binds a guest as a gate beside Orion.
+    pub fn install_gate(
+        &self,
+        index: usize,
+        guest: &str,
+        settings: &Value,
+        grants: &[&str],
+    ) -> Result<Value> {
+        self.install(index, guest, (settings, grants), &["--gate"])
+    }
+
+    fn install(
+        &self,
+        index: usize,
+        guest: &str,
+        (settings, grants): (&Value, &[&str]),
+        power: &[&str],
+    ) -> Result<Value> {
+        let file = self.folder.path().join(format!("{guest}-settings.json"));
         fs::write(&file, settings.to_string())?;
-        let component = environment::gateway_binary()?.with_file_name("../guests/orion.wasm");
+        let component = environment::gateway_binary()?.with_file_name(format!("../guests/{guest}.wasm"));
         let paths = [component.to_str().context("path")?, file.to_str().context("path")?];
-        let arguments =
-            ["plugin", "install", paths[0], "--name", "orion", "--authority", "orion", "--settings"];
-        let grants = ["--grant", "log", "--grant", "settings", "--grant", "clock"];
-        self.order(index, &[&arguments[..], &[paths[1]], &grants].concat())
+        let mut arguments = vec!["plugin", "install", paths[0], "--name", guest, "--settings", paths[1]];
+        arguments.extend(power);
+        arguments.extend(grants.iter().flat_map(|grant| ["--grant", grant]));
+        self.order(index, &arguments)
     }
 
     /// Adds sections to the configuration of every gateway.
@@ -184,6 +205,10 @@ impl Node {
 
     pub fn output(&self) -> String {
         self.service.output()
+    }
+
+    pub fn process_id(&self) -> u32 {
+        self.service.process_id()
     }
 
     /// SIGSTOP: the process stands still until [`Node::thaw`].

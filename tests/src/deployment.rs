@@ -116,7 +116,8 @@ impl Deployment {
         let security_officer = self.path("so-pin");
         let security_officer = security_officer.to_str().context("path")?;
         let arguments = ["init", "--organization", "acme", "--init-token", "--so-pin-file", security_officer];
-        let output = self.run(&[&arguments[..], further, &["--json"]].concat())?;
+        let kind: &[&str] = if further.contains(&"--charter") { &[] } else { &["--development"] };
+        let output = self.run(&[&arguments[..], further, kind, &["--json"]].concat())?;
         ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let made: Value = serde_json::from_slice(&output.stdout)?;
         self.core = format!("organization = {}\n", made["organization"]);

@@ -16,6 +16,7 @@ pub mod fault_proxy;
 pub mod fireblocks;
 pub mod gateway;
 pub mod gpg;
+pub mod guest;
 pub mod kubo;
 pub mod login_clients;
 pub mod lying_node;

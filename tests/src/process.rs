@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::ffi::OsStr;
+use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -138,4 +139,11 @@ fn follow(
             kept.push_back(line);
         }
     });
+}
+
+/// Kibibytes of a process in memory.
+pub fn resident_kib(process_id: u32) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{process_id}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no `VmRSS`")?;
+    Ok(line.trim().trim_end_matches("kB").trim().parse()?)
 }

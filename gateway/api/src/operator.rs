@@ -44,8 +44,10 @@ mod plugins;
 mod policies;
 mod proof;
 mod proposals;
+mod rollbacks;
 #[cfg(test)]
 mod tests;
+mod vaults;
 mod view;
 
 pub(crate) use description::document;
@@ -177,9 +179,13 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<Desk>> {
         .routes(routes!(policies::get_policy))
         .routes(routes!(policies::list_policies))
         .routes(routes!(policies::get_policy_revision))
+        .routes(routes!(rollbacks::roll_back_policy))
         .routes(routes!(plugins::list_plugins))
         .routes(routes!(plugins::get_plugin))
         .routes(routes!(plugins::revoke_plugin))
+        .routes(routes!(vaults::list_vaults))
+        .routes(routes!(vaults::get_vault))
+        .routes(routes!(vaults::list_vault_keys))
         .routes(routes!(proposals::create_proposal, proposals::list_proposals))
         .routes(routes!(proposals::get_proposal))
         .routes(routes!(proposals::approve_proposal))

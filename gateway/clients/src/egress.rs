@@ -3,7 +3,7 @@
 //! A name is resolved for each connection, and the very addresses that were judged are connected to: nothing
 //! resolves it a second time. Redirects are answers, never followed. Errors name no URL, header or body.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, error::Error as _, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use reqwest::{
@@ -33,7 +33,9 @@ pub struct EgressConfig {
     pub connect_timeout: Duration,
     /// From the start of the request to the last byte of the answer.
     pub request_timeout: Duration,
+    /// Of an answer, its head included.
     pub response_bytes_max: usize,
+    pub response_headers_max: usize,
 }
 
 /// A request; its header values never appear in errors or logs.
@@ -67,6 +69,9 @@ pub enum EgressError {
     Broken(#[source] reqwest::Error),
     #[error("the answer exceeds {bytes_max} bytes")]
     TooLarge { bytes_max: usize },
+    /// More headers than allowed, or a head that the HTTP library takes for endless.
+    #[error("the head of the answer is too large")]
+    HeadTooLarge,
     #[error("the HTTP client cannot be built")]
     Client(#[source] reqwest::Error),
 }
@@ -100,6 +105,7 @@ impl Egress {
                 .dns_resolver(Arc::new(guarded))
                 .connect_timeout(config.connect_timeout)
                 .timeout(config.request_timeout)
+                .http1_max_headers(config.response_headers_max)
                 .redirect(redirect::Policy::none())
                 .retry(reqwest::retry::never())
                 .no_proxy()
@@ -123,10 +129,13 @@ impl Egress {
         let mut response = sent.await.map_err(failure)?;
         let status = response.status().as_u16();
         let headers = response.headers().clone();
+        let bytes_max = self.config.response_bytes_max;
+        let body_bytes_max =
+            bytes_max.checked_sub(head_bytes(&headers)).ok_or(EgressError::TooLarge { bytes_max })?;
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(failure)? {
-            if body.len() + chunk.len() > self.config.response_bytes_max {
-                return Err(EgressError::TooLarge { bytes_max: self.config.response_bytes_max });
+            if body.len() + chunk.len() > body_bytes_max {
+                return Err(EgressError::TooLarge { bytes_max });
             }
             body.extend_from_slice(&chunk);
         }
@@ -141,10 +150,17 @@ impl Egress {
     }
 }
 
+/// Headers as a server writes them, each with its colon, space and end of line.
+fn head_bytes(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum()
+}
+
 fn failure(error: reqwest::Error) -> EgressError {
     let error = error.without_url();
     if resolve::is_refusal(&error) {
         EgressError::Refused(resolve::PRIVATE)
+    } else if is_endless_head(&error) {
+        EgressError::HeadTooLarge
     } else if error.is_connect() {
         EgressError::Unreachable(error)
     } else if error.is_timeout() {
@@ -152,4 +168,15 @@ fn failure(error: reqwest::Error) -> EgressError {
     } else {
         EgressError::Broken(error)
     }
+}
+
+fn is_endless_head(error: &reqwest::Error) -> bool {
+    let mut next = error.source();
+    while let Some(cause) = next {
+        if cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse_too_large) {
+            return true;
+        }
+        next = cause.source();
+    }
+    false
 }

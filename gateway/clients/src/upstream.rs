@@ -225,7 +225,7 @@ fn failure(error: EgressError) -> UpstreamError {
             UpstreamError::Unreachable(error)
         }
         EgressError::TimedOut => UpstreamError::TimedOut,
-        EgressError::TooLarge { .. } => UpstreamError::TooLarge,
+        EgressError::TooLarge { .. } | EgressError::HeadTooLarge => UpstreamError::TooLarge,
         EgressError::Broken(_) => UpstreamError::Broken,
     }
 }

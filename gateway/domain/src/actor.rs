@@ -53,6 +53,8 @@ pub struct ApiKeyActor {
     pub scopes: BTreeSet<Scope>,
     /// See [`crate::credentials::ApiKey`].
     pub verification_service: Option<u32>,
+    /// Whether it is a key of a user who enrolled themselves.
+    pub self_registered: bool,
 }
 
 /// An Ethereum address that signed. It may not be enrolled yet (`principal` absent).
@@ -72,6 +74,8 @@ pub struct SessionActor {
     pub address: Address,
     /// When the access token ends.
     pub expires_at: Timestamp,
+    /// Whether the user enrolled themselves.
+    pub self_registered: bool,
 }
 
 /// What the wallet signed.

@@ -16,7 +16,6 @@ use crate::{
     identity::{Organization, Principal, PrincipalKind, User},
     ids::{OrganizationId, PrincipalId, QuorumId},
     keys::{KeyRecord, KeyState},
-    operators::{Charter, Proposal},
     outbox::OutboxItem,
     payloads::{EncryptedPayload, PayloadRoom, SessionKeyClaim},
     plugin_state::StateUse,
@@ -35,10 +34,14 @@ use crate::{
 
 use alloy_primitives::{Address, B256};
 
+mod operators;
 mod rows;
+mod vaults;
 
 use AuthorityScope as Scope;
+pub use operators::OperatorWrite;
 pub use rows::RowWrite;
+pub use vaults::VaultWrite;
 
 /// Writes and the audit events that explain them.
 #[derive(Clone, Debug)]
@@ -50,12 +53,7 @@ pub struct ChangeSet {
 /// One row's change. Updates name the version they replace and change nothing if it is gone.
 #[derive(Clone, Debug)]
 pub enum Write {
-    InsertCharter(Sealed<Charter>),
-    UpdateCharter(Sealed<Charter>),
-    /// Writes nothing; the set is lost unless the charter is still at this revision.
-    RequireCharter(u64),
-    InsertProposal(Sealed<Proposal>),
-    UpdateProposal(Sealed<Proposal>),
+    Operators(OperatorWrite),
     InsertOrganization(Sealed<Organization>),
     UpdateOrganization(Sealed<Organization>),
     InsertPrincipal(Sealed<Principal>),
@@ -79,7 +77,9 @@ pub enum Write {
     InsertKey(Sealed<KeyRecord>),
     /// Conditional on the quota, so that requests at once cannot pass it together.
     InsertWalletKey(Sealed<KeyRecord>, Quota),
+    /// All of a key but its vault.
     UpdateKey(Sealed<KeyRecord>),
+    Vaults(VaultWrite),
     /// With the component's bytes, and how many revisions that nobody has revoked the organization may have then.
     InsertPluginRevision(Sealed<PluginRevision>, Vec<u8>, u32),
     InsertPluginRevocation(Sealed<PluginRevocation>),
@@ -226,6 +226,8 @@ pub enum Contested {
     Idempotency,
     /// A session-key packet that was used before.
     SessionKey,
+    /// A vault of that name exists.
+    VaultName,
     /// Any other row with the same key.
     Duplicate,
 }
@@ -297,8 +299,8 @@ impl Write {
     /// its first move, that of the insert.
     pub fn takes_authority(&self) -> Option<AuthorityScope> {
         let scope = match self {
-            // Who signed for a plugin may be nobody now, in whichever organization it is bound.
-            Self::UpdateCharter(_) => Scope::Deployment,
+            Self::Operators(write) => return write.takes_authority(),
+            Self::Vaults(write) => return write.takes_authority(),
             Self::InsertPluginRevocation(row) => Scope::Organization(row.organization),
             Self::InsertOrganization(row) | Self::UpdateOrganization(row) => Scope::Organization(row.id),
             Self::UpdatePrincipal(row) => Scope::of(row.organization, row.id, is_user(row)),
@@ -309,11 +311,7 @@ impl Write {
             Self::UpdateKey(row) if row.frozen || row.state == KeyState::Retired => {
                 Scope::Organization(row.organization)
             }
-            Self::InsertCharter(_)
-            | Self::RequireCharter(_)
-            | Self::InsertProposal(_)
-            | Self::UpdateProposal(_)
-            | Self::InsertPrincipal(_)
+            Self::InsertPrincipal(_)
             | Self::InsertSettings(_)
             | Self::UpdateSettings(_)
             | Self::InsertApiKey(_)

@@ -78,6 +78,8 @@ pub struct ApiKey {
     pub verification_service: Option<u32>,
     /// Works from loopback peers only and never under `serve`.
     pub dev_only: bool,
+    /// Whether it is a user's who enrolled themselves, which users stay.
+    pub self_registered: bool,
     pub expires_at: Option<Timestamp>,
     pub revoked_at: Option<Timestamp>,
     pub version: u64,

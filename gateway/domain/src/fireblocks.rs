@@ -38,7 +38,7 @@ pub(crate) use transfer::is_about;
 pub use transfer::{CREATE_URI, TransferInvalid, compose_transfer, whole_units};
 pub use validate::{Validation, validate_integration};
 
-pub(crate) use refused::{note_answer, note_refusal};
+pub(crate) use refused::{note_answer, note_refusal, note_said, note_unsaid};
 pub(crate) use status::Meaning;
 pub(crate) use transfer::external_id;
 

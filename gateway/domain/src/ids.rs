@@ -64,6 +64,8 @@ identifiers! {
     CredentialId = "cr";
     /// A login of a wallet's owner.
     SessionId = "se";
+    /// Keys of an organization under one name.
+    VaultId = "vlt";
     /// A record of an HSM key.
     KeyId = "key";
     /// A request that a key sign something.

@@ -7,9 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     clock::Timestamp,
-    ids::{KeyId, OrganizationId},
+    error::Result,
+    ids::{KeyId, OrganizationId, VaultId},
+    ports::Services,
     sealed::{RowVersion, Sealable},
     transactions::Kind,
+    vaults::vault_of_key,
 };
 
 mod freeze;
@@ -45,6 +48,8 @@ pub struct KeyRecord {
     /// Made for a wallet that enrolled itself: counts against the share of the quota that strangers may use.
     pub self_registered: bool,
     pub frozen: bool,
+    /// Where it lies, if it lies in any.
+    pub vault: Option<VaultId>,
     pub version: u64,
     pub created_at: Timestamp,
 }
@@ -71,6 +76,8 @@ pub enum KeyPurpose {
     AuditCheckpoint,
     /// Says by being there that a charter was founded; used for nothing.
     CharterMark,
+    /// Says by being there that the installation was made for development; used for nothing.
+    DevelopmentMark,
     /// Master from which sealing keys are derived.
     SealMaster,
     /// Master from which credential-hash keys are derived.
@@ -114,13 +121,42 @@ impl Sealable for KeyRecord {
     }
 }
 
+impl KeyRecord {
+    /// Whether it may be used now: it is active, and neither it nor its vault is frozen.
+    pub(crate) async fn is_usable(&self, services: &Services) -> Result<bool> {
+        if self.state != KeyState::Active || self.frozen {
+            return Ok(false);
+        }
+        let Some(vault) = self.vault else { return Ok(true) };
+        Ok(!vault_of_key(services, self.organization, vault).await?.frozen)
+    }
+}
+
 impl KeyPurpose {
+    /// Whether intents name keys of this purpose: such a key can lie in a vault.
+    pub fn signs_transactions(self) -> bool {
+        match self {
+            Self::Wallet | Self::FireblocksRequest | Self::PrivyAuthorization => true,
+            Self::AuditCheckpoint
+            | Self::CharterMark
+            | Self::DevelopmentMark
+            | Self::SealMaster
+            | Self::CredentialMaster
+            | Self::AccessToken
+            | Self::Relayer
+            | Self::SecretSealing
+            | Self::OpenPgpCertify
+            | Self::OpenPgpDecrypt => false,
+        }
+    }
+
     /// The word that stands in the HSM object's label.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Wallet => "wallet",
             Self::AuditCheckpoint => "audit-checkpoint",
             Self::CharterMark => "charter-mark",
+            Self::DevelopmentMark => "development-mark",
             Self::SealMaster => "seal-master",
             Self::CredentialMaster => "credential-master",
             Self::AccessToken => "access-token",

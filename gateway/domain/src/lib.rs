@@ -41,6 +41,7 @@ pub mod settings;
 pub mod signing;
 pub mod text;
 pub mod transactions;
+pub mod vaults;
 pub mod vendors;
 pub mod verification;
 

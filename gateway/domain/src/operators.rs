@@ -21,12 +21,18 @@ mod change;
 mod charter;
 mod key;
 mod propose;
+mod recovery;
+mod rollback;
 
 pub use approve::{approve_proposal, refuse_proposal, withdraw_proposal};
-pub use change::{Change, NewApiKey, NewOperator, PolicyChange, ProposedBinding, claim_api_key};
+pub use change::{
+    Change, CharterChange, NewApiKey, NewOperator, PolicyChange, ProposedBinding, claim_api_key,
+};
 pub use charter::{charter_founding, revoke_operator};
 pub use key::{OperatorKey, OperatorKeyMalformed};
 pub use propose::{Approval, Proposal, ProposalState, Propose, REASON_CHARACTERS_MAX, propose};
+pub use recovery::{begin_recovery, complete_recovery, open_recovery};
+pub use rollback::{RollbackObstacle, RolledBack, roll_back_policy};
 
 /// Stands for the whole deployment where an organization is asked for: no tenant has it.
 pub const DEPLOYMENT: OrganizationId = OrganizationId::from_uuid(uuid::Uuid::nil());

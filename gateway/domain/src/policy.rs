@@ -9,7 +9,7 @@ use crate::{
     approvals::{EvidenceLevel, Role},
     chain::ChainId,
     clock::Timestamp,
-    ids::{BindingId, KeyId, OrganizationId, PluginRevisionId, ProposalId},
+    ids::{BindingId, KeyId, OrganizationId, PluginRevisionId, ProposalId, VaultId},
     sealed::{RowVersion, Sealable},
     transactions::{ExecutionType, Intent, Kind},
 };
@@ -119,6 +119,9 @@ pub struct BindingScope {
     pub kinds: BTreeSet<Kind>,
     pub chains: BTreeSet<ChainId>,
     pub keys: BTreeSet<KeyId>,
+    /// Covers what is signed with a key that lies in one of them now.
+    #[serde(default)]
+    pub vaults: BTreeSet<VaultId>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -158,16 +161,25 @@ impl Floor {
 }
 
 impl BindingScope {
-    pub fn covers(&self, intent: &Intent) -> bool {
+    /// Whether it covers an intent whose key lies in `vault`.
+    pub fn covers(&self, intent: &Intent, vault: Option<VaultId>) -> bool {
         self.kinds.contains(&intent.kind)
             && (self.chains.is_empty() || self.chains.contains(&intent.chain))
             && (self.keys.is_empty() || self.keys.contains(&intent.key))
+            && (self.vaults.is_empty() || vault.is_some_and(|vault| self.vaults.contains(&vault)))
     }
 }
 
 impl Policy {
-    pub(crate) fn enforced(&self, intent: &Intent) -> impl Iterator<Item = &Binding> {
-        self.bindings.iter().filter(|binding| binding.mode == Mode::Enforce && binding.scope.covers(intent))
+    /// The bindings of `mode` that cover an intent whose key lies in `vault`.
+    pub(crate) fn covering(
+        &self,
+        mode: Mode,
+        intent: &Intent,
+        vault: Option<VaultId>,
+    ) -> impl Iterator<Item = &Binding> {
+        let covers = move |binding: &&Binding| binding.mode == mode && binding.scope.covers(intent, vault);
+        self.bindings.iter().filter(covers)
     }
 }
 

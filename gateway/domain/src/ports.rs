@@ -21,7 +21,7 @@ use crate::{
     identity::ContractAccounts,
     ids::{
         CredentialId, InstanceId, KeyId, OrganizationId, OutboxId, PluginRevisionId, PrincipalId,
-        TransactionId,
+        TransactionId, VaultId,
     },
     keys::{KeyAlgorithm, KeyPurpose, KeyRecord, PublicKey, WalletKeys},
     outbox::ClaimedItem,
@@ -43,6 +43,7 @@ mod plugin_state;
 mod publication;
 mod rates;
 mod sessions;
+mod vaults;
 mod vendors;
 
 pub use audit::AuditReads;
@@ -54,6 +55,7 @@ pub use plugin_state::{PluginStateReads, StateLimits};
 pub use publication::{Publication, RegistrationReads, VerificationReads};
 pub use rates::RateCounts;
 pub use sessions::SessionReads;
+pub use vaults::VaultReads;
 pub use vendors::VendorReads;
 
 /// Applies change sets.
@@ -121,6 +123,14 @@ pub trait KeyReads: Send + Sync {
         purpose: KeyPurpose,
     ) -> Result<Option<Sealed<KeyRecord>>>;
     async fn key_list(&self, organization: OrganizationId) -> Result<Vec<Sealed<KeyRecord>>>;
+    /// The keys that lie in the vault, newest first, those made before `before` if it is given.
+    async fn vault_keys(
+        &self,
+        organization: OrganizationId,
+        vault: VaultId,
+        before: Option<KeyId>,
+        limit: u32,
+    ) -> Result<Vec<Sealed<KeyRecord>>>;
     /// Wallet keys of the organization that are not retired.
     async fn wallet_keys(&self, organization: OrganizationId) -> Result<WalletKeys>;
     /// Keys of all organizations that have been in state `generating` since before `before`, oldest first: what a crash
@@ -285,6 +295,7 @@ pub trait Store:
     + SessionReads
     + RateCounts
     + KeyReads
+    + VaultReads
     + PolicyReads
     + TransactionReads
     + DecisionReads
@@ -305,6 +316,7 @@ impl<T> Store for T where
         + SessionReads
         + RateCounts
         + KeyReads
+        + VaultReads
         + PolicyReads
         + TransactionReads
         + DecisionReads
@@ -328,7 +340,7 @@ pub trait Signer: Send + Sync {
 
 /// Makes and retires keys in the token.
 #[async_trait]
-pub trait KeyVault: Send + Sync {
+pub trait TokenKeys: Send + Sync {
     /// The token's name, stored with every key.
     fn token_id(&self) -> &str;
     /// Generates the pair that `record` reserves, or adopts it if an earlier call already did. Returns after
@@ -383,7 +395,7 @@ pub struct Services {
     /// Absent where wallets that are contracts are not taken.
     pub contract_accounts: Option<Arc<ContractAccounts>>,
     pub signer: Arc<dyn Signer>,
-    pub vault: Arc<dyn KeyVault>,
+    pub token_keys: Arc<dyn TokenKeys>,
     pub evaluator: Arc<dyn Evaluator>,
     pub vendors: Vendors,
     pub publication: Publication,
@@ -414,12 +426,18 @@ pub struct Limits {
     pub wallet_keys_max: u32,
     /// How many of them may belong to wallets that enrolled themselves. Default a fifth.
     pub self_registered_keys_max: u32,
+    /// Vaults that an organization may have. Default 1,000.
+    pub vaults_max: u32,
     /// API keys that a user may have at a time. Default 20.
     pub user_api_keys_max: u32,
     /// Votes of one principal on a transaction: further ones only if they end it. Default 16.
     pub votes_per_principal_max: u32,
     /// Proposals of operators that may be open at a time. Default 100.
     pub open_proposals_max: u32,
+    /// For how long a recovery of the charter is open before it can be completed. Default 7 days.
+    pub recovery_delay: Duration,
+    /// For how long after a quorum replaced it one approver may bring a policy back alone. Default 24 h.
+    pub rollback_window: Duration,
     /// Bytes of a proposal's change as compact JSON. Default 64 KiB.
     pub proposal_bytes_max: usize,
     /// Plugin revisions that an organization may have besides those that were revoked. Default 10,000.

@@ -11,7 +11,7 @@ use crate::{
     changes::{ChangeSet, CommitError, Contested, Write},
     error::{Error, Result},
     evaluations::{Fresh, retain},
-    keys::{KeyPurpose, KeyRecord, KeyState},
+    keys::{KeyPurpose, KeyRecord},
     policy::{Approved, Decision, DenialReason, Open, PermitRecord, SigningPermit},
     ports::{Chain, Services},
     quorums::PrivySigning,
@@ -271,7 +271,7 @@ async fn usable_key(services: &Services, transaction: &Transaction) -> Result<Op
     if !fits {
         return Err(Error::inconsistency("the intent's key is not the key of its address"));
     }
-    Ok((key.state == KeyState::Active && !key.frozen).then_some(key))
+    Ok(key.is_usable(services).await?.then_some(key))
 }
 
 pub(crate) async fn is_frozen(services: &Services, transaction: &Transaction) -> Result<bool> {

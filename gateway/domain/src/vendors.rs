@@ -55,6 +55,8 @@ pub struct VendorCall {
     /// The name under which the vendor refuses a second one, and can be asked for the first.
     pub external_id: String,
     pub outcome: CallOutcome,
+    /// Since when the vendor refuses to say anything of it, for a reason that does not lie with the credentials.
+    pub refused_since: Option<Timestamp>,
     pub version: u64,
     pub created_at: Timestamp,
 }
@@ -108,6 +110,12 @@ impl VendorCall {
     #[must_use]
     pub fn with_outcome(&self, outcome: CallOutcome) -> Self {
         Self { outcome, version: self.version + 1, ..self.clone() }
+    }
+
+    /// The next version of this call, of which the vendor says nothing since then, or says something again.
+    #[must_use]
+    pub fn refused(&self, since: Option<Timestamp>) -> Self {
+        Self { refused_since: since, version: self.version + 1, ..self.clone() }
     }
 
     /// `Idempotency-Key` of the next try, at most 40 characters. A vendor repeats the answer it gave under a key for a

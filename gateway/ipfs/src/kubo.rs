@@ -18,6 +18,7 @@ mod tests;
 const BOUNDARY: &str = "countersign-6d1f0b0a5c5e4f3b";
 const CONTENT_KIND: &str = "multipart/form-data; boundary=countersign-6d1f0b0a5c5e4f3b";
 const RESPONSE_BYTES_MAX: usize = 16 * 1024;
+const RESPONSE_HEADERS_MAX: usize = 100;
 
 /// Bounds of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +78,7 @@ impl Kubo {
             connect_timeout: limits.connect_timeout,
             request_timeout: limits.call_timeout,
             response_bytes_max: RESPONSE_BYTES_MAX,
+            response_headers_max: RESPONSE_HEADERS_MAX,
         })
         .map_err(KuboSetupError::Client)?;
         Ok(Self { egress, url })

@@ -30,7 +30,7 @@ use tokio::runtime::Handle;
 mod recent;
 mod replay;
 
-pub(crate) use replay::Replayed;
+pub(crate) use replay::{Changed, Replayed};
 
 use self::recent::Recent;
 use super::outside::{self, Outside, Pinned, Reach, Upstreams};
@@ -216,13 +216,14 @@ impl Evaluator for PluginEvaluator {
         let prepared = self.host.prepare(ComponentSource { bytes: component, digest }).await;
         let prepared = prepared.map_err(|failure| unexamined(&failure))?;
         let granted = Granted::of(candidate.grants).capabilities();
-        if let Some(missing) = prepared.required().missing_from(granted).next() {
+        if let Err(missing) = prepared.require_granted(granted) {
             return Err(Error::invalid(format!(
                 "grants: the component imports `{missing}`, which is not granted: a plugin gets what it is granted \
                  and nothing else"
             )));
         }
-        let problems = self.host.validate_settings(&prepared, candidate.settings).await;
+        let organization = candidate.organization.to_string();
+        let problems = self.host.validate_settings_for(&organization, &prepared, candidate.settings).await;
         let problems = problems.map_err(|failure| unexamined(&failure))?;
         if !problems.is_empty() {
             let shown: Vec<_> =

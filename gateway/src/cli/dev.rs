@@ -45,7 +45,7 @@ impl Dev {
         let data_dir = DataDir::open(&data_dir)?;
         let telemetry = Telemetry::start(&config.telemetry)?;
         let metrics = Metrics::start(&config.telemetry)?;
-        let (gateway, organization) = dev::open(config, data_dir, self.orion).await?;
+        let (gateway, organization) = Box::pin(dev::open(config, data_dir, self.orion)).await?;
         serve::until_stopped(gateway, organization, telemetry, metrics).await
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use clap::Args;
 use gateway_domain::{mac::MacKeys, sealed::Sealer};
-use gateway_store::{pending_migrations, sweep_database};
+use gateway_store::{pending_migrations, sealed_secrets, sweep_database};
 use hsm::{Hsm, HsmError, State};
 use serde_json::json;
 
@@ -166,8 +166,9 @@ async fn keys_and_rows(hsm: &Hsm, config: &Config) -> Vec<Finding> {
     match own_keys(hsm, config).await {
         Ok(keys) => {
             let fingerprint = system_keys::fingerprint(&keys.checkpoint);
-            let sound = Finding::sound("keys", vec![format!("audit key fingerprint {fingerprint}")]);
-            vec![sound, rows(config, keys.sealing).await]
+            let facts = vec![format!("audit key fingerprint {fingerprint}"), who_decides(&keys).to_owned()];
+            let sound = Finding::sound("keys", facts);
+            vec![sound, secrets(hsm, config).await, rows(config, keys.sealing).await]
         }
         Err(error) => vec![Finding::with_fault(
             "keys",
@@ -181,10 +182,47 @@ async fn keys_and_rows(hsm: &Hsm, config: &Config) -> Vec<Finding> {
     }
 }
 
+/// As the token remembers the founding.
+fn who_decides(keys: &SystemKeys) -> &'static str {
+    if keys.is_chartered {
+        "operators decide together what can be signed"
+    } else if keys.is_development {
+        "FOR DEVELOPMENT: no operators; plugins are taken unsigned, and commands on this machine decide alone"
+    } else {
+        "neither operators nor development: nothing is signed where the database holds no charter"
+    }
+}
+
 async fn own_keys(hsm: &Hsm, config: &Config) -> Result<SystemKeys> {
     let keys = system_keys::load(hsm, Absent::Refuse, &Epochs::default()).await?;
     system_keys::require_sealing_key(hsm, config.core.key_epochs().secrets).await?;
     Ok(keys)
+}
+
+/// What a key of the token seals to be read back, judged as a gateway does that starts.
+async fn secrets(hsm: &Hsm, config: &Config) -> Finding {
+    let failed =
+        |cause, advice| Finding::with_fault("secrets", Fault { cause, advice, status: Status::Failed });
+    let sealed = match config.database.store_config() {
+        Ok(store) => sealed_secrets(&store).await,
+        Err(error) => return failed(error.to_string(), "put the database right first"),
+    };
+    let sealed = match sealed {
+        Ok(sealed) => sealed,
+        Err(error) => {
+            let cause = format!("{:#}", anyhow::Error::from(error));
+            return failed(cause, "put the database right first");
+        }
+    };
+    let facts =
+        sealed.iter().map(|(epoch, count)| format!("{count} sealed under rotation {epoch}")).collect();
+    match system_keys::refuse_unopened_secrets(hsm, sealed, &config.core.key_epochs().secrets).await {
+        Ok(()) => Finding::sound("secrets", facts),
+        Err(error) => failed(
+            format!("{error:#}"),
+            "no gateway starts while a secret could be opened by nobody, and none is lost by that",
+        ),
+    }
 }
 
 async fn rows(config: &Config, sealing: MacKeys) -> Finding {

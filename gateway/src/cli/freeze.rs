@@ -1,9 +1,12 @@
-//! `countersign freeze`: one person stops an organization or a key from signing and from opening messages; lifting is as
-//! local an act.
+//! `countersign freeze`: one person stops an organization or a key from signing and from opening messages, or the keys of a
+//! vault from signing; lifting is as local an act.
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use gateway_domain::{actor::OpCtx, identity::set_organization_frozen, ids::KeyId, keys::set_key_frozen};
+use gateway_domain::{
+    actor::OpCtx, identity::set_organization_frozen, ids::KeyId, keys::set_key_frozen,
+    vaults::set_vault_frozen,
+};
 use serde_json::json;
 
 use super::{
@@ -11,6 +14,7 @@ use super::{
     output::Format,
     place::OrganizationPlace,
     status::Status,
+    vault,
 };
 use crate::wiring::Gateway;
 
@@ -24,6 +28,13 @@ pub(super) struct Freeze {
 enum Target {
     /// The whole organization: nothing of it is signed, and no message to it opened.
     Organization(Choice),
+    /// One vault: none of its keys signs anything.
+    Vault {
+        /// Name of the vault, as `countersign vault list` shows it.
+        name: String,
+        #[command(flatten)]
+        choice: Choice,
+    },
     /// One key: a wallet's, a vendor's or the relayer's signs nothing, that of the built-in verification service opens nothing.
     Key {
         /// Id of the key, as `countersign key list` shows it.
@@ -51,6 +62,10 @@ impl Freeze {
                 let frozen = !choice.lift;
                 (choice, Act::FreezeOrganization { frozen })
             }
+            Target::Vault { name, choice } => {
+                let frozen = !choice.lift;
+                (choice, Act::FreezeVault { name, frozen })
+            }
             Target::Key { id, choice } => {
                 let frozen = !choice.lift;
                 (choice, Act::FreezeKey { id, frozen })
@@ -68,6 +83,12 @@ pub(super) async fn organization(gateway: &Gateway, ctx: &OpCtx, frozen: bool) -
 pub(super) async fn key(gateway: &Gateway, ctx: &OpCtx, id: KeyId, frozen: bool) -> Result<Answer> {
     let key = set_key_frozen(ctx, &gateway.services, id, frozen).await?;
     Ok(answer(&format!("key {}", key.id), frozen))
+}
+
+pub(super) async fn vault(gateway: &Gateway, ctx: &OpCtx, name: &str, frozen: bool) -> Result<Answer> {
+    let id = vault::named(gateway, ctx, name).await?.id;
+    let vault = set_vault_frozen(ctx, &gateway.services, id, frozen).await?;
+    Ok(answer(&format!("vault {}", vault.id), frozen))
 }
 
 fn answer(subject: &str, frozen: bool) -> Answer {

@@ -25,12 +25,14 @@ use super::{
 
 mod founding;
 
+pub(super) use founding::read as read_charter;
+
 use crate::{
     adapters::system::SystemEntropy,
     bootstrap,
     config::{Config, Overrides},
     data_dir::DataDir,
-    system_keys::{Absent, mark_chartered},
+    system_keys::{Absent, mark_chartered, mark_development},
     wiring::{self, Gateway},
 };
 
@@ -55,10 +57,14 @@ pub(super) struct Init {
     #[arg(long, value_name = "FILE", requires = "makes_token")]
     so_pin_file: Option<PathBuf>,
     /// TOML file of the operators: `approvals_required`, and for each an `[[operator]]` with `name`, `roles` (author,
-    /// approver, auditor) and `public_key`, a PEM file beside it. Without it, whoever may run commands in the data directory
-    /// decides what can be signed.
-    #[arg(long, value_name = "FILE")]
+    /// approver, auditor) and `public_key`, a PEM file beside it.
+    #[arg(long, value_name = "FILE", required_unless_present = "development")]
     charter: Option<PathBuf>,
+    /// No operators, for development and tests: plugins are taken unsigned, and whoever may run commands in the data
+    /// directory decides alone what can be signed. The token remembers it for good; it cannot be said of an installation
+    /// later.
+    #[arg(long, conflicts_with = "charter")]
+    development: bool,
     #[command(flatten)]
     format: Format,
 }
@@ -111,9 +117,8 @@ impl Init {
             "Put into the configuration file, and give the fingerprint to whoever audits:".to_owned(),
             format!("  core.organization = \"{organization}\""),
             format!("  audit.key_fingerprint = \"{fingerprint}\""),
-            "Then install a plugin that may approve (`countersign plugin install`) and run `countersign serve`."
-                .to_owned(),
         ];
+        lines.push(next_step(charter.is_some()));
         lines.extend(charter.iter().flat_map(|charter| &charter.operators).map(|operator| {
             let roles: Vec<_> = operator.roles.iter().map(|role| role.as_str()).collect();
             format!(
@@ -124,6 +129,17 @@ impl Init {
             )
         }));
         self.format.print(&value, &lines)
+    }
+}
+
+fn next_step(is_chartered: bool) -> String {
+    if is_chartered {
+        "Then run `countersign serve`; operators store and bind a plugin that may approve (`countersign operator`)."
+            .to_owned()
+    } else {
+        "FOR DEVELOPMENT: plugins are taken unsigned, and whoever may run commands here decides alone. Install one that \
+         may approve (`countersign plugin install`) and run `countersign serve`."
+            .to_owned()
     }
 }
 
@@ -151,12 +167,14 @@ fn security_officer_pin(path: &Path) -> Result<String> {
     }
 }
 
-/// The first organization with its admin key, and the charter if there is to be one. The token knows of a charter before
-/// the database does.
+/// The first organization with its admin key, and the charter if there is to be one. The token knows which of both it is
+/// before the database does.
 async fn found(gateway: &Gateway, organization: String, charter: Option<FoundCharter>) -> Result<Founded> {
     require_fresh(gateway, charter.is_some()).await?;
     if charter.is_some() {
         mark_chartered(&gateway.hsm).await.context("marking the token as that of a charter")?;
+    } else {
+        mark_development(&gateway.hsm).await.context("marking the token as made for development")?;
     }
     let ctx = operator_context(gateway, DEPLOYMENT);
     Ok(found_deployment(&ctx, &gateway.services, Found { organization, charter }).await?)
@@ -173,6 +191,11 @@ async fn require_fresh(gateway: &Gateway, founds_charter: bool) -> Result<()> {
     }
     if gateway.store.charter().await?.is_some() {
         bail!("the database belongs to a deployment with operators, which is initialized already");
+    }
+    if !founds_charter && !gateway.is_development && !gateway.store.lane_heads().await?.is_empty() {
+        bail!(
+            "the database is that of an installation which was not made for development, and cannot become one"
+        );
     }
     Ok(())
 }

@@ -19,6 +19,7 @@ use super::{
     output::Format,
     place::OrganizationPlace,
     status::Status,
+    vault,
 };
 use crate::wiring::Gateway;
 
@@ -47,7 +48,11 @@ pub(super) struct Create {
     #[command(flatten)]
     place: OrganizationPlace,
     /// What the key is for.
-    purpose: NewKey,
+    purpose: NewPurpose,
+    /// Name of the vault that it is to lie in; without it, where the key of this purpose lies that is used so far. Where there
+    /// are operators, they move it.
+    #[arg(long, value_name = "NAME")]
+    vault: Option<String>,
     #[command(flatten)]
     format: Format,
 }
@@ -55,8 +60,29 @@ pub(super) struct Create {
 /// Purposes of which an operator makes keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum NewKey {
+pub(super) enum NewPurpose {
     PrivyAuthorization,
+}
+
+impl From<NewPurpose> for KeyPurpose {
+    fn from(purpose: NewPurpose) -> Self {
+        match purpose {
+            NewPurpose::PrivyAuthorization => Self::PrivyAuthorization,
+        }
+    }
+}
+
+/// What is made, and where it is to lie.
+#[derive(Serialize, Deserialize)]
+pub(super) struct NewKey {
+    purpose: NewPurpose,
+    vault: Option<String>,
+}
+
+impl NewKey {
+    pub(super) fn names_vault(&self) -> bool {
+        self.vault.is_some()
+    }
 }
 
 #[derive(Debug, Args)]
@@ -73,7 +99,9 @@ impl KeyCommand {
     pub(super) async fn run(self) -> Result<Status> {
         let (place, act, format) = match self {
             Self::List(List { place, format }) => (place, Act::ListKeys, format),
-            Self::Create(Create { place, purpose, format }) => (place, Act::CreateKey(purpose), format),
+            Self::Create(Create { place, purpose, vault, format }) => {
+                (place, Act::CreateKey(NewKey { purpose, vault }), format)
+            }
             Self::Relayer(List { place, format }) => (place, Act::MakeRelayerKey, format),
             Self::Retire(Retire { place, id, format }) => (place, Act::RetireKey(id), format),
         };
@@ -84,16 +112,30 @@ impl KeyCommand {
 pub(super) async fn list(gateway: &Gateway, ctx: &OpCtx) -> Result<Answer> {
     let keys = gateway.store.key_list(ctx.organization).await?;
     let values: Vec<_> = keys.iter().map(|key| described(key)).collect();
-    Ok(Answer { value: json!({ "keys": values }), lines: keys.iter().map(|key| line(key)).collect() })
+    let names = vault::names_of(gateway, ctx, keys.iter().filter_map(|key| key.vault)).await?;
+    let place = |key: &KeyRecord| {
+        let name = key.vault.and_then(|vault| names.get(&vault));
+        name.map_or_else(String::new, |name| format!("  in vault `{name}`"))
+    };
+    let lines = keys.iter().map(|key| line(key) + &place(key)).collect();
+    Ok(Answer { value: json!({ "keys": values }), lines })
 }
 
 /// The public half is what the vendor is told.
 pub(super) async fn create(gateway: &Gateway, ctx: &OpCtx, new: NewKey) -> Result<Answer> {
-    let wanted = match new {
-        NewKey::PrivyAuthorization => GenerateKey {
+    let vault = if let Some(name) = &new.vault {
+        Some(vault::named(gateway, ctx, name).await?.id)
+    } else {
+        // Where the one lies that is used so far.
+        let present = gateway.store.purpose_key(ctx.organization, new.purpose.into()).await?;
+        present.and_then(|key| key.vault)
+    };
+    let wanted = match new.purpose {
+        NewPurpose::PrivyAuthorization => GenerateKey {
             algorithm: KeyAlgorithm::P256,
-            purpose: KeyPurpose::PrivyAuthorization,
+            purpose: new.purpose.into(),
             kinds: BTreeSet::new(),
+            vault,
         },
     };
     let key = generate_key(ctx, &gateway.services, wanted, None).await?;
@@ -115,6 +157,7 @@ pub(super) async fn make_relayer(gateway: &Gateway, ctx: &OpCtx) -> Result<Answe
             algorithm: KeyAlgorithm::Secp256k1,
             purpose: KeyPurpose::Relayer,
             kinds: BTreeSet::new(),
+            vault: None,
         };
         generate_key(ctx, &gateway.services, wanted, None).await?
     };
@@ -129,12 +172,12 @@ pub(super) async fn retire(gateway: &Gateway, ctx: &OpCtx, id: KeyId) -> Result<
 pub(super) fn described(key: &KeyRecord) -> Value {
     json!({
         "id": key.id, "algorithm": key.algorithm, "purpose": key.purpose, "kinds": key.kinds, "state": key.state,
-        "frozen": key.frozen, "address": key.address, "publicKey": key.public_key, "ckaId": hex::encode(key.cka_id),
+        "frozen": key.frozen, "vault": key.vault, "address": key.address, "publicKey": key.public_key, "ckaId": hex::encode(key.cka_id),
         "tokenId": key.token_id, "createdAtMicros": key.created_at,
     })
 }
 
-fn line(key: &KeyRecord) -> String {
+pub(super) fn line(key: &KeyRecord) -> String {
     let address = key.address.map_or_else(|| "-".to_owned(), |address| address.to_string());
     let state = format!("{:?}", key.state).to_lowercase();
     let frozen = if key.frozen { " frozen" } else { "" };

@@ -25,10 +25,12 @@ use super::{
     status::{Status, UsageError},
 };
 
+mod charter;
 mod client;
 mod plugin;
 mod policy;
 mod tenant;
+mod vault;
 
 pub(super) use client::unix_seconds;
 
@@ -39,8 +41,11 @@ use tenant::Tenant;
 pub(super) enum OperatorCommand {
     /// Make an operator's key on this machine. The private key stays here; give the public one to whoever enrols you.
     Keygen(Keygen),
-    /// Show who the operators are and how many must agree.
-    Charter(Read),
+    /// Show who the operators are, and propose who they are to be.
+    #[command(subcommand)]
+    Charter(charter::CharterCommand),
+    /// End an operator's power at once.
+    Revoke(Revoke),
     /// List proposals, newest first.
     Proposals(Read),
     /// Store, list, inspect and revoke plugin revisions.
@@ -49,11 +54,14 @@ pub(super) enum OperatorCommand {
     /// List policies, show one, and propose an earlier one again.
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
+    /// List and make vaults, move keys, stop the keys of one.
+    #[command(subcommand)]
+    Vault(vault::VaultCommand),
     /// Propose the policy in force with a plugin in it, or with another revision, mode, power or scope of one.
     Bind(policy::Bind),
     /// Propose the policy in force without a plugin.
     Unbind(policy::Unbind),
-    /// Propose a change: policy, charter, thaw or API key.
+    /// Propose a change: policy, charter, vault, place of a key, thaw or API key.
     Propose(Propose),
     /// Approve a proposal, after it has been shown.
     Approve(Decide),
@@ -92,6 +100,14 @@ struct Identity {
 pub(super) struct Read {
     #[command(flatten)]
     identity: Identity,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Revoke {
+    #[command(flatten)]
+    identity: Identity,
+    /// Whose power ends, as `charter show` names them.
+    id: OperatorId,
 }
 
 #[derive(Debug, Args)]
@@ -136,10 +152,14 @@ impl OperatorCommand {
     pub(super) async fn run(self) -> Result<Status> {
         match self {
             Self::Keygen(keygen) => keygen.run(),
-            Self::Charter(Read { identity }) => identity.show("GET", "/operator/v1/charter", None).await,
+            Self::Charter(charter) => charter.run().await,
+            Self::Revoke(Revoke { identity, id }) => {
+                identity.show("POST", &format!("/operator/v1/operators/{id}/revoke"), None).await
+            }
             Self::Proposals(Read { identity }) => identity.show("GET", "/operator/v1/proposals", None).await,
             Self::Plugin(plugin) => plugin.run().await,
             Self::Policy(policy) => policy.run().await,
+            Self::Vault(vault) => vault.run().await,
             Self::Bind(bind) => bind.run().await,
             Self::Unbind(unbind) => unbind.run().await,
             Self::Propose(propose) => propose.run().await,
@@ -207,6 +227,9 @@ impl Decide {
             bail!("the gateway shows another proposal than the one that was asked for");
         }
         progress(&serde_json::to_string_pretty(&shown)?);
+        for line in charter::enrolled_in(&shown[4]) {
+            progress(&line);
+        }
         if !self.yes && !is_confirmed(verb)? {
             return Err(UsageError("nothing was sent").into());
         }

@@ -13,8 +13,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    apikey, contract_account, freeze, key, output::internal_causes, place::operator_context, plugin,
-    status::Status, transaction, verification_service,
+    apikey, contract_account, freeze, key,
+    output::internal_causes,
+    place::operator_context,
+    plugin,
+    standing::{Standing, standing},
+    status::Status,
+    transaction, vault, verification_service,
 };
 use crate::{
     control::{Failure, Reply},
@@ -37,9 +42,11 @@ pub(super) enum Act {
     RevokeApiKey(CredentialId),
     ListKeys,
     CreateKey(key::NewKey),
+    Vault(vault::VaultAct),
     RetireKey(KeyId),
     FreezeOrganization { frozen: bool },
     FreezeKey { id: KeyId, frozen: bool },
+    FreezeVault { name: String, frozen: bool },
     InstallPlugin(plugin::NewPlugin),
     ListPlugins { limit: u32 },
     RevokePlugin(PluginRevisionId),
@@ -86,9 +93,11 @@ impl Order {
             Act::RevokeApiKey(id) => apikey::revoke(gateway, ctx, id).await,
             Act::ListKeys => key::list(gateway, ctx).await,
             Act::CreateKey(new) => key::create(gateway, ctx, new).await,
+            Act::Vault(act) => act.carry_out(gateway, ctx).await,
             Act::RetireKey(id) => key::retire(gateway, ctx, id).await,
             Act::FreezeOrganization { frozen } => freeze::organization(gateway, ctx, frozen).await,
             Act::FreezeKey { id, frozen } => freeze::key(gateway, ctx, id, frozen).await,
+            Act::FreezeVault { name, frozen } => freeze::vault(gateway, ctx, &name, frozen).await,
             Act::InstallPlugin(new) => plugin::install(gateway, ctx, new).await,
             Act::MakeRelayerKey => key::make_relayer(gateway, ctx).await,
             Act::AddVerificationService(new) => verification_service::add(gateway, ctx, new).await,
@@ -129,55 +138,28 @@ impl Order {
 }
 
 impl Act {
-    /// Whether it permits more than before: then it is the operators' together (T31). A new verification service
-    /// has no authority before it has an orion key. A plugin that is installed under a charter is stored, not bound.
+    /// Whether it may permit more than before: then it is the operators' together (T31).
     fn enlarges(&self) -> bool {
-        match self {
-            Self::CreateApiKey(_)
-            | Self::EnrolContractAccount { .. }
-            | Self::WithdrawContractAccount(_)
-            | Self::SwitchVerificationService { active: true, .. }
-            | Self::FreezeOrganization { frozen: false }
-            | Self::FreezeKey { frozen: false, .. } => true,
-            Self::ListApiKeys
-            | Self::RevokeApiKey(_)
-            | Self::ListKeys
-            | Self::CreateKey(_)
-            | Self::RetireKey(_)
-            | Self::FreezeOrganization { frozen: true }
-            | Self::FreezeKey { frozen: true, .. }
-            | Self::InstallPlugin(_)
-            | Self::ListPlugins { .. }
-            | Self::RevokePlugin(_)
-            | Self::ReplayPlugins(_)
-            | Self::ReadEvaluations { .. }
-            | Self::ReadPlugin(_)
-            | Self::RecordPlugins(_)
-            | Self::ListTransactions { .. }
-            | Self::ShowTransaction(_)
-            | Self::AbortTransaction(_)
-            | Self::DryRun(_)
-            | Self::MakeRelayerKey
-            | Self::AddVerificationService(_)
-            | Self::ListVerificationServices
-            | Self::SwitchVerificationService { active: false, .. }
-            | Self::ListContractAccounts { .. } => false,
-        }
+        standing(self.name()) != Standing::Confined
     }
 
-    /// As the command line has it.
+    /// As the command line has it, and as `standing` knows it.
     fn name(&self) -> &'static str {
         match self {
             Self::CreateApiKey(_) => "apikey create",
             Self::ListApiKeys => "apikey list",
             Self::RevokeApiKey(_) => "apikey revoke",
             Self::ListKeys => "key list",
+            Self::CreateKey(new) if new.names_vault() => "key create --vault",
             Self::CreateKey(_) => "key create",
+            Self::Vault(act) => act.name(),
             Self::RetireKey(_) => "key retire",
             Self::FreezeOrganization { frozen: true } => "freeze organization",
             Self::FreezeOrganization { frozen: false } => "freeze organization --lift",
             Self::FreezeKey { frozen: true, .. } => "freeze key",
             Self::FreezeKey { frozen: false, .. } => "freeze key --lift",
+            Self::FreezeVault { frozen: true, .. } => "freeze vault",
+            Self::FreezeVault { frozen: false, .. } => "freeze vault --lift",
             Self::InstallPlugin(_) => "plugin install",
             Self::ListPlugins { .. } => "plugin list",
             Self::RevokePlugin(_) => "plugin revoke",

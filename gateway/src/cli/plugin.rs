@@ -19,6 +19,7 @@ mod list;
 mod manual;
 mod record;
 mod replay;
+mod revision;
 mod revoke;
 mod sign;
 mod test;
@@ -31,6 +32,7 @@ pub(super) use self::{
     list::list,
     record::record,
     replay::replay,
+    revision::{RevisionArguments, RevisionContents},
     revoke::revoke,
 };
 

@@ -41,6 +41,12 @@ impl Serve {
         // Before anything is built: parts look their metrics up when they are made.
         let metrics = Metrics::start(&config.telemetry)?;
         let gateway = wiring::build(config, data_dir, Absent::Refuse).await?;
+        if gateway.is_development {
+            tracing::warn!(
+                "FOR DEVELOPMENT: this installation has no operators; plugins are taken unsigned, and whoever may run \
+                 commands in the data directory decides alone what is signed"
+            );
+        }
         until_stopped(gateway, organization, telemetry, metrics).await
     }
 }

@@ -41,10 +41,12 @@ fn definition_is_consistent() {
 #[test]
 fn each_command_is_accepted() {
     let id = "01980f3e-7b1c-7e53-9d0a-0d6a3c1b2f45";
+    let operator = &format!("--url http://127.0.0.1:1 --operator {id} --key k");
     for line in [
         "dev --data-dir d",
         "dev --data-dir d --listen 127.0.0.1:1 --operator-listen 127.0.0.1:2 --config f",
-        "init --config f --organization acme",
+        "init --config f --organization acme --development",
+        "init --config f --organization acme --charter c.toml",
         "serve --config f",
         "doctor --data-dir d --clear-pin-latch",
         "migrate --config f --check",
@@ -71,6 +73,15 @@ fn each_command_is_accepted() {
         "plugin test c.wasm a.json b.json --json",
         "plugin bench c.wasm a.json --case one --count 10",
         &format!("plugin replay {id} --data-dir d"),
+        "charter-recovery begin --config f --so-pin-file p --charter c.toml --reason fire --json",
+        &format!("charter-recovery complete {id} --config f --so-pin-file p"),
+        &format!("operator charter show {operator}"),
+        &format!("operator charter propose {operator} --enrol Ann=author+approver=ann.pem --reason joins"),
+        &format!(
+            "operator charter propose {operator} --revoke {id} --roles {id}=auditor --approvals-required 3 --reason x"
+        ),
+        &format!("operator revoke {id} {operator}"),
+        &format!("operator policy rollback 7 {operator} --organization {id} --reason wrong"),
         "audit verify --data-dir d --config f --json",
         &format!("audit verify --config f --key {}", "ab".repeat(32)),
         "audit export --data-dir d --output o",
@@ -92,7 +103,11 @@ fn incomplete_or_contradictory_lines_are_refused() {
         "",
         "dev",
         "serve",
+        "init --config f --organization acme",
+        "init --config f --organization acme --development --charter c.toml",
         "audit verify",
+        "charter-recovery begin --config f --charter c.toml --reason fire",
+        "operator charter propose --url u --operator 01980f3e-7b1c-7e53-9d0a-0d6a3c1b2f45 --key k --enrol Ann=king=f --reason x",
         "apikey create --data-dir d --name bot",
         "plugin install c.wasm --data-dir d --name both --gate --authority orion",
         "plugin install c.wasm --data-dir d --name neither",

@@ -16,8 +16,11 @@ section! {
         connect_timeout_ms: u64 = 3000, within 1..=600_000;
         /// Milliseconds from the start of a request to the end of its answer.
         request_timeout_ms: u64 = 10_000, within 1..=600_000;
-        /// Bytes of an answer; a longer one is refused.
+        /// Bytes of an answer, its head included; a longer one is refused. The HTTP library reads no head of more than
+        /// 400 KiB.
         response_bytes_max: usize = 1 << 20, within 1024..=64 << 20;
+        /// Headers of an answer; one with more is refused.
+        response_headers_max: usize = 100, within 16..=10_000;
     }
 }
 
@@ -34,6 +37,7 @@ impl Egress {
             connect_timeout: Duration::from_millis(self.connect_timeout_ms),
             request_timeout: Duration::from_millis(self.request_timeout_ms),
             response_bytes_max: self.response_bytes_max,
+            response_headers_max: self.response_headers_max,
         })
     }
 }

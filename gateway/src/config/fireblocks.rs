@@ -31,7 +31,8 @@ section! {
         /// Milliseconds between looks at a transaction that Fireblocks has.
         poll_interval_ms: u64 = 5000, within 10..=3_600_000;
         /// Seconds for which a transaction is looked for that Fireblocks no longer shows to the user's credentials, because
-        /// they were made anew or are refused. It ends as FAILED then, and counts as if it were executed.
+        /// they were made anew, or they or the question are refused. It ends as FAILED then, and counts as if it were
+        /// executed.
         lost_after_seconds: u64 = 604_800, within 1..=31_536_000;
     }
 }

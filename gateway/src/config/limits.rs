@@ -17,6 +17,8 @@ section! {
         /// Seconds after which the making of a key that was begun and not ended counts as interrupted by a crash: the key
         /// is adopted from the token or retired. Where this process alone has the database, a start does so at once.
         unfinished_key_seconds: u64 = 900, within 1..=86_400;
+        /// Vaults that an organization may have.
+        vaults_max: u32 = 1000, within 0..=1_000_000;
         /// API keys that a user may have at a time.
         user_api_keys_max: u32 = 20, within 0..=1000;
         /// Votes that a principal may give on a transaction, where each before the last no longer counted: further ones only
@@ -24,6 +26,11 @@ section! {
         votes_per_principal_max: u32 = 16, within 1..=1000;
         /// Proposals of operators that may be open at a time.
         open_proposals_max: u32 = 100, within 1..=10_000;
+        /// Seconds for which a recovery of the charter is open to be refused before it can be completed.
+        recovery_delay_seconds: u64 = 604_800, within 86_400..=2_592_000;
+        /// Seconds after a quorum replaced a policy within which one approver may bring it back alone, where only revisions of
+        /// its plugins differ. The one that was replaced last may come back whenever it was.
+        rollback_window_seconds: u64 = 86_400, within 0..=2_592_000;
         /// Bytes of the change that a proposal makes, as compact JSON: 64 KiB hold a policy of a hundred bindings.
         proposal_bytes_max: usize = 64 << 10, within 1024..=1 << 20;
         /// Plugin revisions that an organization may have besides those that were revoked.
@@ -68,9 +75,12 @@ impl Limits {
     pub(crate) fn domain_limits(&self, state: ports::StateLimits) -> ports::Limits {
         ports::Limits {
             wallet_keys_max: self.wallet_keys_max,
+            vaults_max: self.vaults_max,
             user_api_keys_max: self.user_api_keys_max,
             votes_per_principal_max: self.votes_per_principal_max,
             open_proposals_max: self.open_proposals_max,
+            recovery_delay: Duration::from_secs(self.recovery_delay_seconds),
+            rollback_window: Duration::from_secs(self.rollback_window_seconds),
             proposal_bytes_max: self.proposal_bytes_max,
             plugin_revisions_max: self.plugin_revisions_max,
             dry_run_evaluations_daily_max: self.dry_run_evaluations_daily_max,

@@ -24,6 +24,16 @@ section! {
         threads: Option<usize> = None, within 1..=1024, like "4";
         /// Evaluations of one plugin that run at once. Without it, half of the threads.
         running_per_plugin_max: Option<usize> = None, within 1..=1024, like "2";
+        /// Milliseconds of processor time after which an evaluation is a long one. Another thread takes the place of its
+        /// own, and it stands still while short ones take more than a tenth of the processors' time.
+        slice_ms: u64 = 25, within 1..=60_000;
+        /// Milliseconds after a long evaluation for which others of its plugin, under the same settings and for the same
+        /// organization, are taken for long ones from the start.
+        long_for_ms: u64 = 10_000, within 0..=3_600_000;
+        /// Milliseconds for which a long evaluation stands still at most, before it goes on for a tick.
+        pause_max_ms: u64 = 1000, within 0..=3_600_000;
+        /// Long evaluations that run at once, of one plugin at most `running_per_plugin_max`. Without it, as many as threads.
+        background_threads: Option<usize> = None, within 1..=1024, like "4";
         /// Evaluations of one plugin that wait; more are denied.
         waiting_per_plugin_max: usize = 1024, within 1..=1_000_000;
         /// Evaluations that wait, all plugins together.
@@ -42,6 +52,8 @@ section! {
         aside_threads: usize = 1, within 1..=64;
         /// Of that, what waits; more is refused.
         aside_waiting_max: usize = 64, within 1..=100_000;
+        /// Of what waits, what may be one organization's; organizations take turns.
+        aside_waiting_per_organization_max: usize = 16, within 1..=100_000;
         /// Memories that stay laid out for plugins that do not run at the moment, so that many of them can take turns; each
         /// keeps at most 512 KiB.
         warm_memories: usize = 128, within 0..=1000;
@@ -195,6 +207,10 @@ impl Plugins {
         ScheduleConfig {
             threads,
             running_per_plugin: self.running_per_plugin_max.unwrap_or((threads / 2).max(1)),
+            slice: Duration::from_millis(self.slice_ms),
+            long_for: Duration::from_millis(self.long_for_ms),
+            pause_max: Duration::from_millis(self.pause_max_ms),
+            background_threads: self.background_threads.unwrap_or(threads),
             waiting_per_plugin: self.waiting_per_plugin_max,
             waiting_total: self.waiting_total_max,
             deadline: Duration::from_millis(self.deadline_ms),
@@ -203,6 +219,7 @@ impl Plugins {
             breaker_open: Duration::from_millis(self.breaker_open_ms),
             aside_threads: self.aside_threads,
             aside_waiting: self.aside_waiting_max,
+            aside_waiting_per_organization: self.aside_waiting_per_organization_max,
             warm_memories: self.warm_memories,
         }
     }

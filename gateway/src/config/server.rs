@@ -115,7 +115,7 @@ section! {
         rate_keys_max: usize = 65_536, within 1..=10_000_000;
         /// Milliseconds for open requests to end after SIGTERM.
         drain_timeout_ms: u64 = 20_000, within 1..=600_000;
-        /// Commands (`freeze`, `apikey`, `key`, `plugin`) that the running gateway carries out at once; further ones wait.
+        /// Commands (`freeze`, `apikey`, `key`, `vault`, `plugin`) that the running gateway carries out at once; further ones wait.
         control_commands_max: usize = 4, within 1..=100;
         /// Milliseconds for such a command, its arrival and a plugin's compilation included; then it is told so.
         control_timeout_ms: u64 = 120_000, within 1..=3_600_000;

@@ -44,7 +44,7 @@ section! {
         timeout_ms: u64 = 2000, within 1..=60_000;
         /// Bytes of a request's body.
         request_bytes_max: usize = 16 << 10, within 0..=16 << 20;
-        /// Bytes of an answer.
+        /// Bytes of an answer, its head included.
         response_bytes_max: usize = 64 << 10, within 1024..=16 << 20;
     }
 }

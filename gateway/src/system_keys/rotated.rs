@@ -4,8 +4,8 @@
 use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
-use gateway_domain::{keys::KeyPurpose, ports::VendorReads as _, sessions::TokenKey};
-use gateway_store::{Exclusive, Store};
+use gateway_domain::{keys::KeyPurpose, sessions::TokenKey};
+use gateway_store::Store;
 use hsm::{Hsm, KeyAlgorithm, KeyReference, SecretAlgorithm, SecretKeyReference};
 use sha2::{Digest as _, Sha256};
 
@@ -40,12 +40,8 @@ pub(crate) async fn load_token_keys(
         // Of a pair that another gateway is just making the token may show one half, which is an error: not there yet.
         are_there &= matches!(pair(hsm, purpose, needed, algorithm).await, Ok(Some(_)));
     }
-    let alone = if are_there { None } else { Some(the_only_one(store, "token-keys", wait).await?) };
-    let keys = token_keys(hsm, absent, epoch).await;
-    if let Some(alone) = alone {
-        alone.release().await;
-    }
-    keys
+    let loading = token_keys(hsm, absent, epoch);
+    if are_there { loading.await } else { alone(store, ("token-keys", wait), loading).await }
 }
 
 /// The first key comes with the masters; each later one is made one rotation ahead of its use, so that every gateway
@@ -73,14 +69,13 @@ fn token_key(key: &KeyReference) -> Result<TokenKey> {
 }
 
 /// Refuses to begin where a stored secret could be opened by nobody: it is sealed before the oldest rotation in use or
-/// after the next one, or the token lacks its key. To be called before any key is made: a new one under the identifier of
-/// one that is missing would hide that.
+/// after the next one, or the token lacks its key. `sealed` counts secrets by rotation. To be called before any key is
+/// made: a new one under the identifier of one that is missing would hide that.
 pub(crate) async fn refuse_unopened_secrets(
     hsm: &Hsm,
-    store: &Store,
+    sealed: BTreeMap<u32, u64>,
     epochs: &RangeInclusive<u32>,
 ) -> Result<()> {
-    let sealed = store.sealed_counts().await.context("counting sealed secrets")?;
     let (oldest, next) = (*epochs.start(), epochs.end().saturating_add(1));
     for (epoch, count) in sealed {
         if epoch < oldest {
@@ -116,12 +111,8 @@ pub(crate) async fn load_sealing_keys(
     for needed in [active, active.saturating_add(1)] {
         are_there &= matches!(sealing_key(hsm, needed).await, Ok(Some(_)));
     }
-    let alone = if are_there { None } else { Some(the_only_one(store, "sealing-keys", wait).await?) };
-    let keys = sealing_keys(hsm, absent, epochs).await;
-    if let Some(alone) = alone {
-        alone.release().await;
-    }
-    keys
+    let loading = sealing_keys(hsm, absent, epochs);
+    if are_there { loading.await } else { alone(store, ("sealing-keys", wait), loading).await }
 }
 
 async fn sealing_keys(hsm: &Hsm, absent: Absent, epochs: &RangeInclusive<u32>) -> Result<SealingKeys> {
@@ -160,7 +151,14 @@ async fn sealing_key(hsm: &Hsm, epoch: u32) -> Result<Option<SecretKeyReference>
     found_secret(hsm, KeyPurpose::SecretSealing, epoch, SecretAlgorithm::Aes256).await
 }
 
-/// Waits until no other gateway makes keys of this sort.
-async fn the_only_one(store: &Store, what: &'static str, wait: Duration) -> Result<Exclusive> {
-    store.exclusive(what, wait).await.context("waiting for another gateway to make its keys")
+/// Makes keys of this sort while no other gateway does, for which it waits.
+async fn alone<T>(
+    store: &Store,
+    (what, wait): (&'static str, Duration),
+    making: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    let alone = store.exclusive(what, wait).await.context("waiting for another gateway to make its keys")?;
+    let made = making.await;
+    alone.release().await;
+    made
 }

@@ -24,7 +24,7 @@ use crate::{
 macro_rules! columns {
     () => {
         "id, organization, principal, public_id, name, label, scopes, secret_hash, dev_only, expires_at, \
-         revoked_at, version, created_at, verification_service, seal"
+         revoked_at, version, created_at, verification_service, seal, self_registered"
     };
 }
 
@@ -66,18 +66,18 @@ pub(crate) fn insert(key: &Sealed<ApiKey>) -> Result<Statement, TooLarge> {
     let sql = concat!(
         "INSERT INTO api_keys (",
         columns!(),
-        ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
+        ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)"
     );
     values(Statement::new(sql), key)
 }
 
-/// `$2` organization, `$3` owner, `$6` label, `$13` the time, `$16` how many there may be.
+/// `$2` organization, `$3` owner, `$6` label, `$13` the time, `$17` how many there may be.
 const INSERT_OWN: &str = concat!(
     "INSERT INTO api_keys (",
     columns!(),
-    ") SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15 \
+    ") SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16 \
      WHERE (SELECT COUNT(*) FROM api_keys WHERE organization = $2 AND principal = $3 AND label = $6 \
-     AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $13)) < $16"
+     AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $13)) < $17"
 );
 
 /// Counts and inserts in one statement. A change set that holds the owner's row makes others for the same owner wait: on
@@ -90,7 +90,7 @@ pub(crate) fn insert_own(key: &Sealed<ApiKey>, most: u32) -> Result<Statement, T
 pub(crate) fn update(key: &Sealed<ApiKey>) -> Result<Statement, TooLarge> {
     let sql = "UPDATE api_keys SET principal = $3, public_id = $4, name = $5, label = $6, scopes = $7, \
          secret_hash = $8, dev_only = $9, expires_at = $10, revoked_at = $11, version = $12, created_at = $13, \
-         verification_service = $14, seal = $15 WHERE id = $1 AND organization = $2 AND version = $12 - 1";
+         verification_service = $14, seal = $15, self_registered = $16 WHERE id = $1 AND organization = $2 AND version = $12 - 1";
     Ok(values(Statement::new(sql), key)?.expecting(Expect::Change(Contested::Version)))
 }
 
@@ -110,7 +110,8 @@ fn values(statement: Statement, key: &Sealed<ApiKey>) -> Result<Statement, TooLa
         .unsigned("version", key.version)?
         .bind(key.created_at)
         .bind(key.verification_service)
-        .shown(key.seal()))
+        .shown(key.seal())
+        .bind(key.self_registered))
 }
 
 impl Stored for ApiKey {
@@ -126,6 +127,7 @@ impl Stored for ApiKey {
             secret_hash: row.word("secret_hash")?,
             verification_service: row.optional_unsigned("verification_service")?,
             dev_only: row.flag("dev_only")?,
+            self_registered: row.flag("self_registered")?,
             expires_at: row.optional_time("expires_at")?,
             revoked_at: row.optional_time("revoked_at")?,
             version: row.unsigned("version")?,

@@ -195,7 +195,9 @@ const PERMIT_HOLDS: &str = "policy_heads h, standings s, user_standings u, trans
      AND t.id = $3 AND t.organization = $2 AND t.version = $9 \
      AND s.organization = $2 AND u.organization = $2 AND u.principal = t.owner AND s.revision + u.revision = $14 \
      AND o.id = $2 AND o.frozen = 0 \
-     AND k.id = $5 AND k.organization = $2 AND k.state = 'active' AND k.frozen = 0";
+     AND k.id = $5 AND k.organization = $2 AND k.state = 'active' AND k.frozen = 0 \
+     AND (k.vault IS NULL OR EXISTS \
+     (SELECT 1 FROM vaults v WHERE v.id = k.vault AND v.organization = $2 AND v.frozen = 0))";
 
 /// The conditions of a registry call that will be signed: `$2` organization, `$3` key.
 const RELAY_HOLDS: &str = "organizations o, keys k WHERE o.id = $2 AND o.frozen = 0 \
@@ -214,7 +216,8 @@ impl EngineSql {
             None => format!("expires_at < {now}"),
         };
         // PostgreSQL judges a statement by the snapshot it began with. Locking the rows that the conditions rest
-        // on makes a concurrent move of the policy head, or a freeze, wait for us or us for it.
+        // on makes a concurrent move of the policy head, or a freeze, wait for us or us for it. A vault's freeze moves the
+        // standing, which is among them.
         let skip = engine.skip_locked();
         let (begin, share) = match engine {
             Engine::Sqlite => ("BEGIN IMMEDIATE", ""),
@@ -355,6 +358,7 @@ const UNIQUE: &[(&str, &str, Contested)] = &[
         "encrypted_payloads.service_key, encrypted_payloads.session_key_digest",
         Contested::SessionKey,
     ),
+    ("vaults_name", "vaults.organization, vaults.name", Contested::VaultName),
     ("replay_guards_pkey", "replay_guards.signer, replay_guards.signed_hash", Contested::Replay),
 ];
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use gateway_domain::{
-    Error, Result,
+    Result,
     changes::Contested,
     fireblocks::{Integration, IntegrationState},
     ids::{IntegrationId, OrganizationId, PrincipalId},
@@ -11,10 +11,13 @@ use gateway_domain::{
     sealed::Sealed,
     vendors::VendorRole,
 };
+use sqlx::{Connection as _, any::AnyRow};
 
 use crate::{
-    dialect::EngineSql,
-    error::{Malformed, TooLarge},
+    config::StoreConfig,
+    connections::Opening,
+    dialect::{Access, Engine, EngineSql},
+    error::{Malformed, StoreError, TooLarge},
     fields::Fields,
     reader::{Reader, Stored},
     statement::{Expect, Statement},
@@ -48,8 +51,6 @@ const SEALED_BEFORE: &str = concat!(
     columns!(),
     " FROM fireblocks_integrations WHERE api_key_epoch < $1 AND id > $2 ORDER BY id LIMIT $3"
 );
-const SEALED_BEFORE_COUNT: &str =
-    "SELECT COUNT(*) AS integrations FROM fireblocks_integrations WHERE api_key_epoch < $1";
 const SEALED_COUNTS: &str = "SELECT api_key_epoch, COUNT(*) AS integrations FROM fireblocks_integrations \
                              WHERE api_key_epoch IS NOT NULL GROUP BY api_key_epoch";
 /// `$2` organization, `$15` whether the user enrolled themselves, `$17` and `$18` the quota and that share of it.
@@ -150,15 +151,21 @@ pub(crate) async fn sealed_before(
     reads.list(Statement::new(SEALED_BEFORE).bind(epoch).bind(after).bind(limit)).await
 }
 
-pub(crate) async fn sealed_before_count(reads: &Reader, epoch: u32) -> Result<u64> {
-    let row = reads.row(Statement::new(SEALED_BEFORE_COUNT).bind(epoch)).await?;
-    let row = row.ok_or_else(|| Error::inconsistency("a count without a row"))?;
-    Ok(Fields::new("fireblocks_integrations", &row).unsigned("integrations")?)
-}
-
 /// How many are sealed under each rotation, counted at one moment.
 pub(crate) async fn sealed_counts(reads: &Reader) -> Result<BTreeMap<u32, u64>> {
-    let rows = reads.rows(Statement::new(SEALED_COUNTS)).await?;
+    Ok(counted(&reads.rows(Statement::new(SEALED_COUNTS)).await?)?)
+}
+
+/// The same of a database that nobody has opened, by the rotation of the key that seals secrets. Changes nothing.
+pub async fn sealed_secrets(config: &StoreConfig) -> Result<BTreeMap<u32, u64>, StoreError> {
+    let opening = Opening::new(Engine::of(&config.url)?, config, Access::Read, "rw");
+    let mut connection = opening.open().await.map_err(StoreError::Connect)?;
+    let rows = Statement::new(SEALED_COUNTS).query().fetch_all(&mut connection).await;
+    connection.close().await.map_err(StoreError::Query)?;
+    Ok(counted(&rows.map_err(StoreError::Query)?)?)
+}
+
+fn counted(rows: &[AnyRow]) -> Result<BTreeMap<u32, u64>, Malformed> {
     let count = |row| {
         let fields = Fields::new("fireblocks_integrations", row);
         Ok((fields.unsigned("api_key_epoch")?, fields.unsigned("integrations")?))

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use gateway_domain::{
     Address, Result, Timestamp,
     changes::Contested,
-    ids::{KeyId, OrganizationId},
+    ids::{KeyId, OrganizationId, VaultId},
     keys::{KeyPurpose, KeyRecord, PublicKey, WalletKeys},
     ports::KeyReads,
     quota::Quota,
@@ -23,13 +23,23 @@ use crate::{
 macro_rules! columns {
     () => {
         "id, organization, token_id, cka_id, algorithm, purpose, kinds, public_key, address, state, \
-         self_registered, frozen, version, created_at, seal"
+         self_registered, frozen, version, created_at, seal, vault"
     };
 }
 
 const KEY: &str = concat!("SELECT ", columns!(), " FROM keys WHERE organization = $1 AND id = $2");
 const LIST: &str =
     concat!("SELECT ", columns!(), " FROM keys WHERE organization = $1 ORDER BY created_at, id");
+const OF_VAULT: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM keys WHERE organization = $1 AND vault = $2 ORDER BY id DESC LIMIT $3"
+);
+const OF_VAULT_BEFORE: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM keys WHERE organization = $1 AND vault = $2 AND id < $4 ORDER BY id DESC LIMIT $3"
+);
 const OF_PURPOSE: &str = concat!(
     "SELECT ",
     columns!(),
@@ -45,16 +55,16 @@ const UNFINISHED: &str = concat!(
 const INSERT: &str = concat!(
     "INSERT INTO keys (",
     columns!(),
-    ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
+    ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)"
 );
-/// `$2` organization, `$11` whether the key is self-registered, `$16` and `$17` the quota and that share of it.
+/// `$2` organization, `$11` whether the key is self-registered, `$17` and `$18` the quota and that share of it.
 const INSERT_WALLET: &str = concat!(
     "INSERT INTO keys (",
     columns!(),
-    ") SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15 \
-     WHERE (SELECT COUNT(*) FROM keys WHERE organization = $2 AND purpose = 'wallet' AND state <> 'retired') < $16 \
+    ") SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16 \
+     WHERE (SELECT COUNT(*) FROM keys WHERE organization = $2 AND purpose = 'wallet' AND state <> 'retired') < $17 \
      AND ($11 = 0 OR (SELECT COUNT(*) FROM keys WHERE organization = $2 AND self_registered = 1 \
-     AND purpose = 'wallet' AND state <> 'retired') < $17)"
+     AND purpose = 'wallet' AND state <> 'retired') < $18)"
 );
 const ADDRESS: &str = "SELECT 1 AS found FROM keys WHERE address = $1";
 
@@ -93,9 +103,11 @@ fn values(statement: Statement, key: &Sealed<KeyRecord>) -> Result<Statement, To
         .bind(key.frozen)
         .unsigned("version", key.version)?
         .bind(key.created_at)
-        .shown(key.seal()))
+        .shown(key.seal())
+        .bind(key.vault.map(|vault| vault.to_string())))
 }
 
+/// All but the vault: see [`crate::vaults`].
 pub(crate) fn update(key: &Sealed<KeyRecord>) -> Result<Statement, TooLarge> {
     Ok(Statement::new(
         "UPDATE keys SET kinds = $3, public_key = $4, address = $5, state = $6, frozen = $7, version = $8, seal = $9 \
@@ -136,6 +148,7 @@ impl Stored for KeyRecord {
             state: row.word("state")?,
             self_registered: row.flag("self_registered")?,
             frozen: row.flag("frozen")?,
+            vault: row.optional_parsed("vault")?,
             version: row.unsigned("version")?,
             created_at: row.time("created_at")?,
         })
@@ -158,6 +171,19 @@ impl KeyReads for Store {
 
     async fn key_list(&self, organization: OrganizationId) -> Result<Vec<Sealed<KeyRecord>>> {
         self.reads.list(Statement::new(LIST).shown(organization)).await
+    }
+
+    async fn vault_keys(
+        &self,
+        organization: OrganizationId,
+        vault: VaultId,
+        before: Option<KeyId>,
+        limit: u32,
+    ) -> Result<Vec<Sealed<KeyRecord>>> {
+        let sql = if before.is_some() { OF_VAULT_BEFORE } else { OF_VAULT };
+        let statement = Statement::new(sql).shown(organization).shown(vault).bind(limit);
+        let statement = before.into_iter().fold(statement, Statement::shown);
+        self.reads.list(statement).await
     }
 
     async fn wallet_keys(&self, organization: OrganizationId) -> Result<WalletKeys> {

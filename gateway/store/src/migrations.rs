@@ -50,6 +50,7 @@ const TWINS: &[Twin] = twins! {
     14 "0014_operators",
     15 "0015_plugin_revocations",
     19 "0019_dry_runs",
+    20 "0020_vaults",
 };
 
 const TABLE: &str = "_sqlx_migrations";

@@ -1,11 +1,9 @@
 //! The charter of operators, and what they propose.
 
-use std::sync::atomic::Ordering;
-
 use async_trait::async_trait;
 use gateway_domain::{
     Error, Result, Timestamp,
-    changes::Contested,
+    changes::{Contested, OperatorWrite},
     ids::ProposalId,
     operators::{Charter, DEPLOYMENT, Proposal},
     ports::OperatorReads,
@@ -20,10 +18,19 @@ use crate::{
     store::Store,
 };
 
-/// Somebody took the row away, or this is not the deployment's database.
-#[derive(Debug, thiserror::Error)]
-#[error("a charter was founded, as the token says, and the database holds none")]
-struct CharterMissing;
+/// Why a database without a charter is not that of this installation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CharterExpected {
+    /// Somebody took the row away, or this is another deployment's database.
+    #[error("a charter was founded, as the token says, and the database holds none")]
+    Founded,
+    /// Nobody could sign for a plugin, nor decide what it may judge.
+    #[error(
+        "this installation has no operators, and the token does not say that it was made for development: found it \
+         with operators (`countersign init --charter`)"
+    )]
+    NotDevelopment,
+}
 
 macro_rules! charter_columns {
     () => {
@@ -44,12 +51,32 @@ const BEFORE: &str =
     concat!("SELECT ", columns!(), " FROM proposals WHERE id < $2 ORDER BY id DESC LIMIT $1");
 const OPEN: &str = "SELECT COUNT(*) AS open FROM proposals WHERE state = 'open' AND expires_at > $1";
 
-pub(crate) fn insert_charter(charter: &Sealed<Charter>) -> Result<Statement, TooLarge> {
+pub(crate) fn compile(write: &OperatorWrite) -> Result<Statement, TooLarge> {
+    match write {
+        OperatorWrite::InsertCharter(charter) => insert_charter(charter),
+        OperatorWrite::UpdateCharter(charter) => update_charter(charter),
+        OperatorWrite::RequireCharter(revision) => require_charter(*revision),
+        OperatorWrite::InsertProposal(proposal) => insert(proposal),
+        OperatorWrite::UpdateProposal(proposal) => update(proposal),
+    }
+}
+
+/// Whether it changes something that [`crate::known`] keeps.
+pub(crate) fn changes_known(write: &OperatorWrite) -> bool {
+    match write {
+        OperatorWrite::InsertCharter(_) | OperatorWrite::UpdateCharter(_) => true,
+        OperatorWrite::RequireCharter(_)
+        | OperatorWrite::InsertProposal(_)
+        | OperatorWrite::UpdateProposal(_) => false,
+    }
+}
+
+fn insert_charter(charter: &Sealed<Charter>) -> Result<Statement, TooLarge> {
     let sql = concat!("INSERT INTO charters (", charter_columns!(), ") VALUES ($1, $2, $3, $4, $5, $6)");
     charter_values(Statement::new(sql), charter)
 }
 
-pub(crate) fn update_charter(charter: &Sealed<Charter>) -> Result<Statement, TooLarge> {
+fn update_charter(charter: &Sealed<Charter>) -> Result<Statement, TooLarge> {
     let statement = Statement::new(
         "UPDATE charters SET revision = $2, operators = $3, approvals_required = $4, \
          updated_at = $5, seal = $6 WHERE id = $1 AND revision = $2 - 1",
@@ -67,13 +94,13 @@ fn charter_values(statement: Statement, charter: &Sealed<Charter>) -> Result<Sta
         .shown(charter.seal()))
 }
 
-pub(crate) fn require_charter(revision: u64) -> Result<Statement, TooLarge> {
+fn require_charter(revision: u64) -> Result<Statement, TooLarge> {
     let statement = Statement::new("UPDATE charters SET revision = revision WHERE id = $1 AND revision = $2");
     let statement = statement.shown(DEPLOYMENT).unsigned("revision", revision)?;
     Ok(statement.expecting(Expect::Change(Contested::Version)))
 }
 
-pub(crate) fn insert(proposal: &Sealed<Proposal>) -> Result<Statement, TooLarge> {
+fn insert(proposal: &Sealed<Proposal>) -> Result<Statement, TooLarge> {
     let sql = concat!(
         "INSERT INTO proposals (",
         columns!(),
@@ -94,7 +121,7 @@ pub(crate) fn insert(proposal: &Sealed<Proposal>) -> Result<Statement, TooLarge>
         .shown(proposal.seal()))
 }
 
-pub(crate) fn update(proposal: &Sealed<Proposal>) -> Result<Statement, TooLarge> {
+fn update(proposal: &Sealed<Proposal>) -> Result<Statement, TooLarge> {
     Ok(Statement::new(
         "UPDATE proposals SET approvals = $2, state = $3, state_facts = $4, version = $5, seal = $6 \
          WHERE id = $1 AND version = $5 - 1",
@@ -143,10 +170,10 @@ impl Stored for Proposal {
 impl OperatorReads for Store {
     async fn charter(&self) -> Result<Option<Sealed<Charter>>> {
         let found = self.reads.known_optional(Statement::new(CHARTER).shown(DEPLOYMENT)).await?;
-        if found.is_none() && self.expects_charter.load(Ordering::Acquire) {
-            return Err(Error::inconsistency(CharterMissing));
+        match self.charter_expected.get() {
+            Some(expected) if found.is_none() => Err(Error::inconsistency(*expected)),
+            _ => Ok(found),
         }
-        Ok(found)
     }
 
     async fn proposal(&self, id: ProposalId) -> Result<Option<Sealed<Proposal>>> {

@@ -1,10 +1,7 @@
 //! The store: a writer, connections for reads, and what the operator asks of them.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -29,6 +26,7 @@ use crate::{
     lease::{Heartbeat, Lease},
     log_standing::{LogChange, LogStanding},
     migrations,
+    operators::CharterExpected,
     ownership::Ownership,
     rates::Rates,
     reader::Reader,
@@ -48,7 +46,7 @@ pub struct Store {
     pub(crate) writer: Arc<WriterHandle>,
     pub(crate) sql: Arc<EngineSql>,
     pub(crate) rates: Rates,
-    pub(crate) expects_charter: AtomicBool,
+    pub(crate) charter_expected: OnceLock<CharterExpected>,
     room: Room,
     log: LogStanding,
     ownership: Option<Ownership>,
@@ -114,7 +112,7 @@ impl Store {
             writer,
             sql,
             rates,
-            expects_charter: AtomicBool::new(false),
+            charter_expected: OnceLock::new(),
             room,
             log: LogStanding::default(),
             ownership,
@@ -176,10 +174,10 @@ impl Store {
         Ok(Purged { rows: outcome.affected })
     }
 
-    /// Says that a charter was founded, as known from outside the database: one that is not found is missing from now on,
-    /// and not absent.
-    pub fn expect_charter(&self) {
-        self.expects_charter.store(true, Ordering::Release);
+    /// Says that there must be a charter, as known from outside the database: one that is not found is missing from now on,
+    /// and not absent. The first reason stays.
+    pub fn expect_charter(&self, reason: CharterExpected) {
+        self.charter_expected.get_or_init(|| reason);
     }
 
     /// That every sealed row is as the audit log says, before something is built on a row that is not there; looks if

@@ -25,6 +25,7 @@ use gateway_domain::{
     sessions::Session,
     settings::Settings,
     transactions::{Attempt, Transaction},
+    vaults::Vault,
     vendors::VendorCall,
     verification::{OrionMetadata, VerificationService},
 };
@@ -102,6 +103,7 @@ every_table![
     User,
     Settings,
     ApiKey,
+    Vault,
     KeyRecord,
     PluginRevision,
     PluginRevocation,

@@ -15,7 +15,7 @@ use crate::{
     policy::{self, insert_revision},
     quorums, registrations, sessions, standings,
     statement::Statement,
-    transactions, vendors, verification,
+    transactions, vaults, vendors, verification,
 };
 
 /// What is applied whole or not at all, inside a group.
@@ -73,8 +73,8 @@ impl Unit {
 
 fn changes_known(write: &Write) -> bool {
     match write {
-        Write::InsertCharter(_)
-        | Write::UpdateCharter(_)
+        Write::Operators(write) => operators::changes_known(write),
+        Write::Vaults(_)
         | Write::InsertOrganization(_)
         | Write::UpdateOrganization(_)
         | Write::InsertPrincipal(_)
@@ -95,10 +95,7 @@ fn changes_known(write: &Write) -> bool {
         | Write::MovePolicyHead(_)
         | Write::InsertVerificationService(_)
         | Write::UpdateVerificationService(_) => true,
-        Write::RequireCharter(_)
-        | Write::RequireUser(..)
-        | Write::InsertProposal(_)
-        | Write::UpdateProposal(_)
+        Write::RequireUser(..)
         | Write::InsertTransaction(_)
         | Write::UpdateTransaction(_)
         | Write::InsertEvaluation(_)
@@ -143,11 +140,8 @@ fn changes_known(write: &Write) -> bool {
 
 fn compile(write: &Write, sql: &EngineSql, out: &mut Vec<Statement>) -> Result<(), CommitError> {
     match write {
-        Write::InsertCharter(charter) => out.push(operators::insert_charter(charter)?),
-        Write::UpdateCharter(charter) => out.push(operators::update_charter(charter)?),
-        Write::RequireCharter(revision) => out.push(operators::require_charter(*revision)?),
-        Write::InsertProposal(proposal) => out.push(operators::insert(proposal)?),
-        Write::UpdateProposal(proposal) => out.push(operators::update(proposal)?),
+        Write::Operators(write) => out.push(operators::compile(write)?),
+        Write::Vaults(write) => out.extend(vaults::compile(write, sql)?),
         Write::InsertOrganization(organization) => out.push(identity::insert_organization(organization)?),
         Write::UpdateOrganization(organization) => out.push(identity::update_organization(organization)?),
         Write::InsertPrincipal(principal) => out.push(identity::insert_principal(principal)?),

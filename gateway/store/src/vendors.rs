@@ -26,7 +26,7 @@ use crate::{
 macro_rules! columns {
     () => {
         "id, organization, transaction_id, key_id, method, uri, body, digest, external_id, outcome, \
-         outcome_facts, version, created_at, seal"
+         outcome_facts, version, created_at, seal, refused_since"
     };
 }
 
@@ -37,7 +37,7 @@ pub(crate) fn insert_call(call: &Sealed<VendorCall>) -> Result<Statement, TooLar
     let sql = concat!(
         "INSERT INTO vendor_calls (",
         columns!(),
-        ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
+        ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
     );
     Ok(Statement::new(sql)
         .shown(call.id)
@@ -53,12 +53,13 @@ pub(crate) fn insert_call(call: &Sealed<VendorCall>) -> Result<Statement, TooLar
         .json(&call.outcome)
         .unsigned("version", call.version)?
         .bind(call.created_at)
-        .shown(call.seal()))
+        .shown(call.seal())
+        .bind(call.refused_since))
 }
 
 pub(crate) fn update_call(call: &Sealed<VendorCall>) -> Result<Statement, TooLarge> {
     Ok(Statement::new(
-        "UPDATE vendor_calls SET outcome = $3, outcome_facts = $4, version = $5, seal = $6 \
+        "UPDATE vendor_calls SET outcome = $3, outcome_facts = $4, version = $5, seal = $6, refused_since = $7 \
          WHERE id = $1 AND organization = $2 AND version = $5 - 1",
     )
     .shown(call.id)
@@ -67,6 +68,7 @@ pub(crate) fn update_call(call: &Sealed<VendorCall>) -> Result<Statement, TooLar
     .json(&call.outcome)
     .unsigned("version", call.version)?
     .shown(call.seal())
+    .bind(call.refused_since)
     .expecting(Expect::Change(Contested::Version)))
 }
 
@@ -85,6 +87,7 @@ impl Stored for VendorCall {
             digest: row.parsed("digest")?,
             external_id: row.text("external_id")?,
             outcome,
+            refused_since: row.optional_time("refused_since")?,
             version: row.unsigned("version")?,
             created_at: row.time("created_at")?,
         })
@@ -136,10 +139,6 @@ impl VendorReads for Store {
         limit: u32,
     ) -> Result<Vec<Sealed<Integration>>> {
         integrations::sealed_before(&self.reads, epoch, after, limit).await
-    }
-
-    async fn sealed_before_count(&self, epoch: u32) -> Result<u64> {
-        integrations::sealed_before_count(&self.reads, epoch).await
     }
 
     async fn sealed_counts(&self) -> Result<BTreeMap<u32, u64>> {

@@ -284,6 +284,7 @@ fn contested_name(contested: Contested) -> &'static str {
         Contested::Replay => "replay",
         Contested::Idempotency => "idempotency",
         Contested::SessionKey => "session_key",
+        Contested::VaultName => "vault_name",
         Contested::Duplicate => "duplicate",
     }
 }

@@ -6,22 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::config::ScheduleConfig;
-use crate::digest::Digest;
 use crate::failure::{EvaluationFailure, FailureCode};
+use crate::subject::Subject;
 
 #[cfg(test)]
 mod tests;
 
 /// An entry that nobody has touched for so many times the rest of a breaker may go.
 const IDLE_TIMES: u32 = 100;
-
-/// What is judged as one: a component under its settings, for one organization, so that none makes another wait.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Subject {
-    pub(crate) organization: Box<str>,
-    pub(crate) component: Digest,
-    pub(crate) settings: Digest,
-}
 
 /// The breakers of all plugins. There is an entry for those alone that were stopped and have not answered since, and that
 /// somebody has asked not too long ago: a plugin that was taken out of service leaves nothing behind.

@@ -4,9 +4,11 @@
 mod child;
 
 use std::ffi::OsString;
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Output, Stdio};
 
+use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
@@ -17,6 +19,8 @@ use crate::failure::{EvaluationFailure, FailureCode};
 use crate::text::plain;
 
 const COMPLAINT_BYTES: usize = 2048;
+/// What an allocation that fails is told by: Rust's own words, and the system's.
+const OUT_OF_MEMORY: [&str; 2] = ["memory allocation of", "Cannot allocate memory"];
 
 /// How to start a child: a program, by its absolute path, that calls [`compile_child_main`] and nothing else.
 #[derive(Debug, Clone)]
@@ -39,16 +43,35 @@ pub(crate) async fn compile(config: &CompileConfig, component: &[u8]) -> Result<
     let output = match finished {
         Ok(Ok(output)) => output,
         Ok(Err(error)) => return Err(refused(format!("cannot run the compiler: {error}"))),
-        Err(_) => return Err(refused(format!("compiling took longer than {:?}", config.timeout))),
+        Err(_) => {
+            let allowed = config.timeout;
+            return Err(refused(format!("compiling took longer than {allowed:?} (`compile_timeout_ms`)")));
+        }
     };
-    if !output.status.success() {
-        let complaint = plain(String::from_utf8_lossy(&output.stderr).trim(), COMPLAINT_BYTES);
-        return Err(refused(format!("the compiler ended with {}: {complaint}", output.status)));
-    }
     if output.stdout.len() > config.artifact_bytes {
-        return Err(refused(format!("the compiled code is longer than {} bytes", config.artifact_bytes)));
+        let allowed = config.artifact_bytes;
+        return Err(refused(format!(
+            "the compiled code is longer than {allowed} bytes (`artifact_bytes_max`)"
+        )));
+    }
+    if !output.status.success() {
+        return Err(refused(why_it_ended(config, &output)));
     }
     Ok(output.stdout)
+}
+
+/// Names the bound that a child met, where there is one.
+fn why_it_ended(config: &CompileConfig, output: &Output) -> String {
+    let complaint = plain(String::from_utf8_lossy(&output.stderr).trim(), COMPLAINT_BYTES);
+    if output.status.signal() == Some(Signal::XCPU.as_raw()) {
+        let allowed = config.cpu_seconds;
+        return format!("compiling took more than {allowed} s of processor time (`compile_cpu_seconds_max`)");
+    }
+    if OUT_OF_MEMORY.iter().any(|words| complaint.contains(words)) {
+        let allowed = config.memory_bytes;
+        return format!("compiling took more than {allowed} bytes of memory (`compile_memory_bytes_max`)");
+    }
+    format!("the compiler ended with {}: {complaint}", output.status)
 }
 
 fn refused(detail: String) -> EvaluationFailure {

@@ -4,8 +4,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::Serialize;
+
 use crate::cache::CacheKey;
 use crate::compile::CompileCommand;
+use crate::digest::Digest;
 
 const KIBIBYTE: usize = 1024;
 const MEBIBYTE: usize = 1024 * KIBIBYTE;
@@ -32,7 +35,7 @@ impl HostConfig {
 }
 
 /// Bounds of one evaluation.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Limits {
     /// Linear memory of all instances together; at most 256 MiB.
     pub memory_bytes: usize,
@@ -43,6 +46,7 @@ pub struct Limits {
     /// Linear memories of one component.
     pub memories: usize,
     /// What large components have instead of the above.
+    #[serde(skip)]
     pub large: LargeLimits,
     /// Native stack that guest code may use.
     pub stack_bytes: usize,
@@ -101,6 +105,12 @@ impl Limits {
         let LargeLimits { memory_bytes, instances, .. } = self.large;
         Self { memory_bytes, instances, ..self.clone() }
     }
+
+    /// Names these bounds and the time that an evaluation has; another digest may end it otherwise.
+    pub(crate) fn digest(&self, deadline: Duration) -> Digest {
+        let named = serde_json::to_vec(&(self, deadline)).expect("bounds are numbers under names");
+        Digest::of(&named)
+    }
 }
 
 impl Default for Limits {
@@ -137,8 +147,19 @@ pub struct ScheduleConfig {
     /// Threads that run guests; twice the cores, at least four, so that plugins that hold theirs to the
     /// deadline leave some to others.
     pub threads: usize,
-    /// Evaluations of one plugin that run at once; half of the threads.
+    /// Evaluations of one plugin that run at once, long ones not counted; half of the threads.
     pub running_per_plugin: usize,
+    /// Processor time after which an evaluation is a long one: it goes on beside the threads, while short ones take
+    /// no more than a tenth of the processors' time; 25 ms. Looked at once a tick.
+    pub slice: Duration,
+    /// How long after one all others of its plugin, under the same settings, are taken for long ones; 10 s.
+    pub long_for: Duration,
+    /// The longest that a long evaluation stands still for short ones before it goes on for a tick; 1 s, which is beyond the
+    /// deadline.
+    pub pause_max: Duration,
+    /// Long evaluations that run at once, of one plugin at most `running_per_plugin`; as many as threads. Beyond, they hold
+    /// their threads, and those that are known to be long wait.
+    pub background_threads: usize,
     /// Evaluations of one plugin that wait.
     pub waiting_per_plugin: usize,
     /// Evaluations that wait, all plugins together.
@@ -157,6 +178,8 @@ pub struct ScheduleConfig {
     pub aside_threads: usize,
     /// Of that, what waits.
     pub aside_waiting: usize,
+    /// Of what waits, what may be one organization's; organizations take turns.
+    pub aside_waiting_per_organization: usize,
     /// Memories that stay laid out for their plugin while it does not run, besides one for each thread.
     pub warm_memories: usize,
 }
@@ -168,6 +191,10 @@ impl Default for ScheduleConfig {
         Self {
             threads,
             running_per_plugin: threads / 2,
+            slice: Duration::from_millis(25),
+            long_for: Duration::from_secs(10),
+            pause_max: Duration::from_secs(1),
+            background_threads: threads,
             waiting_per_plugin: 1024,
             waiting_total: 8192,
             deadline: Duration::from_millis(500),
@@ -176,6 +203,7 @@ impl Default for ScheduleConfig {
             breaker_open: Duration::from_secs(10),
             aside_threads: 1,
             aside_waiting: 64,
+            aside_waiting_per_organization: 16,
             warm_memories: 128,
         }
     }

@@ -38,7 +38,10 @@ pub(crate) fn running(
     schedule: &ScheduleConfig,
     count_fuel: bool,
 ) -> wasmtime::Result<Engine> {
-    let slots = count(schedule.threads.saturating_add(schedule.aside_threads));
+    // What is tried out may be long as well.
+    let slots =
+        [schedule.threads, schedule.background_threads, schedule.aside_threads, schedule.aside_threads];
+    let slots = count(slots.into_iter().fold(0, usize::saturating_add));
     let instances = count(limits.instances);
     let warm = count(schedule.warm_memories);
     let mut pool = PoolingAllocationConfig::default();

@@ -19,6 +19,7 @@ use crate::failure::{EvaluationFailure, FailureCode, Stop};
 use crate::measure::{self, Spent};
 use crate::outcome::{Description, Outcome, SettingsProblem};
 use crate::prepare::PreparedPlugin;
+use crate::queue::{Run, Slice};
 use crate::record::{Evaluation, EvaluationRecord, EvaluationRequest};
 use crate::sandbox::Sandbox;
 use crate::settings::Settings;
@@ -29,9 +30,16 @@ fn unbound() -> Grants {
     Grants::from_iter([Capability::Log])
 }
 
-pub(crate) fn describe(plugin: &PreparedPlugin, deadline: Instant) -> Result<Description, EvaluationFailure> {
-    let mut store =
-        Sandbox::new(Arc::clone(plugin.limits()), unbound()).into_store(plugin.engine(), deadline);
+pub(crate) fn describe(
+    plugin: &PreparedPlugin,
+    deadline: Instant,
+    run: &Arc<Run>,
+) -> Result<Description, EvaluationFailure> {
+    let mut store = Sandbox::new(Arc::clone(plugin.limits()), unbound()).into_store(
+        plugin.engine(),
+        deadline,
+        Some(Slice::of(Arc::clone(run))),
+    );
     let description = plugin.contract().describe(&mut store);
     let description = description.map_err(|error| failure(classify::stop(&error, store.data())))?;
     answer::description(description, plugin.limits()).map_err(failure)
@@ -41,11 +49,15 @@ pub(crate) fn validate_settings(
     plugin: &PreparedPlugin,
     settings: &str,
     deadline: Instant,
+    run: &Arc<Run>,
 ) -> Result<Vec<SettingsProblem>, EvaluationFailure> {
     require_settings_length(settings, plugin.limits()).map_err(failure)?;
     require_said_once(&Settings::from(settings)).map_err(failure)?;
-    let mut store =
-        Sandbox::new(Arc::clone(plugin.limits()), unbound()).into_store(plugin.engine(), deadline);
+    let mut store = Sandbox::new(Arc::clone(plugin.limits()), unbound()).into_store(
+        plugin.engine(),
+        deadline,
+        Some(Slice::of(Arc::clone(run))),
+    );
     let problems = plugin.contract().validate_settings(&mut store, settings);
     let problems = problems.map_err(|error| failure(classify::stop(&error, store.data())))?;
     answer::settings_problems(&problems, plugin.limits()).map_err(failure)
@@ -57,11 +69,11 @@ pub(crate) fn evaluate(
     request: EvaluationRequest,
     started: Instant,
     deadline: Instant,
+    run: &Arc<Run>,
 ) -> Result<Evaluation, EvaluationFailure> {
     require_settings_length(request.settings.as_str(), plugin.limits()).map_err(failure)?;
     require_said_once(&request.settings).map_err(failure)?;
-    if let Some(capability) = plugin.required().missing_from(request.grants).next() {
-        measure::denied(plugin.digest(), capability);
+    if let Err(capability) = plugin.require_granted(request.grants) {
         let detail = format!("the component imports `{capability}`, which its binding is not granted");
         return Err(EvaluationFailure::new(FailureCode::MissingCapability, detail));
     }
@@ -70,7 +82,7 @@ pub(crate) fn evaluate(
     let entered = Instant::now();
     let mut store = Sandbox::new(Arc::clone(plugin.limits()), grants)
         .with_inputs(settings.clone(), requested_at_ms, state, (outside, deadline))
-        .into_store(plugin.engine(), deadline);
+        .into_store(plugin.engine(), deadline, Some(Slice::of(Arc::clone(run))));
     let answered = instantiated(plugin, &mut store)
         .and_then(|instance| instance.evaluate(&mut store, &verified, &claimed));
     let checked = check(answered, store.data());
@@ -79,6 +91,7 @@ pub(crate) fn evaluate(
     let run_time = entered.elapsed();
     let instantiate = sandbox.instantiated_at.map_or(run_time, |at| at.duration_since(entered));
     let host_calls = sandbox.calls.waited() + sandbox.memory.waited();
+    run.took(run_time.saturating_sub(host_calls));
     plugin.gauges().ran(&Spent { run: run_time, instantiate, host_calls }, &sandbox);
     if let Some(capability) = sandbox.denied.get() {
         measure::denied(plugin.digest(), capability);
@@ -118,6 +131,7 @@ fn record(
     EvaluationRecord {
         component: plugin.digest(),
         engine: plugin.engine_digest(),
+        limits: plugin.limits_digest(),
         contract: plugin.contract().version().to_owned(),
         verified,
         claimed,

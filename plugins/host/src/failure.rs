@@ -49,13 +49,13 @@ pub enum FailureCode {
     HistoryLimit,
     /// The history cannot be read.
     HistoryUnavailable,
-    /// A request to an upstream that is not declared so, or not granted.
+    /// A request to an upstream that is not declared so.
     HttpRefused,
-    /// A question to the chain that is malformed, or not granted.
+    /// A question to the chain that is malformed.
     ChainRefused,
     /// A replayed evaluation asked the host something else than the record has.
     ReplayMismatch,
-    /// The component imports or called a capability that is not granted.
+    /// The component imports or called a capability, an upstream or a method of the chain that is not granted.
     MissingCapability,
     /// Confidence above one million parts per million.
     BadConfidence,

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::thread;
 use std::time::Instant;
 
 use tokio::sync::oneshot;
 
-use crate::breaker::{Breakers, Ending, Subject};
+use crate::breaker::{Breakers, Ending};
 use crate::config::{HostConfig, ScheduleConfig};
 use crate::digest::Digest;
 use crate::epoch::{self, Activity};
@@ -15,8 +14,9 @@ use crate::evaluation::Reused;
 use crate::failure::{EvaluationFailure, FailureCode};
 use crate::outcome::{Description, SettingsProblem};
 use crate::prepare::{ComponentSource, PreparedPlugin, Workshop};
-use crate::queue::Queue;
+use crate::queue::{Queue, Run, Task};
 use crate::record::{Evaluation, EvaluationRecord, EvaluationRequest};
+use crate::subject::Subject;
 use crate::{evaluation, measure};
 
 /// Runs plugins. Clones share the host; when the last one is dropped, its threads end.
@@ -25,8 +25,16 @@ pub struct PluginHost {
     inner: Arc<Inner>,
 }
 
+/// Who tries out a plugin of their own, for no organization.
+const NOBODY: &str = "";
+
+/// The lane of what an organization tries out.
+fn organization_lane(organization: &str) -> Digest {
+    Digest::of(organization.as_bytes())
+}
+
 /// One evaluation, about to run.
-type Run<'a> = Box<dyn FnOnce() -> Result<Evaluation, EvaluationFailure> + 'a>;
+type Judging<'a> = Box<dyn FnOnce() -> Result<Evaluation, EvaluationFailure> + 'a>;
 
 struct Inner {
     workshop: Arc<Workshop>,
@@ -72,7 +80,9 @@ impl PluginHost {
     pub async fn describe(&self, plugin: &Arc<PreparedPlugin>) -> Result<Description, EvaluationFailure> {
         let deadline = Instant::now() + self.inner.schedule.deadline;
         let called = Arc::clone(plugin);
-        self.call(&self.inner.aside, plugin, deadline, move || evaluation::describe(&called, deadline)).await
+        let lane = (&*self.inner.aside, organization_lane(NOBODY), None);
+        let work = move |run: &_| evaluation::describe(&called, deadline, run);
+        self.call(lane, plugin, deadline, work).await
     }
 
     /// Asks a plugin what is wrong with some settings; an empty list accepts them.
@@ -81,10 +91,21 @@ impl PluginHost {
         plugin: &Arc<PreparedPlugin>,
         settings: &str,
     ) -> Result<Vec<SettingsProblem>, EvaluationFailure> {
+        self.validate_settings_for(NOBODY, plugin, settings).await
+    }
+
+    /// The same in an organization's turn.
+    pub async fn validate_settings_for(
+        &self,
+        organization: &str,
+        plugin: &Arc<PreparedPlugin>,
+        settings: &str,
+    ) -> Result<Vec<SettingsProblem>, EvaluationFailure> {
         let deadline = Instant::now() + self.inner.schedule.deadline;
         let (called, settings) = (Arc::clone(plugin), settings.to_owned());
-        let work = move || evaluation::validate_settings(&called, &settings, deadline);
-        self.call(&self.inner.aside, plugin, deadline, work).await
+        let work = move |run: &_| evaluation::validate_settings(&called, &settings, deadline, run);
+        let lane = (&*self.inner.aside, organization_lane(organization), None);
+        self.call(lane, plugin, deadline, work).await
     }
 
     /// Asks a plugin to judge a transaction. Answers by the request's deadline, or the host's if that is
@@ -101,7 +122,7 @@ impl PluginHost {
         let asked = Instant::now();
         let closed = breakers.require_closed(&subject, asked);
         closed.inspect_err(|failure| measure::failure(component, failure.code))?;
-        let judged = self.judge(&self.inner.queue, plugin, request, move |run, deadline| {
+        let judged = self.judge((&*self.inner.queue, component), plugin, request, move |run, deadline| {
             let begun = Instant::now();
             let pass = breakers.enter(subject, begun)?;
             let answer = run();
@@ -116,15 +137,16 @@ impl PluginHost {
         judged.await.inspect(|evaluation| plugin.gauges().verdict(&evaluation.outcome.verdict))
     }
 
-    /// Asks a plugin what it would say, on threads that run nothing else: neither does it hold up an evaluation, nor does a
-    /// stop count against the plugin. One that rests is not asked.
+    /// Asks a plugin what it would say, on threads that run nothing else and in the organization's turn: neither does it hold
+    /// up an evaluation, nor does a stop count against the plugin. One that rests is not asked.
     pub async fn try_out(
         &self,
         plugin: &Arc<PreparedPlugin>,
         request: EvaluationRequest,
     ) -> Result<Evaluation, EvaluationFailure> {
         self.inner.breakers.require_closed(&Subject::of(plugin, &request), Instant::now())?;
-        self.judge(&self.inner.aside, plugin, request, |run, _| run()).await
+        let lane = (&*self.inner.aside, organization_lane(&request.verified.organization_id));
+        self.judge(lane, plugin, request, |run, _| run()).await
     }
 
     /// Evaluates a record again, from its own answers. Neither held up by the plugin's breaker nor counted by it.
@@ -133,7 +155,8 @@ impl PluginHost {
         plugin: &Arc<PreparedPlugin>,
         record: &EvaluationRecord,
     ) -> Result<Evaluation, EvaluationFailure> {
-        self.judge(&self.inner.queue, plugin, record.repeat(), |run, _| run()).await
+        let lane = (&*self.inner.queue, plugin.digest());
+        self.judge(lane, plugin, record.repeat(), |run, _| run()).await
     }
 
     /// Evaluates requests one after another in one instance, and tells what each took. For benchmarks: a decision gets
@@ -146,8 +169,15 @@ impl PluginHost {
         let each = u32::try_from(requests.len()).unwrap_or(u32::MAX);
         let deadline = Instant::now() + self.inner.schedule.deadline.saturating_mul(each);
         let called = Arc::clone(plugin);
-        let queue = &self.inner.queue;
-        self.call(queue, plugin, deadline, move || evaluation::time_reused(&called, requests, deadline)).await
+        let work = move |_: &_| evaluation::time_reused(&called, requests, deadline);
+        let lane = (&*self.inner.queue, plugin.digest(), None);
+        self.call(lane, plugin, deadline, work).await
+    }
+
+    /// Names what bounds the evaluations of a component of that size, as evaluations record it: also of one that today's
+    /// bounds keep from being prepared.
+    pub fn limits_digest(&self, component_bytes: usize) -> Digest {
+        self.inner.workshop.limits_digest(component_bytes)
     }
 
     /// Components that are compiled, linked and held by somebody.
@@ -163,46 +193,47 @@ impl PluginHost {
 
     async fn judge(
         &self,
-        queue: &Queue,
+        (queue, lane): (&Queue, Digest),
         plugin: &Arc<PreparedPlugin>,
         request: EvaluationRequest,
-        around: impl FnOnce(Run<'_>, Instant) -> Result<Evaluation, EvaluationFailure> + Send + 'static,
+        around: impl FnOnce(Judging<'_>, Instant) -> Result<Evaluation, EvaluationFailure> + Send + 'static,
     ) -> Result<Evaluation, EvaluationFailure> {
         let started = Instant::now();
         let latest = started + self.inner.schedule.deadline;
         let deadline = request.deadline.map_or(latest, |asked| asked.min(latest));
-        let called = Arc::clone(plugin);
-        let work =
-            move || around(Box::new(|| evaluation::evaluate(&called, request, started, deadline)), deadline);
-        self.call(queue, plugin, deadline, work).await
+        let (called, subject) = (Arc::clone(plugin), Subject::of(plugin, &request));
+        let work = move |run: &_| {
+            around(Box::new(|| evaluation::evaluate(&called, request, started, deadline, run)), deadline)
+        };
+        self.call((queue, lane, Some(subject)), plugin, deadline, work).await
     }
 
-    /// Runs `work` on a thread of the queue, unless its turn comes after the deadline or nobody waits.
+    /// Runs `work` on a thread of the queue, unless its lane's turn comes after the deadline or nobody waits.
     async fn call<T: Send + 'static>(
         &self,
-        queue: &Queue,
+        (queue, lane, subject): (&Queue, Digest, Option<Subject>),
         plugin: &Arc<PreparedPlugin>,
         deadline: Instant,
-        work: impl FnOnce() -> Result<T, EvaluationFailure> + Send + 'static,
+        work: impl FnOnce(&Arc<Run>) -> Result<T, EvaluationFailure> + Send + 'static,
     ) -> Result<T, EvaluationFailure> {
         let (sender, receiver) = oneshot::channel();
         let (asked, called) = (Instant::now(), Arc::clone(plugin));
         let activity = Arc::clone(&self.inner.activity);
-        let job = Box::new(move || {
+        let job = Box::new(move |run: &_| {
             called.gauges().wait_seconds.record(asked.elapsed());
             if sender.is_closed() {
                 return;
             }
             let answer = if Instant::now() < deadline {
                 let _running = activity.enter();
-                work()
+                work(run)
             } else {
                 Err(EvaluationFailure::new(FailureCode::Timeout, "the deadline passed in the queue"))
             };
             // The caller may have stopped waiting meanwhile.
             let _ = sender.send(answer);
         });
-        let answer = match queue.push(plugin.digest(), job) {
+        let answer = match queue.push(Task { lane, subject, deadline, job }) {
             Ok(()) => self.inner.await_answer(receiver, deadline).await,
             Err(code) => Err(EvaluationFailure::new(code, "the evaluation was not accepted")),
         };
@@ -210,29 +241,11 @@ impl PluginHost {
     }
 }
 
-impl Subject {
-    fn of(plugin: &PreparedPlugin, request: &EvaluationRequest) -> Self {
-        Self {
-            organization: request.verified.organization_id.as_str().into(),
-            component: plugin.digest(),
-            settings: request.settings.digest(),
-        }
-    }
-}
-
 impl Inner {
     fn start_threads(&self) -> std::io::Result<()> {
         epoch::start(self.workshop.engines(), &self.activity, self.schedule.tick)?;
-        let aside = self.schedule.aside_threads;
-        for (queue, threads, name) in
-            [(&self.queue, self.schedule.threads, "plugin"), (&self.aside, aside, "plugin-aside")]
-        {
-            for number in 0..threads.max(1) {
-                let queue = Arc::clone(queue);
-                thread::Builder::new().name(format!("{name}-{number}")).spawn(move || queue.work())?;
-            }
-        }
-        Ok(())
+        self.queue.start()?;
+        self.aside.start()
     }
 
     fn close(&self) {

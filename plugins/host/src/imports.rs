@@ -32,9 +32,15 @@ pub(crate) fn check(engine: &Engine, component: &Component) -> Result<Grants, Ev
 pub(crate) fn track(engine: &Engine, component: &Component) -> Result<String, EvaluationFailure> {
     let unsupported = |detail: String| EvaluationFailure::new(FailureCode::UnsupportedContract, detail);
     let exported = exports(engine, component);
-    let version = exported.iter().find_map(|name| name.strip_prefix(POLICY)).ok_or_else(|| {
+    let mut versions = exported.iter().filter_map(|name| name.strip_prefix(POLICY));
+    let version = versions.next().ok_or_else(|| {
         unsupported(format!("the component does not export `{POLICY}1.0.0`, nor an earlier version of it"))
     })?;
+    if let Some(other) = versions.next() {
+        return Err(unsupported(format!(
+            "the component exports `{POLICY}{version}` and `{POLICY}{other}`: which of them judges would be up to the host"
+        )));
+    }
     let track = track_of(version);
     for name in names(engine, component) {
         let imported = name.split_once('@').map(|(_, version)| track_of(version));

@@ -35,6 +35,7 @@ mod record;
 mod sandbox;
 mod settings;
 mod state;
+mod subject;
 mod text;
 mod transaction;
 

@@ -23,7 +23,8 @@ use crate::failure::FailureCode;
 /// Answers what an evaluation asks besides its state.
 ///
 /// Called on an evaluation thread, once for every call of the guest. An implementation may block; its time counts
-/// against the deadline, but it must end its waiting by then, because nothing interrupts it.
+/// against the deadline, but it must end its waiting by then, because nothing interrupts it. What is not granted it
+/// refuses with [`FailureCode::MissingCapability`], which is counted as a denial.
 pub trait OutsidePort: Send + Sync {
     /// What other transactions of the organization add up to.
     fn history(&self, question: &HistoryQuestion, deadline: Instant) -> Result<HistoryAnswer, OutsideError>;

@@ -12,7 +12,7 @@ use wasmtime::component::{Component, Linker};
 
 use crate::bindings::Contract;
 use crate::cache::{Cache, Cached};
-use crate::capability::Grants;
+use crate::capability::{Capability, Grants};
 use crate::compile;
 use crate::config::{CompileConfig, HostConfig, Limits};
 use crate::digest::Digest;
@@ -35,6 +35,7 @@ pub struct PreparedPlugin {
     engine: Engine,
     engine_digest: Digest,
     limits: Arc<Limits>,
+    limits_digest: Digest,
     contract: Contract,
     required: Grants,
     imports: Vec<String>,
@@ -110,6 +111,18 @@ impl PreparedPlugin {
         self.engine_digest
     }
 
+    /// Names what bounds each evaluation, as evaluations record it.
+    pub const fn limits_digest(&self) -> Digest {
+        self.limits_digest
+    }
+
+    /// Refuses a grant that lacks a capability which the component imports, and counts it.
+    pub fn require_granted(&self, grants: Grants) -> Result<(), Capability> {
+        let Some(missing) = self.required.missing_from(grants).next() else { return Ok(()) };
+        measure::denied(self.digest, missing);
+        Err(missing)
+    }
+
     pub(crate) fn gauges(&self) -> Arc<Gauges> {
         self.metrics.gauges(Instant::now())
     }
@@ -130,10 +143,17 @@ struct Class {
     engine: Engine,
     linker: Linker<Sandbox>,
     limits: Arc<Limits>,
+    /// The keys of the configuration that bound its pool.
+    keys: &'static str,
+    limits_digest: Digest,
 }
 
 impl Class {
-    fn new(limits: Limits, config: &HostConfig) -> Result<Self, EvaluationFailure> {
+    const SMALL: &str = "`instances_max`, `memories_max`, `memory_bytes_max`, `table_elements_max`";
+    const LARGE: &str =
+        "`large_instances_max`, `memories_max`, `large_memory_bytes_max`, `table_elements_max`";
+
+    fn new(limits: Limits, keys: &'static str, config: &HostConfig) -> Result<Self, EvaluationFailure> {
         if limits.memory_bytes > engine::MEMORY_BYTES_MAX {
             let detail = format!("`memory_bytes` must be at most {}", engine::MEMORY_BYTES_MAX);
             return Err(EvaluationFailure::new(FailureCode::HostError, detail));
@@ -143,7 +163,8 @@ impl Class {
         let engine =
             engine::running(&limits, &config.schedule, config.compile.count_fuel).map_err(unusable)?;
         let linker = Contract::linker(&engine).map_err(unusable)?;
-        Ok(Self { engine, linker, limits: Arc::new(limits) })
+        let limits_digest = limits.digest(config.schedule.deadline);
+        Ok(Self { engine, linker, limits: Arc::new(limits), limits_digest, keys })
     }
 }
 
@@ -162,8 +183,8 @@ pub(crate) struct Workshop {
 
 impl Workshop {
     pub(crate) fn open(config: &HostConfig) -> Result<Self, EvaluationFailure> {
-        let small = Class::new(config.limits.clone(), config)?;
-        let large = Class::new(config.limits.of_large_components(), config)?;
+        let small = Class::new(config.limits.clone(), Class::SMALL, config)?;
+        let large = Class::new(config.limits.of_large_components(), Class::LARGE, config)?;
         // Engines differ in their pools alone: code is the same for both.
         let cache = Cache::open(&config.cache, &small.engine, config.compile.artifact_bytes);
         let cache = cache.map_err(|error| cache_unavailable(&config.cache.directory, &error))?;
@@ -210,9 +231,11 @@ impl Workshop {
         let artifact = compile::compile(&self.config, &source.bytes).await?;
         let this = Arc::clone(&self);
         blocking(move || {
+            // What is refused takes no room from what is used.
+            let prepared = this.load((source.digest, bytes), &artifact, origin)?;
             let written = this.cache.write(source.digest, &artifact);
             written.map_err(|error| cache_unavailable(this.cache.directory(), &error))?;
-            this.load((source.digest, bytes), &artifact, origin)
+            Ok(prepared)
         })
         .await
     }
@@ -229,7 +252,10 @@ impl Workshop {
     fn verify(&self, source: &ComponentSource) -> Result<Option<Arc<PreparedPlugin>>, EvaluationFailure> {
         let limit = self.config.component_bytes;
         if source.bytes.len() > limit {
-            let detail = format!("the component has {} bytes, where {limit} are allowed", source.bytes.len());
+            let actual = source.bytes.len();
+            let detail = format!(
+                "the component has {actual} bytes, where {limit} are allowed (`component_bytes_max`)"
+            );
             return Err(EvaluationFailure::new(FailureCode::ComponentTooLarge, detail));
         }
         let actual = Digest::of(&source.bytes);
@@ -242,6 +268,11 @@ impl Workshop {
 
     pub(crate) fn keep_compiled(&self, components: &BTreeSet<Digest>) -> Result<(), EvaluationFailure> {
         self.cache.keep(components).map_err(|error| cache_unavailable(self.cache.directory(), &error))
+    }
+
+    /// Names what bounds the evaluations of a component of that size.
+    pub(crate) fn limits_digest(&self, component_bytes: usize) -> Digest {
+        self.class(component_bytes).limits_digest
     }
 
     /// Components that somebody holds.
@@ -275,13 +306,14 @@ impl Workshop {
         artifact: &[u8],
         origin: Origin,
     ) -> Result<Arc<PreparedPlugin>, EvaluationFailure> {
-        let Class { engine, linker, limits } = self.class(bytes);
+        let Class { engine, linker, limits, limits_digest, keys } = self.class(bytes);
         // SAFETY: the artifact comes from this host's own compiler child, or from the cache after its
         // MAC was verified over this same buffer; nothing that a plugin's author supplies gets here.
         #[expect(unsafe_code, reason = "wasmtime loads native code only so")]
         let component = unsafe { Component::deserialize(engine, artifact) };
         // The code is ours and fits this engine, so what remains to refuse are the limits of its pool.
-        let beyond_pool = |error| EvaluationFailure::new(FailureCode::InstanceLimit, format!("{error:#}"));
+        let beyond_pool =
+            |error| EvaluationFailure::new(FailureCode::InstanceLimit, format!("{error:#} (bounds: {keys})"));
         let component = component.map_err(beyond_pool)?;
         let required = imports::check(engine, &component)?;
         let contract = Contract::resolve(linker, &component)?;
@@ -290,6 +322,7 @@ impl Workshop {
             engine: engine.clone(),
             engine_digest: self.cache.engine(),
             limits: Arc::clone(limits),
+            limits_digest: *limits_digest,
             contract,
             required,
             imports: imports::names(engine, &component),

@@ -1,30 +1,76 @@
-//! Waiting calls, fair between plugins: each has a bounded queue of its own, the queues take turns, and
-//! no plugin runs on more than its share of the threads, however long it makes others wait.
+//! Waiting calls, fair between lanes: each has a bounded queue of its own, the queues take turns, and none runs on more
+//! than its share of the threads, however long it makes others wait. A lane is a plugin's or, of what is only tried out,
+//! an organization's, each named by a digest. What runs for longer than a slice of processor time leaves its thread's place
+//! to another, and stands still while short runs keep the processors busy.
+
+mod load;
+mod run;
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::config::ScheduleConfig;
 use crate::digest::Digest;
 use crate::failure::FailureCode;
+use crate::subject::Subject;
+
+use load::Load;
+use run::Place;
+pub(crate) use run::{Run, Slice};
 
 /// Work that answers for itself, even when its deadline has passed or nobody waits any more.
-pub(crate) type Job = Box<dyn FnOnce() + Send>;
+pub(crate) type Job = Box<dyn FnOnce(&Arc<Run>) + Send>;
+
+/// A job, and whose it is.
+pub(crate) struct Task {
+    pub(crate) lane: Digest,
+    /// Whose runs are remembered as long ones.
+    pub(crate) subject: Option<Subject>,
+    /// When nobody waits for it any more.
+    pub(crate) deadline: Instant,
+    pub(crate) job: Job,
+}
 
 pub(crate) struct Queue {
     lanes: Mutex<Lanes>,
     changed: Condvar,
-    running_per_plugin: usize,
-    waiting_per_plugin: usize,
+    /// Of the processors, by short runs.
+    load: Load,
+    /// Of its threads.
+    name: &'static str,
+    threads_started: AtomicUsize,
+    threads: usize,
+    background_max: usize,
+    running_per_lane: usize,
+    waiting_per_lane: usize,
     waiting_total: usize,
+    slice: Duration,
+    long_for: Duration,
+    pause_max: Duration,
+    tick: Duration,
+}
+
+/// A lane of short jobs, or that of the same name for subjects with long ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct LaneKey {
+    name: Digest,
+    is_long: bool,
 }
 
 #[derive(Default)]
 struct Lanes {
-    by_plugin: HashMap<Digest, Lane>,
-    /// Plugins with waiting jobs; the front one's turn is next.
-    turns: VecDeque<Digest>,
+    by_key: HashMap<LaneKey, Lane>,
+    /// Lanes with waiting jobs; the front one's turn is next.
+    turns: VecDeque<LaneKey>,
     waiting: usize,
+    /// Long runs under way.
+    background: usize,
+    /// Subjects with a long run, and when the last of them ended.
+    long: HashMap<Subject, Instant>,
     /// Threads that sleep until something changes.
     asleep: usize,
     closed: bool,
@@ -32,8 +78,14 @@ struct Lanes {
 
 #[derive(Default)]
 struct Lane {
-    jobs: VecDeque<Job>,
+    jobs: VecDeque<Task>,
     running: usize,
+}
+
+/// A job whose turn it is.
+struct Turn {
+    lane: LaneKey,
+    task: Task,
 }
 
 impl Queue {
@@ -41,37 +93,56 @@ impl Queue {
         Self {
             lanes: Mutex::default(),
             changed: Condvar::new(),
-            running_per_plugin: schedule.running_per_plugin.max(1),
-            waiting_per_plugin: schedule.waiting_per_plugin,
+            load: Load::new(schedule.tick),
+            name: "plugin",
+            threads_started: AtomicUsize::new(0),
+            threads: schedule.threads.max(1),
+            background_max: schedule.background_threads,
+            running_per_lane: schedule.running_per_plugin.max(1),
+            waiting_per_lane: schedule.waiting_per_plugin,
             waiting_total: schedule.waiting_total,
+            slice: schedule.slice,
+            long_for: schedule.long_for,
+            pause_max: schedule.pause_max,
+            tick: schedule.tick,
         }
     }
 
-    /// A queue for what is only tried out: all of it is alike, and has threads of its own.
+    /// A queue for what is only tried out, which has threads of its own: whoever tries out much waits for themselves.
     pub(crate) fn aside(schedule: &ScheduleConfig) -> Self {
+        let threads = schedule.aside_threads.max(1);
         Self {
-            lanes: Mutex::default(),
-            changed: Condvar::new(),
-            running_per_plugin: schedule.aside_threads.max(1),
-            waiting_per_plugin: schedule.aside_waiting,
+            name: "plugin-aside",
+            threads,
+            background_max: threads,
+            running_per_lane: threads,
+            waiting_per_lane: schedule.aside_waiting_per_organization,
             waiting_total: schedule.aside_waiting,
+            ..Self::new(schedule)
         }
     }
 
-    pub(crate) fn push(&self, plugin: Digest, job: Job) -> Result<(), FailureCode> {
+    /// Starts the threads.
+    pub(crate) fn start(self: &Arc<Self>) -> io::Result<()> {
+        (0..self.threads).try_for_each(|_| self.start_thread())
+    }
+
+    pub(crate) fn push(&self, task: Task) -> Result<(), FailureCode> {
         let mut guard = self.lock();
         let lanes = &mut *guard;
         if lanes.closed {
             return Err(FailureCode::ShuttingDown);
         }
-        let waiting_here = lanes.by_plugin.get(&plugin).map_or(0, |lane| lane.jobs.len());
-        if waiting_here >= self.waiting_per_plugin || lanes.waiting >= self.waiting_total {
+        let is_long = task.subject.as_ref().is_some_and(|subject| lanes.is_long(subject, self.long_for));
+        let key = LaneKey { name: task.lane, is_long };
+        let waiting_here = lanes.by_key.get(&key).map_or(0, |lane| lane.jobs.len());
+        if waiting_here >= self.waiting_per_lane || lanes.waiting >= self.waiting_total {
             return Err(FailureCode::QueueFull);
         }
         if waiting_here == 0 {
-            lanes.turns.push_back(plugin);
+            lanes.turns.push_back(key);
         }
-        lanes.by_plugin.entry(plugin).or_default().jobs.push_back(job);
+        lanes.by_key.entry(key).or_default().jobs.push_back(task);
         lanes.waiting += 1;
         let someone_sleeps = lanes.asleep > 0;
         drop(guard);
@@ -82,24 +153,13 @@ impl Queue {
         Ok(())
     }
 
-    /// Runs jobs on the calling thread until the queue is closed.
-    pub(crate) fn work(&self) {
-        while let Some((plugin, job)) = self.next() {
-            // A panic here is a fault of the host; the job's answer is dropped and its caller sees that.
-            if std::panic::catch_unwind(std::panic::AssertUnwindSafe(job)).is_err() {
-                tracing::error!(plugin = %plugin, "an evaluation panicked in the host");
-            }
-            self.finish(plugin);
-        }
-    }
-
-    /// Refuses new jobs, drops waiting ones and ends every `work`.
+    /// Refuses new jobs, drops waiting ones and ends the threads.
     pub(crate) fn close(&self) {
         let mut lanes = self.lock();
         lanes.closed = true;
         lanes.turns.clear();
         lanes.waiting = 0;
-        let dropped: Vec<Job> = lanes.by_plugin.values_mut().flat_map(|lane| lane.jobs.drain(..)).collect();
+        let dropped: Vec<_> = lanes.by_key.values_mut().flat_map(|lane| lane.jobs.drain(..)).collect();
         drop(lanes);
         drop(dropped);
         self.changed.notify_all();
@@ -109,14 +169,56 @@ impl Queue {
         self.lock().closed
     }
 
-    fn next(&self) -> Option<(Digest, Job)> {
+    fn start_thread(self: &Arc<Self>) -> io::Result<()> {
+        let number = self.threads_started.fetch_add(1, Ordering::Relaxed);
+        let queue = Arc::clone(self);
+        thread::Builder::new().name(format!("{}-{number}", self.name)).spawn(move || queue.work())?;
+        Ok(())
+    }
+
+    /// Runs jobs on the calling thread until the queue is closed, or another thread has taken its place.
+    fn work(self: &Arc<Self>) {
+        while let Some(turn) = self.next() {
+            if self.run(turn, false) {
+                while let Some(turn) = self.next_long() {
+                    self.run(turn, true);
+                }
+                return;
+            }
+        }
+    }
+
+    /// Runs a job. Answers whether another thread took the place of this one, by now or before.
+    fn run(self: &Arc<Self>, Turn { lane, task }: Turn, was_replaced: bool) -> bool {
+        let Task { subject, deadline, job, .. } = task;
+        let is_replaced = was_replaced || lane.is_long && self.replace_thread();
+        let run = Arc::new(Run::new(Arc::clone(self), lane, is_replaced));
+        run.make_way(deadline);
+        // A panic here is a fault of the host; the job's answer is dropped and its caller sees that.
+        if std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| job(&run))).is_err() {
+            tracing::error!(lane = %lane.name, "an evaluation panicked in the host");
+        }
+        let Place { lane, has_overrun, is_replaced } = run.place();
+        self.finish(lane, subject.filter(|_| has_overrun));
+        is_replaced
+    }
+
+    /// Lets another thread take the place of the calling one. Answers whether there is such a thread.
+    fn replace_thread(self: &Arc<Self>) -> bool {
+        let started = self.start_thread();
+        started
+            .inspect_err(|error| tracing::warn!(%error, "no thread takes the place of a long evaluation's"))
+            .is_ok()
+    }
+
+    fn next(&self) -> Option<Turn> {
         let mut lanes = self.lock();
         loop {
             if lanes.closed {
                 return None;
             }
-            if let Some(taken) = lanes.take_turn(self.running_per_plugin) {
-                return Some(taken);
+            if let Some(turn) = lanes.take_turn(self, |_| true) {
+                return Some(turn);
             }
             lanes.asleep += 1;
             lanes = self.changed.wait(lanes).unwrap_or_else(PoisonError::into_inner);
@@ -124,12 +226,38 @@ impl Queue {
         }
     }
 
-    fn finish(&self, plugin: Digest) {
+    /// Another long job, if one waits that may run.
+    fn next_long(&self) -> Option<Turn> {
+        self.lock().take_turn(self, |lane| lane.is_long)
+    }
+
+    /// Counts a run as a long one from here on, if there is a place for it.
+    fn move_to_background(&self, name: Digest) -> bool {
         let mut lanes = self.lock();
-        let Some(lane) = lanes.by_plugin.get_mut(&plugin) else { return };
-        lane.running -= 1;
-        if lane.running == 0 && lane.jobs.is_empty() {
-            lanes.by_plugin.remove(&plugin);
+        let long = LaneKey { name, is_long: true };
+        if !lanes.may_run(self, long) {
+            return false;
+        }
+        lanes.background += 1;
+        lanes.by_key.entry(long).or_default().running += 1;
+        lanes.leave(LaneKey { name, is_long: false });
+        let someone_sleeps = lanes.asleep > 0 && lanes.waiting > 0;
+        drop(lanes);
+        if someone_sleeps {
+            self.changed.notify_one();
+        }
+        true
+    }
+
+    /// `long` is whose run took longer than its slice.
+    fn finish(&self, lane: LaneKey, long: Option<Subject>) {
+        let mut lanes = self.lock();
+        lanes.background -= usize::from(lane.is_long);
+        lanes.leave(lane);
+        if let Some(subject) = long {
+            let now = Instant::now();
+            lanes.long.retain(|_, at| now.duration_since(*at) < self.long_for);
+            lanes.long.insert(subject, now);
         }
     }
 
@@ -139,21 +267,37 @@ impl Queue {
 }
 
 impl Lanes {
-    /// The first waiting job, in order of turns, whose plugin may run one more.
-    fn take_turn(&mut self, running_per_plugin: usize) -> Option<(Digest, Job)> {
-        let may_run = |plugin: &Digest| {
-            self.by_plugin.get(plugin).is_some_and(|lane| lane.running < running_per_plugin)
-        };
-        let position = self.turns.iter().position(may_run)?;
-        let plugin = self.turns.remove(position)?;
-        let lane = self.by_plugin.get_mut(&plugin)?;
-        let job = lane.jobs.pop_front()?;
+    fn is_long(&self, subject: &Subject, long_for: Duration) -> bool {
+        self.long.get(subject).is_some_and(|at| at.elapsed() < long_for)
+    }
+
+    fn may_run(&self, queue: &Queue, key: LaneKey) -> bool {
+        let running = self.by_key.get(&key).map_or(0, |lane| lane.running);
+        running < queue.running_per_lane && (!key.is_long || self.background < queue.background_max)
+    }
+
+    /// The first waiting job, in order of turns, of a lane that may run one more.
+    fn take_turn(&mut self, queue: &Queue, wanted: impl Fn(&LaneKey) -> bool) -> Option<Turn> {
+        let position = self.turns.iter().position(|key| wanted(key) && self.may_run(queue, *key))?;
+        let key = self.turns.remove(position)?;
+        let lane = self.by_key.get_mut(&key)?;
+        let task = lane.jobs.pop_front()?;
         lane.running += 1;
         self.waiting -= 1;
         if !lane.jobs.is_empty() {
-            self.turns.push_back(plugin);
+            self.turns.push_back(key);
         }
-        Some((plugin, job))
+        self.background += usize::from(key.is_long);
+        Some(Turn { lane: key, task })
+    }
+
+    /// One run less in a lane.
+    fn leave(&mut self, key: LaneKey) {
+        let Some(lane) = self.by_key.get_mut(&key) else { return };
+        lane.running -= 1;
+        if lane.running == 0 && lane.jobs.is_empty() {
+            self.by_key.remove(&key);
+        }
     }
 }
 

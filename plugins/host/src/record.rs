@@ -49,6 +49,8 @@ pub struct EvaluationRecord {
     pub component: Digest,
     /// Fingerprint of the engine and its settings. Another one may compile the component differently.
     pub engine: Digest,
+    /// Names what bounded the evaluation: memory, sizes, calls, time. Under other bounds it may end otherwise.
+    pub limits: Digest,
     /// Version of the contract that the component was built against.
     pub contract: String,
     pub verified: VerifiedTransaction,

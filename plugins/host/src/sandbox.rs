@@ -16,6 +16,7 @@ use crate::capability::{Capability, Grants};
 use crate::config::Limits;
 use crate::failure::{FailureCode, Stop};
 use crate::outside::OutsidePort;
+use crate::queue::Slice;
 use crate::record::{LogLevel, LogLine};
 use crate::settings::Settings;
 use crate::state::StatePort;
@@ -91,8 +92,13 @@ impl Sandbox {
         (self.memory_bytes, self.memory_peak_bytes) = (memory_bytes, memory_peak_bytes);
     }
 
-    /// A store around this sandbox, whose guest stops at `deadline`.
-    pub(crate) fn into_store(self, engine: &Engine, deadline: Instant) -> Store<Self> {
+    /// A store around this sandbox, whose guest stops at `deadline`, and makes room when its slice is over.
+    pub(crate) fn into_store(
+        self,
+        engine: &Engine,
+        deadline: Instant,
+        mut slice: Option<Slice>,
+    ) -> Store<Self> {
         let transfer_bytes = self.limits.transfer_bytes;
         let mut store = Store::new(engine, self);
         store.limiter(|sandbox| sandbox);
@@ -101,6 +107,9 @@ impl Sandbox {
         let _ = store.set_fuel(u64::MAX);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(move |_| {
+            if let Some(slice) = &mut slice {
+                slice.look(deadline);
+            }
             if Instant::now() < deadline {
                 return Ok(UpdateDeadline::Continue(1));
             }

@@ -7,7 +7,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::{Cell, UnsafeCell};
 
-const ARENA_BYTES: usize = 256 * 1024;
+const ARENA_BYTES: usize = 64 * 1024;
 
 #[repr(align(16))]
 struct Storage(UnsafeCell<[u8; ARENA_BYTES]>);

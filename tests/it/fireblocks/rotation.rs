@@ -1,17 +1,20 @@
 //! The token's key that seals API keys rotates.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use countersign_tests::client::{Client, Credential};
+use countersign_tests::gateway::Installation;
 use countersign_tests::main_job::text;
 use countersign_tests::wait;
 use countersign_tests::wallet::Wallet;
-use serde_json::json;
+use serde_json::{Value, json};
+use sqlx::{Connection, SqliteConnection};
 
 use super::{API_KEY, DEADLINE, Scene};
 use crate::pair::{Pair, log_in};
 
 const ROTATED: &str = "[core.secrets]\nkey_epoch = 2\n";
 const FAR: &str = "[core.secrets]\nkey_epoch = 4\n";
+const LOST: &str = "[core.secrets]\nkey_epoch = 7\n";
 const FORGOTTEN: &str = "[core.secrets]\nkey_epoch = 2\noldest_key_epoch = 2\n";
 
 /// The gateway reads the user's API key back.
@@ -69,7 +72,34 @@ async fn the_key_that_seals_api_keys_rotates_and_what_it_sealed_is_sealed_anew()
     installation.configure(FAR)?;
     let gateway = installation.start().await?;
     opens(gateway.client(), &scene.stand.wallet, &gateway.bootstrap.agent_api_key).await?;
-    scene.stand.finish(gateway).await
+    scene.stand.finish(gateway).await?;
+
+    let sound = doctor(installation)?;
+    ensure!(sound["ok"] == true && sound["facts"][0] == "1 sealed under rotation 4", "{sound}");
+    // As where the token was brought back from before the rotation, and its database was not.
+    let path = installation.data_dir().join("countersign.db");
+    let mut database = SqliteConnection::connect(&format!("sqlite://{}", path.display())).await?;
+    sqlx::query("UPDATE fireblocks_integrations SET api_key_epoch = 7").execute(&mut database).await?;
+    database.close().await?;
+    installation.configure(LOST)?;
+    let missing = "sealed under rotation 7 of `core.secrets`, whose key is not on the token";
+    let found = doctor(installation)?;
+    ensure!(found["cause"].as_str().is_some_and(|cause| cause.contains(missing)), "{found}");
+    let refused = installation.start().await.err().map(|error| format!("{error:#}")).unwrap_or_default();
+    ensure!(refused.contains(missing), "{refused}");
+    Ok(())
+}
+
+/// What `doctor` finds of secrets.
+fn doctor(installation: &Installation) -> Result<Value> {
+    let data_dir = installation.data_dir();
+    let (data_dir, config) = (data_dir.to_str().context("path")?, data_dir.with_file_name("config.toml"));
+    let place = ["--data-dir", data_dir, "--config", config.to_str().context("path")?];
+    let output = installation.command(&[&["doctor", "--json"], &place[..]].concat())?;
+    let found: Value = serde_json::from_slice(&output.stdout)
+        .with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())?;
+    let parts = found["parts"].as_array().context("no parts")?;
+    parts.iter().find(|part| part["part"] == "secrets").cloned().context("nothing is said of secrets")
 }
 
 /// Gateways over one database are rotated one after another.

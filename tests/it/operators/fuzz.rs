@@ -21,6 +21,9 @@ fn description(staged: &Staged<'_>) -> Result<Value> {
     let revision = staged.upload("orion", ORION_SETTINGS, &GRANTS)?;
     staged.bound(&revision, "enforce", &["--authority", "orion"])?;
     let candidate = staged.upload("limiter", "0", &["log", "settings", "state"])?;
+    staged.carried(&["vault", "create", "fuzzed"])?;
+    let vaults = format!("/operator/v1/organizations/{}/vaults", staged.organization);
+    let vault = staged.operators.done(3, &["request", "get", &vaults])?["vaults"][0]["id"].clone();
     let component = environment::gateway_binary()?.with_file_name("../guests/orion.wasm");
     let given: Vec<&str> = GRANTS.iter().flat_map(|grant| ["--grant", *grant]).collect();
     let path = component.to_str().context("path")?;
@@ -43,6 +46,7 @@ fn description(staged: &Staged<'_>) -> Result<Value> {
         "operator": deployment.operator_url(), "organization": staged.organization, "escrow": staged.escrow,
         "chainId": 31_337, "people": people.collect::<Vec<_>>(), "revision": revision, "candidate": candidate,
         "apiKey": listed(&["apikey", "list"], "apiKeys")?, "key": listed(&["key", "list"], "keys")?,
+        "vault": vault,
         "policy": {
             "kind": "policy", "replaces": policy["revision"], "floor": policy["floor"], "bindings": bindings,
         },

@@ -23,8 +23,8 @@ pub(super) const ORION_SETTINGS: &str =
 pub(super) struct Staged<'d> {
     pub(super) operators: Operators<'d>,
     pub(super) organization: String,
-    client: Client,
-    admin: String,
+    pub(super) client: Client,
+    pub(super) admin: String,
     pub(super) escrow: Address,
 }
 
@@ -54,7 +54,16 @@ impl<'d> Staged<'d> {
     /// Signed by Ann, stored, and not bound.
     pub(super) fn upload(&self, guest: &str, settings: &str, grants: &[&str]) -> Result<String> {
         let component = environment::gateway_binary()?.with_file_name(format!("../guests/{guest}.wasm"));
-        let component = component.to_str().context("path")?;
+        self.upload_component(guest, component.to_str().context("path")?, settings, grants)
+    }
+
+    pub(super) fn upload_component(
+        &self,
+        guest: &str,
+        component: &str,
+        settings: &str,
+        grants: &[&str],
+    ) -> Result<String> {
         let path = self.operators.deployment.path(&format!("{guest}.json"));
         fs::write(&path, settings)?;
         let mut given = vec!["--settings", path.to_str().context("path")?];
@@ -67,10 +76,11 @@ impl<'d> Staged<'d> {
     }
 
     /// Proposed by Ann, approved by Bob and Cy.
-    fn carried(&self, change: &[&str]) -> Result<()> {
+    pub(super) fn carried(&self, change: &[&str]) -> Result<()> {
         let place = ["--organization", &self.organization, "--reason", "staging", "--json"];
-        let proposal = self.operators.done(0, &[change, &place].concat())?;
-        let id = text(&proposal, "id")?;
+        let answer = self.operators.done(0, &[change, &place].concat())?;
+        // Going back is answered with more than a proposal: it may have been done.
+        let id = text(answer.get("proposal").unwrap_or(&answer), "id")?;
         ensure!(self.operators.done(1, &["approve", "--yes", id])?["state"] == "open");
         ensure!(self.operators.done(2, &["approve", "--yes", id])?["state"] == "carried");
         Ok(())
@@ -81,21 +91,26 @@ impl<'d> Staged<'d> {
         self.carried(&[&["bind", "--plugin", revision, "--mode", mode], &scope[..], further].concat())
     }
 
-    async fn transfer(&self) -> Result<Value> {
+    pub(super) async fn transfer(&self) -> Result<Value> {
         let to = Wallet::random().address();
         let body = json!({"escrowAddress": self.escrow, "to": to, "value": "1", "chainId": 31_337});
         self.client.post("/transactions", Credential::ApiKey(&self.admin), &body).await?.expect(201)
     }
 
-    async fn is_refused(&self) -> Result<bool> {
+    pub(super) async fn is_refused(&self) -> Result<bool> {
         Ok(self.transfer().await?["status"] == "REJECTED")
+    }
+
+    /// The id by which commands know a transfer.
+    pub(super) async fn transaction_of(&self, transfer: &Value) -> Result<String> {
+        let path = format!("/transactions/{}/approval-status", text(transfer, "requestHash")?);
+        let status = self.client.get(&path, Credential::ApiKey(&self.admin)).await?.expect(200)?;
+        Ok(text(&status, "transactionId")?.to_owned())
     }
 
     /// What a shadow has said about a transfer, once it has spoken.
     async fn shadow_of(&self, transfer: &Value) -> Result<Value> {
-        let path = format!("/transactions/{}/approval-status", text(transfer, "requestHash")?);
-        let status = self.client.get(&path, Credential::ApiKey(&self.admin)).await?.expect(200)?;
-        let id = text(&status, "transactionId")?;
+        let id = &self.transaction_of(transfer).await?;
         wait::until("the shadow's word", DEADLINE, async || {
             let output = self.operators.deployment.run(&["plugin", "replay", id, "--json"])?;
             let told: Value = serde_json::from_slice(&output.stdout)?;

@@ -117,8 +117,8 @@ def before_call(context, case, kwargs):
         case.body = UPLOAD
     if operation == "create_dry_run" and isinstance(case.body, dict) and "escrowAddress" in case.body:
         case.body |= {"escrowAddress": SCENE["escrow"], "chainId": SCENE["chainId"], "value": "1"}
-    if operation == "freeze" and isinstance(case.body, dict) and is_id(case.body.get("key")):
-        case.body["key"] = SCENE["key"]
+    if operation == "freeze" and isinstance(case.body, dict):
+        case.body |= {name: SCENE[name] for name in ("key", "vault") if is_id(case.body.get(name))}
 
 
 def name_what_exists(operation, parameters, case, dice):
@@ -126,6 +126,8 @@ def name_what_exists(operation, parameters, case, dice):
         parameters["id"] = IDS[LEAVER]
     elif operation == "revoke_api_key":
         parameters["id"] = SCENE["apiKey"]
+    elif "vault" in operation:
+        parameters["id"] = SCENE["vault"]
     elif "plugin" in operation:
         parameters["id"] = SCENE["candidate"] if operation == "revoke_plugin" else SCENE["revision"]
     elif operation == "claim_api_key":
@@ -162,6 +164,8 @@ def proposed(body, dice):
         known["organization"] = ORGANIZATION
     if change.get("kind") == "api_key" and dice.random() < 0.7:
         known["change"] = new_key()["change"]
+    if change.get("kind") == "key_move":
+        known["change"] = change | {name: SCENE[name] for name in ("key", "vault") if is_id(change.get(name))}
     if change.get("kind") == "policy" and dice.random() < 0.7:
         known["change"] = SCENE["policy"]
     return known

@@ -48,6 +48,8 @@ fn main() -> Result<()> {
     }
     if options.measures(Part::Plugins) {
         parallel.block_on(interruptible(plugins::measure(directory.path(), &scale, &report)))?;
+    }
+    if options.measures(Part::Neighbours) {
         parallel.block_on(interruptible(neighbours::measure(directory.path(), &scale, &report)))?;
     }
     if options.measures(Part::Http) {
@@ -92,6 +94,7 @@ async fn interruptible(measurement: impl Future<Output = Result<()>>) -> Result<
 enum Part {
     Hsm,
     Plugins,
+    Neighbours,
     Http,
     Operations,
     DryRun,
@@ -115,12 +118,13 @@ impl Options {
                 "--quick" => options.is_quick = true,
                 "--only=hsm" => options.only = Some(Part::Hsm),
                 "--only=plugins" => options.only = Some(Part::Plugins),
+                "--only=neighbours" => options.only = Some(Part::Neighbours),
                 "--only=http" => options.only = Some(Part::Http),
                 "--only=operations" => options.only = Some(Part::Operations),
                 "--only=dryrun" => options.only = Some(Part::DryRun),
                 "--only=scale" => options.only = Some(Part::Scale),
                 other => bail!(
-                    "unknown argument `{other}`: --json, --quick, --only=hsm|plugins|http|operations|dryrun|scale"
+                    "unknown argument `{other}`: --json, --quick, --only=hsm|plugins|neighbours|http|operations|dryrun|scale"
                 ),
             }
         }

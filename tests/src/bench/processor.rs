@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use countersign_tests::process::resident_kib;
 
 /// `USER_HZ`, the unit of `/proc/PID/stat`: 100 in every Linux ABI.
 const TICKS_PER_SECOND: u64 = 100;
@@ -60,10 +61,7 @@ pub(crate) fn of_this_thread() -> Result<Duration> {
 
 /// Mebibytes of a process in memory.
 pub(crate) fn resident_mebibytes(process_id: u32) -> Result<f64> {
-    let status = fs::read_to_string(format!("/proc/{process_id}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no `VmRSS`")?;
-    let kibibytes: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
-    Ok(kibibytes / 1024.0)
+    Ok(u32::try_from(resident_kib(process_id)?).map(f64::from)? / 1024.0)
 }
 
 /// The first number of `schedstat`: nanoseconds on a processor.

@@ -17,6 +17,8 @@ pub(crate) struct Rule {
     /// `operation_id` of the contract.
     pub(crate) operation: &'static str,
     pub(crate) callers: Callers,
+    /// Whether it ends sessions or keys of its caller, and nothing else.
+    pub(crate) ends_credentials: bool,
     /// Error statuses beside [`COMMON_ERRORS`] and [`RECEIVING_ERRORS`].
     pub(crate) errors: &'static [u16],
 }
@@ -104,12 +106,20 @@ pub(crate) fn rules() -> impl Iterator<Item = &'static Rule> {
 }
 
 static TABLE: &[Rule] = &[
-    Rule { method: Method::GET, path: "/", operation: "get_hello", callers: Callers::Everybody, errors: &[] },
+    Rule {
+        method: Method::GET,
+        path: "/",
+        operation: "get_hello",
+        callers: Callers::Everybody,
+        ends_credentials: false,
+        errors: &[],
+    },
     Rule {
         method: Method::GET,
         path: "/health",
         operation: "health_check",
         callers: Callers::Everybody,
+        ends_credentials: false,
         errors: &[],
     },
     Rule {
@@ -117,6 +127,7 @@ static TABLE: &[Rule] = &[
         path: "/verification-services",
         operation: "get_all_verification_services",
         callers: Callers::Everybody,
+        ends_credentials: false,
         errors: &[],
     },
     Rule {
@@ -124,6 +135,7 @@ static TABLE: &[Rule] = &[
         path: "/verification-services/active",
         operation: "get_active_verification_services",
         callers: Callers::Everybody,
+        ends_credentials: false,
         errors: &[],
     },
     Rule {
@@ -131,6 +143,7 @@ static TABLE: &[Rule] = &[
         path: "/verification-services/{id}",
         operation: "get_verification_service_by_id",
         callers: Callers::Everybody,
+        ends_credentials: false,
         errors: &[400, 404],
     },
     Rule {
@@ -138,6 +151,7 @@ static TABLE: &[Rule] = &[
         path: "/verification-services/inbox/{inbox}",
         operation: "get_verification_service_by_inbox",
         callers: Callers::Everybody,
+        ends_credentials: false,
         errors: &[400, 404],
     },
     Rule {
@@ -145,6 +159,7 @@ static TABLE: &[Rule] = &[
         path: "/verification-services/pgp-public-key/{key}",
         operation: "get_verification_service_by_pgp_public_key",
         callers: Callers::Everybody,
+        ends_credentials: false,
         errors: &[400, 404],
     },
     Rule {
@@ -152,6 +167,7 @@ static TABLE: &[Rule] = &[
         path: "/internal/orion-metadata/{requestHash}/tee-proof",
         operation: "update_tee_proof",
         callers: Callers::Internal,
+        ends_credentials: false,
         errors: &[400, 401, 403, 404],
     },
     Rule {
@@ -159,6 +175,7 @@ static TABLE: &[Rule] = &[
         path: "/internal/orion-metadata/{requestHash}/settlement",
         operation: "update_settlement",
         callers: Callers::Internal,
+        ends_credentials: false,
         errors: &[400, 401, 403, 404, 409],
     },
     Rule {
@@ -166,6 +183,7 @@ static TABLE: &[Rule] = &[
         path: "/auth/siwe/nonce",
         operation: "generate_nonce",
         callers: Callers::Strangers,
+        ends_credentials: false,
         errors: &[400],
     },
     Rule {
@@ -173,6 +191,7 @@ static TABLE: &[Rule] = &[
         path: "/auth/siwe/verify",
         operation: "verify_siwe",
         callers: Callers::Strangers,
+        ends_credentials: false,
         errors: &[400, 401],
     },
     Rule {
@@ -180,6 +199,7 @@ static TABLE: &[Rule] = &[
         path: "/auth/refresh",
         operation: "refresh_token",
         callers: Callers::Strangers,
+        ends_credentials: false,
         errors: &[400, 401],
     },
     Rule {
@@ -187,6 +207,7 @@ static TABLE: &[Rule] = &[
         path: "/auth/logout",
         operation: "logout",
         callers: Callers::Everybody,
+        ends_credentials: true,
         errors: &[400, 401],
     },
     Rule {
@@ -194,6 +215,7 @@ static TABLE: &[Rule] = &[
         path: "/auth/logout-all",
         operation: "logout_all",
         callers: SESSIONS,
+        ends_credentials: true,
         errors: &[400, 401],
     },
     Rule {
@@ -201,6 +223,7 @@ static TABLE: &[Rule] = &[
         path: "/auth/validate",
         operation: "validate_token",
         callers: SESSIONS,
+        ends_credentials: false,
         errors: &[400, 401],
     },
     Rule {
@@ -208,6 +231,7 @@ static TABLE: &[Rule] = &[
         path: "/auth/me",
         operation: "get_current_user",
         callers: SESSIONS,
+        ends_credentials: false,
         errors: &[400, 401, 404],
     },
     Rule {
@@ -215,6 +239,7 @@ static TABLE: &[Rule] = &[
         path: "/user-api-keys/register",
         operation: "register_encryption_keys",
         callers: SESSIONS,
+        ends_credentials: false,
         errors: &[400, 401, 409],
     },
     Rule {
@@ -222,6 +247,7 @@ static TABLE: &[Rule] = &[
         path: "/user-api-keys/profile",
         operation: "get_user_profile",
         callers: SESSIONS,
+        ends_credentials: false,
         errors: &[400, 401, 404],
     },
     Rule {
@@ -233,6 +259,7 @@ static TABLE: &[Rule] = &[
             signatures: SignatureRule::Request,
             tokens: TokenRule::Unused,
         },
+        ends_credentials: false,
         errors: &[400, 401, 403, 409],
     },
     Rule {
@@ -244,6 +271,7 @@ static TABLE: &[Rule] = &[
             signatures: SignatureRule::Request,
             tokens: TokenRule::Unused,
         },
+        ends_credentials: false,
         errors: &[400, 401, 403, 404],
     },
     Rule {
@@ -251,6 +279,7 @@ static TABLE: &[Rule] = &[
         path: "/user-api-keys",
         operation: "create_user_api_key",
         callers: SESSIONS,
+        ends_credentials: false,
         errors: &[400, 401],
     },
     Rule {
@@ -258,6 +287,7 @@ static TABLE: &[Rule] = &[
         path: "/user-api-keys",
         operation: "list_user_api_keys",
         callers: SESSIONS,
+        ends_credentials: false,
         errors: &[400, 401],
     },
     Rule {
@@ -265,6 +295,7 @@ static TABLE: &[Rule] = &[
         path: "/user-api-keys/{apiKeyId}",
         operation: "revoke_user_api_key",
         callers: SESSIONS,
+        ends_credentials: true,
         errors: &[400, 401, 404],
     },
     Rule {
@@ -272,6 +303,7 @@ static TABLE: &[Rule] = &[
         path: "/settings",
         operation: "get_settings",
         callers: SESSIONS,
+        ends_credentials: false,
         errors: &[400, 401],
     },
     Rule {
@@ -279,6 +311,7 @@ static TABLE: &[Rule] = &[
         path: "/settings",
         operation: "update_settings",
         callers: SESSIONS,
+        ends_credentials: false,
         errors: &[400, 401, 409],
     },
     Rule {
@@ -290,6 +323,7 @@ static TABLE: &[Rule] = &[
             signatures: SignatureRule::Unused,
             tokens: TokenRule::Own,
         },
+        ends_credentials: false,
         errors: &[400, 401, 403, 404],
     },
     Rule {
@@ -301,6 +335,7 @@ static TABLE: &[Rule] = &[
             signatures: SignatureRule::Refused,
             tokens: TokenRule::Refused,
         },
+        ends_credentials: false,
         errors: &[400, 401, 403, 409, 502],
     },
     Rule {
@@ -312,6 +347,7 @@ static TABLE: &[Rule] = &[
             signatures: SignatureRule::Request,
             tokens: TokenRule::Own,
         },
+        ends_credentials: false,
         errors: &[400, 401, 403, 404],
     },
     Rule {
@@ -323,6 +359,7 @@ static TABLE: &[Rule] = &[
             signatures: SignatureRule::RequestOrApproval,
             tokens: TokenRule::Unused,
         },
+        ends_credentials: false,
         errors: &[400, 401, 403, 404, 409],
     },
     Rule {
@@ -334,6 +371,7 @@ static TABLE: &[Rule] = &[
             signatures: SignatureRule::Request,
             tokens: TokenRule::Own,
         },
+        ends_credentials: false,
         errors: &[400, 401, 403, 404],
     },
 ];
@@ -345,11 +383,6 @@ pub(crate) fn rule(method: &Method, path: &str) -> Option<&'static Rule> {
 }
 
 impl Rule {
-    /// Whether it ends sessions or keys of its caller, and nothing else.
-    pub(crate) fn ends_credentials(&self) -> bool {
-        matches!(self.operation, "logout" | "logout_all" | "revoke_user_api_key")
-    }
-
     /// How far the proven caller may reach here, or that it may not.
     pub(crate) fn reach(&self, ctx: &OpCtx) -> Result<Reach, Failure> {
         if self.callers == Callers::Internal {

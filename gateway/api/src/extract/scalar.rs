@@ -128,11 +128,8 @@ pub(crate) fn hexadecimal(bytes_max: usize) -> impl Fn(&Json) -> Read<Vec<u8>> {
 
 /// A number of the `eip155` namespace.
 pub(crate) fn chain(json: &Json) -> Read<ChainId> {
-    let number = match json {
-        Json::Number(number) => number.as_u64().map_or_else(|| integer(json), Ok)?,
-        other => integer(other)?,
-    };
-    ChainId::eip155(number).map_err(|_| format!("must be 1 to {CHAIN_ID_MAX}"))
+    let number = whole(1, CHAIN_ID_MAX)(json)?;
+    ChainId::eip155(number).map_err(|fault| fault.to_string())
 }
 
 /// Text of `min` to `max` characters without control characters.

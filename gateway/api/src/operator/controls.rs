@@ -3,7 +3,13 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use gateway_domain::{identity::set_organization_frozen, ids::KeyId, keys::set_key_frozen, operators};
+use gateway_domain::{
+    identity::set_organization_frozen,
+    ids::{KeyId, VaultId},
+    keys::set_key_frozen,
+    operators,
+    vaults::set_vault_frozen,
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -13,19 +19,26 @@ use crate::{
     extract::{Fields, Wire, scalar},
 };
 
-/// The whole organization, or one key of it.
+/// The whole organization, or one key or vault of it.
 #[derive(Debug, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct FreezeDto {
-    /// A key of the organization; without it, the organization is meant.
+    /// A key of the organization; with neither key nor vault, the organization is meant.
     #[schema(value_type = Option<String>, format = "uuid")]
     key: Option<KeyId>,
+    /// A vault of the organization: all of its keys stop. Not together with a key.
+    #[schema(value_type = Option<String>, format = "uuid")]
+    vault: Option<VaultId>,
 }
 
 impl Wire for FreezeDto {
     fn read(fields: &mut Fields) -> Option<Self> {
         let key = fields.optional("key", scalar::uuid);
-        Some(Self { key })
+        let vault = fields.optional("vault", scalar::uuid);
+        if key.is_some() && vault.is_some() {
+            fields.fault("key and vault must not both be given");
+        }
+        Some(Self { key, vault })
     }
 }
 
@@ -71,7 +84,7 @@ pub(super) async fn revoke_operator(
     Ok(ok(CharterResponse::of(&charter)))
 }
 
-/// Stops an organization, or one of its keys, from signing. Letting it go on is a proposal.
+/// Stops an organization, one of its keys, or those of one of its vaults, from signing. Letting it go on is a proposal.
 #[utoipa::path(
     post,
     path = "/operator/v1/organizations/{organization}/freeze",
@@ -83,11 +96,12 @@ pub(super) async fn revoke_operator(
 )]
 pub(super) async fn freeze(State(desk): State<Arc<Desk>>, call: OperatorCall) -> Answered<FrozenResponse> {
     operators::require_stopper(&call.ctx)?;
-    let FreezeDto { key } = call.body()?;
+    let FreezeDto { key, vault } = call.body()?;
     let ctx = call.within(call.id("organization")?);
-    match key {
-        Some(key) => drop(set_key_frozen(&ctx, &desk.services, key, true).await?),
-        None => drop(set_organization_frozen(&ctx, &desk.services, true).await?),
+    match (key, vault) {
+        (Some(key), _) => drop(set_key_frozen(&ctx, &desk.services, key, true).await?),
+        (None, Some(vault)) => drop(set_vault_frozen(&ctx, &desk.services, vault, true).await?),
+        (None, None) => drop(set_organization_frozen(&ctx, &desk.services, true).await?),
     }
     Ok(ok(FrozenResponse { frozen: true }))
 }

@@ -18,7 +18,7 @@ use crate::{
     extract::{Fields, Json, Wire, scalar},
 };
 
-const LIFETIME_DEFAULT: u64 = 7 * 86_400;
+pub(super) const LIFETIME_DEFAULT: u64 = 7 * 86_400;
 const LIFETIME_MAX: u64 = 30 * 86_400;
 const PAGE_MAX: u32 = 50;
 

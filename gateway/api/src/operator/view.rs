@@ -48,7 +48,7 @@ pub(super) struct ProposalResponse {
     digest: String,
     /// JSON of everything that was proposed. Clients should show this, and compute the digest themselves.
     signed_text: String,
-    /// open, carried, used, refused, withdrawn or expired.
+    /// open, carried, `carried_at_once`, used, refused, withdrawn or expired.
     state: &'static str,
     reason: String,
     /// As it was proposed.

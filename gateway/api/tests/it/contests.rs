@@ -16,7 +16,7 @@ fn certificate(recreate: bool) -> Value {
     json!({"commonName": "Gateway", "organization": "Example", "country": "US", "recreate": recreate})
 }
 
-async fn ask(world: &World, access: &str, recreate: bool) -> Reply {
+pub(crate) async fn ask(world: &World, access: &str, recreate: bool) -> Reply {
     let path = "/fireblocks/generate-csr/execution";
     world.post(path, &certificate(recreate)).bearer(access).send().await
 }

@@ -22,7 +22,7 @@ use gateway_domain::{
     keys::{KeyAlgorithm, KeyRecord, PublicKey},
     plugin_state::{CounterName, StateChanges, StateView},
     policy::{Examined, PluginRevision, SigningPermit},
-    ports::{Candidate, EvaluationReply, EvaluationRequest, Evaluator, KeyVault, Signer, TokenSigner},
+    ports::{Candidate, EvaluationReply, EvaluationRequest, Evaluator, Signer, TokenKeys, TokenSigner},
     registry::{RelayOrder, RelayerSigner},
     sealed::Sealed,
     sessions::{AccessClaims, TokenKey},
@@ -112,7 +112,7 @@ impl TestToken {
 }
 
 #[async_trait]
-impl KeyVault for TestToken {
+impl TokenKeys for TestToken {
     fn token_id(&self) -> &'static str {
         "test"
     }

@@ -261,6 +261,7 @@ async fn a_record_that_failed_is_told_and_made_again_when_it_is_asked_for_again(
         algorithm: KeyAlgorithm::Secp256k1,
         purpose: KeyPurpose::Relayer,
         kinds: BTreeSet::new(),
+        vault: None,
     };
     generate_key(&world.ctx(), &world.services, relayer, None).await.unwrap();
     let wallet = Wallet::new(1);

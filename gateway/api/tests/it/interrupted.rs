@@ -41,6 +41,7 @@ async fn reserve(world: &World, purpose: KeyPurpose) -> Sealed<KeyRecord> {
         state: KeyState::Generating,
         self_registered: false,
         frozen: false,
+        vault: None,
         version: 1,
         created_at: now,
     });
@@ -110,7 +111,7 @@ async fn interrupted_keys_are_adopted_or_retired() {
         (reserve(&world, KeyPurpose::Wallet).await, reserve(&world, KeyPurpose::Wallet).await);
     let relayer = reserve(&world, KeyPurpose::Relayer).await;
     for held in [&made, &relayer] {
-        services.vault.generate(held).await.unwrap();
+        services.token_keys.generate(held).await.unwrap();
     }
     let enrol = || {
         let body = json!({"ethereumAddress": Wallet::new(1).address()});

@@ -39,6 +39,7 @@ mod signatures;
 mod simulation;
 mod strangers;
 mod user_api_keys;
+mod vaults;
 mod vendors;
 mod wallet;
 mod world;

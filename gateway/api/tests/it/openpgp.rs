@@ -46,13 +46,31 @@ pub(crate) const OUTSIDE: &str = include_str!("../../../openpgp/tests/it/fixture
 /// A certificate that was good once.
 const EXPIRED: &str = include_str!("../../../openpgp/tests/it/fixtures/gpg-expired.asc");
 
-struct Software;
+/// What surrounds the opening of a message, which takes one decryption of the token.
+#[async_trait]
+pub(crate) trait Opening: Send + Sync {
+    async fn before(&self) {}
+
+    async fn after(&self) {}
+}
+
+/// Nothing does.
+struct Unwatched;
+
+impl Opening for Unwatched {}
+
+struct Software(Arc<dyn Opening>);
 
 struct DecryptKey(RsaPrivateKey);
 
+/// The built-in service's keys in software, with something around the opening of messages.
+pub(crate) fn watched(opening: Arc<dyn Opening>) -> Arc<dyn OpenPgp> {
+    Arc::new(Software(opening))
+}
+
 pub(crate) fn publication(relayer: Arc<dyn RelayerSigner>) -> Publication {
     Publication {
-        openpgp: Arc::new(Software),
+        openpgp: watched(Arc::new(Unwatched)),
         ipfs: Arc::new(Blocks::new(None)),
         relayer,
         registry: Some(RegistryTarget {
@@ -122,6 +140,7 @@ pub(crate) async fn built_in_service(
         address: None,
         state: KeyState::Active,
         frozen: false,
+        vault: None,
         self_registered: false,
         version: 1,
         created_at: services.clock.now(),
@@ -208,8 +227,10 @@ impl OpenPgp for Software {
     }
 
     async fn open(&self, armored: &str, _: &Sealed<KeyRecord>) -> Result<Opened> {
+        self.0.before().await;
         let message = Message::read(armored).map_err(Error::inconsistency)?;
         let Ok(content) = open_message(&message, &DecryptKey::load(), 192 * 1024).await;
+        self.0.after().await;
         Ok(match content {
             Content::Data(data) => Opened::Content(data),
             Content::Unopened => Opened::Unopened,

@@ -16,10 +16,11 @@ use gateway_domain::{
     Address, B256,
     audit::AuditEvent,
     changes::{ChangeSet, Write},
-    ids::{OperatorId, PluginRevisionId},
+    ids::{OperatorId, PluginRevisionId, VaultId},
     operators::{Charter, NewOperator, OperatorKey, OperatorRole, charter_founding},
     policy::{PluginRevision, PolicyHead, RevisionClaims, RevisionSignature, signing_input, subject_digest},
     ports::Limits,
+    vaults::create_vault,
 };
 use p256::{
     ecdsa::{Signature, SigningKey, signature::Signer as _},
@@ -37,7 +38,10 @@ mod dry_runs;
 mod founding;
 mod plugins;
 mod proofs;
+mod recovery;
 mod revocations;
+mod rollbacks;
+mod vaults;
 
 /// An operator's own key, as an independent client holds it.
 pub(crate) struct Person {
@@ -51,6 +55,7 @@ struct Deployment {
     world: World,
     router: Router,
     revision: PluginRevisionId,
+    vault: VaultId,
     ann: Person,
     bob: Person,
     cy: Person,
@@ -119,7 +124,9 @@ impl Deployment {
         let person = |name: &str, seed| Person { key: key(seed), id: named(&charter, name) };
         let ann = person("Ann", 1);
         let revision = world.rebind(|revision| ann.sign(&world, revision)).await;
+        let vault = create_vault(&world.ctx(), &world.services, "treasury".to_owned()).await.unwrap().id;
         Self {
+            vault,
             router: operator_api_router(&world.services, config, uploads),
             revision,
             ann,
@@ -299,6 +306,7 @@ fn operations(deployment: &Deployment, proposal: &Value) -> Vec<(Method, String,
     for (template, item) in document["paths"].as_object().unwrap() {
         let id = match template.as_str() {
             path if path.contains("/operators/") => deployment.cy.id.to_string(),
+            path if path.contains("/vaults/") => deployment.vault.to_string(),
             path if path.contains("/plugins/") => deployment.revision.to_string(),
             path if path.contains("/api-keys/") => deployment.world.key_ids["arbiter"].to_string(),
             _ => proposal["id"].as_str().unwrap().to_owned(),
@@ -312,6 +320,7 @@ fn operations(deployment: &Deployment, proposal: &Value) -> Vec<(Method, String,
                 "DigestDto" => json!({"digest": proposal["digest"]}),
                 "DryRunDto" => transfer(Address::repeat_byte(7), 1),
                 "FreezeDto" => json!({}),
+                "RollbackDto" => json!({"reason": "again"}),
                 "UploadDto" => deployment.ann.upload(&deployment.world, "second"),
                 "ProposeDto" => json!({
                     "organization": organization, "change": proposal["change"], "reason": "again",
@@ -321,7 +330,7 @@ fn operations(deployment: &Deployment, proposal: &Value) -> Vec<(Method, String,
             operations.push((method.to_uppercase().parse().unwrap(), path.clone(), body));
         }
     }
-    assert!(operations.len() >= 18, "{operations:?}");
+    assert!(operations.len() >= 21, "{operations:?}");
     operations
 }
 
@@ -360,6 +369,7 @@ async fn one_operator_alone_enlarges_nothing() {
                     deployment.send(method.clone(), &path, body.as_ref(), Some(&proof)).await;
                 assert!(status < 500, "{method} {path}: {answer}");
                 assert_ne!(answer["state"], "carried", "{method} {path}");
+                assert_ne!(answer["atOnce"], true, "{method} {path}");
             }
         }
         let after = (

@@ -11,11 +11,8 @@ use std::{
 
 use async_trait::async_trait;
 use gateway_domain::{
-    Address, B256, Result, Timestamp,
-    keys::KeyRecord,
-    openpgp::{Fingerprint, InspectedKey, InspectedMessage, MessageFault, OpenPgp, OpenPgpFault, Opened},
+    Address, B256,
     ports::{Publication, Services},
-    sealed::Sealed,
 };
 use pgp::{
     armor::{BlockType, Dearmor, write},
@@ -28,57 +25,19 @@ use serde_json::{Value, json};
 use crate::{
     encrypted::{body, plaintext},
     masked::masked,
-    openpgp::{BUILT_IN, OUTSIDE, encrypt, encrypt_session_key},
+    openpgp::{BUILT_IN, OUTSIDE, Opening, encrypt, encrypt_session_key, watched},
     wallet::Wallet,
     world::{Reply, World},
 };
 
-/// How often a message was opened, which takes one decryption of the token.
-struct Counted {
-    inner: Arc<dyn OpenPgp>,
-    opened: Arc<AtomicUsize>,
-}
+/// How often a message was opened.
+#[derive(Default)]
+struct Openings(AtomicUsize);
 
 #[async_trait]
-impl OpenPgp for Counted {
-    fn inspect_key(&self, armored: &str, now: Timestamp) -> Result<InspectedKey, OpenPgpFault> {
-        self.inner.inspect_key(armored, now)
-    }
-
-    fn verify_possession(
-        &self,
-        certificate: &str,
-        signed: (&str, &str),
-        now: Timestamp,
-    ) -> Result<(), OpenPgpFault> {
-        self.inner.verify_possession(certificate, signed, now)
-    }
-
-    fn fingerprint(&self, armored: &str) -> Result<Fingerprint, OpenPgpFault> {
-        self.inner.fingerprint(armored)
-    }
-
-    fn inspect_message(
-        &self,
-        armored: &str,
-        recipient: &str,
-        now: Timestamp,
-    ) -> Result<InspectedMessage, MessageFault> {
-        self.inner.inspect_message(armored, recipient, now)
-    }
-
-    async fn certificate(
-        &self,
-        name: &str,
-        certify: &Sealed<KeyRecord>,
-        decrypt: &Sealed<KeyRecord>,
-    ) -> Result<String> {
-        self.inner.certificate(name, certify, decrypt).await
-    }
-
-    async fn open(&self, armored: &str, decrypt: &Sealed<KeyRecord>) -> Result<Opened> {
-        self.opened.fetch_add(1, Ordering::SeqCst);
-        self.inner.open(armored, decrypt).await
+impl Opening for Openings {
+    async fn before(&self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
     }
 }
 
@@ -143,7 +102,7 @@ impl Serialize for RawBytes {
 
 struct Scene {
     world: World,
-    opened: Arc<AtomicUsize>,
+    opened: Arc<Openings>,
     wallet: Wallet,
     escrow: Address,
     service: u32,
@@ -151,11 +110,9 @@ struct Scene {
 
 impl Scene {
     async fn new() -> Self {
-        let opened = Arc::<AtomicUsize>::default();
-        let counter = Arc::clone(&opened);
+        let opened = Arc::<Openings>::default();
+        let openpgp = watched(opened.clone());
         let world = World::changed(|services| {
-            let inner = services.publication.openpgp.clone();
-            let openpgp = Arc::new(Counted { inner, opened: counter });
             let publication = Publication { openpgp, ..services.publication.clone() };
             Services { publication, ..services }
         })
@@ -177,11 +134,11 @@ impl Scene {
     }
 
     async fn send(&self, number: usize, message: &Parts) -> (Reply, usize) {
-        let before = self.opened.load(Ordering::SeqCst);
+        let before = self.opened.0.load(Ordering::SeqCst);
         let request =
             body(&self.wallet, self.escrow, Self::request_hash(number), &message.armored(), self.service);
         let reply = self.world.post("/transactions", &request).key(&self.world, "admin").send().await;
-        (reply, self.opened.load(Ordering::SeqCst) - before)
+        (reply, self.opened.0.load(Ordering::SeqCst) - before)
     }
 }
 

@@ -249,6 +249,7 @@ async fn a_request_that_differs_from_what_was_approved_is_not_sent() {
         body: body.into_bytes(),
         external_id: name(1),
         outcome: CallOutcome::Prepared { unsettled: 0 },
+        refused_since: None,
         version: 1,
         created_at: transaction.created_at,
     };

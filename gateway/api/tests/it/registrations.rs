@@ -76,6 +76,7 @@ async fn make_relayer(world: &World) {
         algorithm: KeyAlgorithm::Secp256k1,
         purpose: KeyPurpose::Relayer,
         kinds: BTreeSet::new(),
+        vault: None,
     };
     generate_key(&world.ctx(), &world.services, wanted, None).await.unwrap();
 }

@@ -20,7 +20,7 @@ use crate::{
 
 impl World {
     /// Changes the scope of the plugin's binding.
-    async fn rescope(&self, plugin: &str, change: impl FnOnce(&mut BindingScope)) {
+    pub(crate) async fn rescope(&self, plugin: &str, change: impl FnOnce(&mut BindingScope)) {
         let mut policy = self.services.store.policy(self.organization).await.unwrap().unwrap().into_value();
         policy.revision += 1;
         let bound = policy.bindings.iter_mut().find(|binding| binding.plugin == plugin);
@@ -34,7 +34,7 @@ impl World {
         self.services.store.commit(changes).await.unwrap();
     }
 
-    async fn key_of(&self, escrow: Address) -> KeyId {
+    pub(crate) async fn key_of(&self, escrow: Address) -> KeyId {
         let keys = self.services.store.key_list(self.organization).await.unwrap();
         keys.iter().find(|key| key.address == Some(escrow)).unwrap().id
     }

@@ -22,7 +22,7 @@ use gateway_domain::{
     keys::{KeyAlgorithm, KeyRecord, PublicKey},
     mac::{MacKey, MacKeys},
     policy::SigningPermit,
-    ports::{Chain, KeyVault, Services, Signer},
+    ports::{Chain, Services, Signer, TokenKeys},
     sealed::{Sealed, Sealer},
     transactions::{
         AttemptOutcome, CreateTransaction, ExecutionType, Provider, RequestIdentity, State, advance,
@@ -82,7 +82,7 @@ impl Signer for SimulatedToken {
 }
 
 #[async_trait]
-impl KeyVault for SimulatedToken {
+impl TokenKeys for SimulatedToken {
     fn token_id(&self) -> &str {
         self.token.token_id()
     }
@@ -154,7 +154,7 @@ async fn start(simulation: &Simulation) -> Process {
         sessions: Arc::new(sessions(Arc::new(TestTokenSigner::new()))),
         contract_accounts: None,
         signer: simulation.token.clone(),
-        vault: simulation.token.clone(),
+        token_keys: simulation.token.clone(),
         evaluator: Arc::new(TestPlugin::approving()),
         vendors: no_vendors(),
         publication: published::publication(simulation),
@@ -217,6 +217,7 @@ impl Simulation {
             label: Label::Admin,
             scopes: BTreeSet::from([Scope::Admin]),
             verification_service: None,
+            self_registered: false,
         };
         let now = self.clock.now();
         OpCtx { actor: Actor::ApiKey(actor), ..OpCtx::gateway(self.organization, now) }

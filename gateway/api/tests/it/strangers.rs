@@ -110,6 +110,9 @@ async fn who_enrolled_themselves_changes_so_much_a_day_and_no_more() {
     // Whoever has stolen a key and used all of it up does not keep the key by that.
     let revoke = world.call(Method::DELETE, format!("/user-api-keys/{id}"));
     revoke.bearer(&access).send().await.expect(200);
+    let stolen = world.log_in(&wallet).await.refresh;
+    let ended = world.post("/auth/logout", &json!({"refreshToken": stolen})).bearer(&access).send().await;
+    assert_eq!(ended.status, 204);
     let ended = world.post("/auth/logout-all", &json!({})).bearer(&access).send().await;
     assert_eq!(ended.status, 204);
 

@@ -17,12 +17,15 @@ use tokio::{
 
 use super::*;
 
+mod hostile;
+
 fn config(named: &[&str]) -> EgressConfig {
     EgressConfig {
         named_hosts: named.iter().map(|host| host.parse().unwrap()).collect(),
         connect_timeout: Duration::from_millis(500),
         request_timeout: Duration::from_millis(500),
         response_bytes_max: 1000,
+        response_headers_max: 100,
     }
 }
 

@@ -64,6 +64,7 @@ impl Server {
             connect_timeout: Duration::from_secs(5),
             request_timeout: Duration::from_secs(30),
             response_bytes_max: 1 << 20,
+            response_headers_max: 100,
         };
         let egress = egress_config(&common, Duration::from_secs(20), 1000);
         Upstream::new(config, egress, Arc::new(SystemLookup))
@@ -249,6 +250,7 @@ async fn size_and_time_of_an_answer_are_bounded() {
             connect_timeout: Duration::from_secs(5),
             request_timeout: Duration::from_hours(1),
             response_bytes_max: 1000,
+            response_headers_max: 100,
         };
         Upstream::new(config, egress_config(&common, timeout, 1000), Arc::new(SystemLookup)).unwrap()
     };

@@ -40,8 +40,8 @@ impl Write {
     /// Every sealed row that the write inserts, updates or deletes.
     pub fn rows(&self) -> Vec<RowWrite> {
         match self {
-            Self::InsertCharter(row) | Self::UpdateCharter(row) => stored(row),
-            Self::InsertProposal(row) | Self::UpdateProposal(row) => stored(row),
+            Self::Operators(write) => write.rows(),
+            Self::Vaults(write) => write.rows(),
             Self::InsertOrganization(row) | Self::UpdateOrganization(row) => stored(row),
             Self::InsertPrincipal(row) | Self::UpdatePrincipal(row) => stored(row),
             Self::InsertUser(row) | Self::UpdateUser(row) => stored(row),
@@ -83,7 +83,6 @@ impl Write {
             | Self::DeleteIpfsBlock(_)
             | Self::InsertUsedRefreshToken(_)
             | Self::RequireNonce { .. }
-            | Self::RequireCharter(_)
             | Self::RequireUser(..)
             | Self::ScheduleOutbox(_)
             | Self::InsertReplayGuard(_)
@@ -92,7 +91,7 @@ impl Write {
     }
 }
 
-fn stored<T: Sealable>(row: &Sealed<T>) -> Vec<RowWrite> {
+pub(super) fn stored<T: Sealable>(row: &Sealed<T>) -> Vec<RowWrite> {
     row.row_version().map(RowWrite::Stored).into_iter().collect()
 }
 

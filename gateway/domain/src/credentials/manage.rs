@@ -55,30 +55,51 @@ pub(crate) async fn api_key_with_owner(
         let found = services.store.verification_service(ctx.organization, service).await?;
         found.ok_or(Error::NotFound("verification service"))?;
     }
-    let new_owner = request.principal.is_none().then(|| Principal {
-        id: PrincipalId::generate(ctx.now, services.entropy.as_ref()),
-        organization: ctx.organization,
-        kind: PrincipalKind::Service,
-        name: request.name.clone(),
-        active: true,
-        version: 1,
-        created_at: ctx.now,
-    });
-    let owner = new_owner.as_ref().map(|owner| owner.id).or(request.principal);
-    let owner = owner.expect("a key without an owner gets a new one");
+    let (owner, new_owner) = if let Some(principal) = request.principal {
+        (KeyOwner::of(ctx, services, principal, request.label).await?, None)
+    } else {
+        let new = Principal {
+            id: PrincipalId::generate(ctx.now, services.entropy.as_ref()),
+            organization: ctx.organization,
+            kind: PrincipalKind::Service,
+            name: request.name.clone(),
+            active: true,
+            version: 1,
+            created_at: ctx.now,
+        };
+        (KeyOwner { principal: new.id, self_registered: false }, Some(new))
+    };
     let (changes, key, text) = api_key_creation(ctx, services, owner, request)?;
     let owner = new_owner.map(|owner| Write::InsertPrincipal(services.sealer.seal(owner)));
     let write = Write::InsertApiKey(services.sealer.seal(key.clone()));
     Ok((changes.writes_of(owner).write(write), key, text))
 }
 
+/// Whose key is to be made.
+#[derive(Clone, Copy)]
+pub(super) struct KeyOwner {
+    pub(super) principal: PrincipalId,
+    pub(super) self_registered: bool,
+}
+
+impl KeyOwner {
+    async fn of(ctx: &OpCtx, services: &Services, principal: PrincipalId, label: Label) -> Result<Self> {
+        let user = match label {
+            Label::User => services.store.user(ctx.organization, principal).await?,
+            Label::Admin | Label::Agent | Label::Arbiter | Label::Orion => None,
+        };
+        Ok(Self { principal, self_registered: user.is_some_and(|user| user.self_registered) })
+    }
+}
+
 /// The key and the beginning of the change set that makes it; the caller adds the key's own row last.
 pub(super) fn api_key_creation(
     ctx: &OpCtx,
     services: &Services,
-    principal: PrincipalId,
+    owner: KeyOwner,
     request: CreateApiKey,
 ) -> Result<(ChangeSet, ApiKey, ApiKeyText)> {
+    let principal = owner.principal;
     if request.name.is_empty() || request.name.chars().count() > 100 {
         return Err(Error::invalid("name must have 1 to 100 characters"));
     }
@@ -98,6 +119,7 @@ pub(super) fn api_key_creation(
         secret_hash: services.credentials.hash(text.public_id(), text.secret()),
         verification_service: request.verification_service,
         dev_only: request.dev_only,
+        self_registered: owner.self_registered,
         expires_at: request.expires_at,
         revoked_at: None,
         version: 1,
@@ -134,6 +156,7 @@ impl From<&ApiKey> for Actor {
             label: key.label,
             scopes: key.scopes.clone(),
             verification_service: key.verification_service,
+            self_registered: key.self_registered,
         })
     }
 }

@@ -6,7 +6,11 @@ use crate::{
     actor::OpCtx,
     changes::{CommitError, Contested, UserCondition, Write},
     clock::Timestamp,
-    credentials::{ApiKey, ApiKeyText, CreateApiKey, Label, manage::api_key_creation, revoke_api_key},
+    credentials::{
+        ApiKey, ApiKeyText, CreateApiKey, Label,
+        manage::{KeyOwner, api_key_creation},
+        revoke_api_key,
+    },
     error::{Error, Result},
     identity::require_escrow,
     ids::{CredentialId, PrincipalId},
@@ -48,12 +52,14 @@ pub async fn create_own_api_key(
         verification_service: None,
     };
     // Whatever is wrong with the request shows before a key is made in the HSM.
-    api_key_creation(ctx, services, user, wanted.clone())?;
+    let nobody = KeyOwner { principal: user, self_registered: false };
+    api_key_creation(ctx, services, nobody, wanted.clone())?;
     refuse_surplus(ctx, services, user).await?;
     for _ in 0..services.limits.contest_attempts_max {
         let owner = require_escrow(ctx, services, user).await?;
         require_session_of(ctx, services, &owner).await?;
-        let (changes, key, text) = api_key_creation(ctx, services, user, wanted.clone())?;
+        let maker = KeyOwner { principal: user, self_registered: owner.self_registered };
+        let (changes, key, text) = api_key_creation(ctx, services, maker, wanted.clone())?;
         // Whoever ends the user's sessions and keys because of their wallet moves the version.
         let unchanged = UserCondition::Version(owner.version);
         let changes = changes.write(Write::RequireUser((ctx.organization, user), unchanged)).write(

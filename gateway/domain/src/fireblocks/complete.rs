@@ -9,7 +9,7 @@ use crate::{
     error::{Error, Result},
     fireblocks::{Access, Environment, Integration, IntegrationState, Login, Region},
     ids::PrincipalId,
-    keys::{KeyPurpose, KeyRecord, KeyState},
+    keys::{KeyPurpose, KeyRecord},
     ports::Services,
     sealed::Sealed,
     secrets::SecretText,
@@ -125,8 +125,8 @@ async fn usable_key(services: &Services, integration: &Integration) -> Result<Se
     if key.purpose != KeyPurpose::FireblocksRequest {
         return Err(Error::inconsistency("the integration's key has another purpose"));
     }
-    if key.state != KeyState::Active || key.frozen {
-        return Err(Error::Conflict("the integration's key is frozen or retired"));
+    if !key.is_usable(services).await? {
+        return Err(Error::Conflict("the integration's key is retired, or it or its vault is frozen"));
     }
     Ok(key)
 }

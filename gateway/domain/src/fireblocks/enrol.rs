@@ -11,7 +11,7 @@ use crate::{
     clock::Timestamp,
     error::{Error, Result},
     fireblocks::{Integration, IntegrationState},
-    ids::{IntegrationId, KeyId, PrincipalId},
+    ids::{IntegrationId, KeyId, PrincipalId, VaultId},
     keys::{
         GenerateKey, KeyAlgorithm, KeyPurpose, KeyRecord, KeyState, PublicKey, abandon_key, activation,
         reserve_key, retirement,
@@ -60,7 +60,7 @@ pub async fn request_certificate(
 ) -> Result<Integration> {
     let fireblocks = services.vendors.require_fireblocks()?;
     let Claim { integration, reserved } = claim(ctx, services, &request).await?;
-    let public_key = match services.vault.generate(&reserved).await {
+    let public_key = match services.token_keys.generate(&reserved).await {
         Ok(public_key) => public_key,
         Err(error) => return give_up(ctx, services, (reserved, None), error).await,
     };
@@ -97,10 +97,16 @@ async fn claim(ctx: &OpCtx, services: &Services, request: &RequestCertificate) -
         Some(existing) => another_try(ctx, services, existing, request.recreate).await?,
     };
     let self_registered = counts_as_self_registered(ctx, services, owner).await?;
+    // It lies where the one lies whose place it takes: a user who asks for another key leaves no vault by that.
+    let replaced = match &existing {
+        Some(existing) => services.store.key(ctx.organization, existing.key).await?,
+        None => None,
+    };
     let wanted = GenerateKey {
         algorithm: KeyAlgorithm::Rsa4096,
         purpose: KeyPurpose::FireblocksRequest,
         kinds: BTreeSet::new(),
+        vault: replaced.and_then(|key| key.vault),
     };
     let (mut stored, quota) = (None, services.vendors.limits.integrations);
     let guard = |key| {
@@ -208,7 +214,7 @@ async fn keep(
             .event(made.event.clone())
             .write(made.write.clone());
         if !is_new {
-            changes = retire(ctx, services, changes, &standing).await?;
+            changes = retire(ctx, services, changes, (&standing, made.key.vault)).await?;
         }
         match services.store.commit(changes).await {
             Ok(()) => return Ok(next),
@@ -240,9 +246,12 @@ async fn retire(
     ctx: &OpCtx,
     services: &Services,
     changes: ChangeSet,
-    old: &Integration,
+    (old, vault): (&Integration, Option<VaultId>),
 ) -> Result<ChangeSet> {
     let found = services.store.key(ctx.organization, old.key).await?;
+    if found.as_ref().is_some_and(|key| key.vault != vault) {
+        return Err(Error::Conflict("the integration's key was moved meanwhile; ask again"));
+    }
     let Some(key) = found.filter(|key| key.state != KeyState::Retired) else { return Ok(changes) };
     let (_, event, write) = retirement(ctx, services, key);
     Ok(changes.event(event).write(write))

@@ -1,4 +1,5 @@
-//! Whether Fireblocks still takes an integration's credentials, as looking for transactions shows without anybody asking.
+//! Whether Fireblocks still takes an integration's credentials, and still answers about a call, as looking for transactions
+//! shows without anybody asking.
 
 use serde_json::json;
 
@@ -10,6 +11,7 @@ use crate::{
     error::Result,
     fireblocks::{Access, Integration, IntegrationState},
     ports::Services,
+    vendors::VendorCall,
 };
 
 /// Shows the integration as invalid, and answers since when every look-up was refused.
@@ -47,6 +49,45 @@ pub(crate) async fn note_answer(ctx: &OpCtx, services: &Services, integration: &
         Access { refused_since: None, validated_at: Some(ctx.now), validation_error: None, ..access.clone() };
     let next = integration.moved_to(IntegrationState::Active(access), ctx.now);
     keep(ctx, services, next, json!({})).await
+}
+
+/// Keeps since when Fireblocks refuses to say anything of the call, and answers it.
+pub(crate) async fn note_unsaid(
+    ctx: &OpCtx,
+    services: &Services,
+    call: &VendorCall,
+    http_status: u16,
+) -> Result<Timestamp> {
+    if let Some(since) = call.refused_since {
+        return Ok(since);
+    }
+    let detail = json!({"call": call.id, "httpStatus": http_status});
+    keep_call(ctx, services, call.refused(Some(ctx.now)), ("vendor_call.refused", detail)).await?;
+    Ok(ctx.now)
+}
+
+/// Takes back what [`note_unsaid`] kept.
+pub(crate) async fn note_said(ctx: &OpCtx, services: &Services, call: &VendorCall) -> Result<()> {
+    if call.refused_since.is_none() {
+        return Ok(());
+    }
+    let detail = json!({"call": call.id});
+    keep_call(ctx, services, call.refused(None), ("vendor_call.answered", detail)).await
+}
+
+async fn keep_call(
+    ctx: &OpCtx,
+    services: &Services,
+    next: VendorCall,
+    (action, detail): (&'static str, serde_json::Value),
+) -> Result<()> {
+    let event = AuditEvent::new(ctx, action, format!("transaction {}", next.transaction), detail);
+    let write = Write::UpdateVendorCall(services.sealer.seal(next));
+    match services.store.commit(ChangeSet::new(event).write(write)).await {
+        // The next look-up tells the same or better.
+        Ok(()) | Err(CommitError::Conflict(Contested::Version)) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 async fn keep(ctx: &OpCtx, services: &Services, next: Integration, detail: serde_json::Value) -> Result<()> {

@@ -51,7 +51,7 @@ pub async fn create_user(ctx: &OpCtx, services: &Services, request: CreateUser) 
     } else {
         let guard = |_| replay_guard(ctx).map(Write::InsertReplayGuard);
         let reserved = reserve_key(ctx, services, wallet_key(), guard).await?;
-        let public_key = services.vault.generate(&reserved).await?;
+        let public_key = services.token_keys.generate(&reserved).await?;
         let (key, event, write) = activation(ctx, services, reserved, public_key);
         let address =
             key.address.ok_or_else(|| Error::inconsistency("a secp256k1 key without an address"))?;

@@ -24,7 +24,7 @@ pub async fn require_escrow(ctx: &OpCtx, services: &Services, id: PrincipalId) -
         return Ok(user);
     }
     let reserved = reserve_key(ctx, services, wallet_key(), |_| None).await?;
-    let public_key = services.vault.generate(&reserved).await?;
+    let public_key = services.token_keys.generate(&reserved).await?;
     let mut user = user;
     for _ in 0..services.limits.contest_attempts_max {
         if user.escrow.is_some() {
@@ -58,6 +58,7 @@ pub(super) fn wallet_key() -> GenerateKey {
         algorithm: KeyAlgorithm::Secp256k1,
         purpose: KeyPurpose::Wallet,
         kinds: BTreeSet::from([Kind::Transaction]),
+        vault: None,
     }
 }
 

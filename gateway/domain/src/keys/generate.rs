@@ -11,12 +11,13 @@ use crate::{
     changes::{ChangeSet, CommitError, Contested, Write},
     entropy::draw,
     error::{Error, Result},
-    ids::KeyId,
+    ids::{KeyId, VaultId},
     keys::{KeyAlgorithm, KeyPurpose, KeyRecord, KeyState, PublicKey, quota},
     ports::Services,
     quota::registers_itself,
     sealed::Sealed,
     transactions::Kind,
+    vaults::place_of_new,
 };
 
 #[derive(Clone, Debug)]
@@ -25,6 +26,8 @@ pub struct GenerateKey {
     pub purpose: KeyPurpose,
     /// What a wallet key may sign; empty for other purposes.
     pub kinds: BTreeSet<Kind>,
+    /// Where it is to lie, if it is to lie in any.
+    pub vault: Option<VaultId>,
 }
 
 /// Reserves a `CKA_ID`, lets the token generate the pair, and returns the record once the key is durable and has
@@ -37,7 +40,7 @@ pub async fn generate_key(
     guard: Option<Write>,
 ) -> Result<KeyRecord> {
     let reserved = reserve_key(ctx, services, wanted, |_| guard).await?;
-    let public_key = services.vault.generate(&reserved).await?;
+    let public_key = services.token_keys.generate(&reserved).await?;
     let (active, event, write) = activation(ctx, services, reserved, public_key);
     services.store.commit(ChangeSet::new(event).write(write)).await?;
     Ok(active)
@@ -50,18 +53,19 @@ pub(crate) async fn reserve_key(
     wanted: GenerateKey,
     guard: impl FnOnce(KeyId) -> Option<Write>,
 ) -> Result<Sealed<KeyRecord>> {
-    if !services.vault.supports(wanted.algorithm) {
+    if !services.token_keys.supports(wanted.algorithm) {
         return Err(Error::invalid("the token does not support this key algorithm"));
     }
     let quota = (wanted.purpose == KeyPurpose::Wallet).then(|| quota::wallet_quota(&services.limits));
     if let Some(quota) = quota {
         quota::enforce(quota, ctx, services).await?;
     }
+    let place = place_of_new(ctx, services, wanted.purpose, wanted.vault).await?;
     let id = KeyId::generate(ctx.now, services.entropy.as_ref());
     let reserved = services.sealer.seal(KeyRecord {
         id,
         organization: ctx.organization,
-        token_id: services.vault.token_id().to_owned(),
+        token_id: services.token_keys.token_id().to_owned(),
         cka_id: draw(services.entropy.as_ref()),
         algorithm: wanted.algorithm,
         purpose: wanted.purpose,
@@ -71,18 +75,20 @@ pub(crate) async fn reserve_key(
         state: KeyState::Generating,
         self_registered: registers_itself(&ctx.actor),
         frozen: false,
+        vault: wanted.vault,
         version: 1,
         created_at: ctx.now,
     });
     let detail = json!({
         "algorithm": reserved.algorithm, "purpose": reserved.purpose, "kinds": reserved.kinds,
-        "selfRegistered": reserved.self_registered,
+        "selfRegistered": reserved.self_registered, "vault": reserved.vault,
     });
     let insert = match quota {
         Some(quota) => Write::InsertWalletKey(reserved.clone(), quota),
         None => Write::InsertKey(reserved.clone()),
     };
     let reserve = ChangeSet::new(AuditEvent::new(ctx, "key.reserved", format!("key {id}"), detail))
+        .writes_of(place)
         .write(insert)
         .writes_of(guard(id));
     services.store.commit(reserve).await.map_err(|error| match error {

@@ -48,7 +48,7 @@ pub async fn finish_unfinished_keys(
         let now = services.clock.now();
         let ctx = OpCtx::gateway(reserved.organization, now);
         let has_nobody = matches!(reserved.purpose, KeyPurpose::Wallet | KeyPurpose::FireblocksRequest);
-        let (held, in_token) = match services.vault.adopt(&reserved).await {
+        let (held, in_token) = match services.token_keys.adopt(&reserved).await {
             // A token that was cut off may hold half a pair. It is never used, and a wallet key's address was never told.
             Err(Error::Inconsistency(_)) => {
                 finished.refused += 1;

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     actor::OpCtx,
-    changes::{ChangeSet, CommitError, Contested, Write},
+    changes::{ChangeSet, CommitError, Contested, OperatorWrite, Write},
     error::{Error, Result},
     ids::{OperatorId, ProposalId},
     ports::Services,
@@ -76,17 +76,25 @@ async fn approved(
 ) -> Result<ChangeSet> {
     if !charter.suffice(proposal) {
         let changes = ChangeSet::new(proposal.event(ctx, "proposal.approved"));
-        return Ok(changes.write(Write::UpdateProposal(services.sealer.seal(proposal.clone()))));
+        return Ok(changes
+            .write(Write::Operators(OperatorWrite::UpdateProposal(services.sealer.seal(proposal.clone())))));
     }
     proposal.state = ProposalState::Carried { at: ctx.now };
     let changes = ChangeSet::new(proposal.event(ctx, "proposal.carried"))
-        .write(Write::UpdateProposal(services.sealer.seal(proposal.clone())));
+        .write(Write::Operators(OperatorWrite::UpdateProposal(services.sealer.seal(proposal.clone()))));
     let concerned = OpCtx { organization: proposal.organization, ..ctx.clone() };
     let carried = proposal.change.prepare(&concerned, services, charter, Some(proposal.id)).await?;
     let changes = carried.events.into_iter().fold(changes, ChangeSet::event).writes_of(carried.writes);
     // Those who approved are still who they were when this is written.
-    let replaces_charter = changes.writes().iter().any(|write| matches!(write, Write::UpdateCharter(_)));
-    Ok(if replaces_charter { changes } else { changes.write(Write::RequireCharter(charter.revision)) })
+    let replaces_charter = changes
+        .writes()
+        .iter()
+        .any(|write| matches!(write, Write::Operators(OperatorWrite::UpdateCharter(_))));
+    Ok(if replaces_charter {
+        changes
+    } else {
+        changes.write(Write::Operators(OperatorWrite::RequireCharter(charter.revision)))
+    })
 }
 
 /// Ends a proposal: one approver is enough to say no.
@@ -131,7 +139,7 @@ async fn end(
         }
         let proposal = stored.moved_to(state);
         let changes = ChangeSet::new(proposal.event(ctx, action));
-        let write = Write::UpdateProposal(services.sealer.seal(proposal.clone()));
+        let write = Write::Operators(OperatorWrite::UpdateProposal(services.sealer.seal(proposal.clone())));
         match services.store.commit(changes.write(write)).await {
             Ok(()) => return Ok(proposal),
             Err(CommitError::Conflict(Contested::Version)) => {}
@@ -151,7 +159,7 @@ async fn signed_proposal(services: &Services, id: ProposalId, digest: B256) -> R
 }
 
 impl Charter {
-    fn suffice(&self, proposal: &Proposal) -> bool {
+    pub(super) fn suffice(&self, proposal: &Proposal) -> bool {
         self.counted(proposal) >= self.approvals_required as usize
     }
 

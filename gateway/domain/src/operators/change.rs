@@ -1,6 +1,6 @@
 //! What can be proposed, and what carrying it out writes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use alloy_primitives::B256;
 use serde::{Deserialize, Serialize};
@@ -10,17 +10,19 @@ use super::{Charter, DEPLOYMENT, OperatorKey, OperatorRole, ProposalState, requi
 use crate::{
     actor::OpCtx,
     audit::AuditEvent,
-    changes::Write,
+    changes::{OperatorWrite, Write},
     clock::Timestamp,
     credentials::{ApiKey, ApiKeyText, CreateApiKey, Label, api_key_with_owner},
     error::{Error, Result},
-    identity::organization_frozen,
-    ids::{BindingId, KeyId, PluginRevisionId, PrincipalId, ProposalId},
-    keys::key_frozen,
+    ids::{BindingId, KeyId, OperatorId, PluginRevisionId, PrincipalId, ProposalId, VaultId},
     policy::{Binding, BindingScope, Examiner, Floor, Mode, Policy, PolicyHead, Power, validate_policy},
     ports::Services,
     sealed::Sealed,
 };
+
+mod vaults;
+
+use vaults::Freezable;
 
 /// Everything by which more can be signed than before.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,18 +38,33 @@ pub enum Change {
         #[serde(default)]
         policy: Option<PolicyChange>,
     },
-    /// Further operators, or another number of approvals.
-    Charter {
-        enrolled: Vec<NewOperator>,
-        approvals_required: u32,
-        /// The charter's revision when it was proposed; set by the gateway.
+    /// Who the operators are, and how many must agree.
+    Charter(CharterChange),
+    /// Other operators in the place of all, whose keys were lost: begun and completed on the gateway's machine, never
+    /// proposed.
+    Recovery {
+        charter: CharterChange,
+        /// When it can be completed at the earliest.
+        not_before: Timestamp,
+    },
+    /// The organization signs again, or one of its keys, or those of one of its vaults.
+    Thaw {
+        key: Option<KeyId>,
+        vault: Option<VaultId>,
+        /// The frozen row's version when it was proposed, so that approvals are for this freeze; set by the gateway.
         #[serde(default)]
         replaces: Option<u64>,
     },
-    /// The organization signs again, or one of its keys.
-    Thaw {
-        key: Option<KeyId>,
-        /// The frozen row's version when it was proposed, so that approvals are for this freeze; set by the gateway.
+    /// A new vault, empty at first.
+    Vault { name: String },
+    /// A key's place: a vault, or none. Who judges what it signs follows from it.
+    KeyMove {
+        key: KeyId,
+        vault: Option<VaultId>,
+        /// Where it lay when that was proposed, for those who approve; set by the gateway.
+        #[serde(default)]
+        from: Option<VaultId>,
+        /// The key's version then; set by the gateway.
         #[serde(default)]
         replaces: Option<u64>,
     },
@@ -80,6 +97,23 @@ pub struct ProposedBinding {
     pub scope: BindingScope,
     pub mode: Mode,
     pub power: Power,
+}
+
+/// The charter's next revision, in what differs from the one in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CharterChange {
+    #[serde(default)]
+    pub enrolled: Vec<NewOperator>,
+    /// Those whose power ends; their keys are never enrolled again.
+    #[serde(default)]
+    pub revoked: BTreeSet<OperatorId>,
+    /// Roles in place of those that the operators have.
+    #[serde(default)]
+    pub roles: BTreeMap<OperatorId, BTreeSet<OperatorRole>>,
+    pub approvals_required: u32,
+    /// The charter's revision when it was proposed; set by the gateway.
+    #[serde(default)]
+    pub replaces: Option<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,7 +149,7 @@ impl Change {
         charter: &Sealed<Charter>,
         proposal: Option<ProposalId>,
     ) -> Result<Carried> {
-        let concerns_deployment = matches!(self, Self::Charter { .. });
+        let concerns_deployment = matches!(self, Self::Charter(_) | Self::Recovery { .. });
         if concerns_deployment != (ctx.organization == DEPLOYMENT) {
             return Err(Error::invalid("organization must be given, but for a change of the charter"));
         }
@@ -127,28 +161,24 @@ impl Change {
                     policy.as_ref().ok_or_else(|| Error::inconsistency("a rollback without its policy"))?;
                 policy.prepare(ctx, services, proposal, &earlier.bindings).await
             }
-            Self::Charter { enrolled, approvals_required, replaces } => {
-                require_unchanged(*replaces, charter.revision)?;
-                let next = charter.next(ctx, services, enrolled.clone(), *approvals_required)?;
+            Self::Charter(change) => {
+                require_unchanged(change.replaces, charter.revision)?;
+                let next = charter.next(ctx, services, change)?;
                 let events = vec![next.event(ctx, "charter.changed")];
-                Ok(Carried { events, writes: vec![Write::UpdateCharter(services.sealer.seal(next))] })
+                Ok(Carried {
+                    events,
+                    writes: vec![Write::Operators(OperatorWrite::UpdateCharter(services.sealer.seal(next)))],
+                })
             }
-            Self::Thaw { key: Some(id), replaces } => {
-                let stored = services.store.key(ctx.organization, *id).await?;
-                let stored = stored.ok_or(Error::NotFound("key"))?;
-                require_frozen(stored.frozen)?;
-                require_unchanged(*replaces, stored.version)?;
-                let (event, key) = key_frozen(ctx, stored, false);
-                Ok(Carried { events: vec![event], writes: vec![Write::UpdateKey(services.sealer.seal(key))] })
+            Self::Recovery { .. } => Err(Error::Conflict(
+                "a recovery is begun and completed on the gateway's machine, not proposed",
+            )),
+            Self::Thaw { key, vault, replaces } => {
+                Freezable::of(*key, *vault)?.thawing(ctx, services, *replaces).await
             }
-            Self::Thaw { key: None, replaces } => {
-                let stored = services.store.organization(ctx.organization).await?;
-                let stored = stored.ok_or(Error::NotFound("organization"))?;
-                require_frozen(stored.frozen)?;
-                require_unchanged(*replaces, stored.version)?;
-                let (event, organization) = organization_frozen(ctx, stored, false);
-                let write = Write::UpdateOrganization(services.sealer.seal(organization));
-                Ok(Carried { events: vec![event], writes: vec![write] })
+            Self::Vault { name } => vaults::made(ctx, services, name).await,
+            Self::KeyMove { key, vault, replaces, .. } => {
+                vaults::moved(ctx, services, (*key, *vault), *replaces).await
             }
             Self::ApiKey(new) => {
                 // Made for nothing but its faults: the secret is made when it is taken.
@@ -163,15 +193,17 @@ impl Change {
     /// The same change, tied to what it changes as that is now.
     pub(super) async fn tied(self, ctx: &OpCtx, services: &Services, charter: &Charter) -> Result<Self> {
         Ok(match self {
-            Self::Charter { enrolled, approvals_required, .. } => {
-                Self::Charter { enrolled, approvals_required, replaces: Some(charter.revision) }
+            Self::Charter(change) => {
+                Self::Charter(CharterChange { replaces: Some(charter.revision), ..change })
             }
-            Self::Thaw { key, .. } => {
-                let version = match key {
-                    Some(id) => services.store.key(ctx.organization, id).await?.map(|key| key.version),
-                    None => services.store.organization(ctx.organization).await?.map(|found| found.version),
-                };
-                Self::Thaw { key, replaces: version }
+            Self::Thaw { key, vault, .. } => {
+                let replaces = Freezable::of(key, vault)?.version(ctx, services).await?;
+                Self::Thaw { key, vault, replaces }
+            }
+            Self::KeyMove { key, vault, .. } => {
+                let stored =
+                    services.store.key(ctx.organization, key).await?.ok_or(Error::NotFound("key"))?;
+                Self::KeyMove { key, vault, from: stored.vault, replaces: Some(stored.version) }
             }
             Self::PolicyRollback { to, .. } => {
                 let replaces =
@@ -187,7 +219,7 @@ impl Change {
                 }
             }
             Self::Policy(change) => Self::Policy(change.named(ctx, services, &[]).await?),
-            Self::ApiKey(_) => self,
+            Self::Vault { .. } | Self::ApiKey(_) | Self::Recovery { .. } => self,
         })
     }
 }
@@ -198,10 +230,6 @@ fn require_unchanged(replaces: Option<u64>, version: u64) -> Result<()> {
         return Ok(());
     }
     Err(Error::Conflict("what it changes has moved on since; propose the change again"))
-}
-
-fn require_frozen(frozen: bool) -> Result<()> {
-    if frozen { Ok(()) } else { Err(Error::Conflict("it is not frozen")) }
 }
 
 async fn earlier_policy(ctx: &OpCtx, services: &Services, revision: u64) -> Result<Sealed<Policy>> {
@@ -227,8 +255,7 @@ impl PolicyChange {
     /// The same, saying which plugins it binds and what each of them continues.
     async fn named(mut self, ctx: &OpCtx, services: &Services, earlier: &[Binding]) -> Result<Self> {
         let present = services.store.policy(ctx.organization).await?;
-        let known: Vec<&Binding> =
-            present.iter().flat_map(|policy| &policy.bindings).chain(earlier).collect();
+        let known = known(present.as_deref(), earlier);
         for proposed in &mut self.bindings {
             let revision = services.store.plugin_revision(ctx.organization, proposed.revision).await?;
             // What does not exist is refused where the change is prepared.
@@ -261,9 +288,9 @@ impl PolicyChange {
         if found != self.replaces {
             return Err(Error::Conflict("the policy has moved on since; propose the change again"));
         }
+        self.require_vaults(ctx, services).await?;
         let examiner = Examiner::new(services, ctx.organization).await?;
-        let known = present.iter().flat_map(|policy| &policy.bindings).chain(earlier);
-        let known: Vec<&Binding> = known.collect();
+        let known = known(present.as_deref(), earlier);
         let mut revisions = Vec::with_capacity(self.bindings.len());
         for proposed in &self.bindings {
             let revision = services.store.plugin_revision(ctx.organization, proposed.revision).await?;
@@ -306,6 +333,26 @@ impl PolicyChange {
         let writes = vec![Write::InsertPolicy(seal.seal(policy)), Write::MovePolicyHead(seal.seal(head))];
         Ok(Carried { events: vec![event], writes })
     }
+}
+
+impl PolicyChange {
+    /// A binding to what is not there would never be asked.
+    async fn require_vaults(&self, ctx: &OpCtx, services: &Services) -> Result<()> {
+        let named: BTreeSet<VaultId> =
+            self.bindings.iter().flat_map(|binding| &binding.scope.vaults).copied().collect();
+        for id in named {
+            if services.store.vault(ctx.organization, id).await?.is_none() {
+                let rule = format!("bindings.scope.vaults: vault `{id}` does not exist in the organization");
+                return Err(Error::invalid(rule));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The bindings that can be continued: those in force first.
+fn known<'a>(present: Option<&'a Policy>, earlier: &'a [Binding]) -> Vec<&'a Binding> {
+    present.iter().flat_map(|policy| &policy.bindings).chain(earlier).collect()
 }
 
 /// The binding that each of `wanted`, a plugin in a mode, continues: the plugin's in the same mode, or its other one where
@@ -365,8 +412,8 @@ pub async fn claim_api_key(ctx: &OpCtx, services: &Services, id: ProposalId) -> 
     let used = proposal.moved_to(ProposalState::Used { at: ctx.now, credential: key.id });
     let changes = changes
         .event(used.event(&ctx, "proposal.used"))
-        .write(Write::RequireCharter(charter.revision))
-        .write(Write::UpdateProposal(services.sealer.seal(used)));
+        .write(Write::Operators(OperatorWrite::RequireCharter(charter.revision)))
+        .write(Write::Operators(OperatorWrite::UpdateProposal(services.sealer.seal(used))));
     services.store.commit(changes).await?;
     Ok((key, text))
 }

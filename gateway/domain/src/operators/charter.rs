@@ -1,16 +1,17 @@
 //! Founding the charter, and taking an operator out of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
 use super::{
-    Charter, DEPLOYMENT, Operator, OperatorRole, change::NewOperator, require_charter, require_stopper,
+    Charter, CharterChange, DEPLOYMENT, Operator, OperatorRole, change::NewOperator, require_charter,
+    require_stopper,
 };
 use crate::{
     actor::OpCtx,
     audit::AuditEvent,
-    changes::{ChangeSet, CommitError, Contested, Write},
+    changes::{ChangeSet, CommitError, Contested, OperatorWrite, Write},
     error::{Error, Result},
     ids::OperatorId,
     ports::Services,
@@ -31,9 +32,17 @@ pub fn charter_founding(
     approvals_required: u32,
 ) -> Result<(Charter, ChangeSet)> {
     let empty = Charter { revision: 0, operators: Vec::new(), approvals_required, updated_at: ctx.now };
-    let charter = empty.next(ctx, services, operators, approvals_required)?;
+    let genesis = CharterChange {
+        enrolled: operators,
+        revoked: BTreeSet::new(),
+        roles: BTreeMap::new(),
+        approvals_required,
+        replaces: None,
+    };
+    let charter = empty.next(ctx, services, &genesis)?;
     let changes = ChangeSet::new(charter.event(ctx, "charter.founded"));
-    let changes = changes.write(Write::InsertCharter(services.sealer.seal(charter.clone())));
+    let changes =
+        changes.write(Write::Operators(OperatorWrite::InsertCharter(services.sealer.seal(charter.clone()))));
     Ok((charter, changes))
 }
 
@@ -57,7 +66,7 @@ pub async fn revoke_operator(ctx: &OpCtx, services: &Services, id: OperatorId) -
         charter.updated_at = ctx.now;
         charter.check().map_err(|_| LAST_QUORUM)?;
         let changes = ChangeSet::new(charter.event(ctx, "operator.revoked"));
-        let write = Write::UpdateCharter(services.sealer.seal(charter.clone()));
+        let write = Write::Operators(OperatorWrite::UpdateCharter(services.sealer.seal(charter.clone())));
         match services.store.commit(changes.write(write)).await {
             Ok(()) => return Ok(charter),
             Err(CommitError::Conflict(Contested::Version)) => {}
@@ -72,17 +81,18 @@ impl Charter {
         self.operators.iter().find(|operator| operator.id == id)
     }
 
-    /// The next revision with `enrolled` besides those there are.
-    pub(super) fn next(
-        &self,
-        ctx: &OpCtx,
-        services: &Services,
-        enrolled: Vec<NewOperator>,
-        approvals_required: u32,
-    ) -> Result<Self> {
+    /// The next revision.
+    pub(super) fn next(&self, ctx: &OpCtx, services: &Services, change: &CharterChange) -> Result<Self> {
+        let approvals_required = change.approvals_required;
         let mut next =
             Self { revision: self.revision + 1, approvals_required, updated_at: ctx.now, ..self.clone() };
-        next.operators.extend(enrolled.into_iter().map(|new| Operator {
+        for id in &change.revoked {
+            next.active(*id, "revoked")?.revoked_at = Some(ctx.now);
+        }
+        for (id, roles) in &change.roles {
+            next.active(*id, "roles")?.roles.clone_from(roles);
+        }
+        next.operators.extend(change.enrolled.iter().cloned().map(|new| Operator {
             id: OperatorId::generate(ctx.now, services.entropy.as_ref()),
             name: new.name,
             public_key: new.public_key,
@@ -92,6 +102,12 @@ impl Charter {
         }));
         next.check()?;
         Ok(next)
+    }
+
+    /// Who is to be changed, and was not revoked before.
+    fn active(&mut self, id: OperatorId, field: &str) -> Result<&mut Operator> {
+        let found = self.operators.iter_mut().find(|operator| operator.id == id && operator.is_active());
+        found.ok_or_else(|| Error::invalid(format!("{field} names {id}, who is no operator")))
     }
 
     /// A charter that nobody alone can use, and that can still be used.

@@ -7,16 +7,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use super::{Change, OperatorRole, require_charter, require_role};
+use super::{Change, Charter, OperatorRole, require_charter, require_role, require_stopper};
 use crate::{
     actor::OpCtx,
     audit::AuditEvent,
-    changes::{ChangeSet, Write},
+    changes::{ChangeSet, OperatorWrite, Write},
     clock::Timestamp,
     error::{Error, Result},
     ids::{CredentialId, OperatorId, OrganizationId, ProposalId},
     ports::Services,
-    sealed::{RowVersion, Sealable},
+    sealed::{RowVersion, Sealable, Sealed},
     text::is_plain,
 };
 
@@ -53,6 +53,8 @@ pub enum ProposalState {
     Open,
     /// The change was made.
     Carried { at: Timestamp },
+    /// The change was made by the proposer alone: an earlier policy came back at once.
+    CarriedAtOnce { at: Timestamp },
     /// What it allowed once was used.
     Used { at: Timestamp, credential: CredentialId },
     /// One approver said no.
@@ -75,23 +77,9 @@ pub const REASON_CHARACTERS_MAX: usize = 1_000;
 
 /// Stores a proposal in the caller's organization, if the change could be made now.
 pub async fn propose(ctx: &OpCtx, services: &Services, request: Propose) -> Result<Proposal> {
-    let proposer = require_role(ctx, OperatorRole::Author)?;
-    let length = request.reason.chars().count();
-    if !(1..=REASON_CHARACTERS_MAX).contains(&length) {
-        return Err(Error::invalid(format!("reason must have 1 to {REASON_CHARACTERS_MAX} characters")));
-    }
-    if !request.reason.chars().all(is_plain) {
-        return Err(Error::invalid(
-            "reason must not contain characters that hide or reorder what people read",
-        ));
-    }
+    require_role(ctx, OperatorRole::Author)?;
     let charter = require_charter(services).await?;
-    let change = request.change.tied(ctx, services, &charter).await?;
-    let bytes_max = services.limits.proposal_bytes_max;
-    if json!(change).to_string().len() > bytes_max {
-        return Err(Error::invalid(format!("change must have at most {bytes_max} bytes")));
-    }
-    change.prepare(ctx, services, &charter, None).await?;
+    let proposal = request.draft(ctx, services, &charter).await?;
     let open = services.store.open_proposals(ctx.now).await?;
     if open >= u64::from(services.limits.open_proposals_max) {
         return Err(Error::Exhausted {
@@ -99,22 +87,49 @@ pub async fn propose(ctx: &OpCtx, services: &Services, request: Propose) -> Resu
             retry_after: Duration::from_mins(1),
         });
     }
-    let proposal = Proposal {
-        id: ProposalId::generate(ctx.now, services.entropy.as_ref()),
-        organization: ctx.organization,
-        proposer: proposer.operator,
-        change,
-        reason: request.reason,
-        approvals: Vec::new(),
-        state: ProposalState::Open,
-        version: 1,
-        created_at: ctx.now,
-        expires_at: ctx.now.plus(request.lifetime),
-    };
     let changes = ChangeSet::new(proposal.event(ctx, "proposal.made"));
-    let write = Write::InsertProposal(services.sealer.seal(proposal.clone()));
+    let write = Write::Operators(OperatorWrite::InsertProposal(services.sealer.seal(proposal.clone())));
     services.store.commit(changes.write(write)).await?;
     Ok(proposal)
+}
+
+impl Propose {
+    /// The caller's proposal as it would be stored, if the change could be made now.
+    pub(super) async fn draft(
+        self,
+        ctx: &OpCtx,
+        services: &Services,
+        charter: &Sealed<Charter>,
+    ) -> Result<Proposal> {
+        let proposer = require_stopper(ctx)?.operator;
+        let length = self.reason.chars().count();
+        if !(1..=REASON_CHARACTERS_MAX).contains(&length) {
+            return Err(Error::invalid(format!("reason must have 1 to {REASON_CHARACTERS_MAX} characters")));
+        }
+        if !self.reason.chars().all(is_plain) {
+            return Err(Error::invalid(
+                "reason must not contain characters that hide or reorder what people read",
+            ));
+        }
+        let change = self.change.tied(ctx, services, charter).await?;
+        let bytes_max = services.limits.proposal_bytes_max;
+        if json!(change).to_string().len() > bytes_max {
+            return Err(Error::invalid(format!("change must have at most {bytes_max} bytes")));
+        }
+        change.prepare(ctx, services, charter, None).await?;
+        Ok(Proposal {
+            id: ProposalId::generate(ctx.now, services.entropy.as_ref()),
+            organization: ctx.organization,
+            proposer,
+            change,
+            reason: self.reason,
+            approvals: Vec::new(),
+            state: ProposalState::Open,
+            version: 1,
+            created_at: ctx.now,
+            expires_at: ctx.now.plus(self.lifetime),
+        })
+    }
 }
 
 impl Proposal {
@@ -166,6 +181,7 @@ impl ProposalState {
         match self {
             Self::Open => "open",
             Self::Carried { .. } => "carried",
+            Self::CarriedAtOnce { .. } => "carried_at_once",
             Self::Used { .. } => "used",
             Self::Refused { .. } => "refused",
             Self::Withdrawn { .. } => "withdrawn",

@@ -12,8 +12,9 @@ use crate::{
     clock::Timestamp,
     evaluations::{Evaluation, EvaluationResult, Outcome, Purpose, Verdict},
     ids::BindingId,
+    keys::KeyRecord,
     policy::{
-        Binding, Policy, Power, Requirement, RevisionFault,
+        Binding, Mode, Policy, Power, Requirement, RevisionFault,
         requirements::{Standing, Tally, applicable},
     },
     sealed::Sealed,
@@ -28,6 +29,8 @@ mod tests;
 pub struct DecisionInput<'a> {
     pub transaction: &'a Sealed<Transaction>,
     pub policy: &'a Sealed<Policy>,
+    /// The key that the intent names; absent if it names none.
+    pub key: Option<&'a Sealed<KeyRecord>>,
     pub evaluations: &'a [Sealed<Evaluation>],
     pub votes: &'a [Sealed<Vote>],
     pub standing: &'a Standing,
@@ -140,7 +143,9 @@ pub(super) fn judge(input: &DecisionInput<'_>, purpose: Purpose) -> Result<Decis
         };
         return Err(denied(DenialReason::Expired, detail));
     }
-    let bindings: Vec<&Binding> = input.policy.enforced(&transaction.intent).collect();
+    let vault = input.key.and_then(|key| key.vault);
+    let covering = input.policy.covering(Mode::Enforce, &transaction.intent, vault);
+    let bindings: Vec<&Binding> = covering.collect();
     let is_opaque = transaction.intent.kind == Kind::Encrypted;
     if is_opaque && transaction.provider != Provider::None {
         return Err(denied(DenialReason::KindNotPermitted, "what cannot be read is executed by others only"));
@@ -226,6 +231,12 @@ fn check_evidence(input: &DecisionInput<'_>) -> Result<(), Denial> {
         || transaction.intent.transaction != transaction.id
     {
         return refuse("the intent");
+    }
+    let named = input.key.map_or(Intent::NO_KEY, |key| key.id);
+    if named != transaction.intent.key
+        || input.key.is_some_and(|key| key.organization != transaction.organization)
+    {
+        return refuse("the key");
     }
     if input.evaluations.iter().any(|evaluation| {
         evaluation.transaction != transaction.id || evaluation.organization != transaction.organization

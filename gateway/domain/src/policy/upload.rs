@@ -10,7 +10,7 @@ use super::{Examined, PluginRevision, RevisionSignature};
 use crate::{
     actor::{Actor, OpCtx},
     audit::AuditEvent,
-    changes::{ChangeSet, CommitError, Contested, Write},
+    changes::{ChangeSet, CommitError, Contested, OperatorWrite, Write},
     error::{Error, Result},
     ids::PluginRevisionId,
     operators::{Charter, OperatorRole, require_role},
@@ -130,6 +130,8 @@ impl AdmittedPlugin {
     pub fn writes(&self, services: &Services) -> Vec<Write> {
         let revision = services.sealer.seal(self.revision.clone());
         let stored = Write::InsertPluginRevision(revision, self.component.clone(), self.revisions_max);
-        self.charter_revision.map(Write::RequireCharter).into_iter().chain([stored]).collect()
+        let charter =
+            self.charter_revision.map(|revision| Write::Operators(OperatorWrite::RequireCharter(revision)));
+        charter.into_iter().chain([stored]).collect()
     }
 }

@@ -44,10 +44,12 @@ pub trait VendorReads: Send + Sync {
         after: Option<IntegrationId>,
         limit: u32,
     ) -> Result<Vec<Sealed<Integration>>>;
-    /// How many there are.
-    async fn sealed_before_count(&self, epoch: u32) -> Result<u64>;
     /// How many API keys are sealed under each rotation, of every organization and at one moment.
     async fn sealed_counts(&self) -> Result<BTreeMap<u32, u64>>;
+    /// How many of them were sealed before rotation `epoch`.
+    async fn sealed_before_count(&self, epoch: u32) -> Result<u64> {
+        Ok(self.sealed_counts().await?.range(..epoch).map(|(_, count)| count).sum())
+    }
     async fn quorum(
         &self,
         organization: OrganizationId,

@@ -187,7 +187,12 @@ pub async fn require_session(
     let session = session.ok_or(Error::Unauthenticated)?;
     let user = require_active_user(services, &session).await?;
     let expires_at = Timestamp::from_unix_micros(claims.exp.saturating_mul(1_000_000));
-    Ok(SessionActor { principal: user.id, session: session.id, address: user.ethereum_address, expires_at })
+    Ok(actor(&user, session.id, expires_at))
+}
+
+fn actor(user: &User, session: SessionId, expires_at: Timestamp) -> SessionActor {
+    let User { id: principal, ethereum_address: address, self_registered, .. } = *user;
+    SessionActor { principal, session, address, expires_at, self_registered }
 }
 
 /// The session's user, whose wallet is still what it was at the login.
@@ -209,10 +214,11 @@ async fn access_token(
     session: &Session,
     user: &User,
 ) -> Result<(String, OpCtx)> {
-    let (sessions, address) = (&services.sessions, user.ethereum_address);
-    let claims = AccessClaims::of(session, address, sessions, ctx.now, services.entropy.as_ref());
+    let sessions = &services.sessions;
+    let claims =
+        AccessClaims::of(session, user.ethereum_address, sessions, ctx.now, services.entropy.as_ref());
     let expires_at = Timestamp::from_unix_micros(claims.exp.saturating_mul(1_000_000));
-    let actor = SessionActor { principal: user.id, session: session.id, address, expires_at };
+    let actor = actor(user, session.id, expires_at);
     let token = claims.signed(sessions.signer.as_ref()).await?;
     Ok((token, OpCtx { actor: Actor::Session(actor), ..ctx.clone() }))
 }

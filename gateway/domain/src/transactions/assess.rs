@@ -10,7 +10,8 @@ use crate::{
     credentials::Label,
     error::{Error, Result},
     evaluations::{Evaluation, Fresh, evaluate, evaluate_dry, evaluate_shadows, store_alone},
-    ids::{TransactionId, VoteId},
+    ids::{TransactionId, VaultId, VoteId},
+    keys::KeyRecord,
     policy::{
         self, Binding, Decision, DecisionInput, Mode, Policy, Rehearsal, Standing, decide, fitness,
         rehearse as rehearsed,
@@ -42,13 +43,16 @@ pub(crate) async fn assess(
     let revision = services.store.standing_revision(transaction.organization, transaction.owner).await?;
     let policy = services.store.policy(transaction.organization).await?;
     let policy = policy.ok_or_else(|| Error::inconsistency("the organization has no policy"))?;
-    let revisions = fitness(services, transaction.organization, policy.enforced(&transaction.intent)).await?;
+    let key = key_of(services, &transaction.intent).await?;
+    let vault = vault_of(key.as_ref());
+    let enforced = policy.covering(Mode::Enforce, &transaction.intent, vault);
+    let revisions = fitness(services, transaction.organization, enforced).await?;
     let standing = Standing { revision, revisions, ..standing(services, transaction, votes, now).await? };
-    let shadowed = shadows(&policy, &transaction.intent).next().is_some();
+    let shadowed = policy.covering(Mode::Shadow, &transaction.intent, vault).next().is_some();
     let mut evaluations = stored;
     let judge = |evaluations: &[Sealed<Evaluation>]| {
-        let standing = &standing;
-        decide(&DecisionInput { transaction, policy: &policy, evaluations, votes, standing, now })
+        let (policy, key, standing) = (&policy, key.as_ref(), &standing);
+        decide(&DecisionInput { transaction, policy, key, evaluations, votes, standing, now })
     };
     let unheard = match judge(&evaluations) {
         Decision::Unheard(unheard) => unheard,
@@ -89,15 +93,19 @@ pub(super) async fn rehearse(
 ) -> Result<Rehearsed> {
     let policy = services.store.policy(draft.organization).await?;
     let policy = policy.ok_or_else(|| Error::inconsistency("the organization has no policy"))?;
-    let covering = policy.bindings.iter().filter(|binding| binding.scope.covers(&draft.intent));
+    let key = key_of(services, &draft.intent).await?;
+    let vault = vault_of(key.as_ref());
+    let covering = policy.bindings.iter().filter(|binding| binding.scope.covers(&draft.intent, vault));
     let asked: Vec<(&Binding, u64)> = covering.map(|binding| (binding, policy.revision)).collect();
     let request = evaluation_request(services, draft, &[], history, now)?;
     let heard = evaluate_dry(services, draft, &asked, &request).await?;
-    let revisions = fitness(services, draft.organization, policy.enforced(&draft.intent)).await?;
+    let enforced = policy.covering(Mode::Enforce, &draft.intent, vault);
+    let revisions = fitness(services, draft.organization, enforced).await?;
     let standing = Standing { revisions, ..Standing::default() };
     let rehearsal = rehearsed(&DecisionInput {
         transaction: draft,
         policy: &policy,
+        key: key.as_ref(),
         evaluations: &heard,
         votes: &[],
         standing: &standing,
@@ -120,7 +128,9 @@ pub(crate) async fn hear_shadows(ctx: &OpCtx, services: &Services, id: Transacti
             evaluation.binding == binding.id && evaluation.subject_digest == binding.subject_digest
         })
     };
-    let asked: Vec<(&Binding, u64)> = shadows(&policy, &transaction.intent)
+    let vault = vault_of(key_of(services, &transaction.intent).await?.as_ref());
+    let asked: Vec<(&Binding, u64)> = policy
+        .covering(Mode::Shadow, &transaction.intent, vault)
         .filter(|binding| !has_spoken(binding))
         .map(|binding| (binding, policy.revision))
         .collect();
@@ -134,8 +144,17 @@ pub(crate) async fn hear_shadows(ctx: &OpCtx, services: &Services, id: Transacti
     store_alone(ctx, services, &transaction, said).await
 }
 
-fn shadows<'a>(policy: &'a Policy, intent: &'a Intent) -> impl Iterator<Item = &'a Binding> {
-    policy.bindings.iter().filter(|binding| binding.mode == Mode::Shadow && binding.scope.covers(intent))
+/// The key that the intent names, if it names one. Its vault says which bindings judge it, now.
+async fn key_of(services: &Services, intent: &Intent) -> Result<Option<Sealed<KeyRecord>>> {
+    if intent.key == Intent::NO_KEY {
+        return Ok(None);
+    }
+    let key = services.store.key(intent.organization, intent.key).await?;
+    key.map(Some).ok_or_else(|| Error::inconsistency("the intent's key does not exist"))
+}
+
+fn vault_of(key: Option<&Sealed<KeyRecord>>) -> Option<VaultId> {
+    key.and_then(|key| key.vault)
 }
 
 /// The last vote of each principal.
@@ -200,7 +219,9 @@ async fn as_it_stands<T>(
     let policy = &policy.ok_or_else(|| Error::inconsistency("the organization has no policy"))?;
     let evaluations = &services.store.evaluations(transaction.organization, transaction.id).await?;
     let standing = &standing(services, transaction, votes, now).await?;
-    Ok(question(&DecisionInput { transaction, policy, evaluations, votes, standing, now }))
+    let key = key_of(services, &transaction.intent).await?;
+    let key = key.as_ref();
+    Ok(question(&DecisionInput { transaction, policy, key, evaluations, votes, standing, now }))
 }
 
 /// Reads who is active now and verifies signed votes again.

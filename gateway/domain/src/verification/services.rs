@@ -107,7 +107,7 @@ async fn rsa_key(
     if !matches!(algorithm, KeyAlgorithm::Rsa2048 | KeyAlgorithm::Rsa4096) {
         return Err(Error::invalid("a built-in verification service has RSA keys"));
     }
-    let wanted = GenerateKey { algorithm, purpose, kinds: BTreeSet::new() };
+    let wanted = GenerateKey { algorithm, purpose, kinds: BTreeSet::new(), vault: None };
     Ok(services.sealer.seal(generate_key(ctx, services, wanted, None).await?))
 }
 

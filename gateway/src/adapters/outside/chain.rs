@@ -31,7 +31,8 @@ impl Reach {
             ChainQuestion::Pinned => None,
             ChainQuestion::Read { method, parameters } => {
                 if !Granted::of(&self.grants).method(*method) {
-                    return Err(refused(format!("the method `{}` is not granted", method.as_str())));
+                    let detail = format!("the method `{}` is not granted", method.as_str());
+                    return Err(OutsideError::new(FailureCode::MissingCapability, detail));
                 }
                 Some(state_read(*method, parameters)?)
             }

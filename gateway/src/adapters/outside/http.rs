@@ -42,7 +42,10 @@ impl Reach {
         let upstream = self.upstreams.find(&question.upstream, self.organization).filter(|_| granted);
         let upstream = upstream.ok_or_else(|| {
             let shown = plugin_host::plain(&question.upstream, 64);
-            OutsideError::new(FailureCode::HttpRefused, format!("the upstream `{shown}` is not granted"))
+            OutsideError::new(
+                FailureCode::MissingCapability,
+                format!("the upstream `{shown}` is not granted"),
+            )
         })?;
         let asked = Question {
             method: question.method.clone(),

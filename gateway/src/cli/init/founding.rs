@@ -26,7 +26,7 @@ struct Entry {
 }
 
 /// With the keys that the file names.
-pub(super) fn read(path: &Path) -> Result<FoundCharter> {
+pub(in crate::cli) fn read(path: &Path) -> Result<FoundCharter> {
     let reading = |path: &Path| format!("reading `{}`", path.display());
     let text = fs::read_to_string(path).with_context(|| reading(path))?;
     let file: File = toml::from_str(&text).with_context(|| reading(path))?;

@@ -1,6 +1,6 @@
 //! `countersign operator plugin`: storing, looking at and ending plugin revisions from an operator's own machine.
 
-use std::{fs, path::PathBuf};
+use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use anyhow::{Context as _, Result};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -8,9 +8,10 @@ use clap::{Args, Subcommand};
 use gateway_domain::ids::PluginRevisionId;
 use serde_json::{Value, json};
 
-use super::{Tenant, is_confirmed, shown, text};
+use super::{Tenant, is_confirmed, shown, text, vault};
 use crate::cli::{
     output::progress,
+    plugin::{RevisionArguments, RevisionContents},
     status::{Status, UsageError},
 };
 
@@ -30,18 +31,8 @@ pub(in crate::cli) enum PluginCommand {
 pub(in crate::cli) struct Upload {
     #[command(flatten)]
     tenant: Tenant,
-    /// The component.
-    #[arg(value_name = "COMPONENT")]
-    component: PathBuf,
-    /// Name it is to be bound under.
-    #[arg(long)]
-    name: String,
-    /// JSON file of settings; without it, `{}`.
-    #[arg(long, value_name = "FILE")]
-    settings: Option<PathBuf>,
-    /// Capability to grant, such as `state`, `http:UPSTREAM` or `chain:METHOD`; repeat for several.
-    #[arg(long = "grant", value_name = "CAPABILITY")]
-    grants: Vec<String>,
+    #[command(flatten)]
+    revision: RevisionArguments,
     /// The signature for all of this, as `plugin sign` makes it.
     #[arg(long, value_name = "FILE")]
     signature: PathBuf,
@@ -83,7 +74,8 @@ impl PluginCommand {
             Self::List(list) => list.run().await,
             Self::Inspect(Inspect { tenant, revision }) => {
                 let revision = tenant.get(&format!("plugins/{revision}")).await?;
-                tenant.print(&revision, &described(&revision))
+                let vaults = vaults_of(&tenant, [&revision]).await?;
+                tenant.print(&revision, &described(&revision, &vaults))
             }
             Self::Revoke(revoke) => revoke.run().await,
         }
@@ -92,20 +84,16 @@ impl PluginCommand {
 
 impl Upload {
     async fn run(self) -> Result<Status> {
-        let named = |path: &PathBuf| format!("reading `{}`", path.display());
-        let component = fs::read(&self.component).with_context(|| named(&self.component))?;
-        let settings = match &self.settings {
-            Some(path) => fs::read_to_string(path).with_context(|| named(path))?,
-            None => "{}".to_owned(),
-        };
-        let signature = fs::read_to_string(&self.signature).with_context(|| named(&self.signature))?;
+        let RevisionContents { name, component, settings, grants } = self.revision.read()?;
+        let signature = fs::read_to_string(&self.signature)
+            .with_context(|| format!("reading `{}`", self.signature.display()))?;
         let body = json!({
-            "plugin": self.name, "component": STANDARD.encode(component), "settings": settings,
-            "grants": self.grants, "signature": signature.trim(),
+            "plugin": name, "component": STANDARD.encode(component), "settings": settings,
+            "grants": grants, "signature": signature.trim(),
         });
         progress("sending the component; the gateway compiles it");
         let stored = self.tenant.post("plugins", Some(&body)).await?;
-        self.tenant.print(&stored, &described(&stored))
+        self.tenant.print(&stored, &described(&stored, &BTreeMap::new()))
     }
 }
 
@@ -114,11 +102,12 @@ impl List {
         let before = self.before.map_or_else(String::new, |before| format!("&before={before}"));
         let listed = self.tenant.get(&format!("plugins?limit={}{before}", self.limit)).await?;
         let revisions = listed["plugins"].as_array().context("the gateway shows no `plugins`")?;
+        let vaults = vaults_of(&self.tenant, revisions).await?;
         let lines: Vec<String> = revisions
             .iter()
             .map(|revision| {
                 let (id, name) = (text(&revision["id"], 36), text(&revision["plugin"], 64));
-                format!("{id}  {name:<20} {}", standing(revision))
+                format!("{id}  {name:<20} {}", standing(revision, &vaults))
             })
             .collect();
         self.tenant.print(&listed, &lines)
@@ -130,7 +119,7 @@ impl Revoke {
         let path = format!("plugins/{}", self.revision);
         let listed = self.tenant.get(&path).await;
         match listed {
-            Ok(revision) => described(&revision).iter().for_each(|line| progress(line)),
+            Ok(revision) => described(&revision, &BTreeMap::new()).iter().for_each(|line| progress(line)),
             // What cannot be examined is revoked all the same.
             Err(error) => progress(&format!("the revision cannot be shown: {error:#}")),
         }
@@ -143,7 +132,16 @@ impl Revoke {
     }
 }
 
-fn described(revision: &Value) -> Vec<String> {
+/// Names of the vaults that bindings of the revisions are about, by id.
+async fn vaults_of(
+    tenant: &Tenant,
+    revisions: impl IntoIterator<Item = &Value>,
+) -> Result<BTreeMap<String, String>> {
+    let bindings = revisions.into_iter().filter_map(|revision| revision["bindings"].as_array()).flatten();
+    vault::names_in(tenant, bindings).await
+}
+
+fn described(revision: &Value, vaults: &BTreeMap<String, String>) -> Vec<String> {
     let of = |name: &str| text(&revision[name], 100);
     let listed = |value: &Value| {
         let names: Vec<_> = value.as_array().into_iter().flatten().map(|name| text(name, 300)).collect();
@@ -167,14 +165,14 @@ fn described(revision: &Value) -> Vec<String> {
         format!("signed by  {}", of("signedBy")),
         format!("sent by    {}", of("uploadedBy")),
         format!("stored at  {}", of("createdAt")),
-        format!("bound      {}", standing(revision)),
+        format!("bound      {}", standing(revision, vaults)),
     ]
 }
 
 /// Where it is bound, and whether it was revoked.
-fn standing(revision: &Value) -> String {
-    let bindings: Vec<String> =
-        revision["bindings"].as_array().into_iter().flatten().map(super::policy::summary).collect();
+fn standing(revision: &Value, vaults: &BTreeMap<String, String>) -> String {
+    let bindings = revision["bindings"].as_array().into_iter().flatten();
+    let bindings: Vec<String> = bindings.map(|binding| super::policy::summary(binding, vaults)).collect();
     let bound = if bindings.is_empty() { "not bound".to_owned() } else { bindings.join("; ") };
     if revision["revoked"].is_object() { format!("REVOKED ({bound})") } else { bound }
 }

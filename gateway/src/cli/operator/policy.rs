@@ -1,6 +1,6 @@
 //! `countersign operator policy`, `bind` and `unbind`: reading policies, and proposing the next one without writing it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
@@ -13,8 +13,10 @@ use gateway_domain::{
 };
 use serde_json::{Value, json};
 
-use super::{Tenant, text};
+use super::{Tenant, text, vault};
 use crate::cli::{plugin::PowerArgument, status::Status};
+
+mod rollback;
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum PolicyCommand {
@@ -22,8 +24,8 @@ pub(in crate::cli) enum PolicyCommand {
     List(List),
     /// Show a policy: the one in force, or an earlier one.
     Show(Show),
-    /// Propose an earlier policy again.
-    Rollback(Rollback),
+    /// Bring an earlier policy back: at once by one approver where only revisions of its plugins differ, else by a proposal.
+    Rollback(rollback::Rollback),
 }
 
 #[derive(Debug, Args)]
@@ -44,17 +46,6 @@ pub(in crate::cli) struct Show {
     tenant: Tenant,
     /// Without it, the one in force.
     revision: Option<u64>,
-}
-
-#[derive(Debug, Args)]
-pub(in crate::cli) struct Rollback {
-    #[command(flatten)]
-    tenant: Tenant,
-    /// The revision to go back to.
-    revision: u64,
-    /// Why, for those who approve.
-    #[arg(long)]
-    reason: String,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -86,6 +77,10 @@ pub(in crate::cli) struct Bind {
     /// Key that it is asked about; repeat for several. Without any, all keys.
     #[arg(long = "key-id", value_name = "ID")]
     keys: Vec<KeyId>,
+    /// Name of the vault that it is asked about, that is about what its keys sign; repeat for several. Without any, all keys,
+    /// wherever they lie.
+    #[arg(long = "vault", value_name = "NAME")]
+    vaults: Vec<String>,
     /// Name of the plugin that it is to stand before. All are asked at once; the first that denies says why.
     #[arg(long, value_name = "NAME")]
     before: Option<String>,
@@ -127,11 +122,10 @@ impl PolicyCommand {
                 let path =
                     revision.map_or_else(|| "policy".to_owned(), |number| format!("policies/{number}"));
                 let policy = tenant.get(&path).await?;
-                tenant.print(&policy, &described(&policy))
+                let names = vault::names_in(&tenant, bindings_of(Some(&policy)).iter()).await?;
+                tenant.print(&policy, &described(&policy, &names))
             }
-            Self::Rollback(Rollback { tenant, revision, reason }) => {
-                tenant.propose(&json!({ "kind": "policy_rollback", "to": revision }), &reason).await
-            }
+            Self::Rollback(rollback) => rollback.run().await,
         }
     }
 }
@@ -156,10 +150,14 @@ impl Bind {
         check_revision(&revision)?;
         let name = revision["plugin"].as_str().context("the gateway shows no `plugin`")?;
         let present = self.tenant.find("policy").await?;
+        let mut vaults = Vec::with_capacity(self.vaults.len());
+        for name in &self.vaults {
+            vaults.push(vault::id_of(&self.tenant, name).await?);
+        }
         let binding = json!({
             "plugin": name, "revision": revision["id"], "subject_digest": revision["subjectDigest"],
             "mode": self.mode.as_str(), "power": Power::from(self.power),
-            "scope": { "kinds": self.kinds, "chains": self.chains, "keys": self.keys },
+            "scope": { "kinds": self.kinds, "chains": self.chains, "keys": self.keys, "vaults": vaults },
         });
         let bindings = placed(bindings_of(present.as_ref()), binding, self.before.as_deref())?;
         self.tenant.propose(&next(present.as_ref(), bindings), &self.reason).await
@@ -255,7 +253,7 @@ fn next(present: Option<&Value>, bindings: Vec<Value>) -> Value {
     })
 }
 
-fn described(policy: &Value) -> Vec<String> {
+fn described(policy: &Value, vaults: &BTreeMap<String, String>) -> Vec<String> {
     let mut lines = vec![
         format!("revision  {}", policy["revision"]),
         format!("since     {}", text(&policy["createdAt"], 40)),
@@ -265,7 +263,7 @@ fn described(policy: &Value) -> Vec<String> {
     let bindings = policy["bindings"].as_array().into_iter().flatten();
     lines.extend(bindings.enumerate().map(|(index, binding)| {
         let (name, revision) = (text(&binding["plugin"], 64), text(&binding["revision"], 36));
-        format!("{:>3}.      {name:<20} {revision}  {}", index + 1, summary(binding))
+        format!("{:>3}.      {name:<20} {revision}  {}", index + 1, summary(binding, vaults))
     }));
     lines
 }
@@ -281,8 +279,8 @@ fn carried(policy: &Value) -> String {
     format!("proposed by {proposer}, approved by {}: {reason}", approvers.join(", "))
 }
 
-/// Mode, power and scope in a few words.
-pub(super) fn summary(binding: &Value) -> String {
+/// Mode, power and scope in a few words; `vaults` are names by id.
+pub(super) fn summary(binding: &Value, vaults: &BTreeMap<String, String>) -> String {
     let power = match binding["power"]["authority"].as_str() {
         Some(role) => format!("authority for `{}`", plugin_host::plain(role, 64)),
         None => text(&binding["power"], 300),
@@ -292,8 +290,13 @@ pub(super) fn summary(binding: &Value) -> String {
             binding["scope"][name].as_array().into_iter().flatten().map(|one| text(one, 64)).collect();
         if names.is_empty() { format!("all {name}") } else { names.join(" ") }
     };
-    let mode = text(&binding["mode"], 20);
-    format!("{mode}, {power}, {}, {}, {}", listed("kinds"), listed("chains"), listed("keys"))
+    let named = binding["scope"]["vaults"].as_array().into_iter().flatten().map(|id| {
+        let id = text(id, 36);
+        let name = vaults.get(&id).map_or_else(|| id.clone(), |name| format!("`{name}`"));
+        format!(", in vault {name}")
+    });
+    let (mode, vaults) = (text(&binding["mode"], 20), named.collect::<String>());
+    format!("{mode}, {power}, {}, {}, {}{vaults}", listed("kinds"), listed("chains"), listed("keys"))
 }
 
 #[cfg(test)]

@@ -46,14 +46,18 @@ impl Tenant {
     pub(super) async fn propose(&self, change: &Value, reason: &str) -> Result<Status> {
         let body = json!({ "organization": self.organization, "change": change, "reason": reason });
         let proposal = self.identity.client()?.ask("POST", "/operator/v1/proposals", Some(&body)).await?;
-        let id = proposal["id"].as_str().context("the gateway shows no `id`")?;
-        let id = plugin_host::plain(id, 36);
-        let lines = [
-            format!("proposal {id}"),
-            format!("digest   {}", text(&proposal["digest"], 66)),
-            format!("open until {}", text(&proposal["expiresAt"], 40)),
-            format!("approvers run `countersign operator approve {id}`"),
-        ];
-        self.print(&proposal, &lines)
+        self.print(&proposal, &waiting(&proposal)?)
     }
+}
+
+/// A stored proposal, and how it goes on.
+pub(super) fn waiting(proposal: &Value) -> Result<Vec<String>> {
+    let id = proposal["id"].as_str().context("the gateway shows no `id`")?;
+    let id = plugin_host::plain(id, 36);
+    Ok(vec![
+        format!("proposal {id}"),
+        format!("digest   {}", text(&proposal["digest"], 66)),
+        format!("open until {}", text(&proposal["expiresAt"], 40)),
+        format!("approvers run `countersign operator approve {id}`"),
+    ])
 }

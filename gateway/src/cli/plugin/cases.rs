@@ -128,6 +128,7 @@ fn ordinary(plugin: &PreparedPlugin) -> EvaluationRecord {
     EvaluationRecord {
         component: plugin.digest(),
         engine: plugin.engine_digest(),
+        limits: plugin.limits_digest(),
         contract: plugin.contract_version().to_owned(),
         verified: VerifiedTransaction {
             organization_id: "01980f3e-0000-7000-8000-000000000001".to_owned(),

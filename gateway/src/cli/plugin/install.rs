@@ -1,27 +1,27 @@
-//! `countersign plugin install`: a component with its settings as a new revision, bound at once.
+//! `countersign plugin install`: a component with its settings as a new revision, bound at once. Installing a name again
+//! replaces what was bound under it.
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeSet, fs, path::PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use gateway_domain::{
     actor::OpCtx,
     approvals::Role,
     policy::{Power, RevisionSignature, UploadPlugin},
+    ports::OperatorReads as _,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::revision::{RevisionArguments, RevisionContents};
 use crate::{
     cli::{
         order::{Act, Answer},
         output::Format,
         place::OrganizationPlace,
         status::Status,
+        vault,
     },
     install::{InstallPlugin, Installed, install_plugin},
     wiring::Gateway,
@@ -31,23 +31,17 @@ use crate::{
 pub(in crate::cli) struct Install {
     #[command(flatten)]
     place: OrganizationPlace,
-    /// The component.
-    #[arg(value_name = "COMPONENT")]
-    component: PathBuf,
-    /// Name of the binding; installing the same name again replaces it.
-    #[arg(long)]
-    name: String,
-    /// JSON file of settings; without it, `{}`.
-    #[arg(long, value_name = "FILE")]
-    settings: Option<PathBuf>,
-    /// Capability to grant, such as `state`, `http:UPSTREAM` or `chain:METHOD`; repeat for several.
-    #[arg(long = "grant", value_name = "CAPABILITY")]
-    grants: Vec<String>,
+    #[command(flatten)]
+    revision: RevisionArguments,
     /// An author's signature for all of this, as `plugin sign` makes it: needed where there are operators.
     #[arg(long, value_name = "FILE")]
     signature: Option<PathBuf>,
     #[command(flatten)]
     power: PowerArgument,
+    /// Name of the vault that it is asked about, that is about what its keys sign; repeat for several. Without any, all keys,
+    /// wherever they lie.
+    #[arg(long = "vault", value_name = "NAME")]
+    vaults: Vec<String>,
     #[command(flatten)]
     format: Format,
 }
@@ -62,6 +56,8 @@ pub(in crate::cli) struct NewPlugin {
     grants: BTreeSet<String>,
     signature: Option<RevisionSignature>,
     power: Power,
+    /// By name.
+    vaults: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -81,30 +77,34 @@ impl Install {
         format.print_answer(&place.order(Act::InstallPlugin(self.read()?)).await?)
     }
 
-    /// Reads the files here: paths are this process's, and so is the right to read them.
     fn read(self) -> Result<NewPlugin> {
-        let reading = |path: &Path| format!("reading `{}`", path.display());
-        let component = fs::read(&self.component).with_context(|| reading(&self.component))?;
-        let settings = match &self.settings {
-            Some(path) => fs::read_to_string(path).with_context(|| reading(path))?,
-            None => "{}".to_owned(),
-        };
+        let RevisionContents { name, component, settings, grants } = self.revision.read()?;
         let signature = match &self.signature {
             Some(path) => {
-                let text = fs::read_to_string(path).with_context(|| reading(path))?;
+                let text =
+                    fs::read_to_string(path).with_context(|| format!("reading `{}`", path.display()))?;
                 Some(RevisionSignature::parse(&text).with_context(|| format!("`{}`", path.display()))?)
             }
             None => None,
         };
-        let grants = BTreeSet::from_iter(self.grants);
-        Ok(NewPlugin { name: self.name, component, settings, grants, signature, power: self.power.into() })
+        let (power, vaults) = (self.power.into(), self.vaults);
+        Ok(NewPlugin { name, component, settings, grants, signature, power, vaults })
     }
 }
 
 pub(in crate::cli) async fn install(gateway: &Gateway, ctx: &OpCtx, new: NewPlugin) -> Result<Answer> {
-    let NewPlugin { name, component, settings, grants, signature, power } = new;
+    let NewPlugin { name, component, settings, grants, signature, power, vaults: names } = new;
+    if !names.is_empty() && gateway.store.charter().await?.is_some() {
+        bail!(
+            "operators decide what is asked, and about what: leave `--vault` to `countersign operator bind`"
+        );
+    }
+    let mut vaults = BTreeSet::new();
+    for name in &names {
+        vaults.insert(vault::named(gateway, ctx, name).await?.id);
+    }
     let plugin = UploadPlugin { plugin: name, component, settings, grants, signature };
-    let install = InstallPlugin { plugin, power, floor: None };
+    let install = InstallPlugin { plugin, power, vaults, floor: None };
     let Installed { revision, policy_revision } = install_plugin(gateway, ctx, install).await?;
     let value = json!({
         "id": revision.id, "plugin": revision.plugin, "componentDigest": revision.component_digest,

@@ -11,7 +11,7 @@ use gateway_domain::{
 use serde_json::{Value, json};
 
 use crate::{
-    adapters::evaluator::Replayed,
+    adapters::evaluator::{Changed, Replayed},
     cli::{
         order::{Act, Answer},
         output::Format,
@@ -51,7 +51,7 @@ pub(in crate::cli) async fn replay(gateway: &Gateway, ctx: &OpCtx, id: Transacti
     for evaluation in evaluations {
         let replayed = gateway.plugins.replay(&evaluation).await;
         // What left no record is not shown to be the same either.
-        same &= matches!(replayed, Replayed::Same { .. });
+        same &= matches!(replayed, Replayed::Same(_));
         let (outcome, text) = told(&replayed);
         let name = &evaluation.subject_name;
         let bound = policy.iter().flat_map(|policy| &policy.bindings);
@@ -73,19 +73,32 @@ pub(in crate::cli) async fn replay(gateway: &Gateway, ctx: &OpCtx, id: Transacti
 
 fn told(replayed: &Replayed) -> (Value, String) {
     match replayed {
-        Replayed::Same { engine_changed } => {
-            let engine = if *engine_changed { ", by an engine that has changed since" } else { "" };
-            let value = json!({ "kind": "same", "engineChanged": engine_changed });
-            (value, format!("the same, bit for bit{engine}"))
+        Replayed::Same(changed) => {
+            let value = json!({
+                "kind": "same", "engineChanged": changed.engine, "limitsChanged": changed.limits,
+            });
+            (value, format!("the same, bit for bit{}", since(*changed)))
         }
         Replayed::NotRecorded => {
             let text = "not recorded: the plugin was stopped before it could answer".to_owned();
             (json!({ "kind": "not_recorded" }), text)
         }
-        Replayed::Different { what, engine_changed } => {
-            let cause = if *engine_changed { "; the engine has changed since" } else { "" };
-            let value = json!({ "kind": "different", "what": what, "engineChanged": engine_changed });
-            (value, format!("DIFFERENT{cause}: {}", plugin_host::plain(what, 2000)))
+        Replayed::Different { what, changed } => {
+            let value = json!({
+                "kind": "different", "what": what, "engineChanged": changed.engine,
+                "limitsChanged": changed.limits,
+            });
+            (value, format!("DIFFERENT{}: {}", since(*changed), plugin_host::plain(what, 2000)))
         }
+    }
+}
+
+/// What has changed since the record was made.
+fn since(changed: Changed) -> &'static str {
+    match changed {
+        Changed { engine: false, limits: false } => "",
+        Changed { engine: true, limits: false } => "; the engine has changed since",
+        Changed { engine: false, limits: true } => "; limits of `[plugins]` have changed since",
+        Changed { engine: true, limits: true } => "; the engine and limits of `[plugins]` have changed since",
     }
 }

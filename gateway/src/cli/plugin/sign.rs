@@ -1,10 +1,6 @@
 //! `countersign plugin sign`: an author signs for a plugin revision, without a gateway.
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -18,6 +14,7 @@ use p256::ecdsa::{Signature, SigningKey, signature::Signer as _};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
+use super::revision::{RevisionArguments, RevisionContents};
 use crate::cli::{
     operator::{read_private_key, unix_seconds},
     output::{Format, write_new},
@@ -26,23 +23,13 @@ use crate::cli::{
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Sign {
-    /// The component.
-    #[arg(value_name = "COMPONENT")]
-    component: PathBuf,
-    /// Name it is to be bound under.
-    #[arg(long)]
-    name: String,
-    /// JSON file of settings; without it, `{}`.
-    #[arg(long, value_name = "FILE")]
-    settings: Option<PathBuf>,
-    /// Capability to grant, such as `state`, `http:UPSTREAM` or `chain:METHOD`; repeat for several.
-    #[arg(long = "grant", value_name = "CAPABILITY")]
-    grants: Vec<String>,
+    #[command(flatten)]
+    revision: RevisionArguments,
     /// The organization it is for.
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", env = "COUNTERSIGN_ORGANIZATION")]
     organization: OrganizationId,
     /// Scheme, host and port by which clients know the organization.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", env = "COUNTERSIGN_ORIGIN")]
     origin: String,
     /// Your id in the charter.
     #[arg(long, value_name = "ID", env = "COUNTERSIGN_OPERATOR_ID")]
@@ -59,18 +46,13 @@ pub(in crate::cli) struct Sign {
 
 impl Sign {
     pub(super) fn run(self) -> Result<Status> {
-        let reading = |path: &Path| format!("reading `{}`", path.display());
-        let component = fs::read(&self.component).with_context(|| reading(&self.component))?;
-        let settings = match &self.settings {
-            Some(path) => fs::read_to_string(path).with_context(|| reading(path))?,
-            None => "{}".to_owned(),
-        };
+        let RevisionContents { name, component, settings, grants } = self.revision.read()?;
         let component = B256::new(Sha256::digest(&component).into());
-        let subject = subject_digest(component, &settings, &BTreeSet::from_iter(self.grants));
+        let subject = subject_digest(component, &settings, &grants);
         let claims = RevisionClaims {
             origin: self.origin,
             organization: self.organization,
-            plugin: self.name,
+            plugin: name,
             subject,
             iat: i64::try_from(unix_seconds()?).context("the clock stands too late")?,
         };

@@ -81,7 +81,7 @@ impl ComponentArgument {
         Self { path: path.to_owned() }
     }
 
-    fn read(&self) -> Result<Vec<u8>> {
+    pub(super) fn read(&self) -> Result<Vec<u8>> {
         let shown = self.path.display();
         let bytes = fs::read(&self.path).with_context(|| format!("reading `{shown}`"))?;
         if bytes.is_empty() {

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use gateway_domain::{
-    changes::{CommitError, Contested, Idempotency, ReplayGuard, Write},
+    changes::{CommitError, Contested, Idempotency, OperatorWrite, ReplayGuard, Write},
     identity::{Principal, User},
     ids::{PermitId, PrincipalId, TransactionId, VoteId},
     operators::Charter,
@@ -41,11 +41,20 @@ async fn a_stale_version_changes_nothing(database: &Database) {
     assert_eq!(*stored, moved);
 
     let next = Charter { revision: 2, ..world.charter.clone() };
-    world.commit(&store, [Write::RequireCharter(1), Write::UpdateCharter(world.seal(&next))]).await.unwrap();
+    world
+        .commit(
+            &store,
+            [
+                Write::Operators(OperatorWrite::RequireCharter(1)),
+                Write::Operators(OperatorWrite::UpdateCharter(world.seal(&next))),
+            ],
+        )
+        .await
+        .unwrap();
     let stale = [
         // Who counted approvals by the charter before.
-        Write::RequireCharter(1),
-        Write::UpdateCharter(world.seal(&next)),
+        Write::Operators(OperatorWrite::RequireCharter(1)),
+        Write::Operators(OperatorWrite::UpdateCharter(world.seal(&next))),
         Write::UpdateOrganization(world.seal(&world.organization)),
         Write::UpdatePrincipal(world.seal(&world.principal)),
         Write::UpdateUser(world.seal(&world.user)),
@@ -64,7 +73,7 @@ async fn of_two_charters_at_once_on_two_gateways_one_is_stored(database: &Databa
     let world = World::decided(&stores[0]).await;
     for revision in 2..22 {
         let next = |approvals_required| Charter { revision, approvals_required, ..world.charter.clone() };
-        let write = |next: &Charter| [Write::UpdateCharter(world.seal(next))];
+        let write = |next: &Charter| [Write::Operators(OperatorWrite::UpdateCharter(world.seal(next)))];
         let (ann, bob) = tokio::join!(
             world.commit(&stores[0], write(&next(2))),
             world.commit(&stores[1], write(&next(3)))

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use gateway_domain::{
-    changes::{Contested, Write},
+    changes::{Contested, OperatorWrite, Write},
     credentials::{ApiKey, Label},
     fireblocks::Integration,
     identity::{Organization, Principal, User},
@@ -154,7 +154,10 @@ async fn no_permit_after_somebody_lost_authority(database: &Database) {
     // Whoever is revoked there may have signed for a plugin here.
     refused_after(database, |world| {
         let next = Charter { revision: 2, ..world.charter.clone() };
-        vec![Write::InsertCharter(world.seal(&world.charter)), Write::UpdateCharter(world.seal(&next))]
+        vec![
+            Write::Operators(OperatorWrite::InsertCharter(world.seal(&world.charter))),
+            Write::Operators(OperatorWrite::UpdateCharter(world.seal(&next))),
+        ]
     })
     .await;
     let (store, world) = ready(database).await;

@@ -8,11 +8,12 @@ use gateway_domain::{
     audit::AuditEntry,
     ids::{
         CredentialId, KeyId, OrganizationId, PluginRevisionId, PrincipalId, ProposalId, RegistrationId,
-        RelayId, SessionId, TransactionId,
+        RelayId, SessionId, TransactionId, VaultId,
     },
     ports::{
         AuditReads, CredentialReads, DecisionReads, IdentityReads, KeyReads, OperatorReads, PluginStateReads,
-        PolicyReads, RegistrationReads, SessionReads, TransactionReads, VendorReads, VerificationReads,
+        PolicyReads, RegistrationReads, SessionReads, TransactionReads, VaultReads, VendorReads,
+        VerificationReads,
     },
     quorums::QuorumType,
     sealed::Sealed,
@@ -70,7 +71,7 @@ const UNSEALED: [(&str, &str); 17] = [
 ];
 
 /// Other words of the same column, more dangerous than a broken one.
-const WORSE: [(&str, &str, &str); 28] = [
+const WORSE: [(&str, &str, &str); 30] = [
     ("charters", "approvals_required", "0"),
     ("plugin_revocations", "revision", "'00000000-0000-0000-0000-000000000001'"),
     ("proposals", "change", "replace(change, 'null', '\"00000000-0000-0000-0000-000000000001\"')"),
@@ -84,6 +85,8 @@ const WORSE: [(&str, &str, &str); 28] = [
     ("keys", "state", "'retired'"),
     ("keys", "purpose", "'relayer'"),
     ("keys", "kinds", "'[\"transaction\",\"typed-data\",\"digest\"]'"),
+    ("keys", "vault", "NULL"),
+    ("keys", "vault", "'00000000-0000-0000-0000-000000000001'"),
     ("policies", "bindings", "replace(bindings, 'enforce', 'shadow')"),
     ("policies", "floor", "replace(floor, '\"count\":2', '\"count\":1')"),
     ("plugin_revisions", "grants", "'[\"http\"]'"),
@@ -214,6 +217,7 @@ fn sought<'w>(table: &str, world: &'w World) -> Sought<'w> {
         "api_keys" => world.api_key.id.uuid(),
         "sessions" => world.session.id.uuid(),
         "keys" => world.key.id.uuid(),
+        "vaults" => world.vault.id.uuid(),
         "plugin_revisions" | "plugin_revocations" => world.revision.id.uuid(),
         "transactions" | "votes" | "evaluations" | "attempts" | "permits" | "vendor_calls"
         | "encrypted_payloads" | "orion_metadata" => world.transaction.id.uuid(),
@@ -253,6 +257,13 @@ async fn policy_opens(store: &Store, table: &str, sought: Sought<'_>) -> bool {
     }
 }
 
+async fn vault_opens(store: &Store, sought: Sought<'_>) -> bool {
+    let (organization, id, world) = (sought.organization, sought.id, sought.world);
+    found(store.vault(organization, VaultId::from_uuid(id)).await)
+        && found(store.vault_by_name(organization, &world.vault.name).await)
+        && listed(store.vault_list(organization, None, 10).await)
+}
+
 async fn opens(store: &Store, table: &str, sought: Sought<'_>) -> bool {
     let (organization, id, world) = (sought.organization, sought.id, sought.world);
     let transaction = TransactionId::from_uuid(id);
@@ -278,6 +289,7 @@ async fn opens(store: &Store, table: &str, sought: Sought<'_>) -> bool {
                 && found(store.session_by_refresh_token(organization, &[world.session.refresh_hash]).await)
         }
         "keys" => found(store.key(organization, KeyId::from_uuid(id)).await),
+        "vaults" => vault_opens(store, sought).await,
         "plugin_revisions" | "plugin_revocations" | "policies" | "policy_heads" => {
             policy_opens(store, table, sought).await
         }

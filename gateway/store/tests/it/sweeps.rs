@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use gateway_domain::{
-    changes::{CommitError, Contested, Write},
+    changes::{CommitError, Contested, OperatorWrite, VaultWrite, Write},
     credentials::ApiKey,
     fireblocks::Integration,
     identity::{Organization, Principal, User},
@@ -19,6 +19,7 @@ use gateway_domain::{
     sessions::Session,
     settings::Settings,
     transactions::{AttemptOutcome, State},
+    vaults::Vault,
     vendors::CallOutcome,
     verification::{OrionMetadata, VerificationService},
 };
@@ -77,6 +78,14 @@ fn second_versions(world: &World) -> Vec<(&'static str, Vec<Write>)> {
             vec![Write::UpdateKey(world.seal(&KeyRecord { version: 2, frozen: true, ..world.key.clone() }))],
         ),
         (
+            "vaults",
+            vec![Write::Vaults(VaultWrite::Update(world.seal(&Vault {
+                version: 2,
+                frozen: true,
+                ..world.vault.clone()
+            })))],
+        ),
+        (
             "fireblocks_integrations",
             vec![Write::UpdateIntegration(
                 world.seal(&Integration { version: 2, ..world.integration.clone() }),
@@ -119,8 +128,8 @@ fn second_versions_on_record(world: &World) -> Vec<(&'static str, Vec<Write>)> {
     let charter = Charter { revision: 2, ..world.charter.clone() };
     let proposal = Proposal { version: 2, ..world.proposal.clone() };
     vec![
-        ("charters", vec![Write::UpdateCharter(world.seal(&charter))]),
-        ("proposals", vec![Write::UpdateProposal(world.seal(&proposal))]),
+        ("charters", vec![Write::Operators(OperatorWrite::UpdateCharter(world.seal(&charter)))]),
+        ("proposals", vec![Write::Operators(OperatorWrite::UpdateProposal(world.seal(&proposal)))]),
         ("registrations", vec![Write::UpdateRegistration(world.seal(&registration))]),
         ("relays", vec![Write::UpdateRelay(world.seal(&relay))]),
         ("verification_services", vec![Write::UpdateVerificationService(world.seal(&service))]),

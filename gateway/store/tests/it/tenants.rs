@@ -5,7 +5,7 @@ use gateway_domain::{
     keys::KeyRecord,
     ports::{
         CredentialReads, DecisionReads, IdentityReads, KeyReads, PluginStateReads, PolicyReads,
-        RegistrationReads, TransactionFilter, TransactionReads, VendorReads, VerificationReads,
+        RegistrationReads, TransactionFilter, TransactionReads, VaultReads, VendorReads, VerificationReads,
     },
 };
 
@@ -35,6 +35,10 @@ async fn nothing_of_one_organization_is_read_through_another(database: &Database
     assert_eq!(store.api_key_list(other).await.unwrap().len(), 1);
     assert_eq!(store.role_keys(other, now()).await.unwrap()[0].id, theirs.api_key.id);
     assert!(store.key(other, ours.key.id).await.unwrap().is_none());
+    assert!(store.vault(other, ours.vault.id).await.unwrap().is_none());
+    assert_eq!(store.vault_by_name(other, &ours.vault.name).await.unwrap().unwrap().id, theirs.vault.id);
+    assert_eq!(store.vault_list(other, None, 10).await.unwrap().len(), 1);
+    assert_eq!(store.vault_count(other).await.unwrap(), 1);
     assert_eq!(store.key_list(other).await.unwrap().len(), 1);
     assert_eq!(store.wallet_keys(other).await.unwrap().count, 1);
     assert_eq!(*store.policy(other).await.unwrap().unwrap(), theirs.policy);

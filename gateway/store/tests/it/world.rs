@@ -10,14 +10,14 @@ use gateway_domain::{
     approvals::{Ballot, Evidence, Role, Vote},
     audit::AuditEvent,
     chain::{ChainId, GasFee, Pricing},
-    changes::{ChangeSet, CommitError, Contested, Write},
+    changes::{ChangeSet, CommitError, Contested, OperatorWrite, VaultWrite, Write},
     credentials::{ApiKey, CredentialHash, Label, Scope},
     evaluations::Evaluation,
     fireblocks::{Environment, FireblocksAccount, Integration, Region},
     identity::{Escrow, Organization, Principal, PrincipalKind, User},
     ids::{
         AttemptId, CredentialId, IntegrationId, KeyId, OrganizationId, PermitId, PrincipalId, SessionId,
-        TransactionId, VoteId,
+        TransactionId, VaultId, VoteId,
     },
     keys::{KeyAlgorithm, KeyPurpose, KeyRecord, KeyState, PublicKey},
     operators::{Charter, Proposal},
@@ -36,6 +36,7 @@ use gateway_domain::{
         Attempt, AttemptOutcome, Ceilings, ExecutionType, Intent, Kind, Provider, RequirementSnapshot, State,
         Transaction,
     },
+    vaults::Vault,
     vendors::VendorCall,
     verification::{OrionMetadata, VerificationService},
 };
@@ -50,9 +51,8 @@ mod operators;
 pub(crate) mod published;
 mod vendors;
 
-use operators::{sample_charter, sample_proposal};
-
 use judged::{sample_evaluation, sample_policy, sample_revision, sample_revocation, sample_state};
+use operators::{sample_charter, sample_proposal};
 use published::{
     PLENTY_OF_PAYLOADS, block_root, relay_quota, sample_claim, sample_metadata, sample_payload,
     sample_registration, sample_relay, sample_room, sample_service,
@@ -70,6 +70,7 @@ pub(crate) struct World {
     pub(crate) settings: Settings,
     pub(crate) api_key: ApiKey,
     pub(crate) session: Session,
+    pub(crate) vault: Vault,
     pub(crate) key: KeyRecord,
     pub(crate) revision: PluginRevision,
     pub(crate) revocation: PluginRevocation,
@@ -125,7 +126,8 @@ impl World {
     pub(crate) fn new() -> Self {
         let at = now();
         let (organization, principal) = (id(OrganizationId::from_uuid), id(PrincipalId::from_uuid));
-        let key = sample_key(organization, at);
+        let vault = sample_vault(organization, at);
+        let key = KeyRecord { vault: Some(vault.id), ..sample_key(organization, at) };
         let user = sample_user((organization, principal), &key, at);
         let revision = sample_revision(organization, at);
         let revocation = sample_revocation(&revision, at);
@@ -175,6 +177,7 @@ impl World {
             relay,
             service,
             user,
+            vault,
             key,
             revision,
             revocation,
@@ -221,6 +224,7 @@ impl World {
         vec![
             Write::InsertOrganization(self.seal(&self.organization)),
             Write::InsertPrincipal(self.seal(&self.principal)),
+            Write::Vaults(VaultWrite::Insert(self.seal(&self.vault), 100)),
             Write::InsertKey(self.seal(&self.key)),
             Write::InsertUser(self.seal(&self.user)),
             Write::InsertSettings(self.seal(&self.settings)),
@@ -252,7 +256,7 @@ impl World {
             Write::ClaimSessionKey(self.claim, sample_room(&self.user, PLENTY_OF_PAYLOADS)),
             Write::InsertEncryptedPayload(self.seal(&self.payload)),
             Write::InsertOrionMetadata(self.seal(&self.metadata)),
-            Write::InsertProposal(self.seal(&self.proposal)),
+            Write::Operators(OperatorWrite::InsertProposal(self.seal(&self.proposal))),
             Write::InsertPluginRevocation(self.seal(&self.revocation)),
         ]
     }
@@ -281,7 +285,7 @@ impl World {
         let mut writes = world.decision();
         // There is one charter, however many tenants.
         if store.charter().await.unwrap().is_none() {
-            writes.push(Write::InsertCharter(world.seal(&world.charter)));
+            writes.push(Write::Operators(OperatorWrite::InsertCharter(world.seal(&world.charter))));
         }
         world.commit(store, writes).await.unwrap();
         world
@@ -309,9 +313,15 @@ pub(crate) fn sample_key(organization: OrganizationId, at: Timestamp) -> KeyReco
         state: KeyState::Active,
         self_registered: false,
         frozen: false,
+        vault: None,
         version: 1,
         created_at: at,
     }
+}
+
+pub(crate) fn sample_vault(organization: OrganizationId, at: Timestamp) -> Vault {
+    let name = "treasury".into();
+    Vault { id: id(VaultId::from_uuid), organization, name, frozen: false, version: 1, created_at: at }
 }
 
 pub(crate) fn sample_api_key(organization: OrganizationId, principal: PrincipalId, at: Timestamp) -> ApiKey {
@@ -326,6 +336,7 @@ pub(crate) fn sample_api_key(organization: OrganizationId, principal: PrincipalI
         secret_hash: serde_json::from_value(json!(format!("1:{}", "ab".repeat(32)))).unwrap(),
         verification_service: Some(7),
         dev_only: true,
+        self_registered: false,
         expires_at: Some(at.plus(Duration::from_hours(1))),
         revoked_at: None,
         version: 1,

@@ -18,7 +18,7 @@ const APPEND_ONLY: [&str; 9] = [
 ];
 
 /// Columns that may change, by table; all others are written once.
-const MUTABLE: [(&str, &[&str]); 10] = [
+const MUTABLE: [(&str, &[&str]); 11] = [
     ("privy_quorum_claims", &["may_exist"]),
     ("charters", &["id", "revision", "operators", "approvals_required", "updated_at", "seal"]),
     ("proposals", &["approvals", "state", "state_facts", "version", "seal"]),
@@ -26,7 +26,7 @@ const MUTABLE: [(&str, &[&str]); 10] = [
     ("encrypted_payloads", &["pinned", "submission", "submission_facts", "version", "updated_at", "seal"]),
     ("transactions", &["note", "state", "state_facts", "version", "updated_at", "seal"]),
     ("attempts", &["outcome", "outcome_facts", "version", "seal"]),
-    ("vendor_calls", &["outcome", "outcome_facts", "version", "seal"]),
+    ("vendor_calls", &["outcome", "outcome_facts", "refused_since", "version", "seal"]),
     (
         "permits",
         &[
@@ -40,7 +40,8 @@ const MUTABLE: [(&str, &[&str]); 10] = [
             "seal",
         ],
     ),
-    ("keys", &["kinds", "public_key", "address", "state", "frozen", "version", "seal"]),
+    ("keys", &["kinds", "public_key", "address", "state", "frozen", "vault", "version", "seal"]),
+    ("vaults", &["frozen", "version", "seal"]),
 ];
 
 async fn what_was_judged_or_recorded_cannot_be_changed_or_removed(database: &Database) {

@@ -58,13 +58,14 @@ fn refuse_resources(component: &[u8]) -> Result<(), Box<dyn Error>> {
 
 fn apply(limits: &ChildLimits) -> rustix::io::Result<()> {
     let bounds = [
-        (Resource::As, limits.memory_bytes),
-        (Resource::Cpu, limits.cpu_seconds),
-        (Resource::Core, 0),
-        (Resource::Fsize, 0),
+        (Resource::As, limits.memory_bytes, limits.memory_bytes),
+        // At the first a signal of its own, by which the parent knows the bound; at the second the end for sure.
+        (Resource::Cpu, limits.cpu_seconds, limits.cpu_seconds.saturating_add(1)),
+        (Resource::Core, 0, 0),
+        (Resource::Fsize, 0, 0),
     ];
-    for (resource, limit) in bounds {
-        setrlimit(resource, Rlimit { current: Some(limit), maximum: Some(limit) })?;
+    for (resource, current, maximum) in bounds {
+        setrlimit(resource, Rlimit { current: Some(current), maximum: Some(maximum) })?;
     }
     Ok(())
 }

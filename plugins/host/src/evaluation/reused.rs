@@ -35,7 +35,7 @@ pub(crate) fn time_reused(
         first.state,
         (first.outside, deadline),
     );
-    let mut store = sandbox.into_store(plugin.engine(), deadline);
+    let mut store = sandbox.into_store(plugin.engine(), deadline, None);
     let instance =
         instantiated(plugin, &mut store).map_err(|error| failure(classify::stop(&error, store.data())))?;
     let answered = instance.evaluate(&mut store, &first.verified, &first.claimed);

@@ -87,7 +87,8 @@ impl Sandbox {
 
     pub(crate) fn fetch(&mut self, question: HttpQuestion) -> Result<HttpAnswer, Stop> {
         self.require(Capability::Http)?;
-        self.calls.http(question, &self.limits)
+        let answer = self.calls.http(question, &self.limits);
+        self.noting_denial(Capability::Http, answer)
     }
 
     pub(crate) fn pinned_block(&mut self) -> Result<Result<PinnedBlock, ChainFailure>, Stop> {
@@ -116,7 +117,17 @@ impl Sandbox {
 
     fn ask_chain(&mut self, question: ChainQuestion) -> Result<ChainAnswer, Stop> {
         self.require(Capability::Chain)?;
-        self.calls.chain(question, &self.limits)
+        let answer = self.calls.chain(question, &self.limits);
+        self.noting_denial(Capability::Chain, answer)
+    }
+
+    /// The port knows which upstreams and methods are granted.
+    fn noting_denial<T>(&self, capability: Capability, answer: Result<T, Stop>) -> Result<T, Stop> {
+        let is_denied = matches!(&answer, Err(stop) if stop.code == FailureCode::MissingCapability);
+        if is_denied {
+            self.denied.set(Some(capability));
+        }
+        answer
     }
 
     fn ask_history(&mut self, question: HistoryQuestion) -> Result<HistoryAnswer, Stop> {

@@ -9,7 +9,7 @@ use plugin_host::{
     Grants, HostConfig, NoOutside, NoState, PluginHost, PreparedPlugin, VerifiedTransaction,
 };
 use tempfile::TempDir;
-use wasmparser::{Parser, Payload};
+use wasmparser::{ComponentExternalKind, Parser, Payload};
 
 /// A host with a cache of its own, which goes when this is dropped.
 pub(crate) struct TestHost {
@@ -70,12 +70,60 @@ pub(crate) fn with_module(guest: &str, module: &str) -> ComponentSource {
     source(bytes)
 }
 
+/// The guest with one more instance among its exports: that of a component without imports, given as text.
+pub(crate) fn with_export(guest: &str, name: &str, exported: &str) -> ComponentSource {
+    let mut bytes = component(guest).bytes.to_vec();
+    let (components, instances) = counted(&bytes);
+    // A component, an instance of it without arguments, and its export (kind 5) under a plain name and without a type.
+    section(&mut bytes, 4, &wat::parse_str(exported).unwrap());
+    section(&mut bytes, 5, &[1, 0, components, 0]);
+    let length = u8::try_from(name.len()).expect("a name below 128 bytes has a length of one byte");
+    section(&mut bytes, 11, &[&[1, 0, length], name.as_bytes(), &[5, instances, 0]].concat());
+    source(bytes)
+}
+
+/// Components and instances of components that a component has at its top.
+fn counted(component: &[u8]) -> (u8, u8) {
+    let (mut depth, mut components, mut instances) = (0, 0, 0);
+    for payload in Parser::new(0).parse_all(component) {
+        let payload = payload.unwrap();
+        if depth == 0 {
+            instances += match &payload {
+                Payload::ComponentInstanceSection(made) => made.count(),
+                Payload::ComponentImportSection(imports) => {
+                    let kinds = imports.clone().into_iter().map(|one| one.unwrap().ty.kind());
+                    kinds.map(|kind| u32::from(kind == ComponentExternalKind::Instance)).sum()
+                }
+                Payload::ComponentExportSection(exports) => {
+                    let kinds = exports.clone().into_iter().map(|one| one.unwrap().kind);
+                    kinds.map(|kind| u32::from(kind == ComponentExternalKind::Instance)).sum()
+                }
+                _ => 0,
+            };
+            components += u8::from(matches!(payload, Payload::ComponentSection { .. }));
+        }
+        match payload {
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+            Payload::End(_) => depth -= 1,
+            _ => {}
+        }
+    }
+    (components, u8::try_from(instances).unwrap())
+}
+
 /// The guest with a custom section, which changes its digest and nothing else.
 pub(crate) fn with_section(guest: &str, name: &str, contents: &[u8]) -> ComponentSource {
     let mut bytes = component(guest).bytes.to_vec();
     let length = u8::try_from(name.len()).expect("a name below 128 bytes has a length of one byte");
     section(&mut bytes, 0, &[&[length], name.as_bytes(), contents].concat());
     source(bytes)
+}
+
+/// A component that holds another.
+pub(crate) fn nested(inner: &[u8]) -> Vec<u8> {
+    let mut bytes = b"\0asm\x0d\0\x01\0".to_vec();
+    section(&mut bytes, 4, inner);
+    bytes
 }
 
 /// Appends a section: its id, its length as LEB128, its contents.

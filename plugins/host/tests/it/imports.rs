@@ -1,8 +1,8 @@
 //! What a component may import and must export.
 
-use plugin_host::FailureCode;
+use plugin_host::{FailureCode, Verdict};
 
-use crate::guests::{TestHost, source};
+use crate::guests::{TestHost, request, source, with_export};
 
 async fn refusal(text: &str) -> (FailureCode, String) {
     let component = source(wat::parse_str(text).unwrap());
@@ -71,4 +71,35 @@ async fn component_that_exports_no_policy_is_refused() {
     let (code, detail) = refusal("(component)").await;
     assert_eq!(code, FailureCode::UnsupportedContract);
     assert!(detail.contains("does not export `countersign:policy/policy@1.0.0`"), "{detail}");
+}
+
+/// An interface that would never come back.
+const TRAP_DOOR: &str = r#"(component
+    (core module $m (func (export "run") (loop (br 0))))
+    (core instance $i (instantiate $m))
+    (func (export "run") (canon lift (core func $i "run"))))"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn exports_beyond_the_contract_are_listed_and_never_called() {
+    let host = TestHost::start();
+    let more = with_export("hello", "acme:tools/trap-door@1.0.0", TRAP_DOOR);
+    let plugin = host.host.prepare(more).await.unwrap();
+    let exports = plugin.exports();
+    assert!(exports.iter().any(|name| name == "acme:tools/trap-door@1.0.0"), "{exports:?}");
+    let evaluation = host.host.evaluate(&plugin, request("{}")).await.unwrap();
+    assert_eq!(evaluation.outcome.verdict, Verdict::Abstain);
+    assert_eq!(host.host.describe(&plugin).await.unwrap().name, "hello");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn component_that_exports_two_policies_is_refused() {
+    for version in ["0.1.0", "1.1.0"] {
+        let second = format!("countersign:policy/policy@{version}");
+        let two = with_export("hello", &second, "(component)");
+        let failure = TestHost::start().host.prepare(two).await.unwrap_err();
+        assert_eq!(failure.code, FailureCode::UnsupportedContract, "{failure}");
+        for name in [&*format!("`{second}`"), "`countersign:policy/policy@1.0.0`"] {
+            assert!(failure.detail.contains(name), "{failure}");
+        }
+    }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use plugin_host::{ComponentSource, FailureCode, Verdict};
 
 use crate::guests::{TestHost, request, with_module};
-use crate::patched::{contract_export, with_body};
+use crate::patched::{contract_export, with_body, with_body_that_calls_the_host};
 
 /// What an endless attack is given.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -15,7 +15,8 @@ async fn assert_stopped(attack: ComponentSource, expected: FailureCode) -> Strin
     let host = TestHost::start();
     let honest = host.prepare("hello").await;
     let hostile = host.host.prepare(attack).await.unwrap();
-    let mut asked = request("{}");
+    // A number, which `limiter` needs and `hello` does not look at.
+    let mut asked = request("10");
     if expected == FailureCode::Timeout {
         asked.deadline = Some(Instant::now() + PATIENCE);
     }
@@ -89,10 +90,37 @@ async fn lone_surrogates_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bulk_memory_in_a_loop_meets_the_deadline() {
-    let fill = "(module (memory 200) (func $fill (loop \
-                (memory.fill (i32.const 0) (i32.const 7) (i32.const 13107200)) (br 0))) (start $fill))";
-    assert_stopped(with_module("hello", fill), FailureCode::Timeout).await;
+async fn bulk_steps_in_a_loop_meet_the_deadline() {
+    // All the memory and all the table there may be, and nobody looks at the time within a step.
+    for step in [
+        "(memory.fill (i32.const 0) (i32.const 7) (i32.const 14680064))",
+        "(memory.copy (i32.const 1) (i32.const 0) (i32.const 14680063))",
+        "(memory.init $data (i32.const 0) (i32.const 0) (i32.const 65536))",
+        "(table.fill (i32.const 0) (ref.null func) (i32.const 20000))",
+        "(table.copy (i32.const 1) (i32.const 0) (i32.const 19999))",
+    ] {
+        let data = "x".repeat(65_536);
+        let module = format!(
+            "(module (memory 224) (table 20000 funcref) (data $data \"{data}\") \
+             (func $run (loop {step} (br 0))) (start $run))"
+        );
+        assert_stopped(with_module("hello", &module), FailureCode::Timeout).await;
+    }
+}
+
+/// While the host writes into a guest, and while the guest tidies up after its answer, it cannot call out: no host
+/// function ever runs on top of one that has not returned.
+#[tokio::test(flavor = "multi_thread")]
+async fn host_calls_from_the_allocator_or_after_the_answer_are_refused() {
+    let allocator =
+        "(func (param i32 i32 i32 i32) (result i32) (call $host (i32.const 65536)) i32.const 131072)";
+    let detail =
+        assert_stopped(with_body_that_calls_the_host("cabi_realloc", allocator), FailureCode::Trap).await;
+    assert!(detail.contains("cannot leave component instance"), "{detail}");
+    let export = format!("cabi_post_{}", contract_export("#evaluate"));
+    let afterwards = "(func (param i32) (call $host (i32.const 65536)))";
+    let detail = assert_stopped(with_body_that_calls_the_host(&export, afterwards), FailureCode::Trap).await;
+    assert!(detail.contains("cannot leave component instance"), "{detail}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -15,12 +15,51 @@ const CODE: u8 = 10;
 /// `hello` with another body for the function that its own module exports under `export`. `function` is a whole WAT
 /// function of the same type; a memory of its own stands for the guest's.
 pub(crate) fn with_body(export: &str, function: &str) -> ComponentSource {
-    let bytes = component("hello").bytes;
-    let patched = sections(&bytes).into_iter().find_map(|(id, whole, contents)| {
-        let module = (id == MODULE).then(|| patch(&bytes[contents], export, function))??;
+    with_bodies(&[(export, function)])
+}
+
+/// The same for several functions.
+pub(crate) fn with_bodies(bodies: &[(&str, &str)]) -> ComponentSource {
+    let mut bytes = component("hello").bytes.to_vec();
+    for (export, function) in bodies {
+        bytes = with_body_in(&bytes, export, |_| format!("(memory 1) {function}"));
+    }
+    source(bytes)
+}
+
+/// The same with a function of the contract that the body may call as `$host`: the one that `limiter` imports to read its
+/// settings, which is given an address for them.
+pub(crate) fn with_body_that_calls_the_host(export: &str, function: &str) -> ComponentSource {
+    let limiter = component("limiter").bytes;
+    let patched = with_body_in(&limiter, export, |module| {
+        let before = host_function(module, "/settings@");
+        let others: String = (0..before).map(|_| "(import \"\" \"\" (func))").collect();
+        format!("{others} (import \"\" \"host\" (func $host (param i32))) (memory 1) {function}")
+    });
+    source(patched)
+}
+
+/// `module_of` is given the module and writes the text of one whose only function is the new body.
+fn with_body_in(bytes: &[u8], export: &str, module_of: impl Fn(&[u8]) -> String) -> Vec<u8> {
+    let patched = sections(bytes).into_iter().find_map(|(id, whole, contents)| {
+        let module = &bytes[contents];
+        let is_exported = id == MODULE && exports(module).iter().any(|(name, _)| name == export);
+        let module = is_exported.then(|| patch(module, export, &module_of(module)))??;
         Some([&bytes[..whole.start], &section(MODULE, &module), &bytes[whole.end..]].concat())
     });
-    source(patched.unwrap_or_else(|| panic!("no module of `hello` exports `{export}`")))
+    patched.unwrap_or_else(|| panic!("no module of the guest exports `{export}`"))
+}
+
+/// The index of the first function that a module imports from an interface.
+fn host_function(module: &[u8], interface: &str) -> usize {
+    let payloads = Parser::new(0).parse_all(module).map(Result::unwrap);
+    let imports = payloads.filter_map(|payload| match payload {
+        Payload::ImportSection(imports) => Some(imports.into_imports().map(Result::unwrap)),
+        _ => None,
+    });
+    let mut functions = imports.flatten().filter(|one| matches!(one.ty, TypeRef::Func(_)));
+    let found = functions.position(|one| one.module.contains(interface));
+    found.unwrap_or_else(|| panic!("the module imports nothing of `{interface}`"))
 }
 
 /// The name under which `hello` exports a function of the contract.
@@ -66,9 +105,9 @@ fn exports(module: &[u8]) -> Vec<(String, u32)> {
     found
 }
 
-/// Locals and instructions of a function in text.
+/// Locals and instructions of the only function in a module's text.
 fn body(function: &str) -> Vec<u8> {
-    let module = wat::parse_str(format!("(module (memory 1) {function})")).unwrap();
+    let module = wat::parse_str(format!("(module {function})")).unwrap();
     let entry = Parser::new(0).parse_all(&module).find_map(|payload| match payload.unwrap() {
         Payload::CodeSectionEntry(body) => Some(module[body.range()].to_vec()),
         _ => None,

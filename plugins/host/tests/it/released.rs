@@ -139,7 +139,7 @@ async fn evaluated(host: &TestHost, version: &str) -> Value {
         };
         let mut record = json!(record);
         let fields = record.as_object_mut().unwrap();
-        for of_the_host in ["engine", "memory_peak_bytes", "verified", "claimed"] {
+        for of_the_host in ["engine", "limits", "memory_peak_bytes", "verified", "claimed"] {
             fields.remove(of_the_host);
         }
         evaluations.push(json!({ "said": said, "record": record }));

@@ -119,6 +119,83 @@ async fn plugin_that_hogs_its_threads_leaves_some_to_others() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_thousand_endless_evaluations_at_once_each_ends_and_others_are_served_meanwhile() {
+    let host = TestHost::with(|config| {
+        config.schedule.threads = 4;
+        config.schedule.running_per_plugin = 2;
+        config.schedule.waiting_per_plugin = 500;
+        config.schedule.breaker_failures = u32::MAX;
+    });
+    let (hostile, hello) = (host.prepare("hostile").await, host.prepare("hello").await);
+    let mut endless = JoinSet::new();
+    let deadline = Instant::now() + Duration::from_secs(3);
+    for _ in 0..1000 {
+        let asked = EvaluationRequest { deadline: Some(deadline), ..request("endless loop") };
+        endless.spawn(code_of(host.host.clone(), Arc::clone(&hostile), asked));
+    }
+    for _ in 0..100 {
+        assert_eq!(code_of(host.host.clone(), Arc::clone(&hello), request("{}")).await, None);
+    }
+    let ended = endless.join_all().await;
+    let count = |code| ended.iter().filter(|ended| **ended == Some(code)).count();
+    let (late, refused) = (count(FailureCode::Timeout), count(FailureCode::QueueFull));
+    assert_eq!(late + refused, 1000, "{ended:?}");
+    assert!(late >= 502 && refused > 0, "{late} were late, {refused} refused");
+    for (plugin, settings) in [(hello, "{}"), (hostile, "behave")] {
+        assert_eq!(code_of(host.host.clone(), plugin, request(settings)).await, None);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_runs_for_longer_than_a_slice_leaves_the_only_thread_to_others() {
+    let host = TestHost::with(|config| {
+        config.schedule.threads = 1;
+        config.schedule.slice = Duration::from_millis(1);
+        config.schedule.deadline = Duration::from_secs(5);
+    });
+    let (hostile, hello) = (host.prepare("hostile").await, host.prepare("hello").await);
+    // The second is known to be long before it begins.
+    for _ in 0..2 {
+        let endless = tokio::spawn(code_of(host.host.clone(), Arc::clone(&hostile), request("endless loop")));
+        for _ in 0..100 {
+            assert_eq!(code_of(host.host.clone(), Arc::clone(&hello), request("{}")).await, None);
+        }
+        assert!(!endless.is_finished());
+        assert_eq!(endless.await.unwrap(), Some(FailureCode::Timeout));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn as_many_long_evaluations_as_allowed_run_beside_the_threads() {
+    let host = TestHost::with(|config| {
+        config.schedule.threads = 1;
+        config.schedule.background_threads = 1;
+        config.schedule.running_per_plugin = 2;
+        config.schedule.slice = Duration::from_millis(1);
+        config.schedule.deadline = Duration::from_secs(2);
+    });
+    let (hostile, hello) = (host.prepare("hostile").await, host.prepare("hello").await);
+    let mut endless = JoinSet::new();
+    for _ in 0..2 {
+        endless.spawn(code_of(host.host.clone(), Arc::clone(&hostile), request("endless loop")));
+    }
+    // The second finds no place beside the thread and holds it: others are answered until then, and from then on are not.
+    let late = loop {
+        let asked = EvaluationRequest {
+            deadline: Some(Instant::now() + Duration::from_millis(100)),
+            ..request("{}")
+        };
+        if let Some(code) = code_of(host.host.clone(), Arc::clone(&hello), asked).await {
+            break code;
+        }
+        assert!(endless.try_join_next().is_none(), "a second long evaluation held up nobody");
+    };
+    assert_eq!(late, FailureCode::Timeout);
+    assert_eq!(endless.join_all().await, [Some(FailureCode::Timeout); 2]);
+    assert_eq!(code_of(host.host.clone(), hello, request("{}")).await, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn deadline_includes_the_time_in_the_queue() {
     let host = TestHost::with(|config| config.schedule.running_per_plugin = 1);
     let hostile = host.prepare("hostile").await;
@@ -233,6 +310,35 @@ async fn so_much_waits_to_be_tried_out_and_no_more() {
     // One runs, two wait, so exactly one of the three is refused, and first.
     assert_eq!(waiting.join_next().await.unwrap().unwrap(), Some(FailureCode::QueueFull));
     drop(open);
+    assert_eq!(waiting.join_all().await, [None, None, None]);
+}
+
+/// Many slow dry runs of one tenant neither keep another's out nor go before it.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_organization_fills_its_own_part_of_what_waits_to_be_tried_out() {
+    let host = TestHost::with(|config| {
+        config.schedule.aside_threads = 1;
+        config.schedule.aside_waiting = 16;
+        config.schedule.aside_waiting_per_organization = 2;
+    });
+    let hostile = host.prepare("hostile").await;
+    let (gate, mut arrivals, open) = gate();
+    let try_out = |organization: &str, mut asked: EvaluationRequest| {
+        asked.verified.organization_id = organization.to_owned();
+        let (host, hostile) = (host.host.clone(), Arc::clone(&hostile));
+        async move { host.try_out(&hostile, asked).await.err().map(|failure| failure.code) }
+    };
+    let mut waiting = JoinSet::new();
+    waiting.spawn(try_out("many", held(&gate)));
+    arrivals.recv().await.unwrap();
+    for _ in 0..3 {
+        waiting.spawn(try_out("many", held(&gate)));
+    }
+    assert_eq!(waiting.join_next().await.unwrap().unwrap(), Some(FailureCode::QueueFull));
+    let other = tokio::spawn(try_out("other", request("behave")));
+    let asked = host.host.validate_settings_for("third", &hostile, "0");
+    drop(open);
+    assert_eq!((other.await.unwrap(), asked.await.unwrap().len()), (None, 0));
     assert_eq!(waiting.join_all().await, [None, None, None]);
 }
 

@@ -178,3 +178,22 @@ async fn a_port_is_told_by_when_its_answer_must_be_there() {
     let by = told.0.lock().unwrap().expect("it was asked");
     assert!(before + deadline <= by && by <= Instant::now() + deadline);
 }
+
+/// Nobody takes a name for a path, a pattern or another name: the gateway is asked for exactly what the guest said.
+#[tokio::test(flavor = "multi_thread")]
+async fn names_that_lead_elsewhere_are_taken_as_they_are() {
+    let host = TestHost::start();
+    let hostile = host.prepare("hostile").await;
+    let mut asked = request("odd names");
+    asked.state = snapshot(&[("count", &[9])]);
+    let evaluation = host.host.evaluate(&hostile, asked).await.unwrap();
+    assert_eq!(evaluation.outcome.analysis, "14 14 14 Some([9])");
+    let record = evaluation.record;
+    assert!(record.state_writes.iter().all(|write| write.value.as_deref() == Some(write.key.as_bytes())));
+    let names: Vec<&str> = record.state_writes.iter().map(|write| write.key.as_str()).collect();
+    let counters: Vec<&str> = record.reservations.iter().map(|held| held.counter.name.as_str()).collect();
+    assert_eq!(names, counters);
+    for name in ["../count", "counter/..", "../counter/60/count", "%2e%2e%2fcount", "coünt"] {
+        assert!(names.contains(&name), "{names:?}");
+    }
+}

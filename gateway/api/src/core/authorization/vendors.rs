@@ -17,7 +17,7 @@ const fn server(scope: Scope) -> Callers {
 const ADMINS: Callers = server(Scope::Admin);
 
 const fn own(method: Method, path: &'static str, operation: &'static str, errors: &'static [u16]) -> Rule {
-    Rule { method, path, operation, callers: SESSIONS, errors }
+    Rule { method, path, operation, callers: SESSIONS, ends_credentials: false, errors }
 }
 
 pub(super) static TABLE: &[Rule] = &[
@@ -36,6 +36,7 @@ pub(super) static TABLE: &[Rule] = &[
         path: "/fireblocks/config/{type}/{ethereumAddress}",
         operation: "get_fireblocks_config",
         callers: server(Scope::ReadFireblocksConfig),
+        ends_credentials: false,
         errors: &[400, 401, 403, 404],
     },
     Rule {
@@ -43,6 +44,7 @@ pub(super) static TABLE: &[Rule] = &[
         path: "/fireblocks/admin/transactions",
         operation: "create_admin_transaction",
         callers: ADMINS,
+        ends_credentials: false,
         errors: &[400, 401, 403, 404, 409, 502],
     },
     Rule {
@@ -50,6 +52,7 @@ pub(super) static TABLE: &[Rule] = &[
         path: "/privy-quorum",
         operation: "create_quorum",
         callers: server(Scope::CreateQuorums),
+        ends_credentials: false,
         errors: &[400, 401, 403, 409, 502],
     },
 ];

@@ -1,6 +1,6 @@
 //! What a request takes from whose rate.
 
-use gateway_domain::{Error, OpCtx, actor::Actor, credentials::Label, ids::PrincipalId};
+use gateway_domain::{OpCtx, actor::Actor, ids::PrincipalId};
 
 use crate::{
     core::authorization::Rule,
@@ -42,17 +42,18 @@ pub(super) async fn charge(app: &App, ctx: &OpCtx, rule: &Rule) -> Result<(), Fa
         | Actor::LocalOperator => return Ok(()),
     };
     app.rates.credential.check(&name).map_err(|retry_after| Failure::RateLimited { retry_after })?;
-    match people(&ctx.actor).filter(|_| !rule.method.is_safe() && !rule.ends_credentials()) {
-        Some(user) => charge_change(app, ctx, user).await,
+    match self_registered(&ctx.actor).filter(|_| !rule.method.is_safe() && !rule.ends_credentials) {
+        Some(user) => app.rates.changes.take(CHANGES, user).await,
         None => Ok(()),
     }
 }
 
-/// Who calls, if it is a user. What wallets sign is bounded elsewhere: enrolments by their rate, votes by their number.
-fn people(actor: &Actor) -> Option<PrincipalId> {
+/// Who calls, if it is a user who enrolled themselves: for whom a server key enrolled, the organization vouches. What
+/// wallets sign is bounded elsewhere: enrolments by their rate, votes by their number.
+fn self_registered(actor: &Actor) -> Option<PrincipalId> {
     match actor {
-        Actor::Session(session) => Some(session.principal),
-        Actor::ApiKey(key) => (key.label == Label::User).then_some(key.principal),
+        Actor::Session(session) => session.self_registered.then_some(session.principal),
+        Actor::ApiKey(key) => key.self_registered.then_some(key.principal),
         Actor::Anonymous
         | Actor::Wallet(_)
         | Actor::Gateway
@@ -60,10 +61,4 @@ fn people(actor: &Actor) -> Option<PrincipalId> {
         | Actor::Operator(_)
         | Actor::LocalOperator => None,
     }
-}
-
-/// For whom a server key enrolled, the organization vouches.
-async fn charge_change(app: &App, ctx: &OpCtx, user: PrincipalId) -> Result<(), Failure> {
-    let found = app.services.store.user(ctx.organization, user).await?.ok_or(Error::Unauthenticated)?;
-    if found.self_registered { app.rates.changes.take(CHANGES, user).await } else { Ok(()) }
 }

@@ -120,6 +120,8 @@ impl Hearing {
         let input = DecisionInput {
             transaction: &self.transaction,
             policy,
+            // No revision was examined: only what names no key gets further than its bindings.
+            key: None,
             evaluations: &self.evaluations,
             votes: &self.votes,
             standing: &Standing::default(),

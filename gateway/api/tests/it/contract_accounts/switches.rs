@@ -121,7 +121,7 @@ async fn what_was_under_way_at_a_switch_is_worth_nothing_after_it() {
     // The other was opened in the same instant, before the wallet's last switch.
     let session = sessions.iter().find(|session| session.wallet_epoch == pair.user.wallet_epoch).unwrap().id;
     let (principal, address) = (pair.user.id, contract.address);
-    let actor = SessionActor { principal, session, address, expires_at: ctx.now };
+    let actor = SessionActor { principal, session, address, expires_at: ctx.now, self_registered: false };
     let by_session = OpCtx { actor: Actor::Session(actor), ..ctx.clone() };
     let request = CreateOwnApiKey { name: "bot".to_owned(), expires_at: None };
     create_own_api_key(&by_session, services, principal, request.clone()).await.unwrap();

@@ -15,18 +15,18 @@ impl Deployment {
         format!("/operator/v1/organizations/{}/plugins", self.world.organization)
     }
 
-    async fn upload(&self, who: &Person, body: &Value) -> (u16, Value) {
+    pub(super) async fn upload(&self, who: &Person, body: &Value) -> (u16, Value) {
         self.post(who, &self.plugins(), body).await
     }
 
     /// Uploads by Ann, and how the policy would bind it besides.
-    async fn stored(&self, name: &str) -> Value {
+    pub(super) async fn stored(&self, name: &str) -> Value {
         let (status, stored) = self.upload(&self.ann, &self.ann.upload(&self.world, name)).await;
         assert_eq!(status, 201, "{stored}");
         stored
     }
 
-    async fn revoke(&self, who: &Person, id: &str) -> (u16, Value) {
+    pub(super) async fn revoke(&self, who: &Person, id: &str) -> (u16, Value) {
         self.poke(who, &format!("{}/{id}/revoke", self.plugins())).await
     }
 
@@ -36,7 +36,7 @@ impl Deployment {
     }
 }
 
-fn binding(stored: &Value, mode: &str) -> Value {
+pub(super) fn binding(stored: &Value, mode: &str) -> Value {
     json!({
         "revision": stored["id"], "subject_digest": stored["subjectDigest"], "mode": mode, "power": "gate",
         "scope": {"kinds": ["transaction"], "chains": [], "keys": []},

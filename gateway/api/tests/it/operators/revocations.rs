@@ -10,7 +10,7 @@ use super::*;
 
 impl Deployment {
     /// A call of theirs whose proof was taken already.
-    fn call_of(&self, who: &Person, roles: &[OperatorRole]) -> OpCtx {
+    pub(super) fn call_of(&self, who: &Person, roles: &[OperatorRole]) -> OpCtx {
         let roles = roles.iter().copied().collect();
         let actor = OperatorActor { operator: who.id, roles, evidence: "a.b.c".to_owned() };
         OpCtx { actor: Actor::Operator(actor), ..self.world.ctx() }

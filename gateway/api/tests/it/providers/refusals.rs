@@ -93,18 +93,45 @@ async fn a_validation_does_not_put_off_the_end() {
     assert_eq!(scene.looked_at().await.1, LOST);
 }
 
-/// An address that is blocked, or a form that has changed: that says nothing of the credentials or of the transaction.
+/// An address that is blocked, or a form that has changed: that says nothing of the credentials, and is waited for as long
+/// as anything else.
 #[tokio::test(flavor = "multi_thread")]
-async fn other_refusals_end_nothing_and_blame_no_credentials() {
-    for http_status in [400, 405, 451] {
+async fn other_refusals_blame_no_credentials_and_end_a_transaction_in_time() {
+    for (is_answered, http_status) in [(true, 400), (true, 405), (true, 451), (false, 400)] {
         let scene = Scene::new(Provider::Fireblocks).await;
         let vendor = &scene.world.vendors.fireblocks;
+        vendor.is_silent.store(!is_answered, Ordering::SeqCst);
         scene.order(1, 1).await.expect(201);
+        // However long Fireblocks had it by then.
+        scene.world.clock.advance(LOST_AFTER);
         vendor.refuse(http_status);
-        for _ in 0..2 {
-            assert!(!scene.looked_at().await.1.is_final(), "{http_status}");
-            assert!(!scene.is_invalid().await.0, "{http_status}");
-            scene.world.clock.advance(LOST_AFTER);
-        }
+        let (progress, state) = scene.looked_at().await;
+        assert!(matches!(progress, Progress::Again(_)) && !state.is_final(), "{state:?}");
+        scene.world.clock.advance(LOST_AFTER.saturating_sub(Duration::from_secs(1)));
+        assert!(!scene.looked_at().await.1.is_final());
+        scene.world.clock.advance(Duration::from_secs(1));
+        assert_eq!(scene.looked_at().await, (Progress::Done, LOST), "{is_answered} {http_status}");
+        assert!(!scene.is_invalid().await.0, "{http_status}");
+        scene.order(1, 2).await.expect(409);
+        assert_eq!(vendor.posts(&name(1)), 1);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_between_two_refusals_of_a_question_begins_anew() {
+    let scene = Scene::new(Provider::Fireblocks).await;
+    let vendor = &scene.world.vendors.fireblocks;
+    scene.order(1, 1).await.expect(201);
+    for _ in 0..3 {
+        vendor.refuse(400);
+        scene.looked_at().await;
+        scene.world.clock.advance(LOST_AFTER.saturating_sub(Duration::from_secs(1)));
+        let (_, state) = scene.looked_at().await;
+        assert!(matches!(state, State::HandedOver { .. }), "{state:?}");
+        vendor.relent();
+        scene.looked_at().await;
+    }
+    vendor.say(&name(1), VendorStatus::Completed);
+    let (_, state) = scene.looked_at().await;
+    assert!(matches!(state, State::ExecutedByVendor { .. }), "{state:?}");
 }

@@ -89,6 +89,7 @@ impl Scene {
             state: KeyState::Active,
             self_registered: false,
             frozen: false,
+            vault: None,
             version: 1,
             created_at: ctx.now,
         })
@@ -104,7 +105,8 @@ impl Scene {
                 let address = Address::repeat_byte(0x51);
                 let mut key = self.key(ctx, KeyPurpose::Wallet, KeyAlgorithm::Secp256k1).into_value();
                 key.state = KeyState::Generating;
-                let public_key = self.world.services.vault.generate(&sealer.seal(key.clone())).await.unwrap();
+                let public_key =
+                    self.world.services.token_keys.generate(&sealer.seal(key.clone())).await.unwrap();
                 let signer = Address::from_raw_public_key(&public_key.0[1..]);
                 assert_ne!(address, signer);
                 key.state = KeyState::Active;

@@ -10,12 +10,12 @@ use std::{
 use async_trait::async_trait;
 use gateway_chains::evm::codec::EvmCodec;
 use gateway_domain::{
-    Address, B256, Clock, OpCtx, Result, Timestamp, U256,
+    Address, B256, Clock, OpCtx, Result, U256,
     chain::{ChainId, PayloadCodec},
     identity::User,
     ids::{OrganizationId, PrincipalId, RelayId, TransactionId},
     keys::{GenerateKey, KeyAlgorithm, KeyPurpose, KeyRecord, generate_key},
-    openpgp::{Fingerprint, InspectedKey, InspectedMessage, MessageFault, OpenPgp, OpenPgpFault, Opened},
+    openpgp::Fingerprint,
     outbox::Job,
     payloads::{Addressed, Ipfs, Submission},
     ports::{Publication, Services},
@@ -33,7 +33,7 @@ use serde_json::{Value, json};
 
 use super::{Fuse, Process, STUCK_AFTER, SimulatedToken, Simulation, seed, start};
 use crate::{
-    openpgp::{self, BUILT_IN, built_in_service, encrypt},
+    openpgp::{self, BUILT_IN, Opening, built_in_service, encrypt},
     world::CHAIN,
 };
 
@@ -77,54 +77,14 @@ impl Ipfs for SimulatedIpfs {
     }
 }
 
-/// Counts what it opens.
-struct SimulatedOpenPgp {
-    software: Arc<dyn OpenPgp>,
-    fuse: Arc<Fuse>,
-}
-
 #[async_trait]
-impl OpenPgp for SimulatedOpenPgp {
-    fn inspect_key(&self, armored: &str, now: Timestamp) -> Result<InspectedKey, OpenPgpFault> {
-        self.software.inspect_key(armored, now)
+impl Opening for Fuse {
+    async fn before(&self) {
+        self.burn().await;
     }
 
-    fn verify_possession(
-        &self,
-        certificate: &str,
-        signed: (&str, &str),
-        now: Timestamp,
-    ) -> Result<(), OpenPgpFault> {
-        self.software.verify_possession(certificate, signed, now)
-    }
-
-    fn fingerprint(&self, armored: &str) -> Result<Fingerprint, OpenPgpFault> {
-        self.software.fingerprint(armored)
-    }
-
-    fn inspect_message(
-        &self,
-        armored: &str,
-        recipient: &str,
-        now: Timestamp,
-    ) -> Result<InspectedMessage, MessageFault> {
-        self.software.inspect_message(armored, recipient, now)
-    }
-
-    async fn certificate(
-        &self,
-        name: &str,
-        certify: &Sealed<KeyRecord>,
-        decrypt: &Sealed<KeyRecord>,
-    ) -> Result<String> {
-        self.software.certificate(name, certify, decrypt).await
-    }
-
-    async fn open(&self, armored: &str, decrypt: &Sealed<KeyRecord>) -> Result<Opened> {
-        self.fuse.burn().await;
-        let opened = self.software.open(armored, decrypt).await;
-        self.fuse.burn().await;
-        opened
+    async fn after(&self) {
+        self.burn().await;
     }
 }
 
@@ -142,7 +102,7 @@ pub(super) fn publication(simulation: &Simulation) -> Publication {
     let real = openpgp::publication(simulation.token.clone());
     let fuse = &simulation.fuse;
     Publication {
-        openpgp: Arc::new(SimulatedOpenPgp { software: real.openpgp, fuse: fuse.clone() }),
+        openpgp: openpgp::watched(fuse.clone()),
         ipfs: Arc::new(SimulatedIpfs { names: real.ipfs, fuse: fuse.clone() }),
         ..real
     }
@@ -158,6 +118,7 @@ async fn make_relayer(services: &Services, organization: OrganizationId) {
         algorithm: KeyAlgorithm::Secp256k1,
         purpose: KeyPurpose::Relayer,
         kinds: BTreeSet::new(),
+        vault: None,
     };
     generate_key(&ctx, services, wanted, None).await.unwrap();
 }

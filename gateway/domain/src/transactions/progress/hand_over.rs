@@ -15,7 +15,7 @@ use crate::{
     evaluations::{Fresh, retain},
     fireblocks::{
         CREATE_URI, FireblocksAccount, FireblocksApi, Integration, Login, Meaning, compose_transfer,
-        external_id, is_about, note_answer, note_refusal,
+        external_id, is_about, note_answer, note_refusal, note_said, note_unsaid,
     },
     ids::{PermitId, VendorCallId},
     policy::{Approved, Decision, PermitRecord, VendorPermit, issue_vendor_permit},
@@ -138,7 +138,8 @@ enum Told {
     Found(VendorTransaction),
     /// It has no such transaction, said of the very account that would have paid.
     Unknown,
-    /// It shows no such transaction to the credentials there are: others since then, or refused since then.
+    /// It shows no such transaction to the credentials there are: others since then, or refused since then, they or the
+    /// question.
     Hidden {
         since: Timestamp,
     },
@@ -156,14 +157,17 @@ async fn ask(ctx: &OpCtx, services: &Services, call: &VendorCall, access: &Acces
         Access::Away => return Ok(Told::Nothing),
     };
     let answer = fireblocks.find(login, &call.external_id).await;
-    if let (Ok(_), Some(integration)) = (&answer, integration) {
-        note_answer(ctx, services, integration).await?;
+    if answer.is_ok() {
+        note_said(ctx, services, call).await?;
+        if let Some(integration) = integration {
+            note_answer(ctx, services, integration).await?;
+        }
     }
     Ok(match (answer, integration) {
         (Ok(Some(found)), _) => Told::Found(found),
         (Ok(None), Some(_)) => Told::Unknown,
         (Ok(None), None) => Told::Hidden { since: changed },
-        // Credentials that Fireblocks does not take show nothing. Whatever else it refuses says nothing of them.
+        // Credentials that Fireblocks does not take show nothing.
         (
             Err(
                 VendorError::Refused { http_status: http_status @ 403, .. }
@@ -176,6 +180,10 @@ async fn ask(ctx: &OpCtx, services: &Services, call: &VendorCall, access: &Acces
                 None => changed,
             };
             Told::Hidden { since }
+        }
+        // Whatever else it refuses says nothing of them: a form that has changed, an address that is blocked.
+        (Err(VendorError::Refused { http_status, .. }), _) => {
+            Told::Hidden { since: note_unsaid(ctx, services, call, http_status).await? }
         }
         (Err(error), _) => Told::Away(error),
     })
@@ -315,6 +323,7 @@ fn new_call(ctx: &OpCtx, services: &Services, transaction: &Transaction) -> Resu
         body,
         external_id: external_id(transaction.request_hash),
         outcome: CallOutcome::Prepared { unsettled: 0 },
+        refused_since: None,
         version: 1,
         created_at: ctx.now,
     })

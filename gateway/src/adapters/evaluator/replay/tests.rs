@@ -2,15 +2,18 @@ use gateway_domain::evaluations::{EvaluationResult, Outcome, Verdict};
 use plugin_host::{Digest, EvaluationRecord, LogLevel, LogLine};
 use serde_json::json;
 
-use super::{Replayed, compare};
+use super::{Changed, Replayed, Sandbox, compare};
 
 const THEN: Digest = Digest([1; 32]);
 const NOW: Digest = Digest([2; 32]);
 
-fn record(engine: Digest) -> EvaluationRecord {
+const SANDBOX: Sandbox = Sandbox { engine: NOW, limits: NOW };
+const NOTHING: Changed = Changed { engine: false, limits: false };
+
+fn record(Sandbox { engine, limits }: Sandbox) -> EvaluationRecord {
     let zero = Digest([0; 32]);
     let record = json!({
-        "component": zero, "engine": engine, "contract": "0.1",
+        "component": zero, "engine": engine, "limits": limits, "contract": "0.1",
         "verified": plugin_host::VerifiedTransaction::default(),
         "claimed": plugin_host::ClaimedTransaction::default(),
         "settings": "{}", "settings_digest": zero, "grants": [], "requested_at_ms": 0,
@@ -31,13 +34,17 @@ fn said(analysis: &str) -> EvaluationResult {
 }
 
 #[test]
-fn a_changed_engine_is_named_whether_or_not_the_verdict_is_the_same() {
+fn a_changed_engine_and_changed_limits_are_named_whether_or_not_the_verdict_is_the_same() {
     let yes = said("yes");
-    let same = |then: Digest| compare((&yes, record(then)), (&yes, Some(record(NOW))), NOW);
-    assert_eq!(same(NOW), Replayed::Same { engine_changed: false });
-    assert_eq!(same(THEN), Replayed::Same { engine_changed: true });
-    let other = compare((&yes, record(THEN)), (&said("no"), Some(record(NOW))), NOW);
-    assert!(matches!(&other, Replayed::Different { engine_changed: true, what } if what.contains("\"no\"")));
+    for changed in [NOTHING, Changed { engine: true, ..NOTHING }, Changed { limits: true, ..NOTHING }] {
+        let as_then = |changed: bool| if changed { THEN } else { NOW };
+        let then = Sandbox { engine: as_then(changed.engine), limits: as_then(changed.limits) };
+        let same = compare((&yes, record(then)), (&yes, Some(record(SANDBOX))), SANDBOX);
+        assert_eq!(same, Replayed::Same(changed));
+        let other = compare((&yes, record(then)), (&said("no"), Some(record(SANDBOX))), SANDBOX);
+        let Replayed::Different { what, changed: told } = other else { panic!("{other:?}") };
+        assert!(what.contains("\"no\"") && told == changed, "{what}, {told:?}");
+    }
 }
 
 #[test]
@@ -49,11 +56,11 @@ fn whatever_a_guest_does_otherwise_is_a_difference() {
         |record| record.component = Digest([9; 32]),
     ];
     for change in changes {
-        let mut repeated = record(NOW);
+        let mut repeated = record(SANDBOX);
         change(&mut repeated);
-        let told = compare((&yes, record(NOW)), (&yes, Some(repeated)), NOW);
-        assert!(matches!(told, Replayed::Different { engine_changed: false, .. }), "{told:?}");
+        let told = compare((&yes, record(SANDBOX)), (&yes, Some(repeated)), SANDBOX);
+        assert!(matches!(told, Replayed::Different { changed: NOTHING, .. }), "{told:?}");
     }
-    let lost = compare((&yes, record(NOW)), (&yes, None), NOW);
+    let lost = compare((&yes, record(SANDBOX)), (&yes, None), SANDBOX);
     assert!(matches!(lost, Replayed::Different { .. }), "{lost:?}");
 }

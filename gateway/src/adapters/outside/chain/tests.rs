@@ -111,7 +111,7 @@ async fn a_method_that_is_not_granted_reaches_no_node() {
     let refused =
         asked(ChainMethod::GetCode, &["chain:eth_getBalance", "chain", "chain:", "eth_getCode"]).await;
     let refused = refused.unwrap_err();
-    assert_eq!(refused.code, FailureCode::ChainRefused);
+    assert_eq!(refused.code, FailureCode::MissingCapability);
     assert_eq!(refused.detail, "the method `eth_getCode` is not granted");
     assert_eq!(node.0.load(Ordering::SeqCst), 0);
     let answered = asked(ChainMethod::GetCode, &["chain:eth_getCode"]).await;

@@ -55,6 +55,7 @@ impl Service {
             connect_timeout: Duration::from_secs(5),
             request_timeout: Duration::from_secs(30),
             response_bytes_max: 1 << 20,
+            response_headers_max: 100,
         };
         let upstream = || {
             let config = UpstreamConfig {
@@ -108,7 +109,7 @@ async fn an_upstream_that_is_not_granted_or_is_another_organizations_hears_nothi
         ("\u{202e}theirs", &["http:theirs"]),
     ] {
         let refused = service.asked(name, grants).await.unwrap_err();
-        assert_eq!(refused.code, FailureCode::HttpRefused, "{name}");
+        assert_eq!(refused.code, FailureCode::MissingCapability, "{name}");
         assert!(refused.detail.ends_with("is not granted"), "{name}: {}", refused.detail);
         assert!(!refused.detail.contains('\u{202e}'), "{}", refused.detail);
     }

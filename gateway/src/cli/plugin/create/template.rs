@@ -23,7 +23,11 @@ const RUST: [File; 6] = [
     ("countersign/plugins/sdk/Cargo.toml", SDK_MANIFEST),
     (
         "README.md",
-        concat!(include_str!("../template/rust/README.md.txt"), include_str!("../template/cases.md.txt")),
+        concat!(
+            include_str!("../template/rust/README.md.txt"),
+            include_str!("../template/installing.md.txt"),
+            include_str!("../template/cases.md.txt")
+        ),
     ),
     (".gitignore", "target/\n"),
 ];
@@ -42,6 +46,7 @@ const JS: [File; 8] = [
         "README.md",
         concat!(
             include_str!("../template/javascript/README.md.txt"),
+            include_str!("../template/installing.md.txt"),
             include_str!("../template/cases.md.txt")
         ),
     ),
@@ -57,7 +62,11 @@ const PYTHON: [File; 8] = [
     ("wit/world.wit", WORLD),
     (
         "README.md",
-        concat!(include_str!("../template/python/README.md.txt"), include_str!("../template/cases.md.txt")),
+        concat!(
+            include_str!("../template/python/README.md.txt"),
+            include_str!("../template/installing.md.txt"),
+            include_str!("../template/cases.md.txt")
+        ),
     ),
     (".gitignore", "target/\n.venv/\n__pycache__/\n"),
 ];

@@ -73,6 +73,7 @@ pub(super) fn sample_policy(
                 kinds: BTreeSet::from([Kind::Transaction]),
                 chains: BTreeSet::from([chain()]),
                 keys: BTreeSet::new(),
+                vaults: BTreeSet::new(),
             },
             mode: Mode::Enforce,
             power: Power::Authority(Role::Orion),

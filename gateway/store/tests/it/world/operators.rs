@@ -32,7 +32,7 @@ pub(super) fn sample_proposal(organization: OrganizationId, at: Timestamp) -> Pr
         id: id(ProposalId::from_uuid),
         organization,
         proposer,
-        change: Change::Thaw { key: None, replaces: Some(1) },
+        change: Change::Thaw { vault: None, key: None, replaces: Some(1) },
         reason: "the incident is over".into(),
         approvals: vec![Approval { operator: proposer, at, evidence: "a.b.c".into() }],
         state: ProposalState::Open,

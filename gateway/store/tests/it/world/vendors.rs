@@ -56,6 +56,7 @@ pub(super) fn sample_call(transaction: &Transaction, at: Timestamp) -> VendorCal
         digest: hash(),
         external_id: "0xab".into(),
         outcome: CallOutcome::Accepted { vendor_id: "one".into() },
+        refused_since: Some(at),
         version: 1,
         created_at: at,
     }

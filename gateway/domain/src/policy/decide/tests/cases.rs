@@ -60,6 +60,7 @@ fn what_names_no_key_is_executed_by_others_only() {
     let without_key = |provider| {
         let mut case = situation();
         case.transaction.intent.key = Intent::NO_KEY;
+        case.key = None;
         case.transaction.intent_hash = case.transaction.intent.hash();
         case.transaction.provider = provider;
         case.evaluations = vec![evaluation(&case.transaction, 1, verdict(Verdict::Approve))];

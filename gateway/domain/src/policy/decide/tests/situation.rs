@@ -12,8 +12,9 @@ use crate::{
     evaluations::{Evaluation, EvaluationResult, Outcome, Purpose, Verdict},
     ids::{
         BindingId, CredentialId, EvaluationId, KeyId, OrganizationId, PluginRevisionId, PrincipalId,
-        TransactionId, VoteId,
+        TransactionId, VaultId, VoteId,
     },
+    keys::{KeyAlgorithm, KeyPurpose, KeyRecord, KeyState},
     mac::{MacKey, MacKeys},
     policy::{
         Applies, Binding, BindingScope, Decision, DecisionInput, Floor, Mode, Policy, Power, Rehearsal,
@@ -32,6 +33,7 @@ pub(super) const MINUTE: i64 = 60_000_000;
 pub(super) struct Situation {
     pub(super) transaction: Transaction,
     pub(super) policy: Policy,
+    pub(super) key: Option<KeyRecord>,
     pub(super) evaluations: Vec<Evaluation>,
     pub(super) votes: Vec<Vote>,
     pub(super) standing: Standing,
@@ -60,7 +62,29 @@ pub(super) fn situation() -> Situation {
     };
     let evaluations = vec![evaluation(&transaction, 1, verdict(Verdict::Approve))];
     let now = Timestamp::from_unix_micros(MINUTE);
-    Situation { transaction, policy, evaluations, votes: Vec::new(), standing: Standing::default(), now }
+    let key = Some(key(&transaction.intent));
+    Situation { transaction, policy, key, evaluations, votes: Vec::new(), standing: Standing::default(), now }
+}
+
+/// The intent's, in vault 6.
+pub(super) fn key(intent: &Intent) -> KeyRecord {
+    KeyRecord {
+        id: intent.key,
+        organization: intent.organization,
+        token_id: "token".into(),
+        cka_id: [1; 16],
+        algorithm: KeyAlgorithm::Secp256k1,
+        purpose: KeyPurpose::Wallet,
+        kinds: BTreeSet::from([intent.kind]),
+        public_key: None,
+        address: Some(intent.from),
+        state: KeyState::Active,
+        self_registered: false,
+        frozen: false,
+        vault: Some(VaultId::from_uuid(id(6))),
+        version: 1,
+        created_at: Timestamp::from_unix_micros(0),
+    }
 }
 
 fn transaction(organization: OrganizationId) -> Transaction {
@@ -121,6 +145,7 @@ pub(super) fn binding(number: u128, power: Power) -> Binding {
             kinds: BTreeSet::from([Kind::Transaction]),
             chains: BTreeSet::new(),
             keys: BTreeSet::new(),
+            vaults: BTreeSet::new(),
         },
         mode: Mode::Enforce,
         power,
@@ -211,6 +236,7 @@ impl Situation {
         judge(&DecisionInput {
             transaction: &sealer.seal(self.transaction.clone()),
             policy: &sealer.seal(self.policy.clone()),
+            key: self.key.clone().map(|key| sealer.seal(key)).as_ref(),
             evaluations: &evaluations,
             votes: &votes,
             standing: &standing,

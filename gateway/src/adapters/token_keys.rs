@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use gateway_domain::{
     error::Result,
     keys::{KeyAlgorithm, KeyPurpose, KeyRecord, PublicKey},
-    ports::KeyVault,
+    ports::TokenKeys,
     sealed::Sealed,
 };
 use hsm::{Hsm, KeySpec, KeyUsage};
@@ -14,7 +14,7 @@ use super::{
     key_reference::{label, pair_algorithm},
 };
 
-pub(crate) struct HsmVault {
+pub(crate) struct HsmTokenKeys {
     pub(crate) hsm: Hsm,
     pub(crate) token_id: String,
 }
@@ -25,6 +25,7 @@ fn usage(purpose: KeyPurpose) -> KeyUsage {
         KeyPurpose::OpenPgpDecrypt => KeyUsage::Decrypt,
         KeyPurpose::Wallet
         | KeyPurpose::CharterMark
+        | KeyPurpose::DevelopmentMark
         | KeyPurpose::AuditCheckpoint
         | KeyPurpose::SealMaster
         | KeyPurpose::CredentialMaster
@@ -38,7 +39,7 @@ fn usage(purpose: KeyPurpose) -> KeyUsage {
 }
 
 #[async_trait]
-impl KeyVault for HsmVault {
+impl TokenKeys for HsmTokenKeys {
     fn token_id(&self) -> &str {
         &self.token_id
     }

@@ -1,0 +1,97 @@
+//! A job while it runs, and how long it has.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::time::{ClockId, clock_gettime};
+
+use super::{LaneKey, Queue};
+
+/// One job while it runs.
+pub(crate) struct Run {
+    queue: Arc<Queue>,
+    place: Mutex<Place>,
+}
+
+/// Where a run is. Touched by its own thread alone.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    pub(super) lane: LaneKey,
+    pub(super) has_overrun: bool,
+    /// Another thread has taken the place of the run's own.
+    pub(super) is_replaced: bool,
+}
+
+/// The processor time that a guest may take before its run counts as a long one.
+pub(crate) struct Slice {
+    run: Arc<Run>,
+    /// The thread's processor time at the first look: most guests end before, and do not ask the system for it.
+    begun: Option<Duration>,
+}
+
+impl Run {
+    pub(super) const fn new(queue: Arc<Queue>, lane: LaneKey, is_replaced: bool) -> Self {
+        Self { queue, place: Mutex::new(Place { lane, has_overrun: false, is_replaced }) }
+    }
+
+    pub(super) fn place(&self) -> Place {
+        *self.lock()
+    }
+
+    /// Stands still while this is a long run and short ones keep the processors busy: a call that the guest does not notice,
+    /// on a thread that holds nothing which others wait for.
+    pub(super) fn make_way(&self, deadline: Instant) {
+        if !self.place().lane.is_long {
+            return;
+        }
+        let latest = deadline.min(Instant::now() + self.queue.pause_max);
+        loop {
+            let now = Instant::now();
+            if now >= latest || !self.queue.load.is_busy(now) || self.queue.is_closed() {
+                return;
+            }
+            thread::sleep(self.queue.tick.min(latest - now));
+        }
+    }
+
+    /// Notes what the guest took of a processor's time.
+    pub(crate) fn took(&self, time: Duration) {
+        let place = self.place();
+        // One that found no place among the long ones is none of those that they make way for.
+        if !place.lane.is_long && !place.has_overrun {
+            self.queue.load.took(time);
+        }
+    }
+
+    /// The slice is over. Where as many long runs as may are under way, it is asked for again.
+    fn overrun(&self) {
+        let mut place = self.lock();
+        place.has_overrun = true;
+        if !place.lane.is_long && self.queue.move_to_background(place.lane.name) {
+            place.lane.is_long = true;
+            place.is_replaced = self.queue.replace_thread();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Place> {
+        self.place.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Slice {
+    pub(crate) const fn of(run: Arc<Run>) -> Self {
+        Self { run, begun: None }
+    }
+
+    /// Looks how much of it is gone, and makes way for others when it is over. To be called on the thread of the run.
+    pub(crate) fn look(&mut self, deadline: Instant) {
+        let now = clock_gettime(ClockId::ThreadCPUTime);
+        let now = Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or(0));
+        let begun = *self.begun.get_or_insert(now);
+        if now.saturating_sub(begun) >= self.run.queue.slice {
+            self.run.overrun();
+        }
+        self.run.make_way(deadline);
+    }
+}
