@@ -126,6 +126,25 @@ async fn a_plugin_installed_for_a_vault_judges_the_keys_that_lie_there() -> Resu
     stand.finish(gateway).await
 }
 
+/// Otherwise whoever froze a vault would freeze nothing of what is made next.
+#[tokio::test]
+async fn a_vendors_key_made_anew_lies_where_the_last_one_lay() -> Result<()> {
+    let stand = Stand::on_sqlite().await?;
+    let gateway = stand.installation.start().await?;
+    let vault = order(&stand.installation, &["vault", "create", "cold storage"])?;
+    let create = ["key", "create", "privy-authorization"];
+    let first = order(&stand.installation, &[&create[..], &["--vault", "cold storage"]].concat())?;
+    assert_eq!(first["vault"], vault["id"], "{first}");
+    order(&stand.installation, &["freeze", "vault", "cold storage"])?;
+    let second = order(&stand.installation, &create)?;
+    for key in [&first, &second] {
+        order(&stand.installation, &["key", "retire", text(key, "id")?])?;
+    }
+    let third = order(&stand.installation, &create)?;
+    assert_eq!((&second["vault"], &third["vault"]), (&vault["id"], &vault["id"]), "{second} {third}");
+    stand.finish(gateway).await
+}
+
 #[tokio::test]
 async fn a_plugin_installed_meanwhile_decides_the_next_transaction() -> Result<()> {
     let stand = Stand::on_sqlite().await?;

@@ -183,7 +183,7 @@ limits.self_registered_share_percent gateway/api/tests/it/strangers.rs ten_thous
 limits.unfinished_key_seconds gateway/api/tests/it/interrupted.rs interrupted_keys_are_adopted_or_retired
 limits.open_proposals_max gateway/api/tests/it/operators/changes.rs open_proposals_are_bounded
 limits.recovery_delay_seconds gateway/api/tests/it/operators/recovery.rs a_lost_charter_is_recovered_after_its_delay_and_the_old_keys_are_no_more
-limits.rollback_window_seconds gateway/api/tests/it/operators/rollbacks.rs after_a_while_only_the_policy_that_was_replaced_last_comes_back_by_one
+limits.rollback_window_seconds gateway/api/tests/it/operators/rollbacks.rs after_a_while_nothing_that_a_quorum_replaced_comes_back_by_one
 limits.proposal_bytes_max gateway/api/tests/it/operators/plugins.rs a_proposal_is_bounded_in_bytes
 limits.vaults_max gateway/api/tests/it/vaults.rs vaults_of_an_organization_are_bounded
 limits.plugin_revisions_max gateway/api/tests/it/operators/plugins.rs stored_revisions_are_bounded

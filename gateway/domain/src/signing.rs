@@ -9,6 +9,7 @@ use crate::{
     actor::OpCtx,
     audit::AuditEvent,
     changes::{ChangeSet, CommitError, Contested, Write},
+    clock::Timestamp,
     error::{Error, Result},
     evaluations::{Fresh, retain},
     keys::{KeyPurpose, KeyRecord},
@@ -195,7 +196,13 @@ async fn sign_on(
         permits.iter().find(|permit| permit.digest == digest && ctx.now < permit.expires_at)
     });
     // Whoever holds it may be signing, or died: there is no other before it ends.
-    Ok(in_force.map_or(Signing::Contested, |permit| Signing::Later(permit.expires_at.since(ctx.now))))
+    Ok(in_force.map_or(Signing::Contested, |permit| Signing::Later(look_again(services, permit, ctx.now))))
+}
+
+/// How long to leave a permit in force to whoever holds it. They may be done long before it ends, and then there is
+/// something else to do.
+pub(crate) fn look_again(services: &Services, permit: &PermitRecord, now: Timestamp) -> Duration {
+    permit.expires_at.since(now).min(services.limits.poll_interval)
 }
 
 /// What is at hand when no permit can be asked for.
@@ -232,9 +239,9 @@ async fn expire(
     attempts: &[Sealed<Attempt>],
     permits: &[Sealed<PermitRecord>],
 ) -> Result<Signing> {
-    let in_force = permits.iter().map(|permit| permit.expires_at).max().filter(|expiry| ctx.now < *expiry);
-    if let Some(expiry) = in_force {
-        return Ok(Signing::Later(expiry.since(ctx.now)));
+    let last = permits.iter().max_by_key(|permit| permit.expires_at);
+    if let Some(permit) = last.filter(|permit| ctx.now < permit.expires_at) {
+        return Ok(Signing::Later(look_again(services, permit, ctx.now)));
     }
     let votes = services.store.votes(transaction.organization, transaction.id).await?;
     let stored = services.store.evaluations(transaction.organization, transaction.id).await?;

@@ -151,22 +151,28 @@ impl PluginEvaluator {
         } else {
             Arc::new(NoState)
         };
-        let evaluation = plugin_host::EvaluationRequest {
+        let question = || plugin_host::EvaluationRequest {
             verified: verified(request),
             claimed: claimed(request),
             settings: self.settings(revision),
             grants,
-            state,
+            state: Arc::clone(&state),
             outside: Arc::new(self.outside(revision, request, view)),
             requested_at_ms: request.now.unix_millis(),
             deadline: None,
         };
-        match purpose {
-            Purpose::DryRun => self.host.try_out(&prepared, evaluation).await,
+        let answer = match purpose {
+            Purpose::DryRun => self.host.try_out(&prepared, question()).await,
             Purpose::Decision | Purpose::Shadow | Purpose::Replay => {
-                self.host.evaluate(&prepared, evaluation).await
+                self.host.evaluate(&prepared, question()).await
             }
-        }
+        };
+        answer.map_err(|mut failure| {
+            failure
+                .record
+                .get_or_insert_with(|| Box::new(EvaluationRecord::unanswered(&prepared, question())));
+            failure
+        })
     }
 }
 

@@ -49,8 +49,8 @@ pub(super) struct Create {
     place: OrganizationPlace,
     /// What the key is for.
     purpose: NewPurpose,
-    /// Name of the vault that it is to lie in; without it, where the key of this purpose lies that is used so far. Where there
-    /// are operators, they move it.
+    /// Name of the vault that it is to lie in; without it, where the last key of this purpose lies. Where there are operators,
+    /// they move it.
     #[arg(long, value_name = "NAME")]
     vault: Option<String>,
     #[command(flatten)]
@@ -126,9 +126,9 @@ pub(super) async fn create(gateway: &Gateway, ctx: &OpCtx, new: NewKey) -> Resul
     let vault = if let Some(name) = &new.vault {
         Some(vault::named(gateway, ctx, name).await?.id)
     } else {
-        // Where the one lies that is used so far.
-        let present = gateway.store.purpose_key(ctx.organization, new.purpose.into()).await?;
-        present.and_then(|key| key.vault)
+        // Where the last one lies, in use or not: whoever retires a key takes none out of its vault by that.
+        let keys = gateway.store.key_list(ctx.organization).await?;
+        keys.iter().rfind(|key| key.purpose == new.purpose.into()).and_then(|key| key.vault)
     };
     let wanted = match new.purpose {
         NewPurpose::PrivyAuthorization => GenerateKey {

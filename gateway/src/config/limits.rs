@@ -29,7 +29,7 @@ section! {
         /// Seconds for which a recovery of the charter is open to be refused before it can be completed.
         recovery_delay_seconds: u64 = 604_800, within 86_400..=2_592_000;
         /// Seconds after a quorum replaced a policy within which one approver may bring it back alone, where only revisions of
-        /// its plugins differ. The one that was replaced last may come back whenever it was.
+        /// its plugins differ.
         rollback_window_seconds: u64 = 86_400, within 0..=2_592_000;
         /// Bytes of the change that a proposal makes, as compact JSON: 64 KiB hold a policy of a hundred bindings.
         proposal_bytes_max: usize = 64 << 10, within 1024..=1 << 20;

@@ -30,8 +30,9 @@ section! {
         /// Milliseconds after a long evaluation for which others of its plugin, under the same settings and for the same
         /// organization, are taken for long ones from the start.
         long_for_ms: u64 = 10_000, within 0..=3_600_000;
-        /// Milliseconds for which a long evaluation stands still at most, before it goes on for a tick.
-        pause_max_ms: u64 = 1000, within 0..=3_600_000;
+        /// Milliseconds for which a long evaluation stands still at most, times the number of them that are under way for
+        /// each processor, before it goes on for a tick.
+        pause_max_ms: u64 = 40, within 0..=3_600_000;
         /// Long evaluations that run at once, of one plugin at most `running_per_plugin_max`. Without it, as many as threads.
         background_threads: Option<usize> = None, within 1..=1024, like "4";
         /// Evaluations of one plugin that wait; more are denied.

@@ -154,8 +154,8 @@ pub struct ScheduleConfig {
     pub slice: Duration,
     /// How long after one all others of its plugin, under the same settings, are taken for long ones; 10 s.
     pub long_for: Duration,
-    /// The longest that a long evaluation stands still for short ones before it goes on for a tick; 1 s, which is beyond the
-    /// deadline.
+    /// The longest that a long evaluation stands still for short ones before it goes on for a tick, times the number of long
+    /// ones under way for each processor; 40 ms: together they have a ninth of the processors' time, whatever others ask for.
     pub pause_max: Duration,
     /// Long evaluations that run at once, of one plugin at most `running_per_plugin`; as many as threads. Beyond, they hold
     /// their threads, and those that are known to be long wait.
@@ -193,7 +193,7 @@ impl Default for ScheduleConfig {
             running_per_plugin: threads / 2,
             slice: Duration::from_millis(25),
             long_for: Duration::from_secs(10),
-            pause_max: Duration::from_secs(1),
+            pause_max: Duration::from_millis(40),
             background_threads: threads,
             waiting_per_plugin: 1024,
             waiting_total: 8192,

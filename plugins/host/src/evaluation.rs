@@ -23,7 +23,6 @@ use crate::queue::{Run, Slice};
 use crate::record::{Evaluation, EvaluationRecord, EvaluationRequest};
 use crate::sandbox::Sandbox;
 use crate::settings::Settings;
-use crate::transaction::{ClaimedTransaction, VerifiedTransaction};
 
 /// What a guest may use when no binding has granted anything: a log, for its panics.
 fn unbound() -> Grants {
@@ -91,12 +90,11 @@ pub(crate) fn evaluate(
     let run_time = entered.elapsed();
     let instantiate = sandbox.instantiated_at.map_or(run_time, |at| at.duration_since(entered));
     let host_calls = sandbox.calls.waited() + sandbox.memory.waited();
-    run.took(run_time.saturating_sub(host_calls));
     plugin.gauges().ran(&Spent { run: run_time, instantiate, host_calls }, &sandbox);
     if let Some(capability) = sandbox.denied.get() {
         measure::denied(plugin.digest(), capability);
     }
-    let record = record(plugin, sandbox, grants, settings, (verified, claimed));
+    let record = EvaluationRecord::of(plugin, sandbox, grants, settings, (verified, claimed));
     match checked {
         Ok(outcome) => {
             let duration_micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
@@ -117,35 +115,6 @@ fn check(answered: wasmtime::Result<Result<Outcome, String>>, sandbox: &Sandbox)
         Ok(Ok(outcome)) => answer::outcome(outcome, &sandbox.limits),
         Ok(Err(text)) => Err(answer::guest_error(&text, &sandbox.limits)),
         Err(error) => Err(classify::stop(&error, sandbox)),
-    }
-}
-
-fn record(
-    plugin: &PreparedPlugin,
-    sandbox: Sandbox,
-    grants: Grants,
-    settings: Settings,
-    (verified, claimed): (VerifiedTransaction, ClaimedTransaction),
-) -> EvaluationRecord {
-    let (state_reads, state_writes, counter_reads, reservations) = sandbox.memory.into_record();
-    EvaluationRecord {
-        component: plugin.digest(),
-        engine: plugin.engine_digest(),
-        limits: plugin.limits_digest(),
-        contract: plugin.contract().version().to_owned(),
-        verified,
-        claimed,
-        settings_digest: settings.digest(),
-        settings,
-        grants,
-        requested_at_ms: sandbox.requested_at_ms,
-        state_reads,
-        state_writes,
-        counter_reads,
-        reservations,
-        host_calls: sandbox.calls.into_record(),
-        logs: sandbox.logs,
-        memory_peak_bytes: sandbox.memory_peak_bytes as u64,
     }
 }
 

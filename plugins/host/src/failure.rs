@@ -139,7 +139,8 @@ pub struct EvaluationFailure {
     pub code: FailureCode,
     /// Capped and stripped of control and bidirectional characters.
     pub detail: String,
-    /// What was fed to the guest and logged by it, when the guest ran and its thread has answered.
+    /// What was fed to the guest and logged by it, when the guest ran and its thread has answered; else
+    /// [`EvaluationRecord::unanswered`] says what was asked.
     pub record: Option<Box<EvaluationRecord>>,
 }
 

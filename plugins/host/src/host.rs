@@ -50,10 +50,11 @@ impl PluginHost {
     /// Opens the cache and starts the threads.
     pub fn start(config: &HostConfig) -> Result<Self, EvaluationFailure> {
         let activity = Activity::new();
+        let queue = Queue::new(&config.schedule);
         let inner = Inner {
             workshop: Arc::new(Workshop::open(config)?),
-            queue: Arc::new(Queue::new(&config.schedule)),
-            aside: Arc::new(Queue::aside(&config.schedule)),
+            aside: Arc::new(queue.aside(&config.schedule)),
+            queue: Arc::new(queue),
             schedule: config.schedule.clone(),
             activity,
             breakers: Breakers::new(&config.schedule),
@@ -122,18 +123,21 @@ impl PluginHost {
         let asked = Instant::now();
         let closed = breakers.require_closed(&subject, asked);
         closed.inspect_err(|failure| measure::failure(component, failure.code))?;
-        let judged = self.judge((&*self.inner.queue, component), plugin, request, move |run, deadline| {
-            let begun = Instant::now();
-            let pass = breakers.enter(subject, begun)?;
-            let answer = run();
-            let failure = answer.as_ref().err().map(|failure| failure.code);
-            let (had, promised) = (deadline.duration_since(begun), deadline.duration_since(asked));
-            if pass.leave(Ending::of(failure, had, promised), Instant::now()) {
-                tracing::warn!(plugin = %component, "a plugin was stopped too often in a row, and rests");
-                measure::breaker_opened(component);
-            }
-            answer
-        });
+        let judged =
+            self.judge((&*self.inner.queue, component), plugin, request, move |judging, deadline, run| {
+                let (begun, stood_before) = (Instant::now(), run.stood_still());
+                let pass = breakers.enter(subject, begun)?;
+                let answer = judging();
+                let failure = answer.as_ref().err().map(|failure| failure.code);
+                let stood_still = run.stood_still().saturating_sub(stood_before);
+                let had = deadline.duration_since(begun).saturating_sub(stood_still);
+                let promised = deadline.duration_since(asked);
+                if pass.leave(Ending::of(failure, had, promised), Instant::now()) {
+                    tracing::warn!(plugin = %component, "a plugin was stopped too often in a row, and rests");
+                    measure::breaker_opened(component);
+                }
+                answer
+            });
         judged.await.inspect(|evaluation| plugin.gauges().verdict(&evaluation.outcome.verdict))
     }
 
@@ -146,7 +150,7 @@ impl PluginHost {
     ) -> Result<Evaluation, EvaluationFailure> {
         self.inner.breakers.require_closed(&Subject::of(plugin, &request), Instant::now())?;
         let lane = (&*self.inner.aside, organization_lane(&request.verified.organization_id));
-        self.judge(lane, plugin, request, |run, _| run()).await
+        self.judge(lane, plugin, request, |judging, _, _| judging()).await
     }
 
     /// Evaluates a record again, from its own answers. Neither held up by the plugin's breaker nor counted by it.
@@ -156,7 +160,7 @@ impl PluginHost {
         record: &EvaluationRecord,
     ) -> Result<Evaluation, EvaluationFailure> {
         let lane = (&*self.inner.queue, plugin.digest());
-        self.judge(lane, plugin, record.repeat(), |run, _| run()).await
+        self.judge(lane, plugin, record.repeat(), |judging, _, _| judging()).await
     }
 
     /// Evaluates requests one after another in one instance, and tells what each took. For benchmarks: a decision gets
@@ -196,14 +200,14 @@ impl PluginHost {
         (queue, lane): (&Queue, Digest),
         plugin: &Arc<PreparedPlugin>,
         request: EvaluationRequest,
-        around: impl FnOnce(Judging<'_>, Instant) -> Result<Evaluation, EvaluationFailure> + Send + 'static,
+        around: impl FnOnce(Judging<'_>, Instant, &Run) -> Result<Evaluation, EvaluationFailure> + Send + 'static,
     ) -> Result<Evaluation, EvaluationFailure> {
         let started = Instant::now();
         let latest = started + self.inner.schedule.deadline;
         let deadline = request.deadline.map_or(latest, |asked| asked.min(latest));
         let (called, subject) = (Arc::clone(plugin), Subject::of(plugin, &request));
-        let work = move |run: &_| {
-            around(Box::new(|| evaluation::evaluate(&called, request, started, deadline, run)), deadline)
+        let work = move |run: &Arc<Run>| {
+            around(Box::new(|| evaluation::evaluate(&called, request, started, deadline, run)), deadline, run)
         };
         self.call((queue, lane, Some(subject)), plugin, deadline, work).await
     }
@@ -219,11 +223,12 @@ impl PluginHost {
         let (sender, receiver) = oneshot::channel();
         let (asked, called) = (Instant::now(), Arc::clone(plugin));
         let activity = Arc::clone(&self.inner.activity);
-        let job = Box::new(move |run: &_| {
+        let job = Box::new(move |run: &Arc<Run>| {
             called.gauges().wait_seconds.record(asked.elapsed());
             if sender.is_closed() {
                 return;
             }
+            run.make_way(deadline);
             let answer = if Instant::now() < deadline {
                 let _running = activity.enter();
                 work(run)
@@ -233,7 +238,7 @@ impl PluginHost {
             // The caller may have stopped waiting meanwhile.
             let _ = sender.send(answer);
         });
-        let answer = match queue.push(Task { lane, subject, deadline, job }) {
+        let answer = match queue.push(Task { lane, subject, job }) {
             Ok(()) => self.inner.await_answer(receiver, deadline).await,
             Err(code) => Err(EvaluationFailure::new(code, "the evaluation was not accepted")),
         };

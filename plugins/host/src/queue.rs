@@ -1,7 +1,7 @@
 //! Waiting calls, fair between lanes: each has a bounded queue of its own, the queues take turns, and none runs on more
 //! than its share of the threads, however long it makes others wait. A lane is a plugin's or, of what is only tried out,
 //! an organization's, each named by a digest. What runs for longer than a slice of processor time leaves its thread's place
-//! to another, and stands still while short runs keep the processors busy.
+//! to another, and stands still, again and again for a while, where short runs keep the processors busy.
 
 mod load;
 mod run;
@@ -19,7 +19,7 @@ use crate::failure::FailureCode;
 use crate::subject::Subject;
 
 use load::Load;
-use run::Place;
+use run::{Clock, Place};
 pub(crate) use run::{Run, Slice};
 
 /// Work that answers for itself, even when its deadline has passed or nobody waits any more.
@@ -30,16 +30,14 @@ pub(crate) struct Task {
     pub(crate) lane: Digest,
     /// Whose runs are remembered as long ones.
     pub(crate) subject: Option<Subject>,
-    /// When nobody waits for it any more.
-    pub(crate) deadline: Instant,
     pub(crate) job: Job,
 }
 
 pub(crate) struct Queue {
     lanes: Mutex<Lanes>,
     changed: Condvar,
-    /// Of the processors, by short runs.
-    load: Load,
+    /// Of the processors, by short runs of this queue and of those beside it.
+    load: Arc<Load>,
     /// Of its threads.
     name: &'static str,
     threads_started: AtomicUsize,
@@ -93,7 +91,7 @@ impl Queue {
         Self {
             lanes: Mutex::default(),
             changed: Condvar::new(),
-            load: Load::new(schedule.tick),
+            load: Arc::new(Load::new(schedule.tick)),
             name: "plugin",
             threads_started: AtomicUsize::new(0),
             threads: schedule.threads.max(1),
@@ -108,8 +106,9 @@ impl Queue {
         }
     }
 
-    /// A queue for what is only tried out, which has threads of its own: whoever tries out much waits for themselves.
-    pub(crate) fn aside(schedule: &ScheduleConfig) -> Self {
+    /// A queue beside this one for what is only tried out, which has threads of its own: whoever tries out much waits for
+    /// themselves.
+    pub(crate) fn aside(&self, schedule: &ScheduleConfig) -> Self {
         let threads = schedule.aside_threads.max(1);
         Self {
             name: "plugin-aside",
@@ -118,6 +117,7 @@ impl Queue {
             running_per_lane: threads,
             waiting_per_lane: schedule.aside_waiting_per_organization,
             waiting_total: schedule.aside_waiting,
+            load: Arc::clone(&self.load),
             ..Self::new(schedule)
         }
     }
@@ -135,8 +135,11 @@ impl Queue {
         }
         let is_long = task.subject.as_ref().is_some_and(|subject| lanes.is_long(subject, self.long_for));
         let key = LaneKey { name: task.lane, is_long };
-        let waiting_here = lanes.by_key.get(&key).map_or(0, |lane| lane.jobs.len());
-        if waiting_here >= self.waiting_per_lane || lanes.waiting >= self.waiting_total {
+        let twin = LaneKey { is_long: !is_long, ..key };
+        let waiting_here = lanes.waiting_in(key);
+        if waiting_here + lanes.waiting_in(twin) >= self.waiting_per_lane
+            || lanes.waiting >= self.waiting_total
+        {
             return Err(FailureCode::QueueFull);
         }
         if waiting_here == 0 {
@@ -178,10 +181,11 @@ impl Queue {
 
     /// Runs jobs on the calling thread until the queue is closed, or another thread has taken its place.
     fn work(self: &Arc<Self>) {
+        let mut clock = Clock::start();
         while let Some(turn) = self.next() {
-            if self.run(turn, false) {
+            if self.run(turn, false, &mut clock) {
                 while let Some(turn) = self.next_long() {
-                    self.run(turn, true);
+                    self.run(turn, true, &mut clock);
                 }
                 return;
             }
@@ -189,16 +193,20 @@ impl Queue {
     }
 
     /// Runs a job. Answers whether another thread took the place of this one, by now or before.
-    fn run(self: &Arc<Self>, Turn { lane, task }: Turn, was_replaced: bool) -> bool {
-        let Task { subject, deadline, job, .. } = task;
+    fn run(self: &Arc<Self>, Turn { lane, task }: Turn, was_replaced: bool, clock: &mut Clock) -> bool {
+        let Task { subject, job, .. } = task;
         let is_replaced = was_replaced || lane.is_long && self.replace_thread();
         let run = Arc::new(Run::new(Arc::clone(self), lane, is_replaced));
-        run.make_way(deadline);
         // A panic here is a fault of the host; the job's answer is dropped and its caller sees that.
         if std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| job(&run))).is_err() {
             tracing::error!(lane = %lane.name, "an evaluation panicked in the host");
         }
-        let Place { lane, has_overrun, is_replaced } = run.place();
+        let Place { lane, has_overrun, is_replaced, .. } = run.place();
+        let took = clock.lap();
+        // One that found no place among the long ones is none of those that they make way for.
+        if !lane.is_long && !has_overrun {
+            self.load.took(took);
+        }
         self.finish(lane, subject.filter(|_| has_overrun));
         is_replaced
     }
@@ -261,6 +269,13 @@ impl Queue {
         }
     }
 
+    /// The longest that a long run stands still: the more of them there are for a processor, the longer each does, so that
+    /// together they keep to the same part of the processors' time.
+    fn pause(&self) -> Duration {
+        let long = u32::try_from(self.lock().background.max(1)).unwrap_or(u32::MAX);
+        self.pause_max.mul_f64(f64::from(long) / self.load.processors())
+    }
+
     fn lock(&self) -> MutexGuard<'_, Lanes> {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -269,6 +284,10 @@ impl Queue {
 impl Lanes {
     fn is_long(&self, subject: &Subject, long_for: Duration) -> bool {
         self.long.get(subject).is_some_and(|at| at.elapsed() < long_for)
+    }
+
+    fn waiting_in(&self, key: LaneKey) -> usize {
+        self.by_key.get(&key).map_or(0, |lane| lane.jobs.len())
     }
 
     fn may_run(&self, queue: &Queue, key: LaneKey) -> bool {

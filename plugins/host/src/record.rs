@@ -10,6 +10,8 @@ use crate::capability::Grants;
 use crate::digest::Digest;
 use crate::outcome::Outcome;
 use crate::outside::{Gap, HostCall, OutsidePort, RecordedAnswers, RecordedCalls};
+use crate::prepare::PreparedPlugin;
+use crate::sandbox::Sandbox;
 use crate::settings::Settings;
 use crate::state::{Counted, CounterName, StatePort, StateSnapshot};
 use crate::transaction::{ClaimedTransaction, VerifiedTransaction};
@@ -116,6 +118,45 @@ impl CounterRead {
 }
 
 impl EvaluationRecord {
+    /// The record of a request that got no answer from its thread: the guest was not run, or nobody waited for it any more.
+    /// It says what was asked, and nothing of what the guest did.
+    pub fn unanswered(plugin: &PreparedPlugin, request: EvaluationRequest) -> Self {
+        let EvaluationRequest { verified, claimed, settings, grants, requested_at_ms, .. } = request;
+        let mut sandbox = Sandbox::new(Arc::clone(plugin.limits()), grants);
+        sandbox.requested_at_ms = requested_at_ms;
+        Self::of(plugin, sandbox, grants, settings, (verified, claimed))
+    }
+
+    /// What went into a sandbox, and what it has seen and done.
+    pub(crate) fn of(
+        plugin: &PreparedPlugin,
+        sandbox: Sandbox,
+        grants: Grants,
+        settings: Settings,
+        (verified, claimed): (VerifiedTransaction, ClaimedTransaction),
+    ) -> Self {
+        let (state_reads, state_writes, counter_reads, reservations) = sandbox.memory.into_record();
+        Self {
+            component: plugin.digest(),
+            engine: plugin.engine_digest(),
+            limits: plugin.limits_digest(),
+            contract: plugin.contract().version().to_owned(),
+            verified,
+            claimed,
+            settings_digest: settings.digest(),
+            settings,
+            grants,
+            requested_at_ms: sandbox.requested_at_ms,
+            state_reads,
+            state_writes,
+            counter_reads,
+            reservations,
+            host_calls: sandbox.calls.into_record(),
+            logs: sandbox.logs,
+            memory_peak_bytes: sandbox.memory_peak_bytes as u64,
+        }
+    }
+
     /// The request that repeats this evaluation: same inputs, and the same answers of the host.
     pub fn repeat(&self) -> EvaluationRequest {
         EvaluationRequest {

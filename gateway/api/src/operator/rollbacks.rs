@@ -39,9 +39,8 @@ pub(super) struct RollbackResponse {
     proposal: ProposalResponse,
 }
 
-/// Brings an earlier policy back: at once if the caller is an approver, a quorum carried that policy, it is the last one that
-/// a quorum replaced or was replaced within `limits.rollback_window_seconds`, and only revisions of the same plugins differ,
-/// none of them revoked. Otherwise it is proposed, which needs the role author. What must not come back is to be revoked.
+/// Brings an earlier policy back: at once if the caller is an approver, a quorum carried that policy, one replaced it within
+/// `limits.rollback_window_seconds`, and only revisions of the same plugins differ, none of them revoked. Otherwise it is proposed, which needs the role author. What must not come back is to be revoked.
 #[utoipa::path(
     post,
     path = "/operator/v1/organizations/{organization}/policies/{revision}/rollback",

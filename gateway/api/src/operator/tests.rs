@@ -6,6 +6,7 @@ use super::{
     dry_runs::DryRunDto,
     plugins::UploadDto,
     proposals::{DigestDto, ProposeDto},
+    rollbacks::RollbackDto,
 };
 use crate::extract::{Fields, Json, Wire};
 
@@ -36,8 +37,9 @@ fn check_examples<T: Wire>(name: &str, count: usize) {
 fn wire_types_read_the_examples_of_the_document() {
     check_examples::<DigestDto>("DigestDto", 1);
     check_examples::<DryRunDto>("DryRunDto", 1);
-    check_examples::<FreezeDto>("FreezeDto", 2);
+    check_examples::<FreezeDto>("FreezeDto", 3);
+    check_examples::<RollbackDto>("RollbackDto", 1);
     check_examples::<UploadDto>("UploadDto", 1);
-    // One for each kind of change.
-    check_examples::<ProposeDto>("ProposeDto", 5);
+    // One for each kind of change, and another of the charter.
+    check_examples::<ProposeDto>("ProposeDto", 8);
 }

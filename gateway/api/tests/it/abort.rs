@@ -90,6 +90,19 @@ async fn a_permit_holds_no_longer_than_configured() {
     assert_eq!(aborted(&world, waiting).await.unwrap(), State::Aborted);
 }
 
+/// Whoever holds it is done long before it ends, and then there are receipts to look for.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_finds_a_permit_of_another_in_force_does_not_wait_until_it_ends() {
+    let world = World::with_limits(ApiConfig::default(), quick()).await;
+    let escrow = world.user(&Wallet::new(1)).await;
+    let (waiting, signing) = held_up(&world, escrow, 1).await;
+    let late = advance(&world.services, world.organization, waiting).await.unwrap();
+    assert_eq!(late, Progress::Again(quick().poll_interval));
+    world.token.gate.add_permits(10);
+    signing.await.unwrap().unwrap();
+    assert!(world.stored(waiting).await.state.attempt().is_some());
+}
+
 /// A transaction with a permit in force, its signature under way for as long as the token's gate is shut.
 async fn held_up(world: &World, escrow: Address, value: u64) -> (TransactionId, Signing) {
     world.token.go_away(true);

@@ -94,7 +94,7 @@ async fn an_evaluation_beyond_a_bound_of_state_fails_and_denies() {
     world.propose(escrow, FREE_WEI + 1).await;
     let refused = stored(&world, &world.propose(escrow, 2).await).await;
     let State::Rejected { detail, .. } = &refused.state else { panic!("{:?}", refused.state) };
-    assert_eq!(detail, "plugin `orion` failed: state_limit");
+    assert_eq!(detail, "plugin `orion` failed: state_quota");
 }
 
 #[tokio::test(flavor = "multi_thread")]

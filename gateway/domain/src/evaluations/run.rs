@@ -134,7 +134,7 @@ impl Round<'_> {
             Ok(used) => used,
             Err(exceeded) => {
                 reply.result = EvaluationResult::Failure {
-                    code: "state_limit".to_owned(),
+                    code: "state_quota".to_owned(),
                     detail: exceeded.to_string(),
                 };
                 None

@@ -190,6 +190,14 @@ impl Change {
 }
 
 impl Change {
+    /// The policy revision that it replaces, where it is a rollback that was tied to one.
+    pub(super) fn replaced_policy(&self) -> Option<u64> {
+        match self {
+            Self::PolicyRollback { policy, .. } => policy.as_ref().map(|policy| policy.replaces),
+            _ => None,
+        }
+    }
+
     /// The same change, tied to what it changes as that is now.
     pub(super) async fn tied(self, ctx: &OpCtx, services: &Services, charter: &Charter) -> Result<Self> {
         Ok(match self {

@@ -111,15 +111,19 @@ pub async fn complete_recovery(ctx: &OpCtx, services: &Services, id: ProposalId)
     Ok(next)
 }
 
-/// The recovery that waits or could be completed now.
+/// The recovery that waits or could be completed now: one of a charter that was changed since never can.
 pub async fn open_recovery(services: &Services, now: Timestamp) -> Result<Option<Sealed<Proposal>>> {
+    let Some(present) = services.store.charter().await? else { return Ok(None) };
+    let is_recovery = |proposal: &Proposal| match &proposal.change {
+        Change::Recovery { charter, .. } => charter.replaces == Some(present.revision),
+        _ => false,
+    };
     let mut before = None;
     loop {
         let page = services.store.proposals(before, PAGE).await?;
         let Some(last) = page.last() else { return Ok(None) };
         let is_past = last.created_at.plus(OPEN_AT_MOST) < now;
         before = Some(last.id);
-        let is_recovery = |proposal: &Sealed<Proposal>| matches!(proposal.change, Change::Recovery { .. });
         let found = page.into_iter().find(|proposal| proposal.is_open(now) && is_recovery(proposal));
         if found.is_some() || is_past {
             return Ok(found);

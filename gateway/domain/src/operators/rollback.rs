@@ -1,7 +1,7 @@
 //! Going back at once. An approver alone brings back a policy that a quorum carried lately, where nothing but the revisions
-//! of the same plugins differs; everything else is a proposal.
+//! of the same plugins differs, shadows aside; everything else is a proposal.
 //!
-//! What comes back was agreed on by a quorum that would still be one, and was in force until the last change or within
+//! What comes back was agreed on by a quorum that would still be one, and was replaced by one within
 //! `limits.rollback_window_seconds`. A revision that must not come back is revoked: no policy that binds it can be stored.
 
 use super::{
@@ -12,13 +12,10 @@ use crate::{
     actor::OpCtx,
     changes::{ChangeSet, CommitError, Contested, OperatorWrite, Write},
     error::{Error, Result},
-    policy::{Binding, Policy},
+    policy::{Binding, Mode, Policy},
     ports::Services,
     sealed::Sealed,
 };
-
-/// Policies that are read at a time.
-const PAGE: u32 = 50;
 
 /// What became of the wish to go back.
 #[derive(Clone, Debug)]
@@ -51,12 +48,12 @@ impl RollbackObstacle {
                 "no quorum carried that policy, or one that would be none today, so it takes a proposal by an author"
             }
             Self::TooLongAgo => {
-                "that policy is not the last one that a quorum replaced, and was replaced longer ago than \
-                 limits.rollback_window_seconds, so it takes a proposal by an author"
+                "that policy was replaced longer ago than limits.rollback_window_seconds, so it takes a proposal by an \
+                 author"
             }
             Self::OtherFloor => "that policy has another floor, so it takes a proposal by an author",
             Self::OtherBindings => {
-                "that policy binds other plugins, or in another order, scope, mode or power, so it takes a proposal by an \
+                "that policy enforces other plugins, or in another order, scope or power, so it takes a proposal by an \
                  author"
             }
         }
@@ -74,7 +71,8 @@ pub async fn roll_back_policy(
     let caller = require_stopper(ctx)?;
     for _ in 0..services.limits.contest_attempts_max.max(1) {
         let charter = require_charter(services).await?;
-        if let Some(obstacle) = obstacle(ctx, services, &charter, to).await? {
+        let present = services.store.policy(ctx.organization).await?.ok_or(Error::NotFound("policy"))?;
+        if let Some(obstacle) = obstacle(ctx, services, &charter, &present, to).await? {
             if !caller.roles.contains(&OperatorRole::Author) {
                 return Err(Error::Forbidden(obstacle.as_str()));
             }
@@ -82,8 +80,9 @@ pub async fn roll_back_policy(
             return Ok(RolledBack { proposal, obstacle: Some(obstacle) });
         }
         let mut proposal = request.clone().draft(ctx, services, &charter).await?;
-        // It replaces what is in force by now: that is judged as well, and on a later one the commit fails.
-        if obstacle(ctx, services, &charter, to).await?.is_some() {
+        // What is replaced is what was judged: a draft of something later is none, and on something later still the commit
+        // fails.
+        if proposal.change.replaced_policy() != Some(present.revision) {
             continue;
         }
         let approver = require_role(ctx, OperatorRole::Approver)?;
@@ -109,9 +108,9 @@ async fn obstacle(
     ctx: &OpCtx,
     services: &Services,
     charter: &Charter,
+    present: &Policy,
     to: u64,
 ) -> Result<Option<RollbackObstacle>> {
-    let present = services.store.policy(ctx.organization).await?.ok_or(Error::NotFound("policy"))?;
     let found = services.store.policy_revision(ctx.organization, to).await?;
     let earlier = found.ok_or(Error::NotFound("policy"))?;
     if to >= present.revision {
@@ -121,13 +120,13 @@ async fn obstacle(
     if !charter.operator(caller).is_some_and(|operator| operator.has(OperatorRole::Approver)) {
         return Ok(Some(RollbackObstacle::NoApprover));
     }
-    if to >= origin(services, &present).await? {
+    if to >= origin(services, present).await? {
         return Ok(Some(RollbackObstacle::NotEarlier));
     }
     if let Some(obstacle) = age(ctx, services, charter, &earlier).await? {
         return Ok(Some(obstacle));
     }
-    Ok(difference(&present, &earlier))
+    Ok(difference(present, &earlier))
 }
 
 /// The revision that a quorum carried and whose content this is.
@@ -158,36 +157,35 @@ async fn age(
     if !carried.is_some_and(|proposal| is_carried(&proposal) && charter.suffice(&proposal)) {
         return Ok(Some(RollbackObstacle::NotCarried));
     }
-    let (mut later, mut replaced_at, mut before) = (0_u32, ctx.now, None);
+    let mut revision = earlier.revision;
     loop {
-        let page = services.store.policy_list(ctx.organization, before, PAGE).await?;
-        for policy in &page {
-            if policy.revision <= earlier.revision {
-                let is_late = ctx.now.since(replaced_at) > services.limits.rollback_window;
-                return Ok((later > 1 && is_late).then_some(RollbackObstacle::TooLongAgo));
-            }
-            if carrier(services, policy).await?.is_some_and(|proposal| is_carried(&proposal)) {
-                (later, replaced_at) = (later + 1, policy.created_at);
-            }
-            if later > 1 && ctx.now.since(replaced_at) > services.limits.rollback_window {
-                return Ok(Some(RollbackObstacle::TooLongAgo));
-            }
+        revision += 1;
+        let Some(later) = services.store.policy_revision(ctx.organization, revision).await? else {
+            return Ok(None);
+        };
+        // Whatever came after this one is as young.
+        if ctx.now.since(later.created_at) <= services.limits.rollback_window {
+            return Ok(None);
         }
-        before = page.last().map(|policy| policy.revision);
-        if before.is_none() {
-            return Err(Error::inconsistency("a policy that is not in the list of policies"));
+        if carrier(services, &later).await?.is_some_and(|proposal| is_carried(&proposal)) {
+            return Ok(Some(RollbackObstacle::TooLongAgo));
         }
     }
 }
 
-/// What differs besides the revisions.
+/// What differs besides the revisions, among the bindings that decide: a shadow that came or went meanwhile is no reason to
+/// wait.
 fn difference(present: &Policy, earlier: &Policy) -> Option<RollbackObstacle> {
     if present.floor != earlier.floor {
         return Some(RollbackObstacle::OtherFloor);
     }
     let place = |binding: &Binding| {
-        (binding.id, binding.plugin.clone(), binding.scope.clone(), binding.mode, binding.power.clone())
+        (binding.id, binding.plugin.clone(), binding.scope.clone(), binding.power.clone())
     };
-    let is_same = present.bindings.iter().map(place).eq(earlier.bindings.iter().map(place));
+    let deciding = |policy: &'_ Policy| {
+        let bindings = policy.bindings.iter().filter(|binding| binding.mode == Mode::Enforce);
+        bindings.map(place).collect::<Vec<_>>()
+    };
+    let is_same = deciding(present) == deciding(earlier);
     (!is_same).then_some(RollbackObstacle::OtherBindings)
 }

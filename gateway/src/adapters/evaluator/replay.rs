@@ -35,7 +35,7 @@ pub(crate) struct Changed {
 }
 
 /// Failures that depend on the time or on the gateway around the sandbox, and not on the record.
-const NOT_REPEATABLE: [&str; 4] = ["timeout", "queue_full", "breaker_open", "state_limit"];
+const NOT_REPEATABLE: [&str; 4] = ["timeout", "shutting_down", "host_error", "state_quota"];
 
 impl PluginEvaluator {
     /// Feeds the evaluation's component with the evaluation's record, and compares what comes of it with what was

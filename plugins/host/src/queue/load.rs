@@ -35,19 +35,24 @@ impl Load {
         }
     }
 
-    /// Busy at every look.
+    /// One processor that is busy at every look.
     #[cfg(test)]
     pub(super) fn busy() -> Self {
         let last = Look { at: Instant::now(), taken: 0, is_busy: true };
-        Self { last: Mutex::new(last), ..Self::new(Duration::MAX) }
+        Self { last: Mutex::new(last), processors: 1.0, ..Self::new(Duration::MAX) }
     }
 
-    /// A short run took so long, without what it waited for.
+    pub(super) const fn processors(&self) -> f64 {
+        self.processors
+    }
+
+    /// A short run took so much of a processor's time.
     pub(super) fn took(&self, time: Duration) {
         self.taken.fetch_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    /// Whether short runs kept the processors busy between the last two looks.
+    /// Whether short runs kept the processors busy between the last two looks. The first look after a long while tells of all
+    /// of it; the next, a tick later, of now.
     pub(super) fn is_busy(&self, now: Instant) -> bool {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let since = now.saturating_duration_since(last.at);

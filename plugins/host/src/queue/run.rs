@@ -21,6 +21,12 @@ pub(super) struct Place {
     pub(super) has_overrun: bool,
     /// Another thread has taken the place of the run's own.
     pub(super) is_replaced: bool,
+    stood_still: Duration,
+}
+
+/// A thread's processor time, in laps.
+pub(super) struct Clock {
+    last: Duration,
 }
 
 /// The processor time that a guest may take before its run counts as a long one.
@@ -32,7 +38,8 @@ pub(crate) struct Slice {
 
 impl Run {
     pub(super) const fn new(queue: Arc<Queue>, lane: LaneKey, is_replaced: bool) -> Self {
-        Self { queue, place: Mutex::new(Place { lane, has_overrun: false, is_replaced }) }
+        let place = Place { lane, has_overrun: false, is_replaced, stood_still: Duration::ZERO };
+        Self { queue, place: Mutex::new(place) }
     }
 
     pub(super) fn place(&self) -> Place {
@@ -41,31 +48,28 @@ impl Run {
 
     /// Stands still while this is a long run and short ones keep the processors busy: a call that the guest does not notice,
     /// on a thread that holds nothing which others wait for.
-    pub(super) fn make_way(&self, deadline: Instant) {
-        if !self.place().lane.is_long {
+    pub(crate) fn make_way(&self, deadline: Instant) {
+        let Place { lane, has_overrun, .. } = self.place();
+        if !lane.is_long && !has_overrun {
             return;
         }
-        let latest = deadline.min(Instant::now() + self.queue.pause_max);
-        loop {
-            let now = Instant::now();
-            if now >= latest || !self.queue.load.is_busy(now) || self.queue.is_closed() {
-                return;
-            }
+        let begun = Instant::now();
+        let latest = deadline.min(begun + self.queue.pause());
+        let mut now = begun;
+        while now < latest && self.queue.load.is_busy(now) && !self.queue.is_closed() {
             thread::sleep(self.queue.tick.min(latest - now));
+            now = Instant::now();
         }
+        self.lock().stood_still += now - begun;
     }
 
-    /// Notes what the guest took of a processor's time.
-    pub(crate) fn took(&self, time: Duration) {
-        let place = self.place();
-        // One that found no place among the long ones is none of those that they make way for.
-        if !place.lane.is_long && !place.has_overrun {
-            self.queue.load.took(time);
-        }
+    /// How long this run has stood still for others.
+    pub(crate) fn stood_still(&self) -> Duration {
+        self.place().stood_still
     }
 
     /// The slice is over. Where as many long runs as may are under way, it is asked for again.
-    fn overrun(&self) {
+    pub(super) fn overrun(&self) {
         let mut place = self.lock();
         place.has_overrun = true;
         if !place.lane.is_long && self.queue.move_to_background(place.lane.name) {
@@ -86,12 +90,29 @@ impl Slice {
 
     /// Looks how much of it is gone, and makes way for others when it is over. To be called on the thread of the run.
     pub(crate) fn look(&mut self, deadline: Instant) {
-        let now = clock_gettime(ClockId::ThreadCPUTime);
-        let now = Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or(0));
+        let now = processor_time();
         let begun = *self.begun.get_or_insert(now);
         if now.saturating_sub(begun) >= self.run.queue.slice {
             self.run.overrun();
         }
         self.run.make_way(deadline);
     }
+}
+
+impl Clock {
+    pub(super) fn start() -> Self {
+        Self { last: processor_time() }
+    }
+
+    /// What the calling thread took since the lap before.
+    pub(super) fn lap(&mut self) -> Duration {
+        let now = processor_time();
+        now.saturating_sub(std::mem::replace(&mut self.last, now))
+    }
+}
+
+/// Of the calling thread: what it waited for, or others took meanwhile, is no part of it.
+fn processor_time() -> Duration {
+    let now = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or(0))
 }

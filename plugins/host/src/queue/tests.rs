@@ -1,9 +1,10 @@
 use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use super::load::Load;
-use super::{LaneKey, Queue, Run, Task, Turn};
+use super::{LaneKey, Queue, Run, Slice, Task, Turn};
 use crate::config::ScheduleConfig;
 use crate::digest::Digest;
 use crate::failure::FailureCode;
@@ -26,12 +27,7 @@ fn subject(plugin: Digest) -> Subject {
 }
 
 fn task(plugin: Digest) -> Task {
-    Task {
-        lane: plugin,
-        subject: Some(subject(plugin)),
-        deadline: Instant::now() + HOUR,
-        job: Box::new(|_| ()),
-    }
+    Task { lane: plugin, subject: Some(subject(plugin)), job: Box::new(|_| ()) }
 }
 
 /// Takes the next turn if there is one, without waiting for it.
@@ -271,7 +267,10 @@ fn clients_of_an_endless_plugin_take_neither_throughput_nor_patience_from_anothe
 
 /// A queue whose processors are busy for ever.
 fn busy(pause_max: Duration) -> Arc<Queue> {
-    Arc::new(Queue { load: Load::busy(), ..Queue::new(&ScheduleConfig { pause_max, ..schedule() }) })
+    Arc::new(Queue {
+        load: Arc::new(Load::busy()),
+        ..Queue::new(&ScheduleConfig { pause_max, ..schedule() })
+    })
 }
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -287,6 +286,117 @@ fn a_long_run_stands_still_for_short_ones_until_its_pause_or_its_time_is_over() 
 }
 
 #[test]
+fn the_more_long_runs_there_are_the_longer_each_stands_still() {
+    let pause = Duration::from_millis(15);
+    let queue = busy(pause);
+    for plugin in [FIRST, SECOND] {
+        queue.push(task(plugin)).unwrap();
+        turn(&queue).unwrap();
+        assert!(queue.move_to_background(plugin));
+    }
+    let run = Run::new(queue, long(FIRST), false);
+    run.make_way(Instant::now() + HOUR);
+    assert!(run.stood_still() >= 2 * pause);
+}
+
+#[test]
+fn a_long_run_gets_on_before_its_deadline_however_busy_others_are() {
+    let schedule = ScheduleConfig::default();
+    let queue = Queue::new(&schedule);
+    queue.lock().background = schedule.background_threads;
+    assert!(2 * queue.pause() < schedule.deadline, "{:?} on {} threads", queue.pause(), schedule.threads);
+}
+
+#[test]
+fn a_run_that_overran_without_a_place_among_the_long_ones_stands_still_as_well() {
+    let pause = Duration::from_millis(10);
+    let queue = Queue { background_max: 0, slice: Duration::ZERO, ..Arc::into_inner(busy(pause)).unwrap() };
+    let run = Arc::new(Run::new(Arc::new(queue), short(FIRST), false));
+    let late = Instant::now() + HOUR;
+    run.make_way(late);
+    assert_eq!(run.stood_still(), Duration::ZERO);
+    Slice::of(Arc::clone(&run)).look(late);
+    assert!(!run.place().lane.is_long);
+    assert!(run.stood_still() >= pause);
+}
+
+#[test]
+fn an_honest_long_run_has_a_place_beside_as_many_endless_ones_as_there_may_be() {
+    let queue = Queue::new(&ScheduleConfig { running_per_plugin: 2, background_threads: 4, ..schedule() });
+    overran(&queue, short(FIRST));
+    for plugin in [FIRST, FIRST, FIRST, SECOND] {
+        queue.push(task(plugin)).unwrap();
+    }
+    let turns = std::iter::from_fn(|| turn(&queue));
+    assert_eq!(turns.collect::<Vec<_>>(), [long(FIRST), short(SECOND), long(FIRST)]);
+    assert!(queue.move_to_background(SECOND));
+}
+
+#[test]
+fn long_jobs_and_short_ones_of_a_plugin_fill_one_queue() {
+    let queue = Queue::new(&schedule());
+    queue.push(task(FIRST)).unwrap();
+    queue.push(task(FIRST)).unwrap();
+    queue.lock().long.insert(subject(FIRST), Instant::now());
+    queue.push(task(FIRST)).unwrap();
+    assert_eq!(queue.push(task(FIRST)), Err(FailureCode::QueueFull));
+    let turns = [turn(&queue), turn(&queue)];
+    assert_eq!(turns, [Some(short(FIRST)), Some(long(FIRST))]);
+}
+
+#[test]
+fn as_many_threads_live_after_long_jobs_as_before() {
+    let queue = Arc::new(Queue::new(&ScheduleConfig {
+        threads: 2,
+        waiting_per_plugin: 100,
+        ..ScheduleConfig::default()
+    }));
+    queue.start().unwrap();
+    let (sender, done) = mpsc::channel();
+    for _ in 0..50 {
+        let sender = sender.clone();
+        let job = Box::new(move |run: &Arc<Run>| {
+            run.overrun();
+            sender.send(()).unwrap();
+        });
+        queue.push(Task { job, ..task(FIRST) }).unwrap();
+        done.recv().unwrap();
+    }
+    // Each thread holds the queue, and so does this test.
+    let until = Instant::now() + HOUR;
+    while Arc::strong_count(&queue) != 3 && Instant::now() < until {
+        std::thread::yield_now();
+    }
+    let running = queue.lock().background;
+    assert_eq!((Arc::strong_count(&queue), running), (3, 0));
+    assert!(queue.threads_started.load(Ordering::Relaxed) > 2, "none was replaced");
+    queue.close();
+}
+
+#[test]
+fn what_a_run_waits_for_keeps_no_processor_busy() {
+    let queue = Arc::new(Queue::new(&schedule()));
+    let begun = Instant::now();
+    assert!(!queue.load.is_busy(begun));
+    let closing = Arc::clone(&queue);
+    let job = Box::new(move |_: &Arc<Run>| {
+        std::thread::sleep(Duration::from_millis(50));
+        closing.close();
+    });
+    queue.push(Task { job, ..task(FIRST) }).unwrap();
+    queue.work();
+    assert!(!queue.load.is_busy(Instant::now()));
+}
+
+#[test]
+fn what_is_tried_out_makes_way_for_what_is_decided() {
+    let queue = Queue::new(&schedule());
+    let aside = queue.aside(&schedule());
+    queue.load.took(HOUR);
+    assert!(aside.load.is_busy(Instant::now() + Duration::from_secs(1)));
+}
+
+#[test]
 fn a_short_run_and_a_long_one_of_a_queue_that_closes_do_not_stand_still() {
     let queue = busy(HOUR);
     let late = Instant::now() + HOUR;
@@ -299,7 +409,7 @@ fn a_short_run_and_a_long_one_of_a_queue_that_closes_do_not_stand_still() {
 fn closing_drops_what_waits_and_ends_the_work() {
     let (queue, answers) = (Arc::new(Queue::new(&schedule())), mpsc::channel::<()>());
     let (sender, receiver) = answers;
-    let job = Box::new(move |_: &_| {
+    let job = Box::new(move |_: &Arc<Run>| {
         sender.send(()).unwrap();
     });
     queue.push(Task { job, ..task(FIRST) }).unwrap();

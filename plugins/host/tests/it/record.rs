@@ -66,6 +66,17 @@ async fn an_instance_that_is_used_again_tells_times_and_where_it_ended() {
     assert!(host.host.time_reused(&hostile, requests(["panic"; 4])).await.is_err());
 }
 
+/// Whoever looks at a denial for want of time finds what was asked, of whom, under which bounds.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_without_an_answer_has_a_record_of_what_was_asked() {
+    let host = TestHost::start();
+    let hostile = host.prepare("hostile").await;
+    let said = host.host.evaluate(&hostile, request("log")).await.unwrap().record;
+    let unanswered = EvaluationRecord::unanswered(&hostile, request("log"));
+    assert_ne!(said.logs, []);
+    assert_eq!(unanswered, EvaluationRecord { logs: Vec::new(), memory_peak_bytes: 0, ..said });
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn failure_keeps_its_record() {
     let host = TestHost::start();

@@ -103,10 +103,15 @@ async fn a_charter_that_could_be_changed_was_not_lost() {
     deployment.enrolled("Eve", 5, &[APPROVER]).await;
     deployment.world.clock.advance(WEEK);
     assert_conflict(deployment.complete(begun.id).await, "moved on");
-    // Left alone it lapses, and another can be begun.
+    // It stands in nobody's way, and is nobody's alarm.
+    let world = &deployment.world;
+    assert!(open_recovery(&world.services, world.ctx().now).await.unwrap().is_none());
+    let second = deployment.begin().await.unwrap();
+    assert_conflict(deployment.begin().await, "a recovery is open already");
+    assert_conflict(deployment.complete(begun.id).await, "moved on");
     deployment.world.clock.advance(WEEK);
     assert_conflict(deployment.complete(begun.id).await, "has expired");
-    deployment.begin().await.unwrap();
+    deployment.complete(second.id).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -21,7 +21,7 @@ use crate::{
     policy::{Approved, Decision, PermitRecord, VendorPermit, issue_vendor_permit},
     ports::Services,
     sealed::Sealed,
-    signing::{Signing, approval_lost, end, is_frozen},
+    signing::{Signing, approval_lost, end, is_frozen, look_again},
     transactions::{Assessment, FailureReason, State, Transaction, assess},
     vendors::{CallOutcome, VendorCall, VendorError, VendorTransaction},
 };
@@ -69,17 +69,15 @@ pub(super) async fn hand_over(
         retain(ctx, services, transaction, fresh).await?;
         return Ok(later(services));
     };
-    let until = earlier.permit.as_ref().map_or(ctx.now, |permit| permit.expires_at);
+    let in_force = earlier.permit.as_ref().filter(|permit| ctx.now < permit.expires_at);
+    let pause = in_force.map(|permit| look_again(services, permit, ctx.now));
     match prepare(ctx, services, transaction, (&approved, &fresh), earlier).await? {
         Ok(prepared) => send(ctx, services, fireblocks.as_ref(), &login, prepared).await,
         // What an earlier try carries may still be taken; it is renewed when it has run out.
-        Err(Contested::Permit) if ctx.now < until => {
+        Err(contested) => {
             retain(ctx, services, transaction, fresh).await?;
-            Ok(Step::Stop(Progress::Again(until.since(ctx.now))))
-        }
-        Err(_) => {
-            retain(ctx, services, transaction, fresh).await?;
-            Ok(Step::Moved)
+            let pause = pause.filter(|_| contested == Contested::Permit);
+            Ok(pause.map_or(Step::Moved, |pause| Step::Stop(Progress::Again(pause))))
         }
     }
 }
@@ -97,7 +95,7 @@ async fn end_unsent(
     if let Some(permit) = &earlier.permit
         && ctx.now < permit.expires_at
     {
-        return Ok(Step::Stop(Progress::Again(permit.expires_at.since(ctx.now))));
+        return Ok(Step::Stop(Progress::Again(look_again(services, permit, ctx.now))));
     }
     match end(ctx, services, transaction, &[], state, fresh).await? {
         Signing::Ended | Signing::Contested | Signing::Signed(_) => Ok(Step::Moved),
