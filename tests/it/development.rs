@@ -51,6 +51,20 @@ async fn an_installation_is_for_development_only_if_it_was_made_so_and_says_it_a
     Ok(())
 }
 
+/// Nobody but whoever sits at the machine: one person alone decides there what is signed.
+#[test]
+fn an_installation_for_development_listens_on_loopback_alone() -> Result<()> {
+    for key in ["listen", "operator_listen"] {
+        let mut deployment = Deployment::new()?;
+        deployment.init(&[])?;
+        deployment.server = format!("{key} = \"0.0.0.0:0\"\n");
+        let refusal = deployment.fails(&["serve"], 1)?;
+        ensure!(refusal.contains(&format!("`server.{key}` is 0.0.0.0:0")), "{refusal}");
+        ensure!(refusal.contains("init --charter"), "{refusal}");
+    }
+    Ok(())
+}
+
 #[test]
 fn what_is_neither_of_operators_nor_for_development_takes_no_plugin_and_does_not_serve() -> Result<()> {
     let mut deployment = Deployment::new()?;

@@ -42,12 +42,25 @@ impl Serve {
         let metrics = Metrics::start(&config.telemetry)?;
         let gateway = wiring::build(config, data_dir, Absent::Refuse).await?;
         if gateway.is_development {
+            require_loopback(&gateway.config)?;
             tracing::warn!(
                 "FOR DEVELOPMENT: this installation has no operators; plugins are taken unsigned, and whoever may run \
                  commands in the data directory decides alone what is signed"
             );
         }
         until_stopped(gateway, organization, telemetry, metrics).await
+    }
+}
+
+/// What one person alone changes is nobody else's to reach.
+fn require_loopback(Config { server, .. }: &Config) -> Result<()> {
+    let listeners = [("server.listen", server.listen), ("server.operator_listen", server.operator_listen)];
+    match listeners.into_iter().find(|(_, address)| !address.ip().is_loopback()) {
+        None => Ok(()),
+        Some((key, address)) => Err(anyhow!(
+            "`{key}` is {address}: an installation made for development has no operators and listens on loopback \
+             addresses alone. Set 127.0.0.1, or make one with operators by `countersign init --charter FILE`"
+        )),
     }
 }
 

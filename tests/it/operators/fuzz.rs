@@ -19,7 +19,10 @@ const GRANTS: [&str; 3] = ["log", "settings", "clock"];
 fn description(staged: &Staged<'_>) -> Result<Value> {
     let deployment = staged.operators.deployment;
     let revision = staged.upload("orion", ORION_SETTINGS, &GRANTS)?;
-    staged.bound(&revision, "enforce", &["--authority", "orion"])?;
+    // Twice, so that there is an earlier policy to go back to.
+    for more in [&["--chain", "eip155:31337"][..], &[]] {
+        staged.bound(&revision, "enforce", &[&["--authority", "orion"], more].concat())?;
+    }
     let candidate = staged.upload("limiter", "0", &["log", "settings", "state"])?;
     staged.carried(&["vault", "create", "fuzzed"])?;
     let vaults = format!("/operator/v1/organizations/{}/vaults", staged.organization);

@@ -32,7 +32,7 @@ with open(SCENE["component"], "rb") as component:
     UPLOAD = SCENE["upload"] | {"component": base64.b64encode(component.read()).decode()}
 
 # Who gets furthest with an operation; everybody else may only read.
-BY_AUTHOR = {"create_proposal", "upload_plugin", "withdraw_proposal", "claim_api_key", "create_dry_run"}
+BY_AUTHOR = {"create_proposal", "upload_plugin", "withdraw_proposal", "claim_api_key", "create_dry_run", "roll_back_policy"}
 BY_APPROVER = {"approve_proposal", "refuse_proposal", "revoke_operator", "revoke_plugin", "revoke_api_key", "freeze"}
 proposals, reached, turns = [], set(), itertools.cycle([AUTHOR, *APPROVERS, AUDITOR])
 approvers = itertools.cycle(APPROVERS)

@@ -167,6 +167,27 @@ async fn after_a_while_nothing_that_a_quorum_replaced_comes_back_by_one() {
     }
 }
 
+/// A successor that ran in the shade before it was enforced is staged as ours is meant to be.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shadow_that_came_and_went_does_not_stand_in_the_way() {
+    let deployment = Deployment::new().await;
+    let stored = [deployment.velocity("\"first\"").await, deployment.velocity("\"second\"").await];
+    let alone = deployment.enforced(&stored[0]).await;
+    let mut staged = deployment.next_policy().await;
+    staged["bindings"].as_array_mut().unwrap().push(binding(&stored[1], "shadow"));
+    deployment.carried(&staged).await;
+    let beside = deployment.policy_revision().await;
+    let replaced = deployment.enforced(&stored[1]).await;
+    for (to, enforced) in [(beside, 3), (alone, 2)] {
+        let (status, back) = deployment.roll_back(&deployment.bob, to).await;
+        assert_eq!((status, &back["atOnce"]), (201, &json!(true)), "{back}");
+        let now = deployment.policy_at(deployment.policy_revision().await).await;
+        assert_eq!(now["bindings"].as_array().unwrap().len(), enforced, "{now}");
+        assert_eq!(now["bindings"], deployment.policy_at(to).await["bindings"]);
+    }
+    assert_refused(&deployment.roll_back(&deployment.bob, replaced).await, 403, "no earlier one");
+}
+
 /// What one brings back differs in revisions alone from what it replaced, whatever a quorum changed meanwhile.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_goes_back_while_a_quorum_changes_the_floor_undoes_the_revision_alone() {
