@@ -11,7 +11,7 @@ use countersign_tests::gateway::Gateway;
 use countersign_tests::main_job::{Transfer, text};
 use countersign_tests::process::resident_kib;
 use serde_json::{Value, json};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteRow};
 use sqlx::{Connection, Row};
 
 use crate::plugin_outside::{install, install_as};
@@ -86,7 +86,16 @@ async fn what_left_no_record_is_not_said_to_be_the_same() -> Result<()> {
     let hostile = heard.iter().find(|one| one["plugin"] == "hostile").context("hostile was not asked")?;
     ensure!(hostile["outcome"]["kind"] == "not_recorded", "{told}");
     ensure!(told["same"] == false && output.status.code() == Some(5), "{told}");
-    stand.finish(gateway).await
+    stand.finish(gateway).await?;
+    // What was asked, of whom and under which bounds is on record all the same.
+    let found = rows(&stand, "SELECT result, record FROM evaluations WHERE subject_name = 'hostile'").await?;
+    let [row] = &found[..] else { anyhow::bail!("{} evaluations of it are stored", found.len()) };
+    let result: Value = serde_json::from_str(row.get("result"))?;
+    ensure!(result["failure"]["code"] == "timeout", "{result}");
+    let record: Value = serde_json::from_str(row.get("record"))?;
+    ensure!(record["settings"] == "\"endless loop\"" && record["verified"]["value"] == "1", "{record}");
+    ensure!(record["engine"].is_string() && record["limits"].is_string(), "{record}");
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -116,15 +125,20 @@ async fn the_gateway_outlives_whatever_a_plugin_does() -> Result<()> {
     Ok(())
 }
 
-/// Names of all that plugins remember, by binding.
-async fn remembered(stand: &Stand) -> Result<BTreeMap<String, BTreeSet<String>>> {
+/// Of the gateway's database.
+async fn rows(stand: &Stand, query: &'static str) -> Result<Vec<SqliteRow>> {
     let path = stand.installation.data_dir().join("countersign.db");
     let options = SqliteConnectOptions::new().filename(path).read_only(true);
     let mut connection = SqliteConnection::connect_with(&options).await?;
-    let rows = sqlx::query("SELECT lineage, name FROM plugin_state").fetch_all(&mut connection).await?;
+    let rows = sqlx::query(query).fetch_all(&mut connection).await?;
     connection.close().await?;
+    Ok(rows)
+}
+
+/// Names of all that plugins remember, by binding.
+async fn remembered(stand: &Stand) -> Result<BTreeMap<String, BTreeSet<String>>> {
     let mut found = BTreeMap::<String, BTreeSet<String>>::new();
-    for row in rows {
+    for row in rows(stand, "SELECT lineage, name FROM plugin_state").await? {
         found.entry(row.get("lineage")).or_default().insert(row.get("name"));
     }
     Ok(found)

@@ -40,6 +40,7 @@ mod controls;
 mod description;
 mod dialect;
 mod dry_runs;
+mod evaluations;
 mod plugins;
 mod policies;
 mod proof;
@@ -176,6 +177,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<Desk>> {
         .routes(routes!(controls::freeze))
         .routes(routes!(controls::revoke_api_key))
         .routes(routes!(dry_runs::create_dry_run))
+        .routes(routes!(evaluations::list_evaluations))
         .routes(routes!(policies::get_policy))
         .routes(routes!(policies::list_policies))
         .routes(routes!(policies::get_policy_revision))

@@ -31,6 +31,13 @@ fn description(staged: &Staged<'_>) -> Result<Value> {
     let given: Vec<&str> = GRANTS.iter().flat_map(|grant| ["--grant", *grant]).collect();
     let path = component.to_str().context("path")?;
     let signature = staged.operators.sign(0, path, &["--name", "again"], &given, &staged.organization)?;
+    let transfer =
+        json!({"escrowAddress": staged.escrow, "to": staged.escrow, "value": "1", "chainId": 31_337});
+    let body = deployment.path("dry-run.json");
+    fs::write(&body, transfer.to_string())?;
+    let dry_runs = format!("/operator/v1/organizations/{}/dry-runs", staged.organization);
+    let ask = ["request", "post", &dry_runs, "--body", body.to_str().context("path")?];
+    let evaluated = staged.operators.done(0, &ask)?["id"].clone();
     let listed = |arguments: &[&str], list: &str| -> Result<Value> {
         let output = deployment.run(&[arguments, &["--json"]].concat())?;
         ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -49,7 +56,7 @@ fn description(staged: &Staged<'_>) -> Result<Value> {
         "operator": deployment.operator_url(), "organization": staged.organization, "escrow": staged.escrow,
         "chainId": 31_337, "people": people.collect::<Vec<_>>(), "revision": revision, "candidate": candidate,
         "apiKey": listed(&["apikey", "list"], "apiKeys")?, "key": listed(&["key", "list"], "keys")?,
-        "vault": vault,
+        "vault": vault, "evaluated": evaluated,
         "policy": {
             "kind": "policy", "replaces": policy["revision"], "floor": policy["floor"], "bindings": bindings,
         },

@@ -126,6 +126,8 @@ def name_what_exists(operation, parameters, case, dice):
         parameters["id"] = IDS[LEAVER]
     elif operation == "revoke_api_key":
         parameters["id"] = SCENE["apiKey"]
+    elif operation == "list_evaluations":
+        parameters["id"] = SCENE["evaluated"]
     elif "vault" in operation:
         parameters["id"] = SCENE["vault"]
     elif "plugin" in operation:

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use axum::extract::State;
 use gateway_domain::{
     Address, U256,
-    approvals::{EvidenceLevel, Role},
+    approvals::EvidenceLevel,
     chain::ChainId,
-    evaluations::{EvaluationResult, Outcome, Verdict},
     operators,
     policy::{Mode, Power, Rehearsal, Requirement},
     transactions::{DryRun, DryRunRequest, ExecutionType, Opinion, dry_run},
@@ -15,11 +14,11 @@ use gateway_domain::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Desk, call::OperatorCall};
+use super::{Desk, call::OperatorCall, evaluations::SaidResponse};
 use crate::{
     answer::{Answered, ok},
     extract::{Fields, Wire, scalar},
-    presentation::{hash, prose, share},
+    presentation::{hash, prose},
 };
 
 const DATA_BYTES_MAX: usize = 128 * 1024;
@@ -132,34 +131,8 @@ struct OpinionResponse {
     mode: &'static str,
     /// gate, or the role that its approval counts for.
     power: String,
-    /// The verdict, or `failure`: approve, reject, abstain, `need_approvals`, other.
-    verdict: &'static str,
-    /// Of the verdict, or of the failure.
-    code: String,
-    /// The plugin's own words.
-    analysis: String,
-    /// From 0 to 1; absent counts as below every threshold.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    confidence: Option<f64>,
-    /// What it demands besides everything else.
-    demands: Vec<DemandResponse>,
-    evidence: Vec<EvidenceResponse>,
-    duration_micros: u64,
-    /// SHA-256 over component digest, settings and grants.
-    subject_digest: String,
-}
-
-#[derive(Debug, Serialize, ToSchema)]
-struct DemandResponse {
-    role: String,
-    count: u32,
-}
-
-#[derive(Debug, Serialize, ToSchema)]
-struct EvidenceResponse {
-    name: String,
-    value: String,
+    #[serde(flatten)]
+    said: SaidResponse,
 }
 
 /// Asks every binding and says what would be decided. Nothing is signed, and nothing stored but what the bindings said;
@@ -218,7 +191,7 @@ impl MissingResponse {
 impl OpinionResponse {
     fn of(opinion: Opinion<'_>) -> Self {
         let Opinion { binding, evaluation } = opinion;
-        let shown = Self {
+        Self {
             binding: binding.id.to_string(),
             plugin: prose(&binding.plugin),
             mode: match binding.mode {
@@ -229,40 +202,7 @@ impl OpinionResponse {
                 Power::Gate => "gate".to_owned(),
                 Power::Authority(role) => role.to_string(),
             },
-            verdict: "failure",
-            code: String::new(),
-            analysis: String::new(),
-            confidence: None,
-            demands: Vec::new(),
-            evidence: Vec::new(),
-            duration_micros: evaluation.duration_micros,
-            subject_digest: hash(evaluation.subject_digest),
-        };
-        match &evaluation.result {
-            EvaluationResult::Failure { code, detail } => {
-                Self { code: code.clone(), analysis: prose(detail), ..shown }
-            }
-            EvaluationResult::Verdict(outcome) => shown.saying(outcome),
-        }
-    }
-
-    fn saying(self, outcome: &Outcome) -> Self {
-        let demands = match &outcome.verdict {
-            Verdict::NeedApprovals(needs) => needs.as_slice(),
-            Verdict::Approve | Verdict::Reject | Verdict::Abstain | Verdict::Other(_) => &[],
-        };
-        let demand =
-            |(role, count): &(Role, u32)| DemandResponse { role: prose(&role.to_string()), count: *count };
-        let named =
-            |(name, value): &(String, String)| EvidenceResponse { name: prose(name), value: prose(value) };
-        Self {
-            verdict: outcome.verdict.as_str(),
-            code: prose(&outcome.reason_code),
-            analysis: prose(&outcome.analysis),
-            confidence: outcome.confidence_ppm.map(share),
-            demands: demands.iter().map(demand).collect(),
-            evidence: outcome.evidence.iter().map(named).collect(),
-            ..self
+            said: SaidResponse::of(evaluation),
         }
     }
 }

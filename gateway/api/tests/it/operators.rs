@@ -31,7 +31,10 @@ use sha2::{Digest as _, Sha256};
 use tower::ServiceExt as _;
 use uuid::Uuid;
 
-use crate::world::{World, limits, transfer};
+use crate::{
+    wallet::Wallet,
+    world::{World, limits, transfer},
+};
 
 mod changes;
 mod dry_runs;
@@ -298,14 +301,18 @@ fn claims(world: &World, method: &str, path: &str, body: &[u8]) -> Value {
     })
 }
 
-/// Every operation of the surface, by its document.
-fn operations(deployment: &Deployment, proposal: &Value) -> Vec<(Method, String, Option<Value>)> {
+/// Every operation of the surface, by its document; about a proposal and a transaction where it is about one.
+fn operations(
+    deployment: &Deployment,
+    (proposal, transaction): (&Value, &Value),
+) -> Vec<(Method, String, Option<Value>)> {
     let document: Value =
         serde_json::from_str(&gateway_api::openapi::openapi(gateway_api::openapi::Family::Operator)).unwrap();
     let mut operations = Vec::new();
     for (template, item) in document["paths"].as_object().unwrap() {
         let id = match template.as_str() {
             path if path.contains("/operators/") => deployment.cy.id.to_string(),
+            path if path.contains("/transactions/") => transaction["id"].as_str().unwrap().to_owned(),
             path if path.contains("/vaults/") => deployment.vault.to_string(),
             path if path.contains("/plugins/") => deployment.revision.to_string(),
             path if path.contains("/api-keys/") => deployment.world.key_ids["arbiter"].to_string(),
@@ -338,7 +345,7 @@ fn operations(deployment: &Deployment, proposal: &Value) -> Vec<(Method, String,
 async fn without_a_proof_every_operation_is_closed() {
     let deployment = Deployment::new().await;
     let proposal = deployment.propose(&deployment.next_policy().await).await;
-    for (method, path, body) in operations(&deployment, &proposal) {
+    for (method, path, body) in operations(&deployment, (&proposal, &proposal)) {
         let (status, problem) = deployment.send(method.clone(), &path, body.as_ref(), None).await;
         assert_eq!((status, &problem["title"]), (401, &json!("Unauthorized")), "{method} {path}: {problem}");
     }
@@ -357,7 +364,7 @@ async fn one_operator_alone_enlarges_nothing() {
         store.charter().await.unwrap().unwrap().approvals_required,
     );
     for person in [&deployment.ann, &deployment.bob] {
-        for (method, path, body) in operations(&deployment, &proposal) {
+        for (method, path, body) in operations(&deployment, (&proposal, &proposal)) {
             // What ends the proposal comes last: until then it could be carried.
             if path.ends_with("/refuse") || path.ends_with("/withdraw") {
                 continue;
@@ -387,7 +394,8 @@ async fn one_operator_alone_enlarges_nothing() {
 async fn an_auditor_reads_and_changes_nothing() {
     let deployment = Deployment::new().await;
     let proposal = deployment.propose(&deployment.next_policy().await).await;
-    for (method, path, body) in operations(&deployment, &proposal) {
+    let transaction = deployment.world.propose(deployment.world.user(&Wallet::new(1)).await, 1).await;
+    for (method, path, body) in operations(&deployment, (&proposal, &transaction)) {
         let bytes = body.as_ref().map(|body| serde_json::to_vec(body).unwrap()).unwrap_or_default();
         let proof = deployment.dee.proof(&deployment.world, method.as_str(), &path, &bytes);
         let (status, answer) = deployment.send(method.clone(), &path, body.as_ref(), Some(&proof)).await;

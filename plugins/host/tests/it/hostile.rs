@@ -7,7 +7,7 @@ use plugin_host::{Capability, FailureCode, Grants, Verdict};
 use crate::guests::{TestHost, request, with_module};
 
 /// Time that a loaded machine may take to notice a deadline; far from what an attack would take.
-const SLACK: Duration = Duration::from_secs(10);
+pub(crate) const SLACK: Duration = Duration::from_secs(10);
 
 #[track_caller]
 fn assert_stopped(attack: &str, expected: FailureCode) -> String {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use plugin_host::{ComponentSource, FailureCode, Verdict};
 
 use crate::guests::{TestHost, request, with_module};
+use crate::hostile::SLACK;
 use crate::patched::{contract_export, with_body, with_body_that_calls_the_host};
 
 /// What an endless attack is given.
@@ -17,11 +18,16 @@ async fn assert_stopped(attack: ComponentSource, expected: FailureCode) -> Strin
     let hostile = host.host.prepare(attack).await.unwrap();
     // A number, which `limiter` needs and `hello` does not look at.
     let mut asked = request("10");
+    let deadline = Instant::now() + PATIENCE;
     if expected == FailureCode::Timeout {
-        asked.deadline = Some(Instant::now() + PATIENCE);
+        asked.deadline = Some(deadline);
     }
     let failure = host.host.evaluate(&hostile, asked).await.unwrap_err();
     assert_eq!(failure.code, expected, "{failure}");
+    assert!(
+        expected != FailureCode::Timeout || Instant::now() < deadline + SLACK,
+        "it outlived its deadline"
+    );
     let next = host.host.evaluate(&honest, request("{}")).await.unwrap();
     assert_eq!(next.outcome.verdict, Verdict::Abstain);
     failure.detail

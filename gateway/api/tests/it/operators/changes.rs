@@ -216,7 +216,7 @@ async fn an_api_key_is_made_once_for_its_proposer() {
     let (won, lost) = if one.0 == 201 { (one, other) } else { (other, one) };
     assert_eq!((won.0, lost.0), (201, 409), "{lost:?}");
     let text = won.1["apiKey"].as_str().unwrap().to_owned();
-    let wallet = crate::wallet::Wallet::new(1);
+    let wallet = Wallet::new(1);
     deployment.world.user(&wallet).await;
     let listed = format!("/transactions/users/{}", wallet.address());
     deployment.world.get(listed).header("x-api-key", &text).send().await.expect(200);
@@ -250,7 +250,7 @@ async fn freezing_takes_one_and_thawing_two() {
 async fn a_freeze_of_what_is_frozen_ends_the_thaws_proposed_before() {
     let deployment = Deployment::new().await;
     let organization = deployment.world.organization;
-    let wallet = crate::wallet::Wallet::new(1);
+    let wallet = Wallet::new(1);
     deployment.world.user(&wallet).await;
     let store = &deployment.world.services.store;
     let key = store.key_list(organization).await.unwrap()[0].id;

@@ -68,6 +68,33 @@ async fn a_dry_run_says_what_a_request_would_come_to_and_stores_what_was_heard_a
     }
 }
 
+/// Who only reads sees what was said, of transactions and dry runs alike, and of no other organization's.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_auditor_reads_what_plugins_said() {
+    let deployment = Deployment::new().await;
+    let world = &deployment.world;
+    let escrow = world.user(&Wallet::new(1)).await;
+    let organization = world.organization.to_string();
+    let of = |organization: &str, id: &Value| {
+        format!("/operator/v1/organizations/{organization}/transactions/{}/evaluations", id.as_str().unwrap())
+    };
+    let asked = deployment.dry_run(escrow, 1).await;
+    let proposed = world.propose(escrow, 1).await;
+    for (id, purpose) in [(&asked["id"], "dry_run"), (&proposed["id"], "decision")] {
+        let (status, read) = deployment.get(&deployment.dee, &of(&organization, id)).await;
+        assert_eq!(status, 200, "{read}");
+        let [said] = &read["evaluations"].as_array().unwrap()[..] else { panic!("{read}") };
+        assert_eq!((&said["purpose"], &said["plugin"]), (&json!(purpose), &json!("orion")), "{said}");
+        assert_eq!((&said["verdict"], &said["confidence"]), (&json!("approve"), &json!(0.95)), "{said}");
+        assert_eq!(said["subjectDigest"], asked["bindings"][0]["subjectDigest"]);
+        assert_eq!(said.get("record"), None, "what it was shown is not for everybody");
+        let elsewhere = deployment.get(&deployment.dee, &of(&Uuid::new_v4().to_string(), id)).await;
+        assert_eq!(elsewhere.0, 404, "{}", elsewhere.1);
+    }
+    let nothing = json!(Uuid::new_v4().to_string());
+    assert_eq!(deployment.get(&deployment.dee, &of(&organization, &nothing)).await.0, 404);
+}
+
 /// T16: neither a kind word nor an unkind one reaches a decision, nor do tries or reservations.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dry_run_counts_for_nothing() {
