@@ -74,6 +74,8 @@ const COMMANDS: &[(&str, Standing)] = &[
     ("plugin sign", Apart),
     // Where there are operators it is stored, not bound.
     ("plugin install", Confined),
+    // A gate that is not bound denies nothing.
+    ("plugin unbind", Enlarges),
     ("plugin list", Confined),
     ("plugin revoke", Confined),
     ("plugin record", Confined),
