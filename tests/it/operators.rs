@@ -15,6 +15,7 @@ use crate::database::Snapshot;
 
 mod authors;
 mod enrolment;
+mod everyday;
 mod foreign;
 mod fuzz;
 mod recovery;
