@@ -119,6 +119,11 @@ async fn a_binding_to_a_key_or_a_chain_that_is_not_there_is_refused() {
         change["bindings"][0]["scope"][part] = json!([there]);
         deployment.carried(&change).await;
     }
+    // Bound while it was served, a chain that is served no more keeps nobody from changing something else.
+    deployment.world.rescope("orion", |scope| scope.chains = ["eip155:424242".parse().unwrap()].into()).await;
+    let mut change = deployment.next_policy().await;
+    change["floor"]["minimum_confidence_ppm"] = json!(1);
+    deployment.carried(&change).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
