@@ -159,6 +159,16 @@ async fn a_policy_takes_two_operators_and_no_command_alone_enlarges_anything() -
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let stored: Value = serde_json::from_slice(&output.stdout)?;
     ensure!(stored["policyRevision"].is_null(), "{stored}");
+    let nobody = "019b8d2e-5c3a-7f10-9b64-2d1e8a7c4f03";
+    for bound in
+        [["--mode", "shadow"], ["--chain", "eip155:31337"], ["--key-id", nobody], ["--vault", "savings"]]
+    {
+        let refusal = deployment.fails(&[&install[..], &bound].concat(), 1)?;
+        ensure!(
+            refusal.contains(&format!("leave `{}` to `countersign operator bind`", bound[0])),
+            "{refusal}"
+        );
+    }
     ensure!(deployment.run(&["freeze", "organization"])?.status.success());
     let refusal = deployment.fails(&["freeze", "organization", "--lift"], 1)?;
     ensure!(refusal.contains("countersign operator propose"), "{refusal}");
