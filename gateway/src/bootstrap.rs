@@ -22,8 +22,9 @@ use gateway_domain::{
     identity::Organization,
     ids::OrganizationId,
     keys::{GenerateKey, KeyAlgorithm, KeyPurpose, generate_key},
-    policy::{Applies, Power, Requirement, UploadPlugin},
+    policy::{Applies, BindingScope, Mode, Power, Requirement, UploadPlugin},
     ports::{IdentityReads as _, UnitOfWork as _},
+    transactions::Kind,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -179,8 +180,14 @@ async fn first_start(gateway: &Gateway, orion: &Path) -> Result<Bootstrap> {
             grants: BTreeSet::from(["log".to_owned(), "settings".to_owned(), "clock".to_owned()]),
             signature: None,
         },
+        mode: Mode::Enforce,
         power: Power::Authority(Role::Orion),
-        vaults: BTreeSet::new(),
+        scope: BindingScope {
+            kinds: BTreeSet::from([Kind::Transaction]),
+            chains: BTreeSet::new(),
+            keys: BTreeSet::new(),
+            vaults: BTreeSet::new(),
+        },
         floor: Some(vec![
             people(Role::User, EvidenceLevel::Request),
             people(Role::Agent, EvidenceLevel::Bearer),

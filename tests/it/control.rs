@@ -2,15 +2,17 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use countersign_tests::client::Credential;
 use countersign_tests::environment;
 use countersign_tests::gateway::Installation;
 use countersign_tests::main_job::text;
+use countersign_tests::wait;
 use serde_json::{Value, json};
 
-use crate::stand::{Stand, request_hash, transfer};
+use crate::stand::{CHAIN_ID, Stand, request_hash, transfer};
 
 /// Runs a command on the installation and returns what it answers.
 pub(crate) fn order(installation: &Installation, arguments: &[&str]) -> Result<Value> {
@@ -171,6 +173,65 @@ async fn a_plugin_installed_meanwhile_decides_the_next_transaction() -> Result<(
     let rejected = stand.job(&gateway).propose(&recipient).await?.expect(201)?;
     assert_eq!(rejected["status"], "REJECTED", "{rejected}");
     Ok(())
+}
+
+/// Without operators, too, a candidate is heard in the shade before it decides, and goes again.
+#[tokio::test]
+async fn a_candidate_is_installed_as_a_shadow_compared_enforced_and_unbound() -> Result<()> {
+    let stand = Stand::on_sqlite().await?;
+    let gateway = stand.installation.start().await?;
+    let wanted = transfer(stand.user(&gateway).await?);
+    let installation = &stand.installation;
+    let component = environment::gateway_binary()?.with_file_name("../guests/orion.wasm");
+    let settings = installation.data_dir().join("stricter.json");
+    fs::write(&settings, json!({"valueLimit": "1", "denyList": [wanted.to]}).to_string())?;
+    let install = ["plugin", "install", component.to_str().context("path")?, "--name", "orion"];
+    let grants = ["--grant", "log", "--grant", "settings", "--grant", "clock", "--authority", "orion"];
+    let install = [&install[..], &grants, &["--settings", settings.to_str().context("path")?]].concat();
+
+    let nowhere = "01980f3e-7b1c-7e53-9d0a-0d6a3c1b2f45";
+    for (flag, missing, rule) in [
+        (
+            "--key-id",
+            nowhere,
+            "bindings.scope.keys: key `01980f3e-7b1c-7e53-9d0a-0d6a3c1b2f45` does not exist",
+        ),
+        ("--chain", "eip155:424242", "bindings.scope.chains: chain `eip155:424242` is not served here"),
+    ] {
+        let refusal = order(installation, &[&install[..], &[flag, missing]].concat()).unwrap_err();
+        ensure!(refusal.to_string().contains(rule), "{refusal}");
+    }
+    let listed = order(installation, &["key", "list"])?;
+    let keys = listed["keys"].as_array().context("no list of keys")?;
+    let wallet = keys.iter().find(|key| key["purpose"] == "wallet").context("no wallet key")?;
+    let chain = format!("eip155:{CHAIN_ID}");
+    let place = ["--key-id", text(wallet, "id")?, "--chain", &chain];
+    order(installation, &[&install[..], &["--mode", "shadow"], &place].concat())?;
+    let proposed = stand.job(&gateway).propose(&wanted).await?.expect(201)?;
+    assert_ne!(proposed["status"], "REJECTED", "a shadow decides nothing: {proposed}");
+    let data_dir = installation.data_dir();
+    let diff = ["plugin", "diff", "orion", "--json", "--data-dir", data_dir.to_str().context("path")?];
+    let told: Value = wait::until("the shadow's word", Duration::from_mins(1), async || {
+        let told: Value = serde_json::from_slice(&installation.command(&diff)?.stdout)?;
+        Ok((told["compared"] == 1).then_some(told))
+    })
+    .await?;
+    assert_eq!(told["changed"], 1, "{told}");
+
+    order(installation, &[&install[..], &["--mode", "enforce"]].concat())?;
+    let rejected = stand.job(&gateway).propose(&wanted).await?.expect(201)?;
+    assert_eq!(rejected["status"], "REJECTED", "{rejected}");
+    let unbind = ["plugin", "unbind", "orion"];
+    let no_shadow = order(installation, &[&unbind[..], &["--mode", "shadow"]].concat()).unwrap_err();
+    ensure!(no_shadow.to_string().contains("binds no plugin `orion` to shadow"), "{no_shadow}");
+    order(installation, &[&install[..], &["--mode", "shadow"]].concat())?;
+    let revision = order(installation, &[&unbind[..], &["--mode", "shadow"]].concat())?;
+    let listed = order(installation, &["plugin", "list"])?;
+    assert_eq!(listed["policyRevision"], revision["policyRevision"], "{listed}");
+    let modes = listed["plugins"].as_array().context("plugins")?.iter().map(|one| &one["mode"]);
+    let modes: Vec<_> = modes.filter(|mode| !mode.is_null()).collect();
+    assert_eq!(modes, ["enforce"], "{listed}");
+    stand.finish(gateway).await
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ use crate::database::Snapshot;
 
 mod authors;
 mod enrolment;
+mod everyday;
 mod foreign;
 mod fuzz;
 mod recovery;
@@ -115,13 +116,14 @@ fn enlarging() -> Result<Vec<Vec<&'static str>>> {
         "freeze key --lift" => Ok(vec!["freeze", "key", ID, "--lift"]),
         "freeze vault --lift" => Ok(vec!["freeze", "vault", "savings", "--lift"]),
         "key create --vault" => Ok(vec!["key", "create", "privy-authorization", "--vault", "savings"]),
+        "plugin unbind" => Ok(vec!["plugin", "unbind", "orion"]),
         "vault create" => Ok(vec!["vault", "create", "savings"]),
         "vault put" => Ok(vec!["vault", "put", "savings", ID]),
         "vault remove" => Ok(vec!["vault", "remove", ID]),
         other => anyhow::bail!("`{other}` permits more, and nobody tries it here"),
     });
     let arguments: Vec<_> = arguments.collect::<Result<_>>()?;
-    ensure!(arguments.len() == 11, "a command permits more no longer: {told}");
+    ensure!(arguments.len() == 12, "a command permits more no longer: {told}");
     Ok(arguments)
 }
 
@@ -157,6 +159,16 @@ async fn a_policy_takes_two_operators_and_no_command_alone_enlarges_anything() -
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let stored: Value = serde_json::from_slice(&output.stdout)?;
     ensure!(stored["policyRevision"].is_null(), "{stored}");
+    let nobody = "019b8d2e-5c3a-7f10-9b64-2d1e8a7c4f03";
+    for bound in
+        [["--mode", "shadow"], ["--chain", "eip155:31337"], ["--key-id", nobody], ["--vault", "savings"]]
+    {
+        let refusal = deployment.fails(&[&install[..], &bound].concat(), 1)?;
+        ensure!(
+            refusal.contains(&format!("leave `{}` to `countersign operator bind`", bound[0])),
+            "{refusal}"
+        );
+    }
     ensure!(deployment.run(&["freeze", "organization"])?.status.success());
     let refusal = deployment.fails(&["freeze", "organization", "--lift"], 1)?;
     ensure!(refusal.contains("countersign operator propose"), "{refusal}");

@@ -86,6 +86,10 @@ fn a_case_that_fails_shows_what_was_expected_and_what_came() -> Result<()> {
             "cases": [
                 {"name": "a yes", "given": {"host_calls": answered("approve")}, "expect": {"verdict": "approve"}},
                 {"name": "a no", "given": {"host_calls": answered("reject")}, "expect": {"verdict": "approve"}},
+                {
+                    "name": "not asked", "given": {"host_calls": [answered("approve")[0], answered("reject")[0]]},
+                    "expect": {"verdict": "approve"},
+                },
                 {"name": "nobody asked", "expect": {"failure": "replay_mismatch"}},
             ],
         }),
@@ -96,7 +100,63 @@ fn a_case_that_fails_shows_what_was_expected_and_what_came() -> Result<()> {
     let text = String::from_utf8(output.stdout)?;
     assert!(text.contains("ok     a yes\nFAILED a no\n"), "{text}");
     assert!(text.contains("- \"approve\"\n           + \"reject\"\n"), "{text}");
-    assert!(text.ends_with("ok     nobody asked\n2 passed, 1 failed\n"), "{text}");
+    let unasked =
+        "FAILED not asked\n         host_calls\n           - [\"http: POST /v1/review of `screening`\"]\n";
+    assert!(text.contains(unasked), "{text}");
+    assert!(text.ends_with("ok     nobody asked\n2 passed, 2 failed\n"), "{text}");
+    Ok(())
+}
+
+#[test]
+fn a_run_that_could_not_fail_is_refused() -> Result<()> {
+    let folder = TempDir::new()?;
+    for (held, complaint) in [
+        (json!({"cases": []}), "there are no cases to run: `"),
+        (json!({"cases": [{"name": "one", "expect": {}}]}), "case `one` of `"),
+    ] {
+        let path = cases(&folder, &held)?;
+        let output = plugin(folder.path(), &["test", &guest("hello")?, path.to_str().context("path")?])?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && said.contains(complaint), "{held}: {said}");
+        assert!(output.stdout.is_empty(), "{held}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_plugin_that_aborts_fails_every_case_that_does_not_say_so() -> Result<()> {
+    let folder = TempDir::new()?;
+    let given = json!({"settings": "\"panic\""});
+    let path = cases(
+        &folder,
+        &json!({"given": given, "cases": [
+            {"name": "reserves nothing", "expect": {"reservations": []}},
+            {"name": "aborts", "expect": {"failure": "abort", "reservations": []}},
+        ]}),
+    )?;
+    let output = plugin(folder.path(), &["test", &guest("hostile")?, path.to_str().context("path")?])?;
+    let text = String::from_utf8(output.stdout)?;
+    assert_eq!(output.status.code(), Some(5), "{text}");
+    assert!(text.starts_with("FAILED reserves nothing\n         failure\n           - null\n"), "{text}");
+    assert!(text.ends_with("ok     aborts\n1 passed, 1 failed\n"), "{text}");
+    Ok(())
+}
+
+#[test]
+fn a_case_says_that_a_gateway_would_not_have_waited_so_long() -> Result<()> {
+    let folder = TempDir::new()?;
+    let given = json!({"settings": "\"endless loop\""});
+    let path = cases(
+        &folder,
+        &json!({"cases": [
+            {"name": "endless", "given": given, "expect": {"failure": "timeout"}},
+            {"name": "quick", "given": {"settings": "\"behave\""}, "expect": {"verdict": "approve"}},
+        ]}),
+    )?;
+    let tested = answer(folder.path(), &["test", &guest("hostile")?, path.to_str().context("path")?])?;
+    let note = tested["cases"][0]["note"].as_str().context("note")?;
+    assert!(note.contains("a gateway denies what takes longer than 500 ms"), "{note}");
+    assert_eq!(tested["cases"][1]["note"], Value::Null, "{tested}");
     Ok(())
 }
 
@@ -257,6 +317,11 @@ fn a_benchmark_counts_the_same_fuel_every_time() -> Result<()> {
         assert!(first[instance]["medianMicros"].as_f64().is_some_and(|micros| micros > 0.0), "{first}");
     }
     assert_eq!(first["reusedStopped"], Value::Null);
+    assert_eq!(
+        first.get("note"),
+        Some(&Value::Null),
+        "no evaluation took longer than a gateway waits: {first}"
+    );
     assert!(first["memoryPeakBytes"].as_u64().is_some_and(|bytes| bytes >= 65_536), "{first}");
     assert!(first["fuel"].as_u64().is_some_and(|fuel| fuel > 100), "{first}");
     assert_eq!(first["fuel"], second["fuel"]);

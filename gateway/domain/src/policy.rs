@@ -21,6 +21,7 @@ mod rehearse;
 mod requirements;
 mod revision;
 mod revoke;
+mod scope;
 mod signature;
 mod upload;
 mod validate;
@@ -37,6 +38,7 @@ pub use revision::{
     Examined, PluginRevision, PluginRevocation, ProvenSignatures, RevisionFault, subject_digest,
 };
 pub use revoke::revoke_plugin;
+pub use scope::require_scopes;
 pub use signature::{RevisionClaims, RevisionSignature, SignatureMalformed, SignedRevision, signing_input};
 pub use upload::{AdmittedPlugin, UploadPlugin, admit_plugin, upload_plugin};
 pub use validate::validate_policy;
@@ -139,6 +141,15 @@ pub enum Power {
     Gate,
     /// Its approval counts for one named role.
     Authority(Role),
+}
+
+impl Mode {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Enforce => "enforce",
+            Self::Shadow => "shadow",
+        }
+    }
 }
 
 impl Floor {

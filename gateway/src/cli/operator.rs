@@ -27,6 +27,7 @@ use super::{
 
 mod charter;
 mod client;
+mod control;
 mod plugin;
 mod policy;
 mod tenant;
@@ -47,7 +48,9 @@ pub(super) enum OperatorCommand {
     /// End an operator's power at once.
     Revoke(Revoke),
     /// List proposals, newest first.
-    Proposals(Read),
+    Proposals(control::Proposals),
+    /// Show a proposal, with who approved it and how that can be checked.
+    Proposal(control::Proposal),
     /// Store, list, inspect and revoke plugin revisions.
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
@@ -57,6 +60,11 @@ pub(super) enum OperatorCommand {
     /// List and make vaults, move keys, stop the keys of one.
     #[command(subcommand)]
     Vault(vault::VaultCommand),
+    /// Stop an organization or one of its keys at once. Letting it go on is a proposal.
+    #[command(subcommand)]
+    Freeze(control::FreezeCommand),
+    /// Ask whether a transaction would be approved: every plugin is heard, nothing is signed or decided.
+    DryRun(control::DryRun),
     /// Propose the policy in force with a plugin in it, or with another revision, mode, power or scope of one.
     Bind(policy::Bind),
     /// Propose the policy in force without a plugin.
@@ -94,12 +102,6 @@ struct Identity {
     /// Your private key, as `keygen` made it.
     #[arg(long, value_name = "FILE", env = "COUNTERSIGN_OPERATOR_KEY")]
     key: PathBuf,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct Read {
-    #[command(flatten)]
-    identity: Identity,
 }
 
 #[derive(Debug, Args)]
@@ -156,10 +158,13 @@ impl OperatorCommand {
             Self::Revoke(Revoke { identity, id }) => {
                 identity.show("POST", &format!("/operator/v1/operators/{id}/revoke"), None).await
             }
-            Self::Proposals(Read { identity }) => identity.show("GET", "/operator/v1/proposals", None).await,
+            Self::Proposals(proposals) => proposals.run().await,
+            Self::Proposal(proposal) => proposal.run().await,
             Self::Plugin(plugin) => plugin.run().await,
             Self::Policy(policy) => policy.run().await,
             Self::Vault(vault) => vault.run().await,
+            Self::Freeze(freeze) => freeze.run().await,
+            Self::DryRun(asked) => asked.run().await,
             Self::Bind(bind) => bind.run().await,
             Self::Unbind(unbind) => unbind.run().await,
             Self::Propose(propose) => propose.run().await,

@@ -24,16 +24,18 @@ mod revoke;
 mod sign;
 mod test;
 mod toolchain;
+mod unbind;
 mod workbench;
 
 pub(super) use self::{
     evaluations::{read_evaluations, read_plugin},
-    install::{NewPlugin, PowerArgument, install},
+    install::{ModeArgument, NewPlugin, PowerArgument, install},
     list::list,
     record::record,
     replay::replay,
     revision::{RevisionArguments, RevisionContents},
     revoke::revoke,
+    unbind::unbind,
 };
 
 #[derive(Debug, Subcommand)]
@@ -52,6 +54,8 @@ pub(super) enum PluginCommand {
     Sign(sign::Sign),
     /// Store a component with its settings as a new revision, and bind it in a new revision of the policy.
     Install(install::Install),
+    /// Bind a plugin no more, in a new revision of the policy; where there are operators, they propose it.
+    Unbind(unbind::Unbind),
     /// List the organization's plugin revisions and where they are bound.
     List(list::List),
     /// End a revision at once: whatever binds it denies from now on. Nothing takes it back.
@@ -78,6 +82,7 @@ impl PluginCommand {
             Self::Bench(bench) => bench.run().await,
             Self::Sign(sign) => sign.run(),
             Self::Install(install) => install.run().await,
+            Self::Unbind(unbind) => unbind.run().await,
             Self::List(list) => list.run().await,
             Self::Revoke(revoke) => revoke.run().await,
             Self::Record(record) => record.run().await,

@@ -74,6 +74,8 @@ const COMMANDS: &[(&str, Standing)] = &[
     ("plugin sign", Apart),
     // Where there are operators it is stored, not bound.
     ("plugin install", Confined),
+    // A gate that is not bound denies nothing.
+    ("plugin unbind", Enlarges),
     ("plugin list", Confined),
     ("plugin revoke", Confined),
     ("plugin record", Confined),
@@ -87,6 +89,7 @@ const COMMANDS: &[(&str, Standing)] = &[
     ("operator charter propose", Operators),
     ("operator revoke", Operators),
     ("operator proposals", Operators),
+    ("operator proposal", Operators),
     ("operator plugin upload", Operators),
     ("operator plugin list", Operators),
     ("operator plugin inspect", Operators),
@@ -101,6 +104,9 @@ const COMMANDS: &[(&str, Standing)] = &[
     ("operator vault remove", Operators),
     ("operator vault freeze", Operators),
     ("operator vault thaw", Operators),
+    ("operator freeze organization", Operators),
+    ("operator freeze key", Operators),
+    ("operator dry-run", Operators),
     ("operator bind", Operators),
     ("operator unbind", Operators),
     ("operator propose", Operators),

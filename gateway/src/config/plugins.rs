@@ -61,7 +61,7 @@ section! {
         /// Compiled components, and settings, kept in memory; the ones that were not asked for longest go.
         prepared_max: usize = 64, within 1..=10_000;
         /// Bytes of linear memory, all instances of an evaluation together.
-        memory_bytes_max: usize = 16 << 20, within 65_536..=1 << 30;
+        memory_bytes_max: usize = 16 << 20, within 65_536..=256 << 20;
         /// Elements of one table.
         table_elements_max: usize = 20_000, within 1..=10_000_000;
         /// Core instances, and tables, of one component.

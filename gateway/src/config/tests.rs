@@ -201,6 +201,17 @@ fn broken_line_is_named_by_number_and_not_quoted() {
     assert!(!text.contains("hunter2"), "{text}");
 }
 
+/// The host takes no more, and would say so of every component under a name that is no key.
+#[test]
+fn plugins_are_given_no_more_memory_than_the_host_can_lay_out() {
+    for key in ["memory_bytes_max", "large_memory_bytes_max"] {
+        assert!(load(&format!("[plugins]\n{key} = 268435456\n")).is_ok(), "{key}");
+        let text = refusal(&format!("[plugins]\n{key} = 268435457\n"));
+        let rule = format!("`plugins.{key}` must be 65536 to 268435456, not 268435457");
+        assert!(text.contains(&rule), "{text}");
+    }
+}
+
 #[test]
 fn dev_lies_under_the_file_and_the_command_line_over_it() {
     let (_directory, path) = file("[server]\nlisten = \"127.0.0.1:1\"\n[hsm]\ntoken_label = \"mine\"\n");

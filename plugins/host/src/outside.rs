@@ -59,6 +59,17 @@ pub enum HostCall {
     Chain { question: ChainQuestion, answer: Result<ChainAnswer, OutsideError> },
 }
 
+impl HostCall {
+    /// What was asked, for people.
+    pub fn asked(&self) -> String {
+        match self {
+            Self::History { question, .. } => format!("history: {question:?}"),
+            Self::Http { question, .. } => question.asked(),
+            Self::Chain { question, .. } => format!("chain: {question:?}"),
+        }
+    }
+}
+
 /// Nothing is known outside: every question is refused.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoOutside;

@@ -13,6 +13,7 @@ use countersign_tests::wait;
 use countersign_tests::wallet::Wallet;
 use serde_json::{Value, json};
 
+use super::vaults::{another_escrow, key_of};
 use super::{DEADLINE, Operators, ceremony};
 
 /// Large values go to people, everything else is approved.
@@ -190,8 +191,8 @@ async fn a_successor_is_compared_in_the_shade_of_what_it_replaces() -> Result<()
     staged.bound(&present, "enforce", &["--authority", "orion"])?;
     // It would refuse everything, of a key that does not pay here.
     let elsewhere = staged.upload("limiter", "0", &["log", "settings", "state"])?;
-    let another_key = "019b8d2e-5c3a-7f10-9b64-2d1e8a7c4f03";
-    staged.bound(&elsewhere, "enforce", &["--gate", "--key-id", another_key])?;
+    let another_key = key_of(&deployment, another_escrow(&staged).await?)?;
+    staged.bound(&elsewhere, "enforce", &["--gate", "--key-id", &another_key])?;
     let successor = staged.upload("orion", STRICTER, &grants)?;
     staged.bound(&successor, "shadow", &["--authority", "orion"])?;
     for _ in 0..2 {

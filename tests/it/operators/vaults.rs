@@ -12,7 +12,7 @@ use super::DEADLINE;
 use super::staging::{ORION_SETTINGS, Staged};
 
 /// Another user's wallet here.
-async fn another_escrow(staged: &Staged<'_>) -> Result<Address> {
+pub(super) async fn another_escrow(staged: &Staged<'_>) -> Result<Address> {
     let body = json!({"ethereumAddress": Wallet::random().address(), "displayName": "Bea"});
     let user = staged.client.post("/users", Credential::ApiKey(&staged.admin), &body).await?.expect(201)?;
     Ok(text(&user, "escrowAddress")?.parse()?)
@@ -25,7 +25,7 @@ fn keys(deployment: &Deployment) -> Result<Vec<Value>> {
     listed["keys"].as_array().cloned().context("keys")
 }
 
-fn key_of(deployment: &Deployment, escrow: Address) -> Result<String> {
+pub(super) fn key_of(deployment: &Deployment, escrow: Address) -> Result<String> {
     let found = keys(deployment)?.into_iter().find(|key| {
         key["address"].as_str().and_then(|address| address.parse::<Address>().ok()) == Some(escrow)
     });

@@ -15,7 +15,10 @@ use crate::{
     credentials::{ApiKey, ApiKeyText, CreateApiKey, Label, api_key_with_owner},
     error::{Error, Result},
     ids::{BindingId, KeyId, OperatorId, PluginRevisionId, PrincipalId, ProposalId, VaultId},
-    policy::{Binding, BindingScope, Examiner, Floor, Mode, Policy, PolicyHead, Power, validate_policy},
+    policy::{
+        Binding, BindingScope, Examiner, Floor, Mode, Policy, PolicyHead, Power, require_scopes,
+        validate_policy,
+    },
     ports::Services,
     sealed::Sealed,
 };
@@ -296,9 +299,10 @@ impl PolicyChange {
         if found != self.replaces {
             return Err(Error::Conflict("the policy has moved on since; propose the change again"));
         }
-        self.require_vaults(ctx, services).await?;
-        let examiner = Examiner::new(services, ctx.organization).await?;
         let known = known(present.as_deref(), earlier);
+        let scopes: Vec<_> = self.bindings.iter().map(|binding| &binding.scope).collect();
+        require_scopes(ctx, services, &scopes, &known).await?;
+        let examiner = Examiner::new(services, ctx.organization).await?;
         let mut revisions = Vec::with_capacity(self.bindings.len());
         for proposed in &self.bindings {
             let revision = services.store.plugin_revision(ctx.organization, proposed.revision).await?;
@@ -340,21 +344,6 @@ impl PolicyChange {
         let seal = &services.sealer;
         let writes = vec![Write::InsertPolicy(seal.seal(policy)), Write::MovePolicyHead(seal.seal(head))];
         Ok(Carried { events: vec![event], writes })
-    }
-}
-
-impl PolicyChange {
-    /// A binding to what is not there would never be asked.
-    async fn require_vaults(&self, ctx: &OpCtx, services: &Services) -> Result<()> {
-        let named: BTreeSet<VaultId> =
-            self.bindings.iter().flat_map(|binding| &binding.scope.vaults).copied().collect();
-        for id in named {
-            if services.store.vault(ctx.organization, id).await?.is_none() {
-                let rule = format!("bindings.scope.vaults: vault `{id}` does not exist in the organization");
-                return Err(Error::invalid(rule));
-            }
-        }
-        Ok(())
     }
 }
 

@@ -3,18 +3,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result, bail};
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use gateway_domain::{
     B256,
     chain::ChainId,
     ids::{KeyId, PluginRevisionId},
-    policy::{Floor, Power, RevisionSignature, subject_digest},
+    policy::{Floor, Mode, Power, RevisionSignature, subject_digest},
     transactions::Kind,
 };
 use serde_json::{Value, json};
 
 use super::{Tenant, text, vault};
-use crate::cli::{plugin::PowerArgument, status::Status};
+use crate::cli::{
+    plugin::{ModeArgument, PowerArgument},
+    status::Status,
+};
 
 mod rollback;
 
@@ -46,14 +49,6 @@ pub(in crate::cli) struct Show {
     tenant: Tenant,
     /// Without it, the one in force.
     revision: Option<u64>,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum ModeArgument {
-    /// Its word counts.
-    Enforce,
-    /// Its word is recorded and not used.
-    Shadow,
 }
 
 #[derive(Debug, Args)]
@@ -104,16 +99,6 @@ pub(in crate::cli) struct Unbind {
     reason: String,
 }
 
-impl ModeArgument {
-    /// As the gateway says it.
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Enforce => "enforce",
-            Self::Shadow => "shadow",
-        }
-    }
-}
-
 impl PolicyCommand {
     pub(super) async fn run(self) -> Result<Status> {
         match self {
@@ -156,7 +141,7 @@ impl Bind {
         }
         let binding = json!({
             "plugin": name, "revision": revision["id"], "subject_digest": revision["subjectDigest"],
-            "mode": self.mode.as_str(), "power": Power::from(self.power),
+            "mode": Mode::from(self.mode), "power": Power::from(self.power),
             "scope": { "kinds": self.kinds, "chains": self.chains, "keys": self.keys, "vaults": vaults },
         });
         let bindings = placed(bindings_of(present.as_ref()), binding, self.before.as_deref())?;
@@ -169,12 +154,13 @@ impl Unbind {
         let present = self.tenant.get("policy").await?;
         let mut bindings = bindings_of(Some(&present));
         let before = bindings.len();
+        let mode = self.mode.map(|mode| Mode::from(mode).as_str());
         bindings.retain(|binding| {
-            let is_meant = self.mode.is_none_or(|mode| binding["mode"] == mode.as_str());
+            let is_meant = mode.is_none_or(|mode| binding["mode"] == mode);
             binding["plugin"] != json!(self.plugin) || !is_meant
         });
         if bindings.len() == before {
-            let as_mode = self.mode.map_or_else(String::new, |mode| format!(" to {}", mode.as_str()));
+            let as_mode = mode.map_or_else(String::new, |mode| format!(" to {mode}"));
             bail!("the policy in force binds no plugin `{}`{as_mode}", self.plugin.escape_debug());
         }
         self.tenant.propose(&next(Some(&present), bindings), &self.reason).await

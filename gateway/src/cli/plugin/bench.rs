@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::{
     cases::{self, Case},
-    workbench::{ComponentArgument, Loaded, Workbench, diagnosis},
+    workbench::{ComponentArgument, Loaded, Workbench, diagnosis, too_late},
 };
 use crate::cli::{
     output::{Format, progress},
@@ -64,6 +64,10 @@ impl Times {
         self.all.get(index).or(self.all.last()).map_or(0.0, |time| time.as_secs_f64() * 1e6)
     }
 
+    fn longest(&self) -> Duration {
+        self.all.last().copied().unwrap_or_default()
+    }
+
     fn value(&self) -> Value {
         let (median, p99) = (self.micros(50), self.micros(99));
         json!({ "evaluations": self.all.len(), "medianMicros": median, "p99Micros": p99 })
@@ -84,9 +88,10 @@ impl Bench {
             measure(&workbench, &loaded, &case, self.count as usize).await?;
         let (reused, stopped) = measure_reused(&workbench, &loaded, &case, self.count as usize).await?;
         let fuel = count_fuel(&self.component, &case).await?;
+        let note = too_late(fresh.longest(), workbench.gateway_deadline);
         let value = json!({
             "case": case.name, "fresh": fresh.value(), "reused": reused.value(), "reusedStopped": stopped,
-            "memoryPeakBytes": memory_peak_bytes, "fuel": fuel,
+            "memoryPeakBytes": memory_peak_bytes, "fuel": fuel, "note": note,
         });
         let mut lines = vec![
             format!("case    {}", case.name),
@@ -100,6 +105,7 @@ impl Bench {
                 "note    the reused instance ended early ({stopped}), as a fresh one never does"
             ));
         }
+        lines.extend(note.map(|note| format!("note    the longest fresh evaluation: {note}")));
         self.format.print(&value, &lines)
     }
 
@@ -156,3 +162,6 @@ async fn count_fuel(component: &ComponentArgument, case: &Case) -> Result<u64> {
     let evaluation = answer.map_err(|failure| anyhow::anyhow!("{}", diagnosis(&failure)))?;
     evaluation.fuel.context("the engine counted no fuel")
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,7 +14,7 @@ pub(super) const INPUTS: [&str; 7] =
     ["verified", "claimed", "settings", "requested_at_ms", "state_reads", "counter_reads", "host_calls"];
 
 /// What a case may expect: fields of an outcome, or the code of a failure and its detail, and what was left behind.
-const EXPECTED: [&str; 10] = [
+pub(super) const EXPECTED: [&str; 10] = [
     "verdict",
     "reason_code",
     "analysis",
@@ -67,6 +67,11 @@ pub(super) fn read(path: &Path) -> Result<Vec<Case>> {
 impl Case {
     /// The request of the case to a plugin.
     pub(super) fn request(&self, plugin: &PreparedPlugin) -> Result<EvaluationRequest> {
+        Ok(self.record(plugin)?.repeat())
+    }
+
+    /// The evaluation that the case repeats, as far as it is given.
+    pub(super) fn record(&self, plugin: &PreparedPlugin) -> Result<EvaluationRecord> {
         let mut record = serde_json::to_value(ordinary(plugin)).context("a record is JSON")?;
         let fields = record.as_object_mut().context("a record is an object")?;
         for (name, value) in &self.given {
@@ -88,9 +93,8 @@ impl Case {
                 (_, value) => drop(fields.insert(name.clone(), value)),
             }
         }
-        let record: EvaluationRecord = serde_json::from_value(record)
-            .with_context(|| format!("case `{}`: `given` is not as records have it", self.name))?;
-        Ok(record.repeat())
+        serde_json::from_value(record)
+            .with_context(|| format!("case `{}`: `given` is not as records have it", self.name))
     }
 }
 

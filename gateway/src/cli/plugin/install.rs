@@ -4,12 +4,15 @@
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use gateway_domain::{
     actor::OpCtx,
     approvals::Role,
-    policy::{Power, RevisionSignature, UploadPlugin},
+    chain::ChainId,
+    ids::KeyId,
+    policy::{BindingScope, Mode, Power, RevisionSignature, UploadPlugin},
     ports::OperatorReads as _,
+    transactions::Kind,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -38,6 +41,15 @@ pub(in crate::cli) struct Install {
     signature: Option<PathBuf>,
     #[command(flatten)]
     power: PowerArgument,
+    /// Without it, `enforce`. Enforcing a plugin's shadow as it is ends the shadow.
+    #[arg(long, value_enum)]
+    mode: Option<ModeArgument>,
+    /// Chain that it is asked about, such as `eip155:1`; repeat for several. Without any, all chains.
+    #[arg(long = "chain", value_name = "CHAIN")]
+    chains: Vec<ChainId>,
+    /// Key that it is asked about, as `key list` shows it; repeat for several. Without any, all keys.
+    #[arg(long = "key-id", value_name = "ID")]
+    keys: Vec<KeyId>,
     /// Name of the vault that it is asked about, that is about what its keys sign; repeat for several. Without any, all keys,
     /// wherever they lie.
     #[arg(long = "vault", value_name = "NAME")]
@@ -56,8 +68,19 @@ pub(in crate::cli) struct NewPlugin {
     grants: BTreeSet<String>,
     signature: Option<RevisionSignature>,
     power: Power,
+    mode: Option<Mode>,
+    chains: BTreeSet<ChainId>,
+    keys: BTreeSet<KeyId>,
     /// By name.
     vaults: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(in crate::cli) enum ModeArgument {
+    /// Its word counts.
+    Enforce,
+    /// Its word is recorded and not used.
+    Shadow,
 }
 
 #[derive(Debug, Args)]
@@ -87,16 +110,26 @@ impl Install {
             }
             None => None,
         };
-        let (power, vaults) = (self.power.into(), self.vaults);
-        Ok(NewPlugin { name, component, settings, grants, signature, power, vaults })
+        let (power, mode, vaults) = (self.power.into(), self.mode.map(Mode::from), self.vaults);
+        let (chains, keys) = (self.chains.into_iter().collect(), self.keys.into_iter().collect());
+        Ok(NewPlugin { name, component, settings, grants, signature, power, mode, chains, keys, vaults })
     }
 }
 
 pub(in crate::cli) async fn install(gateway: &Gateway, ctx: &OpCtx, new: NewPlugin) -> Result<Answer> {
-    let NewPlugin { name, component, settings, grants, signature, power, vaults: names } = new;
-    if !names.is_empty() && gateway.store.charter().await?.is_some() {
+    let NewPlugin { name, component, settings, grants, signature, power, mode, chains, keys, vaults: names } =
+        new;
+    let given = [
+        ("--mode", mode.is_some()),
+        ("--chain", !chains.is_empty()),
+        ("--key-id", !keys.is_empty()),
+        ("--vault", !names.is_empty()),
+    ];
+    if let Some((flag, _)) = given.iter().find(|(_, is_given)| *is_given)
+        && gateway.store.charter().await?.is_some()
+    {
         bail!(
-            "operators decide what is asked, and about what: leave `--vault` to `countersign operator bind`"
+            "operators decide what is asked, and about what: leave `{flag}` to `countersign operator bind`"
         );
     }
     let mut vaults = BTreeSet::new();
@@ -104,7 +137,8 @@ pub(in crate::cli) async fn install(gateway: &Gateway, ctx: &OpCtx, new: NewPlug
         vaults.insert(vault::named(gateway, ctx, name).await?.id);
     }
     let plugin = UploadPlugin { plugin: name, component, settings, grants, signature };
-    let install = InstallPlugin { plugin, power, vaults, floor: None };
+    let scope = BindingScope { kinds: BTreeSet::from([Kind::Transaction]), chains, keys, vaults };
+    let install = InstallPlugin { plugin, mode: mode.unwrap_or(Mode::Enforce), power, scope, floor: None };
     let Installed { revision, policy_revision } = install_plugin(gateway, ctx, install).await?;
     let value = json!({
         "id": revision.id, "plugin": revision.plugin, "componentDigest": revision.component_digest,
@@ -121,6 +155,15 @@ pub(in crate::cli) async fn install(gateway: &Gateway, ctx: &OpCtx, new: NewPlug
     let lines =
         vec![format!("revision  {}", revision.id), format!("component {}", revision.component_digest), bound];
     Ok(Answer { value, lines })
+}
+
+impl From<ModeArgument> for Mode {
+    fn from(argument: ModeArgument) -> Self {
+        match argument {
+            ModeArgument::Enforce => Self::Enforce,
+            ModeArgument::Shadow => Self::Shadow,
+        }
+    }
 }
 
 impl From<PowerArgument> for Power {

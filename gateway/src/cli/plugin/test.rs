@@ -1,14 +1,15 @@
 //! `countersign plugin test`: cases against a component.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Instant};
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
+use plugin_host::HostCall;
 use serde_json::{Map, Value, json};
 
 use super::{
-    cases::{self, Case},
-    workbench::{ComponentArgument, Loaded, Workbench},
+    cases::{self, Case, EXPECTED},
+    workbench::{ComponentArgument, Loaded, Workbench, too_late},
 };
 use crate::cli::{
     output::{Format, progress},
@@ -28,21 +29,24 @@ pub(in crate::cli) struct Test {
 
 impl Test {
     pub(super) async fn run(self) -> Result<Status> {
-        let files = case_files(&self.cases)?;
+        let files = read_all(case_files(&self.cases)?)?;
         let workbench = Workbench::open(|_| {})?;
         let loaded = workbench.load(&self.component).await?;
         let (mut passed, mut failed, mut values, mut lines) = (0, 0, Vec::new(), Vec::new());
-        for file in files {
+        for (file, cases) in files {
             progress(&format!("cases of {}", file.display()));
-            for case in cases::read(&file)? {
-                let differences = differences(&workbench, &loaded, &case).await?;
+            for case in cases {
+                let Ran { differences, note } = run_case(&workbench, &loaded, &case).await?;
                 let (count, word) =
                     if differences.is_empty() { (&mut passed, "ok") } else { (&mut failed, "FAILED") };
                 *count += 1;
                 lines.push(format!("{word:<6} {}", case.name));
                 lines.extend(differences.iter().flat_map(Difference::lines));
+                lines.extend(note.iter().map(|note| format!("         note: {note}")));
                 let differences: Vec<Value> = differences.iter().map(Difference::value).collect();
-                values.push(json!({ "name": case.name, "file": file, "differences": differences }));
+                values.push(json!({
+                    "name": case.name, "file": file, "differences": differences, "note": note,
+                }));
             }
         }
         lines.push(format!("{passed} passed, {failed} failed"));
@@ -50,6 +54,13 @@ impl Test {
         self.format.print(&value, &lines)?;
         Ok(if failed == 0 { Status::Done } else { Status::Unverified })
     }
+}
+
+/// What came of a case.
+struct Ran {
+    differences: Vec<Difference>,
+    /// That a gateway would not have waited so long.
+    note: Option<String>,
 }
 
 /// A field that is not as expected.
@@ -75,13 +86,30 @@ impl Difference {
     }
 }
 
-async fn differences(workbench: &Workbench, loaded: &Loaded, case: &Case) -> Result<Vec<Difference>> {
-    let request = case.request(&loaded.plugin)?;
-    let found = cases::found(&workbench.host.evaluate(&loaded.plugin, request).await);
-    if case.expect.is_empty() {
-        bail!("case `{}` expects nothing", case.name);
-    }
-    Ok(compare(&case.expect, &found))
+async fn run_case(workbench: &Workbench, loaded: &Loaded, case: &Case) -> Result<Ran> {
+    let given = case.record(&loaded.plugin)?;
+    let began = Instant::now();
+    let answer = workbench.host.evaluate(&loaded.plugin, given.repeat()).await;
+    let note = too_late(began.elapsed(), workbench.gateway_deadline);
+    let record = match &answer {
+        Ok(evaluation) => Some(&evaluation.record),
+        Err(failure) => failure.record.as_deref(),
+    };
+    let mut differences = compare(&case.expect, &cases::found(&answer));
+    differences.extend(unasked(&given.host_calls, record.map_or(&[], |record| &record.host_calls)));
+    Ok(Ran { differences, note })
+}
+
+/// What is given for calls that were not made: a plugin that no longer asks decides by less than it did.
+fn unasked(given: &[HostCall], made: &[HostCall]) -> Option<Difference> {
+    let left: Vec<String> =
+        given.iter().skip(made.len()).map(|call| plugin_host::plain(&call.asked(), 400)).collect();
+    let found = Value::String("the plugin did not ask".to_owned());
+    (!left.is_empty()).then(|| Difference {
+        field: "host_calls".to_owned(),
+        expected: json!(left),
+        found: Some(found),
+    })
 }
 
 fn compare(expected: &Map<String, Value>, found: &Map<String, Value>) -> Vec<Difference> {
@@ -95,8 +123,8 @@ fn compare(expected: &Map<String, Value>, found: &Map<String, Value>) -> Vec<Dif
             found: found.get(field).cloned(),
         })
         .collect();
-    // A failure that nobody expected says more than the fields that are missing for it.
-    if !differences.is_empty() && !expected.contains_key("failure") && found.contains_key("failure") {
+    // A failure that nobody expected is no pass, even where all that was expected is there.
+    if !expected.contains_key("failure") && found.contains_key("failure") {
         let found = format!("{}: {}", found["failure"], found["detail"]);
         differences.push(Difference {
             field: "failure".to_owned(),
@@ -105,6 +133,27 @@ fn compare(expected: &Map<String, Value>, found: &Map<String, Value>) -> Vec<Dif
         });
     }
     differences
+}
+
+/// The cases of every file. A run that could not fail proves nothing, and is none.
+fn read_all(files: Vec<PathBuf>) -> Result<Vec<(PathBuf, Vec<Case>)>> {
+    let mut read = Vec::with_capacity(files.len());
+    for file in files {
+        let cases = cases::read(&file)?;
+        if let Some(empty) = cases.iter().find(|case| case.expect.is_empty()) {
+            let (name, shown) = (&empty.name, file.display());
+            bail!(
+                "case `{name}` of `{shown}` expects nothing: `expect` must name one at least of {}",
+                EXPECTED.join(", ")
+            );
+        }
+        read.push((file, cases));
+    }
+    if read.iter().all(|(_, cases)| cases.is_empty()) {
+        let files: Vec<String> = read.iter().map(|(file, _)| format!("`{}`", file.display())).collect();
+        bail!("there are no cases to run: {} must hold one at least", files.join(", "));
+    }
+    Ok(read)
 }
 
 /// Every `.json` of a folder, in the order of the names.

@@ -34,6 +34,8 @@ pub(in crate::cli) struct ComponentArgument {
 /// The sandbox with its default limits.
 pub(super) struct Workbench {
     pub(super) host: PluginHost,
+    /// For how long a gateway that says nothing else waits; here it may take longer.
+    pub(super) gateway_deadline: Duration,
     /// Of compiled code, where there is no lasting one.
     _directory: Option<TempDir>,
 }
@@ -56,13 +58,14 @@ impl Workbench {
             (directory.path().join("cache"), CacheKey::new(rand::random()), Some(directory))
         };
         let mut config = HostConfig::new(command, folder, key);
-        // An author's machine may be busy; what an evaluation takes is told by `bench`.
+        let gateway_deadline = config.schedule.deadline;
+        // An author's machine may be busy; what took too long for a gateway is noted.
         config.schedule.deadline = Duration::from_secs(10);
         config.compile.timeout = Duration::from_mins(10);
         config.compile.cpu_seconds = 300;
         change(&mut config);
         let host = PluginHost::start(&config).context("starting the plugin host")?;
-        Ok(Self { host, _directory: directory })
+        Ok(Self { host, gateway_deadline, _directory: directory })
     }
 
     pub(super) async fn load(&self, argument: &ComponentArgument) -> Result<Loaded> {
@@ -101,6 +104,17 @@ impl ComponentArgument {
         }
         Ok(bytes)
     }
+}
+
+/// What to tell of an evaluation that took so long, if a gateway would have denied it for that.
+pub(super) fn too_late(took: Duration, deadline: Duration) -> Option<String> {
+    let told = || {
+        let (took, deadline) = (took.as_millis(), deadline.as_millis());
+        format!(
+            "it took {took} ms here; a gateway denies what takes longer than {deadline} ms (`plugins.deadline_ms`)"
+        )
+    };
+    (took > deadline).then(told)
 }
 
 /// The failure and, where there is something to do about it, what.

@@ -86,7 +86,7 @@ impl OutsidePort for RecordedAnswers {
 
     fn http(&self, question: &HttpQuestion, _deadline: Instant) -> Result<HttpAnswer, OutsideError> {
         self.answer(
-            || format!("http: {} {} of `{}`", question.method, question.path, question.upstream),
+            || question.asked(),
             |call| match call {
                 HostCall::Http { question: recorded, answer } if recorded == question => Some(answer.clone()),
                 HostCall::History { .. } | HostCall::Http { .. } | HostCall::Chain { .. } => None,

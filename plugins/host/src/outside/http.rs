@@ -38,6 +38,11 @@ pub enum HttpFailure {
 }
 
 impl HttpQuestion {
+    /// For people: what was asked of whom.
+    pub(crate) fn asked(&self) -> String {
+        format!("http: {} {} of `{}`", self.method, self.path, self.upstream)
+    }
+
     /// What the guest hands over, about.
     pub(crate) fn bytes(&self) -> usize {
         let texts = self.upstream.len() + self.method.len() + self.path.len();

@@ -95,7 +95,10 @@ async fn verdicts_causes_denials_and_time_are_counted_by_plugin() {
         1,
         "{counted:?}"
     );
+    // Two that it logged, and why it panicked, twice.
+    assert_eq!(count("countersign_plugin_log_lines_total{plugin=P}"), 4, "{counted:?}");
     assert_eq!(count("countersign_plugin_log_lines_cut_total{plugin=P}"), 1, "{counted:?}");
+    assert_eq!(count("countersign_plugin_prepared_total{plugin=P,origin=compiled}"), 1, "{counted:?}");
     for spent in ["run", "instantiate", "guest", "host_call"] {
         assert_eq!(count(&format!("countersign_plugin_{spent}_seconds{{plugin=P}}")), 4, "{counted:?}");
     }

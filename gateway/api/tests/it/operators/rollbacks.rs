@@ -127,7 +127,7 @@ async fn where_more_than_revisions_differs_going_back_takes_the_quorum() {
         (changed(&|next| drop(next["bindings"].as_array_mut().unwrap().pop())), bindings),
         (changed(&|next| next["bindings"][1]["mode"] = json!("shadow")), bindings),
         (changed(&|next| next["bindings"][1]["power"] = json!({"authority": "risk"})), bindings),
-        (changed(&|next| next["bindings"][1]["scope"]["chains"] = json!(["eip155:5"])), bindings),
+        (changed(&|next| next["bindings"][1]["scope"]["chains"] = json!(["eip155:31337"])), bindings),
     ] {
         let present = deployment.policy_revision().await;
         next["replaces"] = json!(present);

@@ -7,7 +7,10 @@ use gateway_domain::{
 };
 
 use super::*;
-use crate::{wallet::Wallet, world::found_organization};
+use crate::{
+    wallet::Wallet,
+    world::{CHAIN, found_organization},
+};
 
 impl Deployment {
     fn of(&self, rest: &str) -> String {
@@ -95,6 +98,32 @@ async fn a_binding_to_a_vault_that_is_not_there_is_refused() {
     let path = deployment.of("policy");
     let (_, policy) = deployment.get(&deployment.dee, &path).await;
     assert_eq!(policy["bindings"][0]["scope"]["vaults"], json!([deployment.vault.to_string()]));
+}
+
+/// Nor a key, nor a chain: what is enforced there would be a rule on paper alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_binding_to_a_key_or_a_chain_that_is_not_there_is_refused() {
+    let deployment = Deployment::new().await;
+    let key = deployment.escrow_key().await;
+    let nowhere = KeyId::from_uuid(Uuid::new_v4());
+    for (part, there, missing, rule) in [
+        ("keys", key.to_string(), nowhere.to_string(), "does not exist in the organization"),
+        ("chains", format!("eip155:{CHAIN}"), "eip155:424242".to_owned(), "is not served here"),
+    ] {
+        let mut change = deployment.next_policy().await;
+        change["bindings"][0]["scope"][part] = json!([there, missing]);
+        let (status, refusal) = deployment.refused(&change).await;
+        assert_eq!(status, 400);
+        assert!(refusal.contains(&format!("bindings.scope.{part}: ")), "{refusal}");
+        assert!(refusal.contains(&format!("`{missing}` {rule}")), "{refusal}");
+        change["bindings"][0]["scope"][part] = json!([there]);
+        deployment.carried(&change).await;
+    }
+    // Bound while it was served, a chain that is served no more keeps nobody from changing something else.
+    deployment.world.rescope("orion", |scope| scope.chains = ["eip155:424242".parse().unwrap()].into()).await;
+    let mut change = deployment.next_policy().await;
+    change["floor"]["minimum_confidence_ppm"] = json!(1);
+    deployment.carried(&change).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -22,6 +22,35 @@ fn a_difference_shows_both_sides() {
 }
 
 #[test]
+fn a_failure_that_is_not_expected_differs_though_everything_else_is_as_expected() {
+    let found = json!({"failure": "abort", "detail": "it panicked", "reservations": []});
+    for expected in [json!({"reservations": []}), json!({"detail": "it panicked"})] {
+        let lines = shown(&expected, &found);
+        assert!(lines.iter().any(|line| line.contains("it panicked")), "{expected}: {lines:?}");
+    }
+    assert!(shown(&json!({"failure": "abort", "reservations": []}), &found).is_empty());
+}
+
+#[test]
+fn answers_that_nobody_asked_for_are_named() {
+    let call = |path: &str| -> HostCall {
+        serde_json::from_value(json!({
+            "capability": "http",
+            "question": {
+                "upstream": "screening", "method": "GET", "path": path, "parameters": [], "headers": [], "body": "",
+            },
+            "answer": {"Ok": {"Err": "unreachable"}},
+        }))
+        .unwrap()
+    };
+    let given = [call("/first"), call("/second")];
+    assert!(unasked(&given, &given).is_none());
+    let left = unasked(&given, &given[..1]).unwrap();
+    assert_eq!(left.field, "host_calls");
+    assert_eq!(left.expected, json!(["http: GET /second of `screening`"]));
+}
+
+#[test]
 fn an_unexpected_failure_is_told_with_its_detail() {
     let lines = shown(&json!({"verdict": "approve"}), &json!({"failure": "abort", "detail": "it panicked"}));
     assert!(lines.iter().any(|line| line.contains("it panicked")), "{lines:?}");
