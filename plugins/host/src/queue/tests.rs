@@ -379,8 +379,10 @@ fn what_a_run_waits_for_keeps_no_processor_busy() {
     let begun = Instant::now();
     assert!(!queue.load.is_busy(begun));
     let closing = Arc::clone(&queue);
+    let (_sender, nothing) = mpsc::channel::<()>();
     let job = Box::new(move |_: &Arc<Run>| {
-        std::thread::sleep(Duration::from_millis(50));
+        // For what does not come.
+        nothing.recv_timeout(Duration::from_millis(50)).unwrap_err();
         closing.close();
     });
     queue.push(Task { job, ..task(FIRST) }).unwrap();
