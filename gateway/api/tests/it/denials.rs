@@ -153,14 +153,14 @@ async fn of_two_that_deny_the_first_of_the_policy_says_why_and_both_are_recorded
     assert_eq!((reason, detail.as_str()), (DenialReason::Plugin, "orion: no"));
     assert_eq!(rejected_by, BTreeSet::from([Role::Orion]));
     let heard = world.services.store.evaluations(world.organization, id).await.unwrap();
-    let denies = |name: &str| {
+    let refused_by = |name: &str| {
         heard.iter().any(|evaluation| {
             evaluation.subject_name == name
                 && evaluation.purpose == Purpose::Decision
                 && matches!(&evaluation.result, EvaluationResult::Verdict(said) if said.verdict == Verdict::Reject)
         })
     };
-    assert!(heard.len() == 2 && denies("orion") && denies("gate"), "{heard:?}");
+    assert!(heard.len() == 2 && refused_by("orion") && refused_by("gate"), "{heard:?}");
     let path = format!("/transactions/{}/approval-status", denied["requestHash"].as_str().unwrap());
     let status = world.get(path).key(&world, "admin").send().await.expect(200);
     assert_eq!((&status["rejectedBy"], &status["orion"]), (&json!(["orion"]), &json!(false)), "{status}");
