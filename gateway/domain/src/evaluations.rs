@@ -18,8 +18,8 @@ pub(crate) use fresh::Fresh;
 pub(crate) use retain::{retain, store_alone};
 pub(crate) use run::{evaluate, evaluate_dry, evaluate_shadows};
 
-/// Failure codes that say nothing about the transaction: nobody asked the plugin, or the gateway could not answer it. No
-/// decision rests on them, the caller is told to come back.
+/// Failure codes that say nothing about the transaction: nobody asked the plugin, or the gateway could not answer it.
+/// No decision rests on them, the caller is told to come back.
 const NOT_ASKED: [&str; 7] = [
     "queue_full",
     "breaker_open",

@@ -62,8 +62,8 @@ pub(super) enum PluginCommand {
     Manual(manual::Manual),
     /// Evaluate a transaction's records again and compare, bit for bit. Nothing is decided anew.
     Replay(replay::Replay),
-    /// Ask a candidate about past transactions, from their records, and show where its own effect would have been another:
-    /// what other bindings and people said is not weighed.
+    /// Ask a candidate about past transactions, from their records, and show where its own effect would have been
+    /// another: what other bindings and people said is not weighed.
     Backtest(backtest::Backtest),
     /// Compare the effect of what a shadow has said about past transactions with that of one that was enforced.
     Diff(diff::Diff),

@@ -37,7 +37,8 @@ pub(in crate::cli) struct Diff {
     /// Revision of it whose words are compared, as `plugin list` shows it. Without it, the one that is bound now.
     #[arg(long, value_name = "ID")]
     revision: Option<PluginRevisionId>,
-    /// Name of the plugin that it is compared with, by what was enforced of it then. Without it, the one of the same name.
+    /// Name of the plugin that it is compared with, by what was enforced of it then. Without it, the one of the same
+    /// name.
     #[arg(long, value_name = "NAME")]
     against: Option<String>,
     #[command(flatten)]

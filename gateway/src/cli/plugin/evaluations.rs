@@ -72,7 +72,8 @@ impl Since {
     }
 }
 
-/// Hands over every evaluated transaction since then, oldest first, beside what is bound now; `tell` hears of each page.
+/// Hands over every evaluated transaction since then, oldest first, beside what is bound now; `tell` hears of each
+/// page.
 pub(super) async fn each(
     hand: &Hand,
     (since, now): (&Since, Timestamp),
