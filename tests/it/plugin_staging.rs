@@ -18,7 +18,7 @@ fn guest(name: &str) -> Result<String> {
     Ok(path.to_str().context("path")?.to_owned())
 }
 
-fn dry_run(stand: &Stand, escrow: Address, value: u128) -> Result<Value> {
+pub(crate) fn dry_run(stand: &Stand, escrow: Address, value: u128) -> Result<Value> {
     let (escrow, value, chain) = (escrow.to_string(), value.to_string(), format!("eip155:{CHAIN_ID}"));
     let to = Address::repeat_byte(0x42).to_string();
     let asked = ["transaction", "dry-run", "--escrow", &escrow, "--to", &to, "--value", &value];
@@ -117,6 +117,32 @@ async fn a_backtest_shows_which_decisions_a_candidate_would_have_changed() -> Re
     let why = text(&unknown["transactions"][0], "why")?;
     ensure!(why.contains("not recorded: counter"), "{why}");
     ensure!(unknown["transactions"].as_array().is_some_and(|listed| listed.len() == 1), "{unknown}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_candidate_has_no_more_time_in_a_backtest_than_the_gateway_gives() -> Result<()> {
+    let stand = Stand::on_sqlite().await?;
+    let gateway = stand.installation.start().await?;
+    let escrow = stand.user(&gateway).await?;
+    propose(&stand, &gateway, escrow, 5).await?;
+    gateway.stop().await?;
+    let settings = stand.installation.data_dir().join("work.json");
+    fs::write(&settings, "\"measure\"")?;
+    let hostile = guest("hostile")?;
+    // The command is told where the gateway's limits stand; in development they are the default ones otherwise.
+    let config = stand.installation.data_dir().with_file_name("config.toml");
+    let given = [hostile.as_str(), "--settings", settings.to_str().context("path")?, "--config"];
+    let given = [&given[..], &[config.to_str().context("path")?]].concat();
+    let grants = ["clock", "history", "log", "settings", "state"].map(|grant| ["--grant", grant]).concat();
+    let candidate = [&given[..], &grants].concat();
+    // Ten million rounds of work take longer than a millisecond, and no ten seconds.
+    let (told, code) = backtest(&stand, &candidate)?;
+    ensure!(code == Some(0) && told["compared"] == 1 && told["reworded"] == 1, "{told}");
+    stand.installation.configure("[plugins]\ndeadline_ms = 1\ntick_ms = 1\n")?;
+    let (told, code) = backtest(&stand, &candidate)?;
+    ensure!(code == Some(5) && told["compared"] == 1 && told["changed"] == 1, "{told}");
+    ensure!(told["transactions"][0]["after"] == "failed (timeout)", "{told}");
     Ok(())
 }
 

@@ -18,6 +18,24 @@ pub(crate) use fresh::Fresh;
 pub(crate) use retain::{retain, store_alone};
 pub(crate) use run::{evaluate, evaluate_dry, evaluate_shadows};
 
+/// Failure codes that say nothing about the transaction: nobody asked the plugin, or the gateway could not answer it.
+/// No decision rests on them, the caller is told to come back.
+const NOT_ASKED: [&str; 7] = [
+    "queue_full",
+    "breaker_open",
+    "shutting_down",
+    "host_error",
+    "cache_unavailable",
+    "state_unavailable",
+    "history_unavailable",
+];
+
+/// The code of a shadow that could not be asked, for one of these reasons or another.
+const UNASKED: &str = "not_asked";
+
+/// The record of an evaluation that no guest was run for.
+const NO_RECORD: &str = "{}";
+
 /// Why an evaluation was made. Only decisions are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -68,6 +86,24 @@ pub struct Evaluation {
     /// What replays the evaluation bit for bit: request, settings digest, host answers, logs.
     pub record: String,
     pub created_at: Timestamp,
+}
+
+impl Evaluation {
+    /// The code of a failure that is no word of the plugin's: the gateway did not, or could not, ask it.
+    pub fn unasked(&self) -> Option<&str> {
+        match &self.result {
+            EvaluationResult::Verdict(_) => None,
+            EvaluationResult::Failure { code, .. } => {
+                let is_unasked = !self.is_recorded() || NOT_ASKED.contains(&code.as_str());
+                is_unasked.then_some(code)
+            }
+        }
+    }
+
+    /// Whether there is anything that replays it.
+    pub fn is_recorded(&self) -> bool {
+        self.record != NO_RECORD
+    }
 }
 
 /// A failure is not a verdict, and it denies.

@@ -1,9 +1,9 @@
 //! What plugins remember between evaluations: values and counters, one space per organization and lineage.
 //!
-//! The lineage is the binding: its successive revisions share a space, no other binding sees it. An evaluation reads
-//! rows and says what it would change; the change is stored with the evaluation, provided that every row is still
-//! the one that was read. A reservation under a counter names its transaction and needs no release of its own:
-//! whether it counts follows from what became of that transaction, whose row is sealed.
+//! The lineage is the binding: its successive revisions share a space, which the shadow of its plugin reads and no
+//! other binding sees. An evaluation reads rows and says what it would change; the change is stored with the evaluation,
+//! provided that every row is still the one that was read. A reservation under a counter names its transaction and
+//! needs no release of its own: whether it counts follows from what became of that transaction, whose row is sealed.
 
 use serde::{Deserialize, Serialize};
 

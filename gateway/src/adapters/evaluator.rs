@@ -30,7 +30,7 @@ use tokio::runtime::Handle;
 mod recent;
 mod replay;
 
-pub(crate) use replay::{Changed, Replayed};
+pub(crate) use replay::{Changed, Ended, Replayed};
 
 use self::recent::Recent;
 use super::outside::{self, Outside, Pinned, Reach, Upstreams};

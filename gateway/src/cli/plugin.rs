@@ -66,9 +66,10 @@ pub(super) enum PluginCommand {
     Manual(manual::Manual),
     /// Evaluate a transaction's records again and compare, bit for bit. Nothing is decided anew.
     Replay(replay::Replay),
-    /// Ask a candidate about past transactions, from their records, and show which decisions would have been others.
+    /// Ask a candidate about past transactions, from their records, and show where its own effect would have been
+    /// another: what other bindings and people said is not weighed.
     Backtest(backtest::Backtest),
-    /// Compare what a shadow binding has said about past transactions with what was decided on.
+    /// Compare the effect of what a shadow has said about past transactions with that of one that was enforced.
     Diff(diff::Diff),
 }
 

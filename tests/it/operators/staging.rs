@@ -180,6 +180,13 @@ async fn a_plugin_is_staged_by_a_quorum_and_stopped_by_one() -> Result<()> {
 /// What Orion's successor would refuse.
 const STRICTER: &str = r#"{"valueLimit":"0","denyList":[],"newRecipientValue":"0"}"#;
 
+/// The answer of `plugin diff`, and its exit code.
+fn diff(deployment: &Deployment, arguments: &[&str]) -> Result<(Value, Option<i32>)> {
+    let output = deployment.run(&[&["plugin", "diff"], arguments, &["--json"]].concat())?;
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    Ok((serde_json::from_slice(&output.stdout).context(told)?, output.status.code()))
+}
+
 /// A candidate is heard beside the revision in force, compared, promoted, and taken out again.
 #[tokio::test]
 async fn a_successor_is_compared_in_the_shade_of_what_it_replaces() -> Result<()> {
@@ -200,12 +207,22 @@ async fn a_successor_is_compared_in_the_shade_of_what_it_replaces() -> Result<()
         ensure!(transfer["status"] != "REJECTED", "{transfer}");
         ensure!(staged.shadow_of(&transfer).await?["plugin"] == "orion");
     }
-    let compared = deployment.run(&["plugin", "diff", "orion", "--json"])?;
-    let told: Value = serde_json::from_slice(&compared.stdout)?;
-    ensure!(compared.status.code() == Some(5) && told["compared"] == 2 && told["changed"] == 2, "{told}");
+    let (told, code) = diff(&deployment, &["orion"])?;
+    ensure!(code == Some(5) && told["compared"] == 2 && told["changed"] == 2, "{told}");
     let first = &told["transactions"][0];
     ensure!(text(first, "before")?.starts_with("approve"), "{told}");
     ensure!(text(first, "after")?.starts_with("reject"), "{told}");
+
+    // What another shadow said in its place before is no word of the one that is bound now.
+    let milder = staged.upload("orion", r#"{"newRecipient":"ignore"}"#, &grants)?;
+    staged.bound(&milder, "shadow", &["--authority", "orion"])?;
+    let (told, code) = diff(&deployment, &["orion"])?;
+    ensure!(code == Some(5) && told["compared"] == 0, "{told}");
+    let another = json!([{"what": "another revision of the shadow `orion` was heard", "transactions": 2}]);
+    ensure!(told["leftOut"] == another, "{told}");
+    let (told, code) = diff(&deployment, &["orion", "--revision", &successor])?;
+    ensure!(code == Some(5) && told["compared"] == 2 && told["changed"] == 2, "{told}");
+    staged.bound(&successor, "shadow", &["--authority", "orion"])?;
 
     let place = ["--organization", &staged.organization, "--json"];
     let shown = staged.operators.done(2, &[&["policy", "show"], &place[..]].concat())?;
@@ -215,7 +232,8 @@ async fn a_successor_is_compared_in_the_shade_of_what_it_replaces() -> Result<()
     let listed = staged.operators.done(2, &[&["plugin", "list"], &place[..]].concat())?;
     let modes = listed["plugins"].as_array().context("plugins")?.iter();
     let modes: Vec<_> = modes.map(|one| &one["bindings"][0]["mode"]).collect();
-    ensure!(modes == [&json!("shadow"), &json!("enforce"), &json!("enforce")], "{listed}");
+    let expected = [&Value::Null, &json!("shadow"), &json!("enforce"), &json!("enforce")];
+    ensure!(modes == expected, "{listed}");
 
     staged.bound(&successor, "enforce", &["--authority", "orion"])?;
     ensure!(staged.is_refused().await?);
@@ -231,6 +249,40 @@ async fn a_successor_is_compared_in_the_shade_of_what_it_replaces() -> Result<()
     staged.carried(&unbind(&[]))?;
     // Nobody judges, so nothing is signed.
     ensure!(staged.is_refused().await?);
+    ensure!(service.terminate(DEADLINE).await?.success());
+    Ok(())
+}
+
+/// A shadow that counts sees what was spent before, as the gate of its name remembers it.
+#[tokio::test]
+async fn a_stricter_limit_is_compared_by_what_was_spent() -> Result<()> {
+    let mut deployment = Deployment::new()?;
+    let (service, made) = Staged::start(&mut deployment).await?;
+    let staged = Staged::new(&deployment, &made).await?;
+    let orion = staged.upload("orion", ORION_SETTINGS, &["log", "settings", "clock"])?;
+    staged.bound(&orion, "enforce", &["--authority", "orion"])?;
+    let grants = ["log", "settings", "state"];
+    let [present, stricter] =
+        [staged.upload("limiter", "10", &grants)?, staged.upload("limiter", "1", &grants)?];
+    staged.bound(&stricter, "shadow", &["--gate"])?;
+    let alone = staged.transfer().await?;
+    staged.shadow_of(&alone).await?;
+    let (told, _) = diff(&deployment, &["limiter", "--against", "orion"])?;
+    let remark = text(&told["remarks"][0], "what")?;
+    ensure!(remark.contains("judged from nothing, for no `limiter` is enforced"), "{told}");
+
+    staged.bound(&present, "enforce", &["--gate"])?;
+    staged.bound(&stricter, "shadow", &["--gate"])?;
+    for _ in 0..2 {
+        let transfer = staged.transfer().await?;
+        ensure!(transfer["status"] != "REJECTED", "{transfer}");
+        staged.shadow_of(&transfer).await?;
+    }
+    let (told, code) = diff(&deployment, &["limiter"])?;
+    ensure!(code == Some(5) && told["compared"] == 2 && told["changed"] == 1, "{told}");
+    let changed = &told["transactions"][0];
+    ensure!(text(changed, "before")?.starts_with("approve (within_limit)"), "{told}");
+    ensure!(changed["after"] == "reject (over_limit)" && told["remarks"] == json!([]), "{told}");
     ensure!(service.terminate(DEADLINE).await?.success());
     Ok(())
 }

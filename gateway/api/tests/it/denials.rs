@@ -1,13 +1,15 @@
 //! T16: what was denied stays denied, however often, at once or cleverly somebody asks again.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use futures::future::join_all;
 use gateway_api::ApiConfig;
 use gateway_domain::{
     approvals::Role,
-    evaluations::Verdict,
-    policy::DenialReason,
+    audit::AuditEvent,
+    changes::{ChangeSet, Write},
+    evaluations::{EvaluationResult, Purpose, Verdict},
+    policy::{DenialReason, Mode, PolicyHead, Power},
     ports::Limits,
     transactions::{State, advance},
 };
@@ -120,4 +122,54 @@ async fn what_a_plugin_demanded_at_creation_is_frozen_with_the_transaction() {
     assert_eq!(by_user["transactionStatus"], "PENDING");
     let by_agent = world.post(approvals_of(&pending), &vote).key(&world, "agent").send().await.expect(201);
     assert_eq!(by_agent["transactionStatus"], "APPROVED");
+}
+
+async fn reverse_bindings(world: &World) {
+    let mut policy = world.services.store.policy(world.organization).await.unwrap().unwrap().into_value();
+    policy.revision += 1;
+    policy.bindings.reverse();
+    let head = PolicyHead { organization: world.organization, revision: policy.revision };
+    let event = AuditEvent::new(&world.ctx(), "policy.changed", "the order".to_owned(), json!({}));
+    let sealer = &world.services.sealer;
+    let changes = ChangeSet::new(event)
+        .write(Write::InsertPolicy(sealer.seal(policy)))
+        .write(Write::MovePolicyHead(sealer.seal(head)));
+    world.services.store.commit(changes).await.unwrap();
+}
+
+/// Bindings are asked all at once: each one's word is kept, and the first of the policy says why, whoever was quicker.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_that_deny_the_first_of_the_policy_says_why_and_both_are_recorded() {
+    let world = World::new().await;
+    let escrow = world.user(&Wallet::new(1)).await;
+    world.bind("gate", Mode::Enforce, Power::Gate).await;
+    world.plugin.say(Verdict::Reject, "no", 1_000_000);
+    let denied = world.propose(escrow, 1).await;
+    assert_eq!(denied["status"], "REJECTED");
+    let id = id_of(&denied);
+    let State::Rejected { reason, detail, rejected_by } = world.stored(id).await.state else {
+        panic!("{denied}")
+    };
+    assert_eq!((reason, detail.as_str()), (DenialReason::Plugin, "orion: no"));
+    assert_eq!(rejected_by, BTreeSet::from([Role::Orion]));
+    let heard = world.services.store.evaluations(world.organization, id).await.unwrap();
+    let refused_by = |name: &str| {
+        heard.iter().any(|evaluation| {
+            evaluation.subject_name == name
+                && evaluation.purpose == Purpose::Decision
+                && matches!(&evaluation.result, EvaluationResult::Verdict(said) if said.verdict == Verdict::Reject)
+        })
+    };
+    assert!(heard.len() == 2 && refused_by("orion") && refused_by("gate"), "{heard:?}");
+    let path = format!("/transactions/{}/approval-status", denied["requestHash"].as_str().unwrap());
+    let status = world.get(path).key(&world, "admin").send().await.expect(200);
+    assert_eq!((&status["rejectedBy"], &status["orion"]), (&json!(["orion"]), &json!(false)), "{status}");
+
+    // The other way round the gate's word is told, and no role's.
+    reverse_bindings(&world).await;
+    let denied = world.propose(escrow, 2).await;
+    let State::Rejected { detail, rejected_by, .. } = world.stored(id_of(&denied)).await.state else {
+        panic!("{denied}")
+    };
+    assert_eq!((detail.as_str(), rejected_by.len()), ("gate: no", 0));
 }

@@ -7,6 +7,7 @@ use gateway_api::{ApiConfig, Rate, RateConfig};
 use gateway_domain::{
     Address,
     approvals::Role,
+    evaluations::{EvaluationResult, Purpose, Verdict},
     ids::TransactionId,
     policy::{Mode, Power},
     ports::{Limits, StateLimits},
@@ -97,19 +98,49 @@ async fn an_evaluation_beyond_a_bound_of_state_fails_and_denies() {
     assert_eq!(detail, "plugin `orion` failed: state_quota");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_shadow_binding_remembers_nothing_and_shares_nothing() {
-    let (world, escrow) = world(wide()).await;
-    world.plugin.limit(10);
-    world.bind("shadow", Mode::Shadow, Power::Authority(Role::Orion)).await;
+/// Has the transaction's shadow heard, as one that approves so many transactions an hour; whether it approves.
+async fn shadow_approves(world: &World, id: TransactionId, limit: u64) -> bool {
+    world.plugin.limit(limit);
+    advance(&world.services, world.organization, id).await.unwrap();
+    let heard = world.services.store.evaluations(world.organization, id).await.unwrap();
+    let mut shadows = heard.iter().filter(|evaluation| evaluation.purpose == Purpose::Shadow);
+    let (Some(shadow), None) = (shadows.next(), shadows.next()) else { panic!("{heard:?}") };
+    let EvaluationResult::Verdict(outcome) = &shadow.result else { panic!("{shadow:?}") };
+    outcome.verdict == Verdict::Approve
+}
+
+/// Rows of state that the binding of this mode has.
+async fn rows(world: &World, mode: Mode) -> u64 {
     let store = &world.services.store;
     let policy = store.policy(world.organization).await.unwrap().unwrap();
-    let lineage = |mode| policy.bindings.iter().find(|binding| binding.mode == mode).unwrap().id;
-    let (enforced, shadow) = (lineage(Mode::Enforce), lineage(Mode::Shadow));
+    let lineage = policy.bindings.iter().find(|binding| binding.mode == mode).unwrap().id;
+    store.plugin_state_rows(world.organization, lineage).await.unwrap()
+}
 
-    let made = stored(&world, &world.propose(escrow, 1).await).await;
-    advance(&world.services, world.organization, made.id).await.unwrap();
-    assert_eq!(store.evaluations(world.organization, made.id).await.unwrap().len(), 2);
-    assert_eq!(store.plugin_state_rows(world.organization, enforced).await.unwrap(), 1);
-    assert_eq!(store.plugin_state_rows(world.organization, shadow).await.unwrap(), 0);
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shadow_reads_what_the_enforced_one_remembers_and_writes_nothing() {
+    let (world, escrow) = world(wide()).await;
+    world.bind("orion", Mode::Shadow, Power::Authority(Role::Orion)).await;
+    // Signed by the time the shadow is heard, or waiting for people: what was reserved for the transaction itself does
+    // not count, and it is judged all the same.
+    let cases = [(1, 1, true), (2, 1, false), (3, 3, true), (4, 3, false), (FREE_WEI + 1, 5, true)];
+    for (value, limit, approves) in cases {
+        world.plugin.limit(10);
+        let made = stored(&world, &world.propose(escrow, value).await).await;
+        assert_eq!(made.state.attempt().is_some(), value <= FREE_WEI, "{:?}", made.state);
+        assert_eq!(shadow_approves(&world, made.id, limit).await, approves, "{value} wei, {limit} an hour");
+    }
+    assert_eq!((rows(&world, Mode::Enforce).await, rows(&world, Mode::Shadow).await), (1, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shadow_of_nothing_that_is_enforced_starts_from_nothing_each_time() {
+    let (world, escrow) = world(wide()).await;
+    world.bind("shadow", Mode::Shadow, Power::Authority(Role::Orion)).await;
+    for value in 1..=3 {
+        world.plugin.limit(10);
+        let made = stored(&world, &world.propose(escrow, value).await).await;
+        assert!(shadow_approves(&world, made.id, 1).await);
+    }
+    assert_eq!((rows(&world, Mode::Enforce).await, rows(&world, Mode::Shadow).await), (1, 0));
 }

@@ -6,31 +6,20 @@ use futures::future::{join, join_all, try_join_all};
 
 use crate::{
     error::{Error, Result},
-    evaluations::{Evaluation, EvaluationResult, Fresh, Purpose},
-    ids::EvaluationId,
+    evaluations::{Evaluation, EvaluationResult, Fresh, NO_RECORD, NOT_ASKED, Purpose, UNASKED},
+    ids::{BindingId, EvaluationId},
     plugin_state::{StateChanges, StateExceeded, StateUse, StateView},
-    policy::{Binding, Examiner, Mode},
+    policy::{Binding, Examiner, Mode, Policy},
     ports::{EvaluationReply, EvaluationRequest, Services},
     sealed::Sealed,
     transactions::Transaction,
 };
 
-/// Failure codes that say nothing about the transaction: nobody asked the plugin. They are not recorded, the
-/// caller is told to come back.
-const NOT_ASKED: [&str; 7] = [
-    "queue_full",
-    "breaker_open",
-    "shutting_down",
-    "host_error",
-    "cache_unavailable",
-    "state_unavailable",
-    "history_unavailable",
-];
-
 /// One round of questions about a transaction.
 struct Round<'a> {
     services: &'a Services,
     transaction: &'a Transaction,
+    policy: &'a Policy,
     request: &'a EvaluationRequest,
     purpose: Purpose,
     /// Decisions examine what they enforce, and again for the permit; for everybody else this does. Where it could not be
@@ -38,30 +27,29 @@ struct Round<'a> {
     examiner: Option<Result<Examiner<'a>>>,
 }
 
-/// Asks each binding in a fresh sandbox, all at once; what they say comes back sealed.
+/// Asks each of these bindings of the policy in a fresh sandbox, all at once; what they say comes back sealed.
 pub(crate) async fn evaluate(
     services: &Services,
     transaction: &Transaction,
-    bindings: &[(&Binding, u64)],
+    (policy, bindings): (&Policy, &[&Binding]),
     request: &EvaluationRequest,
 ) -> Result<Fresh> {
-    let round = Round { services, transaction, request, purpose: Purpose::Decision, examiner: None };
-    Ok(try_join_all(bindings.iter().map(|binding| round.ask(*binding))).await?.into_iter().collect())
+    let round = Round { services, transaction, policy, request, purpose: Purpose::Decision, examiner: None };
+    Ok(try_join_all(bindings.iter().map(|binding| round.ask(binding))).await?.into_iter().collect())
 }
 
 /// Asks bindings of both modes what they would say. Nothing that a plugin would remember is kept.
 pub(crate) async fn evaluate_dry(
     services: &Services,
     transaction: &Transaction,
-    bindings: &[(&Binding, u64)],
+    (policy, bindings): (&Policy, &[&Binding]),
     request: &EvaluationRequest,
 ) -> Result<Vec<Sealed<Evaluation>>> {
-    let (enforced, shadows): (Vec<_>, Vec<_>) =
-        bindings.iter().copied().partition(|(binding, _)| binding.mode == Mode::Enforce);
-    let examiner = Examiner::new(services, transaction.organization).await?;
-    let round =
-        Round { services, transaction, request, purpose: Purpose::DryRun, examiner: Some(Ok(examiner)) };
-    let asked = enforced.iter().map(|binding| round.ask(*binding));
+    let (enforced, shadows): (Vec<&Binding>, Vec<&Binding>) =
+        bindings.iter().partition(|binding| binding.mode == Mode::Enforce);
+    let examiner = Some(Ok(Examiner::new(services, transaction.organization).await?));
+    let round = Round { services, transaction, policy, request, purpose: Purpose::DryRun, examiner };
+    let asked = enforced.iter().map(|binding| round.ask(binding));
     let (enforced, shadows) = join(try_join_all(asked), round.apart(&shadows)).await;
     Ok(enforced?.into_iter().map(|(evaluation, _)| evaluation).chain(shadows).collect())
 }
@@ -70,39 +58,41 @@ pub(crate) async fn evaluate_dry(
 pub(crate) async fn evaluate_shadows(
     services: &Services,
     transaction: &Transaction,
-    bindings: &[(&Binding, u64)],
+    (policy, bindings): (&Policy, &[&Binding]),
     request: &EvaluationRequest,
 ) -> Vec<Sealed<Evaluation>> {
     let examiner = Some(Examiner::new(services, transaction.organization).await);
-    Round { services, transaction, request, purpose: Purpose::Shadow, examiner }.apart(bindings).await
+    Round { services, transaction, policy, request, purpose: Purpose::Shadow, examiner }.apart(bindings).await
 }
 
 impl EvaluationReply {
     /// What there is to say of a plugin that was not asked.
     fn without_asking(result: EvaluationResult) -> Self {
-        Self { result, duration: Duration::ZERO, record: "{}".to_owned(), state: StateChanges::default() }
+        Self {
+            result,
+            duration: Duration::ZERO,
+            record: NO_RECORD.to_owned(),
+            state: StateChanges::default(),
+        }
     }
 }
 
 impl Round<'_> {
     /// Whatever goes wrong is what the binding said.
-    async fn apart(&self, bindings: &[(&Binding, u64)]) -> Vec<Sealed<Evaluation>> {
-        let heard = bindings.iter().map(async |binding| match self.ask(*binding).await {
+    async fn apart(&self, bindings: &[&Binding]) -> Vec<Sealed<Evaluation>> {
+        let heard = bindings.iter().map(async |binding| match self.ask(binding).await {
             Ok((evaluation, _)) => evaluation,
-            Err(error) => self.not_asked(*binding, &error),
+            Err(error) => self.not_asked(binding, &error),
         });
         join_all(heard).await
     }
 
-    fn not_asked(&self, binding: (&Binding, u64), error: &Error) -> Sealed<Evaluation> {
-        let result = EvaluationResult::Failure { code: "not_asked".to_owned(), detail: cause_of(error) };
+    fn not_asked(&self, binding: &Binding, error: &Error) -> Sealed<Evaluation> {
+        let result = EvaluationResult::Failure { code: UNASKED.to_owned(), detail: cause_of(error) };
         self.sealed(binding, EvaluationReply::without_asking(result))
     }
 
-    async fn ask(
-        &self,
-        (binding, policy_revision): (&Binding, u64),
-    ) -> Result<(Sealed<Evaluation>, Option<StateUse>)> {
+    async fn ask(&self, binding: &Binding) -> Result<(Sealed<Evaluation>, Option<StateUse>)> {
         let stored = self.services.store.plugin_revision(self.transaction.organization, binding.revision);
         let revision = stored.await?.filter(|revision| revision.subject_digest() == binding.subject_digest);
         let Some(revision) = revision else {
@@ -117,10 +107,9 @@ impl Round<'_> {
             let failure =
                 EvaluationResult::Failure { code: fault.as_str().to_owned(), detail: fault.to_string() };
             let reply = EvaluationReply::without_asking(failure);
-            return Ok((self.sealed((binding, policy_revision), reply), None));
+            return Ok((self.sealed(binding, reply), None));
         }
-        let (store, limits) = (self.services.store.clone(), self.services.limits.state);
-        let state = Arc::new(StateView::new(store, limits, binding.id, self.transaction, self.request.now));
+        let state = Arc::new(self.state_of(binding));
         let mut reply = self.services.evaluator.evaluate(&revision, self.purpose, self.request, &state).await;
         if let Some(error) = state.failure() {
             return Err(error);
@@ -140,14 +129,27 @@ impl Round<'_> {
                 None
             }
         };
-        Ok((self.sealed((binding, policy_revision), reply), used))
+        Ok((self.sealed(binding, reply), used))
     }
 
-    fn sealed(
-        &self,
-        (binding, policy_revision): (&Binding, u64),
-        reply: EvaluationReply,
-    ) -> Sealed<Evaluation> {
+    /// What the binding reads of state. A shadow, whose own nobody ever writes, reads what the enforced binding of its
+    /// plugin remembers, as it finds it after the decision: else it would judge as if nothing had happened before.
+    fn state_of(&self, binding: &Binding) -> StateView {
+        let (store, limits) = (self.services.store.clone(), self.services.limits.state);
+        let view = |lineage| StateView::new(store, limits, lineage, self.transaction, self.request.now);
+        match binding.mode {
+            Mode::Enforce => view(binding.id),
+            Mode::Shadow => view(self.origin_of(binding)).aside(),
+        }
+    }
+
+    /// Whose memory a shadow reads: the enforced binding's of its plugin; its own, which is empty, where there is none.
+    fn origin_of(&self, shadow: &Binding) -> BindingId {
+        let is_origin = |binding: &&Binding| binding.mode == Mode::Enforce && binding.plugin == shadow.plugin;
+        self.policy.bindings.iter().find(is_origin).unwrap_or(shadow).id
+    }
+
+    fn sealed(&self, binding: &Binding, reply: EvaluationReply) -> Sealed<Evaluation> {
         count(&binding.plugin, self.purpose, &reply.result);
         self.services.sealer.seal(Evaluation {
             id: EvaluationId::generate(self.request.now, self.services.entropy.as_ref()),
@@ -155,7 +157,7 @@ impl Round<'_> {
             transaction: self.transaction.id,
             intent_hash: self.transaction.intent_hash,
             binding: binding.id,
-            policy_revision,
+            policy_revision: self.policy.revision,
             subject_digest: binding.subject_digest,
             subject_name: binding.plugin.clone(),
             purpose: self.purpose,

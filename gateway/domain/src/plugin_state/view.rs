@@ -66,6 +66,15 @@ impl StateView {
         }
     }
 
+    /// For a question whose answer is not stored: what the transaction has reserved meanwhile, signed or not, is no
+    /// reservation of who asks, so that a counter that is full is full. It is left out of the sum for as long as it is
+    /// held by its name; what was added to the sum of signed ones since is counted, which errs towards refusing. A
+    /// plain value has no such parts: it is what it was left as, by this transaction too.
+    #[must_use]
+    pub fn aside(self) -> Self {
+        Self { is_final: false, ..self }
+    }
+
     /// The value of a key, if it has one.
     pub async fn value(&self, key: &str) -> Result<Option<Vec<u8>>> {
         match self.row(&value_name(key)).await?.map(|row| row.into_value().entry) {

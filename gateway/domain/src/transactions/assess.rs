@@ -58,18 +58,14 @@ pub(crate) async fn assess(
         Decision::Unheard(unheard) => unheard,
         decision => return Ok(Assessment { decision, fresh: Fresh::default(), shadowed }),
     };
-    let asked: Vec<(&Binding, u64)> = policy
-        .bindings
-        .iter()
-        .filter(|binding| unheard.contains(&binding.id))
-        .map(|binding| (binding, policy.revision))
-        .collect();
+    let asked: Vec<&Binding> =
+        policy.bindings.iter().filter(|binding| unheard.contains(&binding.id)).collect();
     let history = match history {
         Some(history) => history,
         None => services.store.recipient_history(&transaction.intent, now).await?,
     };
     let request = evaluation_request(services, transaction, votes, history, now)?;
-    let fresh = evaluate(services, transaction, &asked, &request).await?;
+    let fresh = evaluate(services, transaction, (&policy, &asked), &request).await?;
     evaluations.extend(fresh.evaluations().cloned());
     match judge(&evaluations) {
         Decision::Unheard(_) => Err(Error::inconsistency("bindings stay unheard after they were asked")),
@@ -96,9 +92,9 @@ pub(super) async fn rehearse(
     let key = key_of(services, &draft.intent).await?;
     let vault = vault_of(key.as_ref());
     let covering = policy.bindings.iter().filter(|binding| binding.scope.covers(&draft.intent, vault));
-    let asked: Vec<(&Binding, u64)> = covering.map(|binding| (binding, policy.revision)).collect();
+    let asked: Vec<&Binding> = covering.collect();
     let request = evaluation_request(services, draft, &[], history, now)?;
-    let heard = evaluate_dry(services, draft, &asked, &request).await?;
+    let heard = evaluate_dry(services, draft, (&policy, &asked), &request).await?;
     let enforced = policy.covering(Mode::Enforce, &draft.intent, vault);
     let revisions = fitness(services, draft.organization, enforced).await?;
     let standing = Standing { revisions, ..Standing::default() };
@@ -129,10 +125,9 @@ pub(crate) async fn hear_shadows(ctx: &OpCtx, services: &Services, id: Transacti
         })
     };
     let vault = vault_of(key_of(services, &transaction.intent).await?.as_ref());
-    let asked: Vec<(&Binding, u64)> = policy
+    let asked: Vec<&Binding> = policy
         .covering(Mode::Shadow, &transaction.intent, vault)
         .filter(|binding| !has_spoken(binding))
-        .map(|binding| (binding, policy.revision))
         .collect();
     if asked.is_empty() {
         return Ok(());
@@ -140,7 +135,7 @@ pub(crate) async fn hear_shadows(ctx: &OpCtx, services: &Services, id: Transacti
     let votes = services.store.votes(ctx.organization, id).await?;
     let history = services.store.recipient_history(&transaction.intent, ctx.now).await?;
     let request = evaluation_request(services, &transaction, &votes, history, ctx.now)?;
-    let said = evaluate_shadows(services, &transaction, &asked, &request).await;
+    let said = evaluate_shadows(services, &transaction, (&policy, &asked), &request).await;
     store_alone(ctx, services, &transaction, said).await
 }
 

@@ -21,8 +21,21 @@ pub(crate) enum Replayed {
         /// What may have caused it.
         changed: Changed,
     },
-    /// The evaluation was stopped in a way that leaves nothing to repeat.
-    NotRecorded,
+    /// The evaluation ended in a way that leaves nothing to repeat.
+    NotRepeatable(Ended),
+}
+
+/// How an evaluation ended that depends on the time or on the gateway around the sandbox, and not on the record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// Nobody asked the plugin: its revision may not judge, or the gateway could not.
+    Unasked,
+    /// The deadline passed before the plugin had answered.
+    Late,
+    /// The plugin had answered; the gateway refused what it would remember.
+    OverQuota,
+    /// The gateway failed, or was shut down, under the evaluation.
+    Abandoned,
 }
 
 /// What is not as it was when the record was made.
@@ -34,17 +47,12 @@ pub(crate) struct Changed {
     pub(crate) limits: bool,
 }
 
-/// Failures that depend on the time or on the gateway around the sandbox, and not on the record.
-const NOT_REPEATABLE: [&str; 4] = ["timeout", "shutting_down", "host_error", "state_quota"];
-
 impl PluginEvaluator {
     /// Feeds the evaluation's component with the evaluation's record, and compares what comes of it with what was
     /// stored.
     pub(crate) async fn replay(&self, evaluation: &Evaluation) -> Replayed {
-        if let EvaluationResult::Failure { code, .. } = &evaluation.result
-            && (evaluation.record == "{}" || NOT_REPEATABLE.contains(&code.as_str()))
-        {
-            return Replayed::NotRecorded;
+        if let Some(ended) = Ended::of(&evaluation.result, evaluation.is_recorded()) {
+            return Replayed::NotRepeatable(ended);
         }
         let different = |what: String, changed| Replayed::Different { what, changed };
         let record: EvaluationRecord = match serde_json::from_str(&evaluation.record) {
@@ -76,6 +84,20 @@ impl PluginEvaluator {
     async fn limits_changed(&self, record: &EvaluationRecord) -> bool {
         let component = self.store.component(B256::new(record.component.0)).await.ok().flatten();
         component.is_some_and(|bytes| self.host.limits_digest(bytes.len()) != record.limits)
+    }
+}
+
+impl Ended {
+    /// None where the record shows how the evaluation ended.
+    fn of(result: &EvaluationResult, is_recorded: bool) -> Option<Self> {
+        let EvaluationResult::Failure { code, .. } = result else { return None };
+        match code.as_str() {
+            _ if !is_recorded => Some(Self::Unasked),
+            "timeout" => Some(Self::Late),
+            "state_quota" => Some(Self::OverQuota),
+            "shutting_down" | "host_error" => Some(Self::Abandoned),
+            _ => None,
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! `countersign plugin backtest`: a candidate and the past, on this machine's sandbox and not on the gateway's.
 
-use std::{collections::BTreeSet, fs, path::PathBuf, sync::Arc};
+use std::{collections::BTreeSet, fs, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
@@ -8,13 +8,15 @@ use gateway_domain::{
     Clock as _,
     evaluations::{Evaluation, EvaluationResult, Purpose},
     ids::PluginRevisionId,
+    policy::Binding,
 };
 use plugin_host::{
-    ComponentSource, Digest, EvaluationFailure, EvaluationRecord, Grants, Limits, PreparedPlugin, Settings,
+    ComponentSource, Digest, EvaluationFailure, EvaluationRecord, Grants, HostConfig, PreparedPlugin,
+    Settings,
 };
 
 use super::{
-    comparison::{Comparison, last_word},
+    comparison::{Comparison, Word, last_word},
     evaluations::{self, Evaluated, Since, StoredPlugin},
     workbench::{Workbench, diagnosis, settings_text},
 };
@@ -26,8 +28,12 @@ use crate::{
         place::{Hand, OrganizationPlace},
         status::{Status, UsageError},
     },
+    config::Plugins,
     grants::Granted,
 };
+
+#[cfg(test)]
+mod tests;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Backtest {
@@ -45,7 +51,7 @@ pub(in crate::cli) struct Backtest {
     /// A stored revision instead, as `plugin list` shows it.
     #[arg(long, value_name = "ID")]
     revision: Option<PluginRevisionId>,
-    /// Name of the plugin whose past decisions it is compared with.
+    /// Name of the plugin whose words, as they were enforced, it is compared with.
     #[arg(long, value_name = "NAME")]
     against: String,
     #[command(flatten)]
@@ -74,12 +80,22 @@ impl Backtest {
     }
 
     async fn compare(&self, hand: &Hand) -> Result<Comparison> {
-        let limits = self.place.config()?.plugins.limits();
-        let candidate = Candidate::prepare(self.plugin(hand).await?, limits).await?;
+        let plugins = self.place.config()?.plugins;
+        let candidate = Candidate::prepare(self.plugin(hand).await?, &plugins).await?;
         let comparison = std::cell::RefCell::new(Comparison::listing(self.list));
-        let take = async |Evaluated { transaction, minimum_confidence_ppm, evaluations }: Evaluated| {
-            let Some(decided) = last_word(&evaluations, &self.against, Purpose::Decision) else {
-                return Ok(());
+        let take = async |_: &[Binding], evaluated: Evaluated| {
+            let Evaluated { transaction, minimum_confidence_ppm, evaluations } = evaluated;
+            let is_decision = |evaluation: &Evaluation| {
+                evaluation.subject_name == self.against && evaluation.purpose == Purpose::Decision
+            };
+            let decided = match last_word(&evaluations, is_decision) {
+                Some(Word::Said(decided)) => decided,
+                Some(Word::Unasked(code)) => {
+                    let why = format!("`{}` could not be asked ({code})", self.against);
+                    comparison.borrow_mut().leave_out(why);
+                    return Ok(());
+                }
+                None => return Ok(()),
             };
             let judged = candidate.judge(decided).await;
             let mut comparison = comparison.borrow_mut();
@@ -108,16 +124,21 @@ impl Backtest {
     }
 }
 
+/// Bounds evaluations as the gateway whose history it is: what it would stop, for what it takes or for how long, is
+/// stopped here, by the time of this machine.
+fn bound_as(plugins: &Plugins, config: &mut HostConfig) {
+    config.limits = plugins.limits();
+    config.schedule.deadline = Duration::from_millis(plugins.deadline_ms);
+    config.schedule.tick = Duration::from_millis(plugins.tick_ms);
+    // Every failure is a finding here, however many there are in a row.
+    config.schedule.breaker_failures = u32::MAX;
+}
+
 impl Candidate {
-    /// `limits` are the gateway's, so that what would trap there traps here.
-    async fn prepare(plugin: StoredPlugin, limits: Limits) -> Result<Self> {
+    async fn prepare(plugin: StoredPlugin, plugins: &Plugins) -> Result<Self> {
         let StoredPlugin { component, settings, grants } = plugin;
         progress(&format!("compiling {} bytes", component.len()));
-        // Every failure is a finding here, however many there are in a row.
-        let workbench = Workbench::open(|config| {
-            config.limits = limits;
-            config.schedule.breaker_failures = u32::MAX;
-        })?;
+        let workbench = Workbench::open(|config| bound_as(plugins, config))?;
         let source = ComponentSource { digest: Digest::of(&component), bytes: component.into() };
         let prepared = workbench.host.prepare(source).await;
         let plugin = prepared.map_err(|failure| anyhow::anyhow!("{}", diagnosis(&failure)))?;

@@ -1,10 +1,11 @@
-//! What two plugins say about the same transactions, and where that makes another decision.
+//! What two plugins say about the same transactions, and where the effect on a decision is another: each plugin's own,
+//! whatever other bindings and people have said.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use gateway_domain::{
     approvals::Role,
-    evaluations::{Evaluation, EvaluationResult, Outcome, Purpose, Verdict},
+    evaluations::{Evaluation, EvaluationResult, Outcome, Verdict},
     ids::TransactionId,
 };
 use serde_json::{Value, json};
@@ -38,6 +39,10 @@ pub(super) struct Comparison {
     reworded: u64,
     changed: u64,
     not_comparable: u64,
+    /// Transactions of which there is nothing to compare, by why.
+    left_out: BTreeMap<String, u64>,
+    /// What else is to be known of what was compared, by what it is.
+    remarks: BTreeMap<String, u64>,
     /// The first of what is counted above, as much as is shown.
     shown: Vec<(Value, String)>,
     shown_max: usize,
@@ -76,6 +81,16 @@ impl Comparison {
         self.show(json!({ "transaction": transaction, "kind": "not_comparable", "why": why }), line);
     }
 
+    /// Counts a transaction of which there is nothing to compare.
+    pub(super) fn leave_out(&mut self, why: String) {
+        *self.left_out.entry(why).or_default() += 1;
+    }
+
+    /// Counts a transaction that was compared, and of which this is to be known.
+    pub(super) fn remark(&mut self, what: String) {
+        *self.remarks.entry(what).or_default() += 1;
+    }
+
     pub(super) fn progress(&self, transactions: usize) -> String {
         let Self { compared, changed, not_comparable, .. } = self;
         format!(
@@ -83,21 +98,34 @@ impl Comparison {
         )
     }
 
-    /// Prints everything; ends with a fault if any decision would have been another, or if none could be compared:
-    /// that shows nothing.
+    /// How many were compared, how many differ, and why others were left out.
+    #[cfg(test)]
+    pub(super) fn counted(&self) -> (u64, u64, Vec<(&str, u64)>) {
+        let left_out = self.left_out.iter().map(|(why, count)| (why.as_str(), *count));
+        (self.compared, self.changed, left_out.collect())
+    }
+
+    /// Prints everything; ends with a fault if any effect is another, or if none could be compared: that shows nothing.
     pub(super) fn print(self, format: Format) -> anyhow::Result<Status> {
-        let Self { compared, reworded, changed, not_comparable, shown, .. } = self;
+        let Self { compared, reworded, changed, not_comparable, left_out, remarks, shown, .. } = self;
         let (values, mut lines): (Vec<_>, Vec<_>) = shown.into_iter().unzip();
         let counted = changed + not_comparable;
         if counted > lines.len() as u64 {
             lines.push(format!("and {} more", counted - lines.len() as u64));
         }
         lines.push(format!(
-            "{compared} compared: {changed} changed, {reworded} the same in other words; {not_comparable} not comparable"
+            "{compared} compared: another effect on {changed}, the same in other words on {reworded}; {not_comparable} \
+             not comparable"
         ));
+        let counted = |what: &BTreeMap<String, u64>| {
+            let counted = what.iter().map(|(what, count)| json!({ "what": what, "transactions": count }));
+            counted.collect::<Value>()
+        };
+        lines.extend(remarks.iter().map(|(what, count)| format!("{count} of them: {what}")));
+        lines.extend(left_out.iter().map(|(why, count)| format!("{count} left out: {why}")));
         let value = json!({
             "compared": compared, "changed": changed, "reworded": reworded, "notComparable": not_comparable,
-            "transactions": values,
+            "leftOut": counted(&left_out), "remarks": counted(&remarks), "transactions": values,
         });
         if compared == 0 {
             lines.push("nothing was compared, which shows nothing of what would change".to_owned());
@@ -113,14 +141,18 @@ impl Comparison {
     }
 }
 
-/// The last word of a plugin's binding for this purpose.
-pub(super) fn last_word<'a>(
-    evaluations: &'a [Evaluation],
-    plugin: &str,
-    purpose: Purpose,
-) -> Option<&'a Evaluation> {
-    let fits = |evaluation: &&Evaluation| evaluation.subject_name == plugin && evaluation.purpose == purpose;
-    evaluations.iter().rfind(fits)
+/// What there is to compare among evaluations.
+pub(super) enum Word<'a> {
+    Said(&'a Evaluation),
+    /// The gateway has failed to ask, and with which code: that is no word of the plugin's.
+    Unasked(&'a str),
+}
+
+/// The plugin's last word among the evaluations that fit; none where none does.
+pub(super) fn last_word(evaluations: &[Evaluation], fits: impl Fn(&Evaluation) -> bool) -> Option<Word<'_>> {
+    let fitting = || evaluations.iter().rev().filter(|evaluation| fits(evaluation));
+    let said = fitting().find(|evaluation| evaluation.unasked().is_none());
+    said.map(Word::Said).or_else(|| fitting().find_map(Evaluation::unasked).map(Word::Unasked))
 }
 
 fn effect(result: &EvaluationResult, minimum_confidence_ppm: u32) -> Effect {

@@ -9,6 +9,7 @@ use gateway_domain::{
     actor::OpCtx,
     evaluations::Evaluation,
     ids::{PluginRevisionId, TransactionId},
+    policy::Binding,
     ports::{DecisionReads as _, PolicyReads as _, TransactionReads as _},
 };
 use serde::{Deserialize, Serialize};
@@ -38,6 +39,8 @@ pub(super) struct Since {
 /// What was said about each of some transactions, in order of time.
 #[derive(Serialize, Deserialize)]
 struct Page {
+    /// Of the policy in force.
+    bindings: Vec<Binding>,
     evaluated: Vec<Evaluated>,
     /// Where the next page begins; none after the last.
     next: Option<TransactionId>,
@@ -69,11 +72,12 @@ impl Since {
     }
 }
 
-/// Hands over every evaluated transaction since then, oldest first; `tell` hears of each page.
+/// Hands over every evaluated transaction since then, oldest first, beside what is bound now; `tell` hears of each
+/// page.
 pub(super) async fn each(
     hand: &Hand,
     (since, now): (&Since, Timestamp),
-    mut take: impl AsyncFnMut(Evaluated) -> Result<()>,
+    mut take: impl AsyncFnMut(&[Binding], Evaluated) -> Result<()>,
     tell: impl Fn(usize),
 ) -> Result<usize> {
     let (mut next, mut count) = (Some(since.bound(now)), 0);
@@ -82,7 +86,7 @@ pub(super) async fn each(
         let page: Page = serde_json::from_value(answer.value).context("reading a page of evaluations")?;
         for evaluated in page.evaluated {
             count += 1;
-            take(evaluated).await?;
+            take(&page.bindings, evaluated).await?;
         }
         next = page.next;
         tell(count);
@@ -111,7 +115,10 @@ pub(in crate::cli) async fn read_evaluations(
     }
     let is_last = evaluated.len() == ids.len() && ids.len() < PAGE_TRANSACTIONS as usize;
     let next = evaluated.last().filter(|_| !is_last).map(|last| last.transaction);
-    let value = serde_json::to_value(Page { evaluated, next }).context("writing a page of evaluations")?;
+    let policy = gateway.store.policy(ctx.organization).await?;
+    let bindings = policy.map_or_else(Vec::new, |policy| policy.into_value().bindings);
+    let value =
+        serde_json::to_value(Page { bindings, evaluated, next }).context("writing a page of evaluations")?;
     Ok(Answer { value, lines: Vec::new() })
 }
 

@@ -5,13 +5,15 @@ use clap::Args;
 use gateway_domain::{
     Error,
     actor::OpCtx,
+    evaluations::{Evaluation, EvaluationResult},
     ids::TransactionId,
     ports::{DecisionReads as _, PolicyReads as _, TransactionReads as _},
+    transactions::State,
 };
 use serde_json::{Value, json};
 
 use crate::{
-    adapters::evaluator::{Changed, Replayed},
+    adapters::evaluator::{Changed, Ended, Replayed},
     cli::{
         order::{Act, Answer},
         output::Format,
@@ -42,9 +44,10 @@ impl Replay {
 pub(in crate::cli) async fn replay(gateway: &Gateway, ctx: &OpCtx, id: TransactionId) -> Result<Answer> {
     let (store, organization) = (&gateway.store, ctx.organization);
     let evaluations = store.evaluations(organization, id).await?;
-    // A dry run has evaluations and no transaction.
-    if evaluations.is_empty() && store.transaction(organization, id).await?.is_none() {
-        return Err(Error::NotFound("transaction").into());
+    if evaluations.is_empty() {
+        // A dry run has evaluations and no transaction.
+        let transaction = store.transaction(organization, id).await?.ok_or(Error::NotFound("transaction"))?;
+        return Ok(nobody_asked(id, &transaction.state));
     }
     let policy = store.policy(organization).await?;
     let (mut same, mut values, mut lines) = (true, Vec::new(), Vec::new());
@@ -52,7 +55,7 @@ pub(in crate::cli) async fn replay(gateway: &Gateway, ctx: &OpCtx, id: Transacti
         let replayed = gateway.plugins.replay(&evaluation).await;
         // What left no record is not shown to be the same either.
         same &= matches!(replayed, Replayed::Same(_));
-        let (outcome, text) = told(&replayed);
+        let (outcome, text) = told(&evaluation, &replayed);
         let name = &evaluation.subject_name;
         let bound = policy.iter().flat_map(|policy| &policy.bindings);
         let guest_changed =
@@ -65,13 +68,22 @@ pub(in crate::cli) async fn replay(gateway: &Gateway, ctx: &OpCtx, id: Transacti
         }));
         lines.push(format!("{}  {:<20} {text}{today}", evaluation.id, plugin_host::plain(name, 100)));
     }
-    if lines.is_empty() {
-        lines.push("no plugin was asked about this transaction".to_owned());
-    }
     Ok(Answer { value: json!({ "transaction": id, "same": same, "evaluations": values }), lines })
 }
 
-fn told(replayed: &Replayed) -> (Value, String) {
+/// Where nothing was said nothing is shown to be the same, as in a comparison of nothing.
+fn nobody_asked(id: TransactionId, state: &State) -> Answer {
+    let why = match state {
+        State::Rejected { detail, .. } => format!(", which was refused: {}", plugin_host::plain(detail, 300)),
+        _ => String::new(),
+    };
+    Answer {
+        value: json!({ "transaction": id, "same": false, "evaluations": [] }),
+        lines: vec![format!("no plugin was asked about this transaction{why}")],
+    }
+}
+
+fn told(evaluation: &Evaluation, replayed: &Replayed) -> (Value, String) {
     match replayed {
         Replayed::Same(changed) => {
             let value = json!({
@@ -79,9 +91,22 @@ fn told(replayed: &Replayed) -> (Value, String) {
             });
             (value, format!("the same, bit for bit{}", since(*changed)))
         }
-        Replayed::NotRecorded => {
-            let text = "not recorded: the plugin was stopped before it could answer".to_owned();
-            (json!({ "kind": "not_recorded" }), text)
+        Replayed::NotRepeatable(ended) => {
+            let (code, detail) = match &evaluation.result {
+                EvaluationResult::Failure { code, detail } => (code.as_str(), detail.as_str()),
+                EvaluationResult::Verdict(_) => ("", ""),
+            };
+            let (kind, what) = match ended {
+                Ended::Unasked => ("not_asked", "not asked: the plugin was not run"),
+                Ended::Late => ("not_recorded", "not recorded: time was up before the plugin had answered"),
+                Ended::OverQuota => (
+                    "over_quota",
+                    "not stored: the plugin had answered, and what it would remember was refused",
+                ),
+                Ended::Abandoned => ("not_recorded", "not recorded: the gateway gave up, not the plugin"),
+            };
+            let text = format!("{what} ({code}: {})", plugin_host::plain(detail, 300));
+            (json!({ "kind": kind, "code": code }), text)
         }
         Replayed::Different { what, changed } => {
             let value = json!({

@@ -23,6 +23,20 @@ async fn record_that_went_through_json_repeats_the_evaluation() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_record_repeats_on_another_engine_and_names_it() {
+    let host = TestHost::start();
+    let hostile = host.prepare("hostile").await;
+    let first = host.host.evaluate(&hostile, request("count")).await.unwrap();
+    let other = TestHost::with(|config| config.compile.count_fuel = true);
+    let hostile = other.prepare("hostile").await;
+    let second = other.host.repeat(&hostile, &first.record).await.unwrap();
+    assert_ne!(second.record.engine, first.record.engine);
+    assert_eq!(second.record.engine, hostile.engine_digest());
+    assert_eq!(second.outcome, first.outcome);
+    assert_eq!(second.record, EvaluationRecord { engine: second.record.engine, ..first.record });
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn answers_about_state_are_repeated_with_their_evaluation() {
     let host = TestHost::start();
     let limiter = host.prepare("limiter").await;

@@ -2,7 +2,7 @@ use gateway_domain::evaluations::{EvaluationResult, Outcome, Verdict};
 use plugin_host::{Digest, EvaluationRecord, LogLevel, LogLine};
 use serde_json::json;
 
-use super::{Changed, Replayed, Sandbox, compare};
+use super::{Changed, Ended, Replayed, Sandbox, compare};
 
 const THEN: Digest = Digest([1; 32]);
 const NOW: Digest = Digest([2; 32]);
@@ -63,4 +63,23 @@ fn whatever_a_guest_does_otherwise_is_a_difference() {
     }
     let lost = compare((&yes, record(SANDBOX)), (&yes, None), SANDBOX);
     assert!(matches!(lost, Replayed::Different { .. }), "{lost:?}");
+}
+
+#[test]
+fn what_leaves_nothing_to_repeat_is_told_apart() {
+    let failed = |code: &str| EvaluationResult::Failure { code: code.to_owned(), detail: String::new() };
+    for code in ["not_asked", "revoked", "unsigned", "timeout"] {
+        assert_eq!(Ended::of(&failed(code), false), Some(Ended::Unasked), "{code}");
+    }
+    let ended = [
+        ("timeout", Ended::Late),
+        ("state_quota", Ended::OverQuota),
+        ("shutting_down", Ended::Abandoned),
+        ("host_error", Ended::Abandoned),
+    ];
+    for (code, expected) in ended {
+        assert_eq!(Ended::of(&failed(code), true), Some(expected), "{code}");
+    }
+    assert_eq!(Ended::of(&failed("trap"), true), None, "it traps again");
+    assert_eq!(Ended::of(&said("yes"), true), None);
 }
