@@ -137,7 +137,7 @@ async fn dispatch(command: Command) -> Result<Status> {
     match command {
         Command::Dev(dev) => Box::pin(dev.run()).await,
         Command::Init(init) => Box::pin(init.run()).await,
-        Command::Serve(serve) => serve.run().await,
+        Command::Serve(serve) => Box::pin(serve.run()).await,
         Command::Doctor(doctor) => doctor.run().await,
         Command::Migrate(migrate) => migrate.run().await,
         Command::Apikey(apikey) => apikey.run().await,

@@ -85,7 +85,7 @@ pub struct PolicyChange {
 }
 
 /// A plugin's place in the policy. A plugin that was bound before keeps its binding, and with it what it remembers. One
-/// revision of a plugin can be enforced while another is its shadow, which has a binding and a memory of its own.
+/// revision of a plugin can be enforced while another is its shadow, which has a binding of its own and reads that one's memory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProposedBinding {
     pub revision: PluginRevisionId,
