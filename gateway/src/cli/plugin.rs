@@ -67,7 +67,7 @@ pub(super) enum PluginCommand {
     /// Evaluate a transaction's records again and compare, bit for bit. Nothing is decided anew.
     Replay(replay::Replay),
     /// Ask a candidate about past transactions, from their records, and show where its own effect would have been
-    /// another: what other bindings and people said is not weighed.
+    /// another: where another plugin denied anyway is told, what people said is not weighed.
     Backtest(backtest::Backtest),
     /// Compare the effect of what a shadow has said about past transactions with that of one that was enforced.
     Diff(diff::Diff),

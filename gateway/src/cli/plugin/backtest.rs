@@ -16,7 +16,7 @@ use plugin_host::{
 };
 
 use super::{
-    comparison::{Comparison, Word, last_word},
+    comparison::{Comparison, Word, denied_by, last_word},
     evaluations::{self, Evaluated, Since, StoredPlugin},
     workbench::{Workbench, diagnosis, settings_text},
 };
@@ -101,7 +101,9 @@ impl Backtest {
             let mut comparison = comparison.borrow_mut();
             match judged {
                 Ok(said) => {
-                    comparison.compare((transaction, minimum_confidence_ppm), &decided.result, &said);
+                    let denied_by = denied_by(&evaluations, &self.against);
+                    let words = (&decided.result, &said);
+                    comparison.compare((transaction, minimum_confidence_ppm), words, denied_by);
                 }
                 Err(why) => comparison.skip(transaction, &why),
             }

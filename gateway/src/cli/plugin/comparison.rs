@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use gateway_domain::{
     approvals::Role,
-    evaluations::{Evaluation, EvaluationResult, Outcome, Verdict},
+    evaluations::{Evaluation, EvaluationResult, Outcome, Purpose, Verdict},
     ids::TransactionId,
 };
 use serde_json::{Value, json};
@@ -38,6 +38,8 @@ pub(super) struct Comparison {
     /// Same effect, in other words or with a confidence on the same side of what was demanded.
     reworded: u64,
     changed: u64,
+    /// Of those, decisions that another plugin denied, whatever this one had said.
+    denied_anyway: u64,
     not_comparable: u64,
     /// Transactions of which there is nothing to compare, by why.
     left_out: BTreeMap<String, u64>,
@@ -54,19 +56,27 @@ impl Comparison {
         Self { shown_max, ..Self::default() }
     }
 
+    /// `denied_by` is another plugin that denied the same, if there is one.
     pub(super) fn compare(
         &mut self,
         (transaction, minimum_confidence_ppm): (TransactionId, u32),
-        before: &EvaluationResult,
-        after: &EvaluationResult,
+        (before, after): (&EvaluationResult, &EvaluationResult),
+        denied_by: Option<&str>,
     ) {
         self.compared += 1;
         if effect(before, minimum_confidence_ppm) != effect(after, minimum_confidence_ppm) {
             self.changed += 1;
+            self.denied_anyway += u64::from(denied_by.is_some());
             let (before, after) = (word(before), word(after));
+            let denied_by = denied_by.map(|name| plugin_host::plain(name, 100));
+            let anyway =
+                denied_by.as_ref().map_or_else(String::new, |name| format!("; denied by `{name}` anyway"));
             self.show(
-                json!({ "transaction": transaction, "kind": "changed", "before": before, "after": after }),
-                format!("{transaction}  {before} -> {after}"),
+                json!({
+                    "transaction": transaction, "kind": "changed", "before": before, "after": after,
+                    "deniedBy": denied_by,
+                }),
+                format!("{transaction}  {before} -> {after}{anyway}"),
             );
         } else if before != after {
             self.reworded += 1;
@@ -105,17 +115,25 @@ impl Comparison {
         (self.compared, self.changed, left_out.collect())
     }
 
+    /// On how many of those that differ another plugin denied anyway.
+    #[cfg(test)]
+    pub(super) fn denied_anyway(&self) -> u64 {
+        self.denied_anyway
+    }
+
     /// Prints everything; ends with a fault if any effect is another, or if none could be compared: that shows nothing.
     pub(super) fn print(self, format: Format) -> anyhow::Result<Status> {
-        let Self { compared, reworded, changed, not_comparable, left_out, remarks, shown, .. } = self;
+        let Self {
+            compared, reworded, changed, denied_anyway, not_comparable, left_out, remarks, shown, ..
+        } = self;
         let (values, mut lines): (Vec<_>, Vec<_>) = shown.into_iter().unzip();
         let counted = changed + not_comparable;
         if counted > lines.len() as u64 {
             lines.push(format!("and {} more", counted - lines.len() as u64));
         }
         lines.push(format!(
-            "{compared} compared: another effect on {changed}, the same in other words on {reworded}; {not_comparable} \
-             not comparable"
+            "{compared} compared: another effect on {changed}, of which another plugin denied {denied_anyway} anyway; the \
+             same in other words on {reworded}; {not_comparable} not comparable"
         ));
         let counted = |what: &BTreeMap<String, u64>| {
             let counted = what.iter().map(|(what, count)| json!({ "what": what, "transactions": count }));
@@ -124,7 +142,7 @@ impl Comparison {
         lines.extend(remarks.iter().map(|(what, count)| format!("{count} of them: {what}")));
         lines.extend(left_out.iter().map(|(why, count)| format!("{count} left out: {why}")));
         let value = json!({
-            "compared": compared, "changed": changed, "reworded": reworded, "notComparable": not_comparable,
+            "compared": compared, "changed": changed, "deniedAnyway": denied_anyway, "reworded": reworded, "notComparable": not_comparable,
             "leftOut": counted(&left_out), "remarks": counted(&remarks), "transactions": values,
         });
         if compared == 0 {
@@ -153,6 +171,18 @@ pub(super) fn last_word(evaluations: &[Evaluation], fits: impl Fn(&Evaluation) -
     let fitting = || evaluations.iter().rev().filter(|evaluation| fits(evaluation));
     let said = fitting().find(|evaluation| evaluation.unasked().is_none());
     said.map(Word::Said).or_else(|| fitting().find_map(Evaluation::unasked).map(Word::Unasked))
+}
+
+/// Another plugin whose last word denied the decision, so that nothing else mattered.
+pub(super) fn denied_by<'a>(evaluations: &'a [Evaluation], besides: &str) -> Option<&'a str> {
+    let is_decision = |evaluation: &Evaluation| evaluation.purpose == Purpose::Decision;
+    let decided = evaluations.iter().filter(|evaluation| is_decision(evaluation));
+    let mut others =
+        decided.map(|evaluation| evaluation.subject_name.as_str()).filter(|name| *name != besides);
+    others.find(|name| {
+        let word = last_word(evaluations, |one| is_decision(one) && one.subject_name == *name);
+        matches!(word, Some(Word::Said(said)) if effect(&said.result, 0) == Effect::Denies)
+    })
 }
 
 fn effect(result: &EvaluationResult, minimum_confidence_ppm: u32) -> Effect {

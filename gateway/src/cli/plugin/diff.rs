@@ -11,7 +11,7 @@ use gateway_domain::{
 use plugin_host::{Digest, EvaluationRecord};
 
 use super::{
-    comparison::{Comparison, Word, last_word},
+    comparison::{Comparison, Word, denied_by, last_word},
     evaluations::{self, Evaluated, Since, StoredPlugin},
 };
 use crate::{
@@ -120,7 +120,8 @@ impl Sides<'_> {
             }
             None => return comparison.leave_out(format!("`{against}` was not enforced")),
         };
-        comparison.compare((*transaction, *minimum_confidence_ppm), &decided.result, &shadow.result);
+        let words = (&decided.result, &shadow.result);
+        comparison.compare((*transaction, *minimum_confidence_ppm), words, denied_by(evaluations, against));
         let was_enforced = evaluations.iter().any(|one| decided_by(one, name));
         if !was_enforced && bound(bindings, name, Mode::Enforce).is_none() && reads_state(shadow) {
             comparison.remark(format!(

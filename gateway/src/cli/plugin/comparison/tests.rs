@@ -40,7 +40,7 @@ fn demand(count: u32) -> Verdict {
 /// Whether it changed a decision, and whether it is worded anew.
 fn compare(before: &EvaluationResult, after: &EvaluationResult) -> (bool, bool) {
     let mut comparison = Comparison::listing(10);
-    comparison.compare((TransactionId::from_uuid(Uuid::nil()), MINIMUM), before, after);
+    comparison.compare((TransactionId::from_uuid(Uuid::nil()), MINIMUM), (before, after), None);
     (comparison.changed == 1, comparison.reworded == 1)
 }
 
@@ -81,7 +81,7 @@ fn what_is_listed_is_bounded_and_what_is_counted_is_not() {
     let mut comparison = Comparison::listing(2);
     for number in 0..5 {
         let id = TransactionId::from_uuid(Uuid::from_u128(number));
-        comparison.compare((id, MINIMUM), &said(Verdict::Approve, "fine"), &failed());
+        comparison.compare((id, MINIMUM), (&said(Verdict::Approve, "fine"), &failed()), None);
         comparison.skip(id, "no record");
     }
     assert_eq!((comparison.changed, comparison.not_comparable, comparison.shown.len()), (5, 5, 2));

@@ -142,3 +142,19 @@ fn the_shadow_is_compared_with_what_was_enforced_when_it_spoke() {
         (0, 0, vec![unopposed])
     );
 }
+
+#[test]
+fn what_another_plugin_denied_anyway_is_counted_apart() {
+    let another = |verdict| Evaluation { subject_name: "velocity".to_owned(), ..decided(1, verdict) };
+    let differ = || [decided(1, Verdict::Approve), shadow(NEW, 1, Verdict::Reject)];
+    let beside = |words: &[Evaluation]| [&differ()[..], words].concat();
+    let transactions = [
+        beside(&[]),
+        beside(&[another(Verdict::Approve)]),
+        beside(&[another(Verdict::Reject)]),
+        beside(&[another(Verdict::Reject), another(Verdict::Approve)]),
+        beside(&[Evaluation { purpose: Purpose::Shadow, ..another(Verdict::Reject) }]),
+    ];
+    let compared = compare(None, true, transactions);
+    assert_eq!((compared.counted(), compared.denied_anyway()), ((5, 5, Vec::new()), 1));
+}
