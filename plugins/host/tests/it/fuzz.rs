@@ -1,18 +1,24 @@
-//! Fuzz targets: uploads, settings, and the bytes that a guest answers with. Every run feeds the whole stored corpus as it
+//! Fuzz targets: uploads, settings, the bytes that a guest answers with, and those that it hands to the host. Every run feeds the whole stored corpus as it
 //! is, and then mutations of it that nobody has seen, for a bounded time. `README.md` says what to do with a failure.
 
 mod corpus;
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use plugin_host::{FailureCode, PreparedPlugin, Settings, SettingsFault, Verdict};
 
 use self::corpus::{Mutation, corpus, run};
 use crate::guests::{TestHost, component, request, source};
-use crate::patched::{contract_export, with_bodies};
+use crate::patched::{callers_of_the_host, contract_export, with_bodies};
 
+/// Guests that import every function of the contract between them.
+const CALLERS: [&str; 3] = ["hostile", "http_review", "reader"];
+/// Functions of contract 1.0 that a guest can call.
+const FUNCTIONS: usize = 14;
+/// As many words as any function of the host takes, with a list for one of them to point to.
+const CALL_WORDS: usize = 40;
 /// As many words as the longest answer that the contract knows has, and then some.
 const ANSWER_WORDS: usize = 40;
 
@@ -133,5 +139,54 @@ fn whatever_a_guest_answers_is_a_verdict_within_the_contract_or_a_failure() {
     // The corpus has one of each: what is lifted are the bytes that were meant.
     for verdict in ["approve", "reject", "abstain", "need_approvals", "other"] {
         assert!(endings.borrow().contains(verdict), "{verdict} is not among {endings:#?}");
+    }
+}
+
+/// Every function of the host in turn, under arguments that no toolchain would pass.
+#[test]
+fn whatever_a_guest_hands_to_the_host_is_taken_or_refused_by_name() {
+    let host = TestHost::with(|config| config.schedule.breaker_failures = u32::MAX);
+    let runtime = runtime();
+    let mut callers = BTreeMap::new();
+    for (function, caller) in CALLERS.iter().flat_map(|guest| callers_of_the_host(guest)) {
+        callers.entry(function).or_insert_with(|| runtime.block_on(host.host.prepare(caller)).unwrap());
+    }
+    let seeds = corpus("calls");
+    let endings = RefCell::new(BTreeMap::<&str, BTreeSet<&str>>::new());
+    run("calls", &seeds, Mutation::OfWords(&seeds, CALL_WORDS), |bytes| {
+        for (function, caller) in &callers {
+            let mut asked = request("{}");
+            asked.verified.data = bytes.to_vec();
+            let failure = runtime.block_on(host.host.evaluate(caller, asked)).unwrap_err();
+            let is_known = matches!(
+                failure.code,
+                // The host has taken it, and the guest gives up.
+                FailureCode::Abort
+                    | FailureCode::InvalidOutput
+                    | FailureCode::OutputTooLarge
+                    | FailureCode::LogLimit
+                    | FailureCode::StateLimit
+                    | FailureCode::StateUnavailable
+                    | FailureCode::CallLimit
+                    | FailureCode::HistoryLimit
+                    | FailureCode::HistoryUnavailable
+                    | FailureCode::HttpRefused
+                    | FailureCode::ChainRefused
+                    | FailureCode::MissingCapability
+                    | FailureCode::OutOfBounds
+                    | FailureCode::Trap
+            );
+            assert!(is_known, "{function}: {failure}");
+            endings.borrow_mut().entry(function).or_default().insert(failure.code.as_str());
+        }
+    });
+    let endings = endings.into_inner();
+    assert_eq!(endings.len(), FUNCTIONS, "{endings:#?}");
+    // Each was given something that it took; what takes more than a place for its answer was given something bad, too.
+    for (function, codes) in &endings {
+        let taken = codes.iter().filter(|code| **code != "invalid_output").count();
+        assert!(taken > 0, "{function}: {codes:?}");
+        let is_plain = function.ends_with("#now-ms") || function.ends_with("#pinned");
+        assert!(is_plain || codes.contains("invalid_output"), "{function}: {codes:?}");
     }
 }

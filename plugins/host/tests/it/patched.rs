@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use plugin_host::ComponentSource;
-use wasmparser::{ExternalKind, Parser, Payload, TypeRef};
+use wasmparser::{ExternalKind, FuncType, Parser, Payload, TypeRef, ValType};
 
 use crate::guests::{component, source};
 
@@ -39,6 +39,38 @@ pub(crate) fn with_body_that_calls_the_host(export: &str, function: &str) -> Com
     source(patched)
 }
 
+/// For each function of the contract that a guest imports a guest whose `evaluate` calls it with words of the transaction's
+/// data as they come, a word of text and a number lying where they may point to, and gives up after that.
+pub(crate) fn callers_of_the_host(guest: &str) -> Vec<(String, ComponentSource)> {
+    let (bytes, export) = (component(guest).bytes, contract_export("#evaluate"));
+    let module = sections(&bytes).into_iter().find_map(|(id, _, contents)| {
+        let module = &bytes[contents];
+        (id == MODULE && exports(module).iter().any(|(name, _)| *name == export)).then_some(module)
+    });
+    let functions = host_functions(module.expect("a guest exports `evaluate`")).into_iter().enumerate();
+    let of_contract = functions.filter(|(_, (name, _))| name.starts_with("countersign:"));
+    let caller = |(before, (name, called)): (usize, (String, FuncType))| {
+        let others: String = (0..before).map(|_| "(import \"\" \"\" (func))").collect();
+        let typed = |keyword: &str, types: &[ValType]| {
+            types.iter().map(|one| format!("({keyword} {one})")).collect::<String>()
+        };
+        let (parameters, results) = (typed("param", called.params()), typed("result", called.results()));
+        let words: String = (called.params().iter().enumerate())
+            .map(|(at, kind)| format!("({kind}.load offset={} (i32.const 65792))", 4 * at))
+            .collect();
+        let drops = "drop ".repeat(called.results().len());
+        let text = format!(
+            "{others} (import \"\" \"host\" (func $host {parameters} {results})) (memory 1) \
+             (func (param i32) (result i32) (i64.store (i32.const 65536) (i64.const 0x6f6c6c6568)) \
+             (i64.store (i32.const 65544) (i64.const 0x3534333231)) \
+             (memory.copy (i32.const 65792) (i32.load offset=100 (local.get 0)) (i32.load offset=104 (local.get 0))) \
+             {words} (call $host) {drops} unreachable)"
+        );
+        (name, source(with_body_in(&bytes, &export, |_| text.clone())))
+    };
+    of_contract.map(caller).collect()
+}
+
 /// `module_of` is given the module and writes the text of one whose only function is the new body.
 fn with_body_in(bytes: &[u8], export: &str, module_of: impl Fn(&[u8]) -> String) -> Vec<u8> {
     let patched = sections(bytes).into_iter().find_map(|(id, whole, contents)| {
@@ -52,14 +84,32 @@ fn with_body_in(bytes: &[u8], export: &str, module_of: impl Fn(&[u8]) -> String)
 
 /// The index of the first function that a module imports from an interface.
 fn host_function(module: &[u8], interface: &str) -> usize {
-    let payloads = Parser::new(0).parse_all(module).map(Result::unwrap);
-    let imports = payloads.filter_map(|payload| match payload {
-        Payload::ImportSection(imports) => Some(imports.into_imports().map(Result::unwrap)),
-        _ => None,
-    });
-    let mut functions = imports.flatten().filter(|one| matches!(one.ty, TypeRef::Func(_)));
-    let found = functions.position(|one| one.module.contains(interface));
+    let found = host_functions(module).iter().position(|(name, _)| name.contains(interface));
     found.unwrap_or_else(|| panic!("the module imports nothing of `{interface}`"))
+}
+
+/// The functions that a module imports, each under interface and name, in their order.
+fn host_functions(module: &[u8]) -> Vec<(String, FuncType)> {
+    let (mut types, mut found) = (Vec::new(), Vec::new());
+    for payload in Parser::new(0).parse_all(module) {
+        match payload.unwrap() {
+            Payload::TypeSection(section) => {
+                types.extend(section.into_iter_err_on_gc_types().map(Result::unwrap));
+            }
+            Payload::ImportSection(imports) => {
+                for import in imports.into_imports().map(Result::unwrap) {
+                    if let TypeRef::Func(kind) = import.ty {
+                        found.push((
+                            format!("{}#{}", import.module, import.name),
+                            types[kind as usize].clone(),
+                        ));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    found
 }
 
 /// The name under which `hello` exports a function of the contract.

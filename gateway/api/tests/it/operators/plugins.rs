@@ -1,6 +1,6 @@
 //! Plugin revisions: who stores them, who ends them, and what that does to decisions (T28, T29).
 
-use std::{convert::Infallible, task::Poll};
+use std::{convert::Infallible, task::Poll, time::Duration};
 
 use axum::body::Bytes;
 use gateway_api::Rate;
@@ -90,6 +90,12 @@ async fn role_and_signature_are_checked_before_the_component_is_looked_at() {
     assert_eq!(stored["signedBy"], deployment.ann.id.to_string());
     assert_eq!(stored["uploadedBy"], deployment.ann.id.to_string());
     assert_eq!((&stored["wantedCapabilities"], &stored["grants"]), (&json!(["log"]), &json!(["log"])));
+    let digest = B256::new(Sha256::digest("component velocity").into());
+    assert_eq!(stored["componentDigest"], digest.to_string());
+    let id = stored["id"].as_str().unwrap().parse().unwrap();
+    let revision = world.services.store.plugin_revision(world.organization, id).await.unwrap().unwrap();
+    assert!(world.services.clock.now().since(revision.created_at) < Duration::from_mins(1));
+    assert!(stored["createdAt"].as_str().is_some_and(|at| at.ends_with('Z')), "{stored}");
     let (status, problem) =
         deployment.upload(&deployment.ann, &deployment.ann.upload(world, "\u{202e}velocity")).await;
     assert_eq!(status, 400, "{problem}");
