@@ -52,12 +52,13 @@ pub(crate) fn callers_of_the_host(guest: &str) -> Vec<(String, ComponentSource)>
     let caller = |(before, (name, called)): (usize, (String, FuncType))| {
         let others: String = (0..before).map(|_| "(import \"\" \"\" (func))").collect();
         let typed = |keyword: &str, types: &[ValType]| {
-            types.iter().map(|one| format!("({keyword} {one})")).collect::<String>()
+            types.iter().map(|one| format!("({keyword} {one})")).collect::<Vec<_>>().concat()
         };
         let (parameters, results) = (typed("param", called.params()), typed("result", called.results()));
-        let words: String = (called.params().iter().enumerate())
+        let words: Vec<_> = (called.params().iter().enumerate())
             .map(|(at, kind)| format!("({kind}.load offset={} (i32.const 65792))", 4 * at))
             .collect();
+        let words = words.concat();
         let drops = "drop ".repeat(called.results().len());
         let text = format!(
             "{others} (import \"\" \"host\" (func $host {parameters} {results})) (memory 1) \
