@@ -44,8 +44,10 @@ pub(crate) async fn open(
     data_dir: DataDir,
     orion: Option<PathBuf>,
 ) -> Result<(Gateway, OrganizationId)> {
-    if !config.server.listen.ip().is_loopback() || !config.server.operator_listen.ip().is_loopback() {
-        bail!("`dev` listens on loopback addresses only: its credentials are for one machine");
+    if let Some((key, address)) = config.server.beyond_loopback() {
+        bail!(
+            "`{key}` is {address}: `dev` listens on loopback addresses only, for its credentials are for one machine"
+        );
     }
     bootstrap::prepare_token(&mut config, data_dir.path())?;
     let absent = if bootstrap::is_complete(data_dir.path()) { Absent::Refuse } else { Absent::Create };

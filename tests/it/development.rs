@@ -61,6 +61,12 @@ fn an_installation_for_development_listens_on_loopback_alone() -> Result<()> {
         let refusal = deployment.fails(&["serve"], 1)?;
         ensure!(refusal.contains(&format!("`server.{key}` is 0.0.0.0:0")), "{refusal}");
         ensure!(refusal.contains("init --charter"), "{refusal}");
+        let folder = deployment.path("dev");
+        let flag = format!("--{}", key.replace('_', "-"));
+        let dev = ["dev", "--data-dir", folder.to_str().context("path")?, &flag, "0.0.0.0:0"];
+        let output = Deployment::alone(&dev)?;
+        let refusal = String::from_utf8_lossy(&output.stderr);
+        ensure!(refusal.contains(&format!("`server.{key}` is 0.0.0.0:0")), "{refusal}");
     }
     Ok(())
 }

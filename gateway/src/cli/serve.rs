@@ -53,9 +53,8 @@ impl Serve {
 }
 
 /// What one person alone changes is nobody else's to reach.
-fn require_loopback(Config { server, .. }: &Config) -> Result<()> {
-    let listeners = [("server.listen", server.listen), ("server.operator_listen", server.operator_listen)];
-    match listeners.into_iter().find(|(_, address)| !address.ip().is_loopback()) {
+fn require_loopback(config: &Config) -> Result<()> {
+    match config.server.beyond_loopback() {
         None => Ok(()),
         Some((key, address)) => Err(anyhow!(
             "`{key}` is {address}: an installation made for development has no operators and listens on loopback \

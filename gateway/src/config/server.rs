@@ -128,6 +128,12 @@ impl Server {
         self.public_origin.clone().unwrap_or_else(|| format!("http://{}", self.listen))
     }
 
+    /// The first listener that others than this machine can reach, by its key.
+    pub(crate) fn beyond_loopback(&self) -> Option<(&'static str, SocketAddr)> {
+        let listeners = [("server.listen", self.listen), ("server.operator_listen", self.operator_listen)];
+        listeners.into_iter().find(|(_, address)| !address.ip().is_loopback())
+    }
+
     pub(crate) fn control_timeout(&self) -> Duration {
         Duration::from_millis(self.control_timeout_ms)
     }
