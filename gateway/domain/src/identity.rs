@@ -24,7 +24,6 @@ pub use contract_account::{
 };
 pub use create::{CreateUser, create_user, require_user};
 pub use escrow::require_escrow;
-pub(crate) use freeze::organization_frozen;
 pub use freeze::set_organization_frozen;
 pub use login::user_at_login;
 

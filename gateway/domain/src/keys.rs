@@ -20,7 +20,6 @@ mod generate;
 mod quota;
 mod unfinished;
 
-pub(crate) use freeze::key_frozen;
 pub use freeze::set_key_frozen;
 pub use generate::{GenerateKey, generate_key, retire_key};
 pub(crate) use generate::{abandon_key, activation, reserve_key, retirement};

@@ -16,6 +16,7 @@ pub mod error;
 pub mod evaluations;
 pub mod fireblocks;
 pub mod founding;
+mod freezing;
 pub mod history;
 pub mod identity;
 pub mod ids;

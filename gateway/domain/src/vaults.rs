@@ -20,7 +20,6 @@ mod place;
 pub use create::create_vault;
 pub(crate) use create::creation;
 pub use freeze::set_vault_frozen;
-pub(crate) use freeze::vault_frozen;
 pub use place::move_key;
 pub(crate) use place::{Move, moving, place_of_new};
 

@@ -3,13 +3,14 @@
 use super::{Carried, require_unchanged};
 use crate::{
     actor::OpCtx,
-    changes::{VaultWrite, Write},
+    audit::AuditEvent,
+    changes::Write,
     error::{Error, Result},
-    identity::organization_frozen,
+    freezing::{Freeze, thawed},
     ids::{KeyId, VaultId},
-    keys::key_frozen,
     ports::Services,
-    vaults::{Move, creation, moving, vault_frozen},
+    sealed::Sealed,
+    vaults::{Move, creation, moving},
 };
 
 /// What one person can freeze.
@@ -47,36 +48,30 @@ impl Freezable {
         services: &Services,
         replaces: Option<u64>,
     ) -> Result<Carried> {
-        let (store, seal) = (&services.store, &services.sealer);
-        let check = |frozen: bool, version: u64| {
-            if !frozen {
-                return Err(Error::Conflict("it is not frozen"));
-            }
-            require_unchanged(replaces, version)
-        };
+        let store = &services.store;
         let (event, write) = match self {
             Self::Organization => {
-                let stored = store.organization(ctx.organization).await?;
-                let stored = stored.ok_or(Error::NotFound("organization"))?;
-                check(stored.frozen, stored.version)?;
-                let (event, organization) = organization_frozen(ctx, stored, false);
-                (event, Write::UpdateOrganization(seal.seal(organization)))
+                lifting(ctx, services, store.organization(ctx.organization).await?, replaces)?
             }
-            Self::Vault(id) => {
-                let stored = store.vault(ctx.organization, id).await?.ok_or(Error::NotFound("vault"))?;
-                check(stored.frozen, stored.version)?;
-                let (event, vault) = vault_frozen(ctx, stored, false);
-                (event, Write::Vaults(VaultWrite::Update(seal.seal(vault))))
-            }
-            Self::Key(id) => {
-                let stored = store.key(ctx.organization, id).await?.ok_or(Error::NotFound("key"))?;
-                check(stored.frozen, stored.version)?;
-                let (event, key) = key_frozen(ctx, stored, false);
-                (event, Write::UpdateKey(seal.seal(key)))
-            }
+            Self::Vault(id) => lifting(ctx, services, store.vault(ctx.organization, id).await?, replaces)?,
+            Self::Key(id) => lifting(ctx, services, store.key(ctx.organization, id).await?, replaces)?,
         };
         Ok(Carried { events: vec![event], writes: vec![write] })
     }
+}
+
+fn lifting<T: Freeze>(
+    ctx: &OpCtx,
+    services: &Services,
+    stored: Option<Sealed<T>>,
+    replaces: Option<u64>,
+) -> Result<(AuditEvent, Write)> {
+    let stored = stored.ok_or(Error::NotFound(T::NOUN))?;
+    if !stored.is_frozen() {
+        return Err(Error::Conflict("it is not frozen"));
+    }
+    require_unchanged(replaces, stored.version())?;
+    Ok(thawed(ctx, services, stored))
 }
 
 pub(super) async fn made(ctx: &OpCtx, services: &Services, name: &str) -> Result<Carried> {
