@@ -1,10 +1,10 @@
 //! What is deployed is what is written: the committed bytecode of each contract comes from its source.
 
 use std::fs;
-use std::process::Command;
 
 use anyhow::{Result, ensure};
 use countersign_tests::anvil::Anvil;
+use countersign_tests::process::ending;
 use countersign_tests::{environment, registry};
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ use crate::stand::CHAIN_ID;
 /// The compiler is the one that npm's lock file names by its hash.
 fn compiled(source: &str) -> Result<Value> {
     let contracts = environment::root().join("deploy/contracts");
-    let output = Command::new("node")
+    let output = ending("node")
         .env("NODE_PATH", environment::contract_compiler()?.join("node_modules"))
         .arg(contracts.join("compile.cjs"))
         .arg(environment::root().join(source))

@@ -2,7 +2,7 @@
 //! gateway keeps to it.
 
 use std::fs;
-use std::process::{Command, Output};
+use std::process::Output;
 
 use alloy_primitives::{Address, U256};
 use anyhow::{Context, Result, ensure};
@@ -13,6 +13,7 @@ use countersign_tests::gateway::Gateway;
 use countersign_tests::gpg::Gpg;
 use countersign_tests::main_job::{MainJob, text};
 use countersign_tests::privy::{APP_ID, APP_SECRET, Privy};
+use countersign_tests::process::ending;
 use countersign_tests::registry;
 use countersign_tests::wallet::Wallet;
 use serde_json::{Value, json};
@@ -144,10 +145,10 @@ async fn a_public_validator_accepts_the_documents_and_their_examples() -> Result
     let examples = environment::root().join("tests/openapi/check_examples.py");
     for family in ["core", "operator"] {
         let document = folder.path().join(family);
-        let printed = Command::new(environment::gateway_binary()?).args(["openapi", family]).output()?;
+        let printed = ending(environment::gateway_binary()?).args(["openapi", family]).output()?;
         fs::write(&document, printed.stdout)?;
-        accepted(&Command::new(tools.join("openapi-spec-validator")).arg(&document).output()?)?;
-        accepted(&Command::new(tools.join("python3")).arg(&examples).arg(&document).output()?)?;
+        accepted(&ending(tools.join("openapi-spec-validator")).arg(&document).output()?)?;
+        accepted(&ending(tools.join("python3")).arg(&examples).arg(&document).output()?)?;
     }
     Ok(())
 }
@@ -157,7 +158,7 @@ async fn the_running_gateway_keeps_to_its_document() -> Result<()> {
     let scene = Scene::new().await?;
     let folder = environment::root().join("tests/openapi");
     let reports = TempDir::new()?;
-    let mut schemathesis = Command::new(environment::openapi_tools()?.join("schemathesis"));
+    let mut schemathesis = ending(environment::openapi_tools()?.join("schemathesis"));
     schemathesis.arg("--config-file").arg(folder.join("schemathesis.toml"));
     schemathesis.arg("run").arg(format!("{}/openapi/core.json", scene.gateway.client().origin()));
     schemathesis.env("PYTHONPATH", &folder).env("PYTHONDONTWRITEBYTECODE", "1");

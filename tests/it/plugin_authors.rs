@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 
 use anyhow::{Context, Result, ensure};
 use axum::Router;
 use axum::routing::post;
 use countersign_tests::anvil::Anvil;
 use countersign_tests::environment;
+use countersign_tests::process::ending;
 use countersign_tests::vendor::Counterpart;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -17,7 +18,7 @@ use crate::stand::CHAIN_ID;
 
 /// Runs `countersign plugin ..` in a folder.
 fn plugin(folder: &Path, arguments: &[&str]) -> Result<Output> {
-    let mut command = Command::new(environment::gateway_binary()?);
+    let mut command = ending(environment::gateway_binary()?);
     Ok(command.arg("plugin").args(arguments).current_dir(folder).output()?)
 }
 

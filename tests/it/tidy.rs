@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use countersign_tests::environment::root;
+use countersign_tests::process::ending;
 use serde_json::Value;
 
 const FILE_LINES_MAX: usize = 500;
@@ -42,7 +42,7 @@ const SOURCE: &[&str] = &["rs", "toml", "sql", "wit", "md", "sh", "yaml", "yml",
 
 #[test]
 fn crates_depend_only_along_the_arrow() {
-    let metadata = Command::new("cargo")
+    let metadata = ending("cargo")
         .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
         .current_dir(root())
         .output()

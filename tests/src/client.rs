@@ -1,5 +1,7 @@
 //! An HTTP client of the core family, as strict about answers as the contract allows.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
 use reqwest::Method;
 use reqwest::header::HeaderMap;
@@ -7,6 +9,9 @@ use serde_json::Value;
 
 use crate::environment;
 use crate::wallet::{SignedRequest, Wallet};
+
+/// What no request takes, an upload that is compiled on a busy machine included.
+const ANSWER_DEADLINE: Duration = Duration::from_mins(5);
 
 /// How a request proves who sends it.
 #[derive(Clone, Copy)]
@@ -58,11 +63,19 @@ impl Reply {
     }
 }
 
+/// A client that does not wait for ever.
+pub(crate) fn http() -> reqwest::Client {
+    reqwest::Client::builder()
+        .timeout(ANSWER_DEADLINE)
+        .build()
+        .expect("nothing is set that a machine could lack")
+}
+
 impl Client {
     /// `origin` is the gateway's base URL, which is also what signatures are bound to.
     pub fn new(origin: &str) -> Client {
         let origin = origin.trim_end_matches('/').to_owned();
-        Client { http: reqwest::Client::new(), signed_origin: origin.clone(), origin }
+        Client { http: http(), signed_origin: origin.clone(), origin }
     }
 
     /// The same for a gateway that is known by another origin than its address: that is what is signed.

@@ -6,7 +6,6 @@ use std::ffi::OsString;
 use std::fmt::Display;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,7 +16,7 @@ use tempfile::TempDir;
 use crate::client::Client;
 use crate::configuration;
 use crate::environment;
-use crate::process::{Service, signal};
+use crate::process::{Service, ending, signal};
 
 const READY_DEADLINE: Duration = Duration::from_mins(1);
 const PIN: &str = "tests-only-4711";
@@ -158,7 +157,7 @@ impl Cluster {
     /// Runs a command with the configuration of one gateway and returns what it answers.
     pub fn order(&self, index: usize, arguments: &[&str]) -> Result<Value> {
         let config = self.members[index].config.to_str().context("the configuration's path is not UTF-8")?;
-        let output = Command::new(environment::gateway_binary()?)
+        let output = ending(environment::gateway_binary()?)
             .env("SOFTHSM2_CONF", self.folder.path().join("softhsm2.conf"))
             .args(arguments)
             .args(["--config", config, "--json"])
@@ -235,7 +234,7 @@ fn make_token(folder: &Path) -> Result<()> {
         tokens.display()
     );
     fs::write(&configuration, text)?;
-    let output = Command::new("softhsm2-util")
+    let output = ending("softhsm2-util")
         .env("SOFTHSM2_CONF", &configuration)
         .args(["--init-token", "--free", "--label", LABEL, "--so-pin", PIN, "--pin", PIN])
         .output()

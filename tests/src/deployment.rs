@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::environment;
+use crate::process::ending;
 
 const SOFTHSM: [&str; 3] = [
     "/usr/lib/softhsm/libsofthsm2.so",
@@ -83,7 +84,7 @@ impl Deployment {
 
     /// A command that needs no deployment.
     pub fn alone(arguments: &[&str]) -> Result<Output> {
-        Ok(Command::new(environment::gateway_binary()?).args(arguments).output()?)
+        Ok(ending(environment::gateway_binary()?).args(arguments).output()?)
     }
 
     /// `serve`, for `env` to start.
@@ -98,7 +99,7 @@ impl Deployment {
     }
 
     pub fn run(&self, arguments: &[&str]) -> Result<Output> {
-        let mut command = Command::new(environment::gateway_binary()?);
+        let mut command = ending(environment::gateway_binary()?);
         command.args(arguments).arg("--config").arg(self.configuration()?);
         command.env("SOFTHSM2_CONF", self.path("softhsm2.conf"));
         Ok(command.output()?)

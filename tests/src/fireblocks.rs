@@ -18,6 +18,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::lying_node::Gate;
+use crate::process::ending;
 use crate::vendor::{Counterpart, header, locked};
 
 pub mod sdk;
@@ -174,7 +175,7 @@ impl Fireblocks {
 
 /// What openssl writes, if it is content.
 pub fn openssl(arguments: &[&str], input: &[u8]) -> Result<String> {
-    let mut command = Command::new("openssl");
+    let mut command = ending("openssl");
     let output = fed(command.args(arguments), input)?;
     let told = String::from_utf8_lossy(&output.stderr);
     // Of a request that does not verify openssl only says so.

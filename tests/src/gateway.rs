@@ -5,7 +5,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Output};
+use std::process::{ExitStatus, Output};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use crate::client::Client;
 use crate::environment;
-use crate::process::Service;
+use crate::process::{Service, ending};
 
 const READY_DEADLINE: Duration = Duration::from_mins(1);
 const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
@@ -94,7 +94,7 @@ impl Installation {
     /// Runs another command of the gateway's binary, such as `audit verify`.
     pub fn command(&self, arguments: &[&str]) -> Result<Output> {
         let binary = environment::gateway_binary()?;
-        Command::new(binary)
+        ending(binary)
             .args(arguments)
             .output()
             .with_context(|| format!("cannot run `{}`", arguments.join(" ")))

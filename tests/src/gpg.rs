@@ -3,11 +3,13 @@
 use std::ffi::OsStr;
 use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::thread;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use tempfile::TempDir;
+
+use crate::process::ending;
 
 pub struct Gpg {
     home: TempDir,
@@ -69,7 +71,7 @@ impl Gpg {
     }
 
     fn run(&self, arguments: &[&str], input: &[u8]) -> Result<String> {
-        let mut child = Command::new("gpg")
+        let mut child = ending("gpg")
             .arg("--homedir")
             .arg(self.home.path())
             .args(["--batch", "--quiet", "--yes"])
@@ -95,7 +97,6 @@ impl Gpg {
 impl Drop for Gpg {
     /// GnuPG leaves an agent behind that watches the home.
     fn drop(&mut self) {
-        let _ =
-            Command::new("gpgconf").arg("--homedir").arg(self.home.path()).args(["--kill", "all"]).status();
+        let _ = ending("gpgconf").arg("--homedir").arg(self.home.path()).args(["--kill", "all"]).status();
     }
 }

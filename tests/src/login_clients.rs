@@ -8,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use crate::environment;
+use crate::process::ending;
 
 #[derive(Clone, Copy, Debug)]
 pub enum Library {
@@ -42,7 +43,7 @@ impl Library {
 /// key, its fingerprint, and what the gateway answered.
 pub fn register_key(origin: &str, chain_id: u64, key: Option<&Path>) -> Result<Value> {
     let packages = environment::login_clients()?;
-    let mut command = Command::new("node");
+    let mut command = ending("node");
     command.env("NODE_PATH", packages.join("node_modules"));
     command.arg(environment::root().join("tests/clients/register_key.cjs"));
     let output = command.args([origin, &chain_id.to_string()]).args(key).output()?;
@@ -51,14 +52,14 @@ pub fn register_key(origin: &str, chain_id: u64, key: Option<&Path>) -> Result<V
 }
 
 fn node(packages: &Path, library: &str) -> Command {
-    let mut command = Command::new("node");
+    let mut command = ending("node");
     command.env("NODE_PATH", packages.join("node_modules"));
     command.arg(environment::root().join("tests/clients/log_in.cjs")).arg(library);
     command
 }
 
 fn python(packages: &Path) -> Command {
-    let mut command = Command::new(packages.join("python/bin/python3"));
+    let mut command = ending(packages.join("python/bin/python3"));
     command.arg(environment::root().join("tests/clients/log_in.py"));
     command
 }

@@ -17,6 +17,8 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 
+use crate::client;
+
 /// What happens to calls of one method.
 #[derive(Clone)]
 pub enum Lie {
@@ -90,7 +92,7 @@ impl LyingNode {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let url = format!("http://{}", listener.local_addr()?);
         let proxy = Arc::new(Proxy {
-            http: reqwest::Client::new(),
+            http: client::http(),
             upstream: upstream.to_owned(),
             script: Mutex::default(),
             in_flight: Semaphore::new(CALLS_IN_FLIGHT_MAX),

@@ -6,6 +6,7 @@ use alloy_primitives::{Address, U256};
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
+use crate::client;
 use crate::wait::until;
 
 const DEPLOYER: &str = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266";
@@ -18,7 +19,7 @@ pub struct Node {
 
 impl Node {
     pub fn new(url: impl Into<String>) -> Node {
-        Node { http: reqwest::Client::new(), url: url.into() }
+        Node { http: client::http(), url: url.into() }
     }
 
     pub fn url(&self) -> &str {

@@ -16,6 +16,14 @@ use tokio::time::timeout;
 use crate::wait;
 
 const OUTPUT_LINES_KEPT: usize = 400;
+const PROGRAM_SECONDS_MAX: &str = "600";
+
+/// A program that is to end by itself, and is killed with all it started if it does not: its exit code is 137 then.
+pub fn ending(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new("timeout");
+    command.args(["--signal", "KILL", PROGRAM_SECONDS_MAX]).arg(program);
+    command
+}
 
 /// A running program. Dropping it kills it and waits until it is gone.
 pub struct Service {

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
 use countersign_tests::deployment::Deployment;
 use countersign_tests::environment;
 use countersign_tests::gateway::Installation;
 use countersign_tests::main_job::text;
+use countersign_tests::process::ending;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
@@ -55,7 +56,7 @@ impl Reader<'_> {
         let programs = binary.parent().context("no folder of programs")?.display();
         // Dependencies are built once, beside those of the guests.
         let built = binary.with_file_name("../guests/authors");
-        let mut child = Command::new("sh")
+        let mut child = ending("sh")
             .args(["-c", &format!("PATH={programs}:$PATH; {line}")])
             .current_dir(&self.project)
             .env("CARGO_TARGET_DIR", built)
@@ -116,7 +117,7 @@ fn lines(readme: &str) -> Vec<String> {
 /// Follows the README of a new project, in a deployment with operators and in a `dev` of its own, and has it heard.
 async fn ten_minutes(language: &str) -> Result<()> {
     let folder = TempDir::new()?;
-    let mut new = Command::new(environment::gateway_binary()?);
+    let mut new = ending(environment::gateway_binary()?);
     let made = new.args(["plugin", "new", NAME, "--lang", language]).current_dir(folder.path()).output()?;
     ensure!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
 

@@ -1,12 +1,12 @@
 //! The operator listener before a judge who knows nothing of this project but its document.
 
 use std::fs;
-use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use countersign_tests::deployment::Deployment;
 use countersign_tests::environment;
 use countersign_tests::main_job::text;
+use countersign_tests::process::ending;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -77,7 +77,7 @@ async fn the_operator_listener_keeps_to_its_document() -> Result<()> {
     let scene = description(&Staged::new(&deployment, &made).await?)?;
     let folder = environment::root().join("tests/openapi/operator");
     let reports = TempDir::new()?;
-    let mut schemathesis = Command::new(environment::openapi_tools()?.join("schemathesis"));
+    let mut schemathesis = ending(environment::openapi_tools()?.join("schemathesis"));
     schemathesis.arg("--config-file").arg(folder.join("schemathesis.toml"));
     schemathesis.arg("run").arg(format!("{}/openapi/operator.json", deployment.operator_url()));
     schemathesis.env("PYTHONPATH", &folder).env("PYTHONDONTWRITEBYTECODE", "1");

@@ -1,7 +1,5 @@
 //! Fireblocks' own SDK as an API user of the counterpart.
 
-use std::process::Command;
-
 use anyhow::{Result, ensure};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -9,6 +7,7 @@ use tokio::task::spawn_blocking;
 
 use super::{Fireblocks, fed, openssl};
 use crate::environment;
+use crate::process::ending;
 
 /// A call of the SDK.
 #[derive(Serialize)]
@@ -26,7 +25,7 @@ impl Fireblocks {
         let public_key = openssl(&["rsa", "-pubout"], secret_key.as_bytes())?;
         self.enrol_sdk(&public_key, api_key)?;
         let order = json!({"url": self.url(), "apiKey": api_key, "secretKey": secret_key, "calls": calls});
-        let mut python = Command::new(environment::fireblocks_sdk()?);
+        let mut python = ending(environment::fireblocks_sdk()?);
         python.arg(environment::root().join("tests/clients/fireblocks_calls.py"));
         // The counterpart answers on this very runtime.
         let output = spawn_blocking(move || fed(&mut python, order.to_string().as_bytes())).await??;
