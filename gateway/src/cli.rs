@@ -115,13 +115,12 @@ pub(crate) fn run() -> ExitCode {
     if matches!(cli.command, Command::CompilePlugin) {
         return plugin_host::compile_child_main();
     }
-    match execute(cli.command) {
-        Ok(status) => status.into(),
-        Err(error) => {
-            output::complain(&error);
-            Status::of(&error).into()
-        }
-    }
+    let status = execute(cli.command).unwrap_or_else(|error| {
+        output::complain(&error);
+        Status::of(&error)
+    });
+    // Whoever printed has flushed. Returning would run the module's exit handlers.
+    hsm::end_process(status.code())
 }
 
 fn execute(command: Command) -> Result<Status> {

@@ -1,7 +1,7 @@
 //! The handle that the rest of the gateway holds.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, mpsc},
     time::{Duration, Instant},
 };
 
@@ -17,7 +17,8 @@ use crate::{
     worker::{Call, Job, TokenSession},
 };
 
-/// One token, shared by clones. Dropping the last clone shuts the layer down.
+/// One token, shared by clones. Dropping the last clone shuts the layer down as [`Hsm::shutdown`] does, and blocks its
+/// thread meanwhile: an error on its way out of a program must not overtake `C_Finalize`.
 #[derive(Clone)]
 pub struct Hsm {
     inner: Arc<Inner>,
@@ -25,12 +26,27 @@ pub struct Hsm {
 
 struct Inner {
     shared: Arc<Shared>,
-    ended: Mutex<Option<oneshot::Receiver<()>>>,
+    /// Taken by whoever waits for the end, or once nobody should.
+    ended: Mutex<Option<mpsc::Receiver<()>>>,
+}
+
+impl Inner {
+    fn take_end(&self) -> Option<mpsc::Receiver<()>> {
+        self.ended.lock().expect("no thread panics while it holds the receiver").take()
+    }
+
+    /// The supervisor waits `quiesce` for others; if it is stuck in the module itself, nobody can help it.
+    fn end_timeout(&self) -> Duration {
+        self.shared.config.timeouts.quiesce * 2
+    }
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
         self.shared.shut_down();
+        if let Some(ended) = self.take_end() {
+            let _ = ended.recv_timeout(self.end_timeout());
+        }
     }
 }
 
@@ -49,17 +65,20 @@ impl Hsm {
         match tokio::time::timeout(start_timeout, started).await {
             Ok(Ok(outcome)) => outcome.map(|()| hsm),
             Ok(Err(_)) => Err(HsmError::ShutDown),
-            Err(_) => Err(HsmError::DeadlineExceeded { operation: "start" }),
+            Err(_) => {
+                // It is inside the module, and has had its time: the drop below is not to wait for it again.
+                drop(hsm.inner.take_end());
+                Err(HsmError::DeadlineExceeded { operation: "start" })
+            }
         }
     }
 
     /// Refuses new work, answers what waits with [`HsmError::ShutDown`] and finalizes the module once nobody is inside.
     pub async fn shutdown(&self) {
         self.inner.shared.shut_down();
-        let ended = self.inner.ended.lock().expect("no thread panics while it holds the receiver").take();
-        if let Some(ended) = ended {
-            // The thread waits `quiesce` for others; if it is stuck in the module itself, nobody can help it.
-            let _ = tokio::time::timeout(self.timeouts().quiesce * 2, ended).await;
+        if let Some(ended) = self.inner.take_end() {
+            let limit = self.inner.end_timeout();
+            let _ = tokio::task::spawn_blocking(move || ended.recv_timeout(limit)).await;
         }
     }
 

@@ -1,7 +1,7 @@
 //! The thread that owns the module's life: brings the token up, and again after the breaker opened.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, mpsc},
     thread,
     time::{Duration, Instant},
 };
@@ -27,13 +27,13 @@ const DRAIN_STEP: Duration = Duration::from_millis(50);
 pub(crate) struct Spawned {
     /// The outcome of the start.
     pub(crate) started: oneshot::Receiver<Result<(), HsmError>>,
-    /// The end of the thread.
-    pub(crate) ended: oneshot::Receiver<()>,
+    /// Closed when the thread has left the module for good.
+    pub(crate) ended: mpsc::Receiver<()>,
 }
 
 pub(crate) fn spawn(shared: Arc<Shared>) -> std::io::Result<Spawned> {
     let (started, on_start) = oneshot::channel();
-    let (ended, on_end) = oneshot::channel();
+    let (ended, on_end) = mpsc::channel();
     thread::Builder::new().name("hsm-supervisor".to_owned()).spawn(move || {
         match Supervisor::start(&shared) {
             Ok(mut supervisor) => {
@@ -45,7 +45,7 @@ pub(crate) fn spawn(shared: Arc<Shared>) -> std::io::Result<Spawned> {
                 let _ = started.send(Err(error));
             }
         }
-        let _ = ended.send(());
+        drop(ended);
     })?;
     Ok(Spawned { started: on_start, ended: on_end })
 }
@@ -69,7 +69,7 @@ impl Supervisor {
     }
 
     fn first_bring_up(shared: &Arc<Shared>) -> Result<Self, HsmError> {
-        let pkcs11 = Pkcs11::new(&shared.config.module)?;
+        let pkcs11 = token::load(&shared.config.module)?;
         let mut supervisor = Self { shared: Arc::clone(shared), pkcs11, generation: 0 };
         let mut pause = shared.config.backoff_min;
         let mut attempt = 1;

@@ -1,6 +1,6 @@
 //! The module's life cycle and the search for the one token.
 
-use std::{ffi::CString, ptr::NonNull};
+use std::{ffi::CString, path::Path, ptr::NonNull};
 
 use cryptoki::{
     context::{CInitializeArgs, CInitializeFlags, Pkcs11},
@@ -14,6 +14,14 @@ use crate::{
     gate::OpenToken,
     shared::Shared,
 };
+
+/// Loads the module for as long as the process lives: one that is unloaded runs code of its own, and threads that never came
+/// back from it would return to where nothing is.
+pub(crate) fn load(module: &Path) -> Result<Pkcs11, HsmError> {
+    let pkcs11 = Pkcs11::new(module)?;
+    std::mem::forget(pkcs11.clone());
+    Ok(pkcs11)
+}
 
 /// `C_Initialize` with operating-system locking and the configured init string.
 pub(crate) fn initialize(pkcs11: &Pkcs11, init_string: Option<&str>) -> Result<(), HsmError> {
@@ -61,13 +69,26 @@ pub(crate) fn login(shared: &Shared, token: &OpenToken, session: &Session) -> Re
     shared.latch.login(session, &flags, &shared.config.pin, || crate::status::count(counter))
 }
 
+/// Ends the process with this exit code, at once. Nothing is dropped and no exit handler runs, so whatever is to be seen
+/// must have been flushed.
+///
+/// Modules have exit handlers that take their own locks: while another thread is inside, in `C_Finalize` or in a call that
+/// never comes back, a `main` that returns waits there for ever (seen with SoftHSM 2.6.1), and a process that ends to be
+/// started anew would not end.
+pub fn end_process(code: u8) -> ! {
+    #[expect(unsafe_code, reason = "the call has no precondition, and does not return")]
+    unsafe {
+        libc::_exit(code.into())
+    }
+}
+
 /// Initializes a fresh token in the first slot that has none, and sets both PINs. For development and tests.
 ///
 /// The module is loaded, initialized and finalized again, so this must come before `Hsm::start` in a process. SoftHSM
 /// reads the path of its configuration from `SOFTHSM2_CONF` in this process's environment; the caller's launcher sets
 /// it (see [`crate::write_softhsm_config`]). The canary key is made by the first `Hsm::start` with `create_canary`.
 pub fn provision_token(config: &HsmConfig, so_pin: &crate::Pin) -> Result<(), HsmError> {
-    let pkcs11 = Pkcs11::new(&config.module)?;
+    let pkcs11 = load(&config.module)?;
     initialize(&pkcs11, config.init_string.as_deref())?;
     let outcome = provision(&pkcs11, config, so_pin);
     pkcs11.finalize()?;
@@ -79,7 +100,7 @@ pub fn provision_token(config: &HsmConfig, so_pin: &crate::Pin) -> Result<(), Hs
 ///
 /// A token that counts wrong PINs and is near its end is not asked: some erase all keys after the last one.
 pub fn check_security_officer(config: &HsmConfig, so_pin: &crate::Pin) -> Result<(), HsmError> {
-    let pkcs11 = Pkcs11::new(&config.module)?;
+    let pkcs11 = load(&config.module)?;
     initialize(&pkcs11, config.init_string.as_deref())?;
     let outcome = log_security_officer_in(&pkcs11, config, so_pin);
     pkcs11.finalize()?;

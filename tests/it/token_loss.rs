@@ -7,8 +7,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use countersign_tests::deployment::Deployment;
 use countersign_tests::environment;
 use countersign_tests::gateway::Installation;
+use countersign_tests::process::{Service, ending};
 use countersign_tests::wait;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
@@ -24,6 +26,10 @@ canary_timeout_ms = 300
 quiesce_timeout_ms = 300
 stuck_threads_max = 0
 "#;
+
+/// In front of a module, so that the process it is loaded into does not come to its end by itself.
+const HOLDING: &str =
+    "#include <unistd.h>\n__attribute__((destructor)) static void hold(void) { for (;;) pause(); }\n";
 
 /// The installation's token behind a p11-kit server, which can be stopped like a machine on a network.
 struct TokenServer {
@@ -102,5 +108,28 @@ async fn a_gateway_whose_token_hangs_ends_to_be_started_anew() -> Result<()> {
     assert_eq!(ended.code(), Some(RESTART_REQUIRED));
     server.signal("CONT")?;
     assert!(installation.start().await?.stop().await?.success());
+    Ok(())
+}
+
+/// What modules do when a process ends is not to be relied on: the gateway and its commands end whatever it is.
+#[tokio::test]
+async fn a_module_that_does_not_let_go_of_its_process_does_not_keep_it() -> Result<()> {
+    let mut deployment = Deployment::new()?;
+    deployment.init(&[])?;
+    let (source, module) = (deployment.path("holding.c"), deployment.path("holding.so"));
+    fs::write(&source, HOLDING)?;
+    let folder = Path::new(&deployment.module).parent().context("the module lies in no folder")?;
+    let mut cc = ending("cc");
+    cc.args(["-shared", "-fPIC", "-Wl,--no-as-needed", "-o"]).arg(&module).arg(&source);
+    let compiled = cc.arg(&deployment.module).arg(format!("-Wl,-rpath,{}", folder.display())).output()?;
+    ensure!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
+    deployment.module = module.to_str().context("path")?.to_owned();
+
+    let mut gateway = Service::start("/usr/bin/env".as_ref(), deployment.serving()?)?;
+    gateway.line_after("ready ", DEADLINE).await?;
+    ensure!(gateway.terminate(DEADLINE).await?.success());
+    ensure!(deployment.run(&["key", "list"])?.status.success());
+    deployment.server = "listen = \"0.0.0.0:0\"\n".to_owned();
+    deployment.fails(&["serve"], 1)?;
     Ok(())
 }

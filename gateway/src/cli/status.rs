@@ -1,7 +1,5 @@
 //! How a command ended, as its exit code.
 
-use std::process::ExitCode;
-
 use hsm::{HsmError, State};
 use serde::{Deserialize, Serialize};
 
@@ -67,10 +65,4 @@ fn specific(cause: &(dyn std::error::Error + 'static)) -> Option<Status> {
         return Some(error.status());
     }
     (cause.is::<ConfigError>() || cause.is::<UsageError>()).then_some(Status::Usage)
-}
-
-impl From<Status> for ExitCode {
-    fn from(status: Status) -> Self {
-        Self::from(status.code())
-    }
 }

@@ -1,6 +1,6 @@
 use std::{num::NonZeroUsize, time::Duration};
 
-use hsm::{HsmError, KeyAlgorithm, KeyUsage, Lane, RsaDecryption, SignatureScheme};
+use hsm::{Hsm, HsmError, KeyAlgorithm, KeyUsage, Lane, RsaDecryption, SignatureScheme};
 
 use crate::harness::{generate, isolated, sign, soon, spec, until};
 
@@ -44,7 +44,7 @@ fn generation_that_comes_too_late_is_adopted_later() {
         until("the late result is dropped", || hsm.status().counters.late_results == 1).await;
         until("no thread is stuck", || hsm.status().stuck_threads == 0).await;
         hsm.shutdown().await;
-        let hsm = hsm::Hsm::start(bench.config()).await.unwrap();
+        let hsm = Hsm::start(bench.config()).await.unwrap();
         let key = generate(&hsm, 1, KeyAlgorithm::Rsa4096).await;
         assert_eq!(hsm.status().counters.generate_calls, 0, "the pair was adopted");
         let signed = hsm.sign_message(&key, SignatureScheme::RsaPssSha256, b"m", Lane::Sign, soon()).await;
@@ -127,5 +127,18 @@ fn a_caller_that_went_away_costs_the_token_nothing() {
         until("the second is dropped", || hsm.status().counters.stale_jobs == 1).await;
         assert_eq!(hsm.status().counters.generate_calls, 2);
         hsm.shutdown().await;
+    });
+}
+
+#[test]
+fn whoever_dropped_the_handle_has_left_the_module() {
+    isolated("limits::whoever_dropped_the_handle_has_left_the_module", async |bench| {
+        drop(bench.start().await);
+        // A module that is still initialized, or finalized meanwhile, refuses the next start.
+        for _ in 0..20 {
+            let mut config = bench.config();
+            config.start_attempts = 1;
+            drop(Hsm::start(config).await.unwrap());
+        }
     });
 }
