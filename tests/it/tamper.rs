@@ -1,6 +1,8 @@
 //! Write access to the database alone yields no signature (T1 to T3), and leaves traces in the audit
 //! log (T32).
 
+use std::fs;
+
 use alloy_primitives::U256;
 use anyhow::Result;
 use countersign_tests::client::{Credential, hex};
@@ -140,6 +142,10 @@ async fn an_executed_transfer_that_is_put_back_is_not_paid_again() -> Result<()>
     Ok(())
 }
 
+/// Audit lanes with entries that the last checkpoint does not reach.
+const UNSIGNED_LANES: &str = "SELECT count(*) FROM audit_lanes WHERE sequence IS NOT \
+    (SELECT json_extract(heads, '$.\"' || lane || '\".sequence') FROM audit_checkpoints ORDER BY number DESC LIMIT 1)";
+
 /// While the gateway runs: nothing is signed on a log that went back behind what was handed on.
 #[tokio::test]
 async fn a_log_that_went_back_under_a_running_gateway_stops_signatures_until_it_is_whole() -> Result<()> {
@@ -157,15 +163,21 @@ async fn a_log_that_went_back_under_a_running_gateway_stops_signatures_until_it_
         })
         .await
     };
-    wait::until("a checkpoint", FINAL_DEADLINE, async || {
-        Ok((database.count("SELECT count(*) FROM audit_checkpoints").await? > 0).then_some(()))
+    // While one is being signed, it would be stored behind those that are taken out, and end the log where it should.
+    wait::until("a checkpoint of everything", FINAL_DEADLINE, async || {
+        let checkpoints = database.count("SELECT count(*) FROM audit_checkpoints").await?;
+        Ok((checkpoints > 0 && database.count(UNSIGNED_LANES).await? == 0).then_some(()))
     })
     .await?;
-    // Whatever is stored by then has been handed on.
     let directory = tempfile::tempdir()?;
     let kept = directory.path().join("kept.db");
-    wait::until("a checkpoint that is handed on", FINAL_DEADLINE, async || {
-        Ok(stand.installation.data_dir().join("audit-anchor.json").exists().then_some(()))
+    let last = database.count("SELECT max(number) FROM audit_checkpoints").await?;
+    wait::until("it to be handed on", FINAL_DEADLINE, async || {
+        let Ok(anchor) = fs::read(stand.installation.data_dir().join("audit-anchor.json")) else {
+            return Ok(None);
+        };
+        let anchor: Value = serde_json::from_slice(&anchor)?;
+        Ok((anchor["checkpoint"]["number"] == last).then_some(()))
     })
     .await?;
     database.take_checkpoints(&kept).await?;

@@ -1,13 +1,18 @@
 //! The only place where the harness looks at its surroundings: environment, paths, wall clock.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::SystemTime;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+
+const PORTS: Range<u16> = 10_000..20_000;
+/// Processes that run at once begin far from each other.
+const PROCESS_STRIDE: u32 = 997;
 
 /// The project's root folder.
 pub fn root() -> &'static Path {
@@ -102,7 +107,17 @@ pub fn rfc3339_now() -> String {
     now.format(&Rfc3339).expect("a year of four digits")
 }
 
-/// A loopback port that nobody listens on.
+/// A loopback port that nobody listens on, and that nobody is given by chance before it is used: each is told once in a
+/// process, and lies below those that the kernel gives to whoever connects or asks for any.
 pub fn free_loopback_address() -> Result<SocketAddr> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+    static TOLD: AtomicU32 = AtomicU32::new(0);
+    for _ in PORTS {
+        let number =
+            std::process::id().wrapping_mul(PROCESS_STRIDE).wrapping_add(TOLD.fetch_add(1, Ordering::SeqCst));
+        let port = PORTS.start + u16::try_from(number % u32::from(PORTS.end - PORTS.start))?;
+        if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            return Ok(listener.local_addr()?);
+        }
+    }
+    bail!("no port of {PORTS:?} is free")
 }
