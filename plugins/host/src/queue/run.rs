@@ -54,6 +54,9 @@ impl Run {
             return;
         }
         let begun = Instant::now();
+        if !self.queue.load.is_busy(begun) {
+            return;
+        }
         let latest = deadline.min(begun + self.queue.pause());
         let mut now = begun;
         while now < latest && self.queue.load.is_busy(now) && !self.queue.is_closed() {
