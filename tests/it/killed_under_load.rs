@@ -139,6 +139,8 @@ async fn nothing_acknowledged_is_lost_and_nothing_is_paid_twice() -> Result<()> 
     for index in 0..2 {
         pair.cluster.set(index, "limits.permit_seconds", 3);
         pair.cluster.set(index, "database.lease_ms", 3000);
+        // The test asks for the list time and again.
+        pair.cluster.set(index, "telemetry.log_filter", "info,gateway_api::layers::access=warn");
     }
     let gateways = [pair.cluster.start(0).await?, pair.cluster.start(1).await?];
     let escrow = pair.user(&gateways[0]).await?;
@@ -170,7 +172,14 @@ async fn nothing_acknowledged_is_lost_and_nothing_is_paid_twice() -> Result<()> 
         Ok((hashes.len() == payments.len())
             .then(|| hashes.into_iter().map(str::to_owned).collect::<Vec<_>>()))
     });
-    let hashes = hashes.await.with_context(|| gateways[0].output() + &gateways[1].output())?;
+    let hashes = match hashes.await {
+        Ok(hashes) => hashes,
+        Err(error) => {
+            let (unfinished, output) =
+                (pair.unfinished().await?, gateways.each_ref().map(Node::output).concat());
+            anyhow::bail!("{error:#}\n{unfinished}\n{output}");
+        }
+    };
 
     let chain = pair.anvil.node();
     for transfer in payments.values() {

@@ -13,8 +13,17 @@ use countersign_tests::postgres::Postgres;
 use countersign_tests::wait;
 use countersign_tests::wallet::Wallet;
 use serde_json::{Value, json};
+use sqlx::{Connection as _, PgConnection};
 
 use crate::stand::{CHAIN_ID, ETHER, transfer};
+
+const UNFINISHED: &str =
+    "SELECT string_agg(concat_ws(' ', t.id, t.state, t.state_facts, 'updated', t.updated_at,
+        'attempts', (SELECT string_agg(concat_ws(':', a.nonce, a.outcome, a.created_at), ',')
+            FROM attempts AS a WHERE a.transaction_id = t.id),
+        'outbox', (SELECT string_agg(concat_ws(':', o.due_at, o.holder, o.fencing), ',')
+            FROM outbox AS o WHERE position(t.id IN o.job) > 0)), chr(10))
+    FROM transactions AS t WHERE t.state <> 'executed'";
 
 pub(crate) struct Pair {
     pub(crate) anvil: Anvil,
@@ -80,6 +89,13 @@ impl Pair {
             Ok(matches!(text(&found, "status")?, "EXECUTED" | "REJECTED" | "FAILED").then_some(found))
         })
         .await
+    }
+
+    /// What is not executed: state, nonces, and when it is looked at again. For the message of a failing test.
+    pub(crate) async fn unfinished(&self) -> Result<String> {
+        let mut database = PgConnection::connect(self.database_url()).await?;
+        let lines: Option<String> = sqlx::query_scalar(UNFINISHED).fetch_one(&mut database).await?;
+        Ok(lines.unwrap_or_default())
     }
 
     /// Asks `gateway` to pay, and returns once its permit waits for the node's answer.
