@@ -160,6 +160,9 @@ pub enum UserCondition {
     Version(u64),
     /// The user has no API key of their own that is active then.
     NoActiveApiKey(Timestamp),
+    /// The policy is still this one, nobody has lost authority over the user's transactions since this standing was read,
+    /// and the organization is not frozen: what permits rest on too.
+    Authority { policy_revision: u64, standing_revision: u64 },
 }
 
 /// A signed request that must not have a second effect, in any organization: the key is signer and hash.

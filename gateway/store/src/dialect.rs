@@ -43,6 +43,7 @@ pub(crate) struct EngineSql {
     pub(crate) insert_relay: SqlStr,
     /// Stores a bid that will be signed, or its signature.
     pub(crate) update_relay_bid: SqlStr,
+    pub(crate) require_authority: SqlStr,
     pub(crate) insert_permit: SqlStr,
     pub(crate) renew_permit: SqlStr,
     pub(crate) insert_idempotency: SqlStr,
@@ -249,6 +250,13 @@ impl EngineSql {
             )),
             forget_lapsed: shared_text(format!(
                 "DELETE FROM instances WHERE live_until <= {now} AND id <> $1"
+            )),
+            require_authority: shared_text(format!(
+                "UPDATE user_standings SET revision = revision WHERE organization = $1 AND principal = $2 \
+                 AND EXISTS (SELECT 1 FROM policy_heads h, standings s, organizations o \
+                 WHERE h.organization = $1 AND h.revision = $3 \
+                 AND s.organization = $1 AND s.revision + user_standings.revision = $4 \
+                 AND o.id = $1 AND o.frozen = 0 {share})"
             )),
             insert_permit: shared_text(format!(
                 "INSERT INTO permits (id, organization, transaction_id, attempt_id, key_id, digest, intent_hash, \

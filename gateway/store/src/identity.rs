@@ -13,6 +13,7 @@ use gateway_domain::{
 };
 
 use crate::{
+    dialect::EngineSql,
     error::{Malformed, TooLarge},
     fields::Fields,
     guards,
@@ -135,11 +136,19 @@ pub(crate) fn update_user(user: &Sealed<User>) -> Result<Statement, TooLarge> {
 pub(crate) fn require(
     (organization, id): (OrganizationId, PrincipalId),
     condition: UserCondition,
+    sql: &EngineSql,
 ) -> Result<Statement, TooLarge> {
     let of_user = |sql| Statement::new(sql).shown(organization).shown(id);
     let statement = match condition {
         UserCondition::Version(version) => of_user(REQUIRE_VERSION).unsigned("version", version)?,
         UserCondition::NoActiveApiKey(now) => of_user(REQUIRE_NO_API_KEY).word(&Label::User).bind(now),
+        UserCondition::Authority { policy_revision, standing_revision } => {
+            Statement::prepared(sql.require_authority.clone())
+                .shown(organization)
+                .shown(id)
+                .unsigned("policy_revision", policy_revision)?
+                .unsigned("standing_revision", standing_revision)?
+        }
     };
     Ok(statement.expecting(Expect::Change(Contested::Version)))
 }

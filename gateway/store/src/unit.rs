@@ -148,7 +148,7 @@ fn compile(write: &Write, sql: &EngineSql, out: &mut Vec<Statement>) -> Result<(
         Write::UpdatePrincipal(principal) => out.push(identity::update_principal(principal)?),
         Write::InsertUser(user) => out.push(identity::insert_user(user)?),
         Write::UpdateUser(user) => out.push(identity::update_user(user)?),
-        Write::RequireUser(user, condition) => out.push(identity::require(*user, *condition)?),
+        Write::RequireUser(user, condition) => out.push(identity::require(*user, *condition, sql)?),
         Write::InsertSettings(settings) => out.push(identity::insert_settings(settings)?),
         Write::UpdateSettings(settings) => out.push(identity::update_settings(settings)?),
         Write::InsertApiKey(key) => out.push(credentials::insert(key)?),

@@ -22,6 +22,7 @@ use crate::{
 
 mod execution_types;
 mod refusals;
+mod released;
 mod repeats;
 mod resealing;
 mod scene;

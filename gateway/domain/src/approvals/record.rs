@@ -17,7 +17,10 @@ use crate::{
     ports::Services,
     sealed::Sealed,
     signing::freed,
-    transactions::{Assessment, Provider, State, Transaction, assess, supersedes, unpermitted},
+    transactions::{
+        Assessment, Provider, State, Transaction, assess, release_condition, require_thawed, supersedes,
+        unpermitted,
+    },
     verification::speaks_for,
 };
 
@@ -134,6 +137,7 @@ async fn record(
     let mut changes = ChangeSet::new(event)
         .write(Write::UpdateTransaction(services.sealer.seal(next.clone())))
         .write(Write::InsertVote(vote.clone()))
+        .writes_of(release_condition(transaction, &decision))
         .writes_of(freed(services, &attempts))
         .writes_of(fresh.writes());
     if next.state != State::Pending {
@@ -144,6 +148,9 @@ async fn record(
         Ok(()) => Ok(Some(VoteRecorded { vote: vote.into_value(), transaction: next })),
         Err(CommitError::Conflict(Contested::Version | Contested::Vote)) => {
             retain(ctx, services, transaction, fresh).await?;
+            if release_condition(transaction, &decision).is_some() {
+                require_thawed(services, transaction).await?;
+            }
             Ok(None)
         }
         Err(CommitError::Conflict(Contested::PluginState)) => {

@@ -26,7 +26,7 @@ use crate::{
     transactions::{
         Account, Asked, Assessment, Ceilings, ExecutionType, Intent, Kind, NOT_INTEGRATED, Provider,
         RequestIdentity, RequestName, RequirementSnapshot, State, Transaction, account, assess, made_earlier,
-        repeat::OPERATION, request_hash,
+        release_condition, repeat::OPERATION, request_hash, require_thawed,
     },
     vendors::VendorRole,
     verification::speaks_for,
@@ -125,7 +125,8 @@ pub(super) async fn judge(
     Ok((transaction, assessment))
 }
 
-/// Somebody changed the state that a plugin had read.
+/// Somebody changed what the decision rests on: state that a plugin had read or, where nothing is signed here, who may
+/// decide and by which policy.
 struct StateContested(Fresh);
 
 /// Stores what was judged. A counter that another request took is raised; nobody is asked again.
@@ -141,6 +142,10 @@ async fn store(
         match services.store.commit(changes).await {
             Ok(()) => return Ok(Ok(Created::new(transaction, assessment))),
             Err(CommitError::Conflict(Contested::PluginState)) => {
+                return Ok(Err(StateContested(assessment.fresh)));
+            }
+            Err(CommitError::Conflict(Contested::Version)) => {
+                require_thawed(services, &transaction).await?;
                 return Ok(Err(StateContested(assessment.fresh)));
             }
             Err(CommitError::Conflict(Contested::RequestHash | Contested::Idempotency)) => {}
@@ -328,6 +333,7 @@ pub(super) fn creation(
     let subject = format!("transaction {}", transaction.id);
     let mut changes = ChangeSet::new(AuditEvent::new(ctx, "transaction.created", subject, detail))
         .write(Write::InsertTransaction(services.sealer.seal(transaction.clone())))
+        .writes_of(release_condition(transaction, &assessment.decision))
         .writes_of(assessment.fresh.writes());
     if let Some(due_at) = first_due(ctx, services, transaction, assessment.shadowed) {
         changes = changes.write(Write::ScheduleOutbox(OutboxItem::advance(

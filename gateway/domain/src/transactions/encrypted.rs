@@ -33,7 +33,7 @@ use crate::{
         Account, Asked, Assessment, Ceilings, Created, ExecutionType, Intent, Kind, Provider,
         RequestIdentity, RequestName, RequirementSnapshot, State, Transaction, account,
         create::{ceilings, creation, eligible, judge, recent_denials},
-        made_earlier,
+        made_earlier, require_thawed,
     },
     vendors::VendorRole,
     verification::{VerificationService, unusable},
@@ -129,6 +129,10 @@ pub async fn create_encrypted(
         match services.store.commit(changes).await {
             Ok(()) => return Ok(Created::new(transaction, assessment)),
             Err(CommitError::Conflict(Contested::PluginState)) => carried = assessment.fresh.without_state(),
+            Err(CommitError::Conflict(Contested::Version)) => {
+                require_thawed(services, &transaction).await?;
+                carried = assessment.fresh.without_state();
+            }
             Err(CommitError::Conflict(Contested::SessionKey)) => return Err(sent_before()),
             // The same request was made at the same time.
             Err(CommitError::Conflict(Contested::RequestHash | Contested::Idempotency)) => {

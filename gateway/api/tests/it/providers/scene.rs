@@ -290,10 +290,12 @@ impl Scene {
         set_organization_frozen(&self.ctx(), &self.world.services, frozen).await.unwrap();
     }
 
-    /// An approved transaction that waits because the organization is frozen.
+    /// An approved transaction that waits because the organization is frozen. What others execute does not wait once it is
+    /// approved, and is not approved any more afterwards.
     pub(super) async fn held_up(&self) -> Transaction {
-        self.freeze(true).await;
+        self.freeze(self.provider != Provider::None).await;
         let made = self.propose(1).await.expect(201);
+        self.freeze(true).await;
         let transaction = self.stored(made["requestHash"].as_str().unwrap()).await;
         assert_eq!(transaction.state, State::Approved, "{:?}", self.provider);
         transaction

@@ -91,7 +91,7 @@ async fn every_state(scene: &Scene) -> Vec<(&'static str, Transaction)> {
     let (call, attempt) = (id(VendorCallId::from_uuid), id(AttemptId::from_uuid));
     let since = scene.world.services.clock.now();
     let status = gateway_domain::fireblocks::VendorStatus::Submitted;
-    scene.freeze(true).await;
+    scene.freeze(scene.provider != Provider::None).await;
     for state in [
         State::Approved,
         State::Signed { attempt },
