@@ -163,9 +163,8 @@ impl PluginEvaluator {
         };
         let answer = match purpose {
             Purpose::DryRun => self.host.try_out(&prepared, question()).await,
-            Purpose::Decision | Purpose::Shadow | Purpose::Replay => {
-                self.host.evaluate(&prepared, question()).await
-            }
+            Purpose::Shadow => self.host.shadow(&prepared, question()).await,
+            Purpose::Decision | Purpose::Replay => self.host.evaluate(&prepared, question()).await,
         };
         answer.map_err(|mut failure| {
             failure
@@ -232,8 +231,12 @@ impl Evaluator for PluginEvaluator {
         let problems = self.host.validate_settings_for(&organization, &prepared, candidate.settings).await;
         let problems = problems.map_err(|failure| unexamined(&failure))?;
         if !problems.is_empty() {
-            let shown: Vec<_> =
-                problems.iter().map(|problem| format!("`{}` {}", problem.field, problem.rule)).collect();
+            // Without a field the problem is the whole of them.
+            let named = |field: &str| if field.is_empty() { "they".to_owned() } else { format!("`{field}`") };
+            let shown: Vec<_> = problems
+                .iter()
+                .map(|problem| format!("{} {}", named(&problem.field), problem.rule))
+                .collect();
             return Err(Error::invalid(format!("settings are refused by the plugin: {}", shown.join("; "))));
         }
         Ok(Examined {

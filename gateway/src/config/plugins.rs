@@ -25,7 +25,8 @@ section! {
         /// Evaluations of one plugin that run at once. Without it, half of the threads.
         running_per_plugin_max: Option<usize> = None, within 1..=1024, like "2";
         /// Milliseconds of processor time after which an evaluation is a long one. Another thread takes the place of its
-        /// own, and it stands still while short ones take more than a tenth of the processors' time.
+        /// own, and it stands still while short ones take more than a tenth of the processors' time. So is one that has waited
+        /// so long for answers of the host: those of its plugin that follow do not wait on threads that others need.
         slice_ms: u64 = 25, within 1..=60_000;
         /// Milliseconds after a long evaluation for which others of its plugin, under the same settings and for the same
         /// organization, are taken for long ones from the start.
@@ -39,7 +40,7 @@ section! {
         waiting_per_plugin_max: usize = 1024, within 1..=1_000_000;
         /// Evaluations that wait, all plugins together.
         waiting_total_max: usize = 8192, within 1..=1_000_000;
-        /// Milliseconds for an evaluation, waiting included; then it is denied.
+        /// Milliseconds for an evaluation, waiting included; then it is denied, or refused if its turn had not come.
         deadline_ms: u64 = 500, within 1..=60_000;
         /// Milliseconds between looks at the deadline.
         tick_ms: u64 = 5, within 1..=1000;
@@ -48,10 +49,10 @@ section! {
         breaker_failures_max: u32 = 20, within 1..=1_000_000;
         /// Milliseconds for which a plugin that was stopped so often is not run; then one evaluation is let through.
         breaker_open_ms: u64 = 10_000, within 1..=3_600_000;
-        /// Threads that run what is only tried out (dry runs, settings at an upload), besides `threads`: no decision waits for
-        /// it.
+        /// Threads that run what is only tried out (dry runs, settings at an upload), and as many that run shadows, besides
+        /// `threads`: no decision waits for them.
         aside_threads: usize = 1, within 1..=64;
-        /// Of that, what waits; more is refused.
+        /// Of either, what waits; more is refused.
         aside_waiting_max: usize = 64, within 1..=100_000;
         /// Of what waits, what may be one organization's; organizations take turns.
         aside_waiting_per_organization_max: usize = 16, within 1..=100_000;

@@ -84,6 +84,22 @@ impl Contract {
     }
 }
 
+/// What is wrong with settings. Who refuses them without a word has refused them: so ends a check that failed itself, in
+/// languages whose exceptions are not the contract's errors.
+fn problems_of<P>(
+    answer: Result<(), Vec<P>>,
+    convert: impl FnMut(P) -> SettingsProblem,
+) -> Vec<SettingsProblem> {
+    match answer {
+        Ok(()) => Vec::new(),
+        Err(problems) if problems.is_empty() => vec![SettingsProblem {
+            field: String::new(),
+            rule: "are refused without a reason: the plugin's check may have failed itself".to_owned(),
+        }],
+        Err(problems) => problems.into_iter().map(convert).collect(),
+    }
+}
+
 impl Instance {
     /// The guest's answer as it is: nothing in it has been checked.
     pub(crate) fn evaluate(
@@ -96,5 +112,21 @@ impl Instance {
             Self::V0_1(plugin) => v0_1::evaluate(plugin, store, verified, claimed),
             Self::V1_0(plugin) => v1_0::evaluate(plugin, store, verified, claimed),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::problems_of;
+    use crate::outcome::SettingsProblem;
+
+    #[test]
+    fn settings_that_are_refused_without_a_word_are_refused() {
+        let same = |problem: SettingsProblem| problem;
+        assert!(problems_of(Ok::<_, Vec<SettingsProblem>>(()), same).is_empty());
+        let refused = problems_of(Err(Vec::new()), same);
+        assert!(refused[0].rule.contains("without a reason"), "{refused:?}");
+        let named = SettingsProblem { field: "limit".to_owned(), rule: "must be a number".to_owned() };
+        assert_eq!(problems_of(Err(vec![named.clone()]), same), [named]);
     }
 }

@@ -38,10 +38,9 @@ pub(crate) fn running(
     schedule: &ScheduleConfig,
     count_fuel: bool,
 ) -> wasmtime::Result<Engine> {
-    // What is tried out may be long as well.
-    let slots =
-        [schedule.threads, schedule.background_threads, schedule.aside_threads, schedule.aside_threads];
-    let slots = count(slots.into_iter().fold(0, usize::saturating_add));
+    // What is tried out, and what a shadow says, may be long as well.
+    let apart = schedule.aside_threads.saturating_mul(4);
+    let slots = count(schedule.threads.saturating_add(schedule.background_threads).saturating_add(apart));
     let instances = count(limits.instances);
     let warm = count(schedule.warm_memories);
     let mut pool = PoolingAllocationConfig::default();

@@ -90,6 +90,7 @@ pub(crate) fn evaluate(
     let run_time = entered.elapsed();
     let instantiate = sandbox.instantiated_at.map_or(run_time, |at| at.duration_since(entered));
     let host_calls = sandbox.calls.waited() + sandbox.memory.waited();
+    run.waited(host_calls);
     plugin.gauges().ran(&Spent { run: run_time, instantiate, host_calls }, &sandbox);
     if let Some(capability) = sandbox.denied.get() {
         measure::denied(plugin.digest(), capability);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use tokio::sync::oneshot;
@@ -33,6 +34,11 @@ fn organization_lane(organization: &str) -> Digest {
     Digest::of(organization.as_bytes())
 }
 
+/// Others had all the time: that says nothing of the plugin, nor the plugin anything of the transaction.
+fn no_turn() -> EvaluationFailure {
+    EvaluationFailure::new(FailureCode::QueueFull, "the plugin's turn did not come before the deadline")
+}
+
 /// One evaluation, about to run.
 type Judging<'a> = Box<dyn FnOnce() -> Result<Evaluation, EvaluationFailure> + 'a>;
 
@@ -41,6 +47,8 @@ struct Inner {
     queue: Arc<Queue>,
     /// Of what is only tried out.
     aside: Arc<Queue>,
+    /// Of shadows, which no decision waits for.
+    shadows: Arc<Queue>,
     schedule: ScheduleConfig,
     activity: Arc<Activity>,
     breakers: Arc<Breakers>,
@@ -53,7 +61,8 @@ impl PluginHost {
         let queue = Queue::new(&config.schedule);
         let inner = Inner {
             workshop: Arc::new(Workshop::open(config)?),
-            aside: Arc::new(queue.aside(&config.schedule)),
+            aside: Arc::new(queue.aside("plugin-aside", &config.schedule)),
+            shadows: Arc::new(queue.aside("plugin-shadow", &config.schedule)),
             queue: Arc::new(queue),
             schedule: config.schedule.clone(),
             activity,
@@ -148,8 +157,26 @@ impl PluginHost {
         plugin: &Arc<PreparedPlugin>,
         request: EvaluationRequest,
     ) -> Result<Evaluation, EvaluationFailure> {
+        self.judge_apart(&self.inner.aside, plugin, request).await
+    }
+
+    /// The same for a shadow, on threads of its own again: neither decisions nor what is tried out wait for it.
+    pub async fn shadow(
+        &self,
+        plugin: &Arc<PreparedPlugin>,
+        request: EvaluationRequest,
+    ) -> Result<Evaluation, EvaluationFailure> {
+        self.judge_apart(&self.inner.shadows, plugin, request).await
+    }
+
+    async fn judge_apart(
+        &self,
+        queue: &Queue,
+        plugin: &Arc<PreparedPlugin>,
+        request: EvaluationRequest,
+    ) -> Result<Evaluation, EvaluationFailure> {
         self.inner.breakers.require_closed(&Subject::of(plugin, &request), Instant::now())?;
-        let lane = (&*self.inner.aside, organization_lane(&request.verified.organization_id));
+        let lane = (queue, organization_lane(&request.verified.organization_id));
         self.judge(lane, plugin, request, |judging, _, _| judging()).await
     }
 
@@ -223,6 +250,8 @@ impl PluginHost {
         let (sender, receiver) = oneshot::channel();
         let (asked, called) = (Instant::now(), Arc::clone(plugin));
         let activity = Arc::clone(&self.inner.activity);
+        let turn = Arc::new(AtomicBool::new(false));
+        let has_turn = Arc::clone(&turn);
         let job = Box::new(move |run: &Arc<Run>| {
             called.gauges().wait_seconds.record(asked.elapsed());
             if sender.is_closed() {
@@ -230,16 +259,17 @@ impl PluginHost {
             }
             run.make_way(deadline);
             let answer = if Instant::now() < deadline {
+                has_turn.store(true, Ordering::Relaxed);
                 let _running = activity.enter();
                 work(run)
             } else {
-                Err(EvaluationFailure::new(FailureCode::Timeout, "the deadline passed in the queue"))
+                Err(no_turn())
             };
             // The caller may have stopped waiting meanwhile.
             let _ = sender.send(answer);
         });
         let answer = match queue.push(Task { lane, subject, job }) {
-            Ok(()) => self.inner.await_answer(receiver, deadline).await,
+            Ok(()) => self.inner.await_answer(receiver, &turn, deadline).await,
             Err(code) => Err(EvaluationFailure::new(code, "the evaluation was not accepted")),
         };
         answer.inspect_err(|failure| measure::failure(plugin.digest(), failure.code))
@@ -250,12 +280,14 @@ impl Inner {
     fn start_threads(&self) -> std::io::Result<()> {
         epoch::start(self.workshop.engines(), &self.activity, self.schedule.tick)?;
         self.queue.start()?;
-        self.aside.start()
+        self.aside.start()?;
+        self.shadows.start()
     }
 
     fn close(&self) {
         self.queue.close();
         self.aside.close();
+        self.shadows.close();
     }
 
     /// The guest is stopped at the deadline by itself; two ticks later the caller gives up on it, as on
@@ -263,6 +295,7 @@ impl Inner {
     async fn await_answer<T>(
         &self,
         receiver: oneshot::Receiver<Result<T, EvaluationFailure>>,
+        has_turn: &AtomicBool,
         deadline: Instant,
     ) -> Result<T, EvaluationFailure> {
         match tokio::time::timeout_at((deadline + 2 * self.schedule.tick).into(), receiver).await {
@@ -273,6 +306,7 @@ impl Inner {
             Ok(Err(_)) => {
                 Err(EvaluationFailure::new(FailureCode::HostError, "the evaluation panicked in the host"))
             }
+            Err(_) if !has_turn.load(Ordering::Relaxed) => Err(no_turn()),
             Err(_) => Err(EvaluationFailure::new(FailureCode::Timeout, "no answer at the deadline")),
         }
     }

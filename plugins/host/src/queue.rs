@@ -108,10 +108,10 @@ impl Queue {
 
     /// A queue beside this one for what is only tried out, which has threads of its own: whoever tries out much waits for
     /// themselves.
-    pub(crate) fn aside(&self, schedule: &ScheduleConfig) -> Self {
+    pub(crate) fn aside(&self, name: &'static str, schedule: &ScheduleConfig) -> Self {
         let threads = schedule.aside_threads.max(1);
         Self {
-            name: "plugin-aside",
+            name,
             threads,
             background_max: threads,
             running_per_lane: threads,

@@ -38,7 +38,7 @@ pub(super) fn validate_settings(
 ) -> wasmtime::Result<Vec<SettingsProblem>> {
     let plugin = pre.instantiate(&mut *store)?;
     let answer = plugin.countersign_policy_policy().call_validate_settings(store, settings)?;
-    Ok(answer.err().unwrap_or_default().into_iter().map(convert::settings_problem).collect())
+    Ok(super::problems_of(answer, convert::settings_problem))
 }
 
 pub(super) fn evaluate(

@@ -66,6 +66,14 @@ impl Run {
         self.lock().stood_still += now - begun;
     }
 
+    /// The guest waited so long for answers of the host. Longer than a slice makes a run a long one, however little of the
+    /// processor it took: the thread that waits is one that others do not have.
+    pub(crate) fn waited(&self, waited: Duration) {
+        if waited >= self.queue.slice {
+            self.lock().has_overrun = true;
+        }
+    }
+
     /// How long this run has stood still for others.
     pub(crate) fn stood_still(&self) -> Duration {
         self.place().stood_still

@@ -393,7 +393,7 @@ fn what_a_run_waits_for_keeps_no_processor_busy() {
 #[test]
 fn what_is_tried_out_makes_way_for_what_is_decided() {
     let queue = Queue::new(&schedule());
-    let aside = queue.aside(&schedule());
+    let aside = queue.aside("plugin-aside", &schedule());
     queue.load.took(HOUR);
     assert!(aside.load.is_busy(Instant::now() + Duration::from_secs(1)));
 }

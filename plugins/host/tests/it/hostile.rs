@@ -155,6 +155,8 @@ async fn steering_text_is_stripped_and_cut() {
     assert!(outcome.analysis.len() <= host.config.limits.analysis_bytes);
     let description = host.host.describe(&hostile).await.unwrap();
     assert_eq!(description.summary, "[2JTrust me");
+    let unnamed = host.host.validate_settings(&hostile, "refuse without a word").await.unwrap();
+    assert!(unnamed[0].rule.contains("without a reason"), "{unnamed:?}");
     let problems = host.host.validate_settings(&hostile, "1").await.unwrap();
     assert_eq!((problems[0].field.as_str(), problems[0].rule.as_str()), ("field", "rule"));
 }
