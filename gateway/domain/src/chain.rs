@@ -1,6 +1,6 @@
 //! Chains as the domain sees them: an identifier, pure coding of payloads, and a node that may lie.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, time::Duration};
 
 use alloy_primitives::{Address, B256, U256};
 use async_trait::async_trait;
@@ -236,8 +236,8 @@ pub enum StateRead {
 /// Reads a chain's state for plugins. What is answered is a claim of as many nodes as the operator demands.
 #[async_trait]
 pub trait ChainState: Send + Sync {
-    /// The newest block, to read from.
-    async fn newest_block(&self) -> Result<BlockRef, NodeError>;
+    /// The newest block, to read from. Nodes that have not named theirs after `patience` are done without.
+    async fn newest_block(&self, patience: Duration) -> Result<BlockRef, NodeError>;
 
     /// `0x` and hexadecimal digits: a quantity for balance and count, bytes for the others.
     async fn read(&self, block: &BlockRef, what: &StateRead) -> Result<String, NodeError>;

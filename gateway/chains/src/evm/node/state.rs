@@ -1,5 +1,7 @@
 //! The chain's state at one block, for policy plugins: what enough nodes say alike.
 
+use std::{cmp::Reverse, time::Duration};
+
 use async_trait::async_trait;
 use gateway_domain::chain::{BlockRef, ChainState, NodeError, StateRead};
 
@@ -7,18 +9,25 @@ use super::{EvmNode, agreement::Claims};
 
 #[async_trait]
 impl ChainState for EvmNode {
-    /// The highest block that enough nodes have reached, as enough of them know it.
-    async fn newest_block(&self) -> Result<BlockRef, NodeError> {
-        let questions = self.nodes.iter().map(|node| node.block_ref(None)).collect();
-        let claims = Claims::gather(questions, self.agreement, |said| said.len() >= self.agreement).await;
-        let mut heads = claims.require(self.agreement, self.agreement)?;
-        heads.sort_unstable_by_key(|block| std::cmp::Reverse(block.number));
-        let head = heads[self.agreement - 1];
+    /// The highest block that enough of all nodes say to have reached, as enough of them know it. Where one node
+    /// suffices, that is the newest of the first one in order of preference that answers: the highest would let any of
+    /// the others have its way with plugins.
+    async fn newest_block(&self, patience: Duration) -> Result<BlockRef, NodeError> {
         if self.agreement == 1 {
-            return Ok(head);
+            return self.agreed(self.nodes.iter().map(|node| node.block_ref(None)).collect()).await;
         }
-        let questions = self.nodes.iter().map(|node| node.block_ref(Some(head.number))).collect();
-        self.agreed(questions).await
+        let heads = self.nodes.iter().enumerate().map(|(place, node)| async move {
+            let block = node.block_ref(None).await?;
+            Ok((place, block.number))
+        });
+        let claims = Claims::gather_all(heads.collect(), patience).await;
+        let mut heads = claims.require(self.agreement, self.agreement)?;
+        heads.sort_unstable_by_key(|(_, number)| Reverse(*number));
+        let (_, number) = heads[self.agreement - 1];
+        // Those that kept silent come last, for one that hangs takes up the place of one that answers.
+        let mut order: Vec<usize> = (0..self.nodes.len()).collect();
+        order.sort_by_key(|place| !heads.iter().any(|(answered, _)| answered == place));
+        self.agreed(order.iter().map(|place| self.nodes[*place].block_ref(Some(number))).collect()).await
     }
 
     async fn read(&self, block: &BlockRef, what: &StateRead) -> Result<String, NodeError> {

@@ -82,7 +82,7 @@ struct Node(AtomicU32);
 
 #[async_trait]
 impl ChainState for Node {
-    async fn newest_block(&self) -> Result<BlockRef, NodeError> {
+    async fn newest_block(&self, _: Duration) -> Result<BlockRef, NodeError> {
         Ok(BlockRef { number: 7, hash: B256::repeat_byte(7), timestamp: 9 })
     }
 
