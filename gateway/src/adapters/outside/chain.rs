@@ -66,7 +66,7 @@ impl Reach {
         }
         // A node that hangs leaves the others half of the time, for the question itself.
         let patience = deadline.saturating_duration_since(Instant::now()) / 2;
-        let block = chain.newest_block(patience).await?;
+        let block = chain.newest_block(self.now, patience).await?;
         Ok(*self.pinned.0.lock().unwrap_or_else(PoisonError::into_inner).insert(block))
     }
 }

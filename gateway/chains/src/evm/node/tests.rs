@@ -48,6 +48,8 @@ struct Told {
     finalized: u64,
     /// Whether its blocks are others than everybody else's.
     is_forked: bool,
+    /// Seconds that it adds to the date of its newest block.
+    ahead: u64,
     /// Time until it tells of a block.
     pause: Duration,
     contract: Contract,
@@ -80,6 +82,7 @@ impl Told {
             is_down: false,
             finalized: 15,
             is_forked: false,
+            ahead: 0,
             pause: Duration::ZERO,
             contract: Contract::Answers(&[]),
             asked: Arc::default(),
@@ -124,7 +127,9 @@ impl EvmRpc for Told {
             BlockTag::Number(number) => number,
         };
         let fork = |block: Block| if self.is_forked { Block { hash: HASH, ..block } } else { block };
-        Ok((number <= self.head).then(|| fork(block(number))))
+        let ahead = if matches!(tag, BlockTag::Latest) { self.ahead } else { 0 };
+        let date = |block: Block| Block { timestamp: block.timestamp + ahead, ..block };
+        Ok((number <= self.head).then(|| date(fork(block(number)))))
     }
 
     async fn fee_quote(&self) -> Result<FeeQuote, RpcError> {
