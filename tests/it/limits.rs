@@ -167,6 +167,7 @@ chains.priority_fee_min_wei gateway/chains/src/evm/fees/tests.rs tip_is_brought_
 chains.priority_fee_max_wei gateway/chains/src/evm/fees/tests.rs tip_is_brought_within_its_bounds
 chains.base_fee_percent gateway/chains/src/evm/fees/tests.rs headroom_and_tip_are_added
 chains.fee_quote_age_max_ms gateway/chains/src/evm/node/tests.rs a_word_on_fees_is_believed_for_a_while_but_never_for_a_replacement
+chains.block_age_max_seconds gateway/chains/src/evm/node/tests/state.rs a_block_that_is_too_old_is_not_read
 chains.replacement_bump_permille gateway/chains/src/evm/fees/tests.rs replacement_rounds_its_bump_up
 chains.stuck_after_ms tests/it/replacement.rs a_stuck_transaction_is_outbid_under_its_own_nonce_and_paid_once
 core.contract_accounts.agreement gateway/chains/src/evm/node/tests/contract.rs as_many_nodes_as_demanded_must_say_yes

@@ -87,6 +87,9 @@ pub struct ChainConfig {
     /// For how long a node's word on fees is believed for new transactions; 0 asks each time. Default 1000.
     #[serde(default = "defaults::fee_quote_age_max_ms")]
     pub fee_quote_age_max_ms: u64,
+    /// By how much the block at which plugins read may lie behind this machine's clock. Default 600.
+    #[serde(default = "defaults::block_age_max_seconds")]
+    pub block_age_max_seconds: u64,
     /// Raise of a replacement's fee in thousandths, at least 125. Default 125.
     #[serde(default = "defaults::replacement_bump_permille")]
     pub replacement_bump_permille: u32,
@@ -132,6 +135,9 @@ mod defaults {
     pub(super) fn fee_quote_age_max_ms() -> u64 {
         1_000
     }
+    pub(super) fn block_age_max_seconds() -> u64 {
+        600
+    }
     pub(super) fn replacement_bump_permille() -> u32 {
         125
     }
@@ -156,6 +162,7 @@ impl ChainConfig {
             priority_fee_max_wei: defaults::priority_fee_max_wei(),
             base_fee_percent: defaults::base_fee_percent(),
             fee_quote_age_max_ms: defaults::fee_quote_age_max_ms(),
+            block_age_max_seconds: defaults::block_age_max_seconds(),
             replacement_bump_permille: defaults::replacement_bump_permille(),
         }
     }
@@ -187,6 +194,10 @@ impl ChainConfig {
         Duration::from_millis(self.fee_quote_age_max_ms)
     }
 
+    pub fn block_age_max(&self) -> Duration {
+        Duration::from_secs(self.block_age_max_seconds)
+    }
+
     fn check(&self) -> Result<(), RegistryError> {
         let faults = [
             (
@@ -197,6 +208,7 @@ impl ChainConfig {
             (self.rpc_call_timeout_ms == 0, "`rpc_call_timeout_ms` must be at least 1"),
             (self.rpc_response_bytes_max < 65_536, "`rpc_response_bytes_max` must be at least 65536"),
             (self.confirmations == 0, "`confirmations` must be at least 1"),
+            (self.block_age_max_seconds == 0, "`block_age_max_seconds` must be at least 1"),
             (self.gas_limit_max < 21_000, "`gas_limit_max` must be at least 21000"),
             (self.base_fee_percent < 100, "`base_fee_percent` must be at least 100"),
             (self.replacement_bump_permille < 125, "`replacement_bump_permille` must be at least 125"),

@@ -1,12 +1,12 @@
 //! Chains as the domain sees them: an identifier, pure coding of payloads, and a node that may lie.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, time::Duration};
 
 use alloy_primitives::{Address, B256, U256};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::transactions::Intent;
+use crate::{clock::Timestamp, transactions::Intent};
 
 /// EIP-2294: larger ones do not fit the `v` of legacy signatures.
 pub const CHAIN_ID_MAX: u64 = (u64::MAX / 2) - 36;
@@ -233,11 +233,17 @@ pub enum StateRead {
     Call { to: Address, data: Vec<u8> },
 }
 
+/// The least timestamp of a block that is not older than `age_max`; seconds since 1970.
+pub fn block_since(now: Timestamp, age_max: Duration) -> u64 {
+    u64::try_from(now.minus(age_max).unix_seconds()).unwrap_or(0)
+}
+
 /// Reads a chain's state for plugins. What is answered is a claim of as many nodes as the operator demands.
 #[async_trait]
 pub trait ChainState: Send + Sync {
-    /// The newest block, to read from.
-    async fn newest_block(&self) -> Result<BlockRef, NodeError>;
+    /// The newest block, to read from; one that is too old at `now` is none. Nodes that have not named theirs after
+    /// `patience` are done without.
+    async fn newest_block(&self, now: Timestamp, patience: Duration) -> Result<BlockRef, NodeError>;
 
     /// `0x` and hexadecimal digits: a quantity for balance and count, bytes for the others.
     async fn read(&self, block: &BlockRef, what: &StateRead) -> Result<String, NodeError>;

@@ -131,6 +131,7 @@ impl PluginEvaluator {
                 upstreams: Arc::clone(&self.sources.upstreams),
                 chain: self.sources.chains.get(&intent.chain).cloned(),
                 pinned: Pinned::default(),
+                now: request.now,
                 runtime: Handle::current(),
             },
             history: HistoryView::new(self.store.clone(), limits, intent.clone(), request.now),

@@ -6,7 +6,9 @@ mod http;
 
 use std::{collections::BTreeSet, sync::Arc, time::Instant};
 
-use gateway_domain::{chain::ChainState, history::HistoryView, ids::OrganizationId, plugin_state::StateView};
+use gateway_domain::{
+    Timestamp, chain::ChainState, history::HistoryView, ids::OrganizationId, plugin_state::StateView,
+};
 use plugin_host::{
     ChainAnswer, ChainQuestion, HistoryAnswer, HistoryQuestion, HttpAnswer, HttpQuestion, OutsideError,
     OutsidePort,
@@ -32,6 +34,8 @@ pub(crate) struct Reach {
     /// The state of the transaction's chain; absent where no node is configured.
     pub(crate) chain: Option<Arc<dyn ChainState>>,
     pub(crate) pinned: Pinned,
+    /// When the evaluation was asked for: the block must not be much older.
+    pub(crate) now: Timestamp,
     pub(crate) runtime: Handle,
 }
 

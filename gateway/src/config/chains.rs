@@ -45,6 +45,10 @@ section! {
         base_fee_percent: u32 = 200, within 100..=10_000;
         /// Milliseconds for which a node's word on fees is believed for new transactions; 0 asks each time.
         fee_quote_age_max_ms: u64 = 1000, within 0..=60_000;
+        /// Seconds by which the block at which plugins read the chain may lie behind this machine's clock; a node whose
+        /// newest is older counts as away. A chain that makes blocks only on demand needs more. `dev` allows the most where
+        /// no chain is configured.
+        block_age_max_seconds: u64 = 600, within 10..=Chain::BLOCK_AGE_MOST;
         /// Thousandths by which a replacement raises the fee.
         replacement_bump_permille: u32 = 125, within 125..=10_000;
         /// Milliseconds after which a transaction that is not mined is replaced with a higher fee.
@@ -53,12 +57,17 @@ section! {
 }
 
 impl Chain {
+    /// Seconds that do for a node that makes blocks only on demand: a year.
+    pub(crate) const BLOCK_AGE_MOST: u64 = 365 * 86_400;
+
     /// The chain of `dev` where the file names none: a development node on this machine.
     pub(super) fn local_node() -> Self {
         Self {
             id: "eip155:31337".to_owned(),
             rpc_urls: Some(Secret::new("http://127.0.0.1:8545".to_owned())),
             confirmations: 1,
+            // Such a node makes a block when there is a transaction.
+            block_age_max_seconds: Self::BLOCK_AGE_MOST,
             ..Self::default()
         }
     }
@@ -87,6 +96,7 @@ impl Chain {
             priority_fee_max_wei: self.priority_fee_max_wei,
             base_fee_percent: self.base_fee_percent,
             fee_quote_age_max_ms: self.fee_quote_age_max_ms,
+            block_age_max_seconds: self.block_age_max_seconds,
             replacement_bump_permille: self.replacement_bump_permille,
         })
     }

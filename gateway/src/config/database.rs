@@ -9,7 +9,8 @@ use super::{ConfigError, section::section, value::Secret};
 section! {
     /// The database: SQLite beside the gateway, or PostgreSQL shared by several.
     pub(crate) struct Database = "database" {
-        /// `sqlite:///absolute/path` or `postgres://user:password@host/name`.
+        /// `sqlite:///absolute/path` or `postgres://user:password@host/name`. A SQLite file that
+        /// others can reach must be its owner's alone (mode 0600), as it is made.
         url: Option<Secret> = None, like "\"sqlite:///var/lib/countersign/countersign.db\"";
         /// File that holds the URL, instead of `url`.
         url_file: Option<PathBuf> = None, like "\"/run/secrets/countersign-database-url\"";

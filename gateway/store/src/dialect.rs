@@ -1,13 +1,13 @@
 //! All that differs between SQLite and PostgreSQL.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, str::FromStr as _, sync::Arc, time::Duration};
 
 use gateway_domain::{
     Timestamp,
     changes::{CommitError, Contested},
     ids::OrganizationId,
 };
-use sqlx::{SqlStr, error::ErrorKind};
+use sqlx::{SqlStr, error::ErrorKind, sqlite::SqliteConnectOptions};
 
 use crate::{
     config::{DatabaseUrl, StoreConfig},
@@ -89,14 +89,14 @@ impl Engine {
         }
     }
 
-    /// The file of a SQLite database.
+    /// The file of a SQLite database, as the driver understands the URL.
     pub(crate) fn file(self, url: &DatabaseUrl) -> Option<PathBuf> {
-        let path = match self {
-            Self::Sqlite => url.as_str().strip_prefix("sqlite:")?,
-            Self::Postgres => return None,
-        };
-        let path = path.strip_prefix("//").unwrap_or(path);
-        Some(path.split_once('?').map_or(path, |(path, _)| path).into())
+        match self {
+            Self::Sqlite => {
+                Some(SqliteConnectOptions::from_str(url.as_str()).ok()?.get_filename().to_owned())
+            }
+            Self::Postgres => None,
+        }
     }
 
     /// Statements that every new connection runs first.

@@ -19,6 +19,8 @@ pub enum StoreError {
     MigrationChanged(i64),
     #[error("`{0}` is in use by another process")]
     InUse(PathBuf),
+    #[error("`{path}` is open to other users (mode {mode:04o}); run `chmod 600` on it")]
+    Exposed { path: PathBuf, mode: u32 },
     #[error("`{0}` cannot be locked")]
     Lock(PathBuf, #[source] std::io::Error),
     #[error("the outbox cannot be taken over")]

@@ -22,6 +22,7 @@ mod dialect;
 mod error;
 mod exclusive;
 mod fields;
+mod file;
 mod guards;
 mod identity;
 mod integrations;

@@ -7,7 +7,9 @@ use sqlx::{
     migrate::{Migrate, Migration, MigrationType, Migrator},
 };
 
-use crate::{config::DatabaseUrl, dialect::Engine, error::StoreError, fields::Fields, statement::Statement};
+use crate::{
+    config::DatabaseUrl, dialect::Engine, error::StoreError, fields::Fields, file, statement::Statement,
+};
 
 /// A migration that the database lacks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,9 +57,15 @@ const TWINS: &[Twin] = twins! {
 
 const TABLE: &str = "_sqlx_migrations";
 
-/// Applies what is pending. Creates the file of a SQLite database that does not exist.
+/// Applies what is pending. Creates the file of a SQLite database that does not exist, for its owner alone.
 pub async fn migrate(url: &DatabaseUrl) -> Result<(), StoreError> {
     let engine = Engine::of(url)?;
+    if let Some(file) = engine.file(url) {
+        if engine.driver_url(url, "rwc").contains("mode=rwc") {
+            file::create_private(&file).map_err(|cause| StoreError::Connect(cause.into()))?;
+        }
+        file::require_private(&file)?;
+    }
     let mut connection = connect(engine, url, "rwc").await?;
     let outcome = migrator(engine).run(&mut connection).await;
     connection.close().await.map_err(StoreError::Query)?;
@@ -67,8 +75,11 @@ pub async fn migrate(url: &DatabaseUrl) -> Result<(), StoreError> {
 /// What [`migrate`] would apply, oldest first. Changes nothing; a SQLite file that does not exist lacks all.
 pub async fn pending_migrations(url: &DatabaseUrl) -> Result<Vec<PendingMigration>, StoreError> {
     let engine = Engine::of(url)?;
-    if engine.file(url).is_some_and(|file| !file.exists()) {
-        return Ok(TWINS.iter().map(Twin::pending).collect());
+    if let Some(file) = engine.file(url) {
+        if !file.exists() {
+            return Ok(TWINS.iter().map(Twin::pending).collect());
+        }
+        file::require_private(&file)?;
     }
     let mut connection = connect(engine, url, "rw").await?;
     let pending = pending(engine, &mut connection).await;

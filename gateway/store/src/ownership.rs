@@ -3,6 +3,7 @@
 
 use std::{
     fs::{File, OpenOptions, TryLockError},
+    os::unix::fs::OpenOptionsExt as _,
     path::Path,
 };
 
@@ -17,7 +18,8 @@ impl Ownership {
     /// Locks a file beside the database.
     pub(crate) fn take(database: &Path) -> Result<Self, StoreError> {
         let path = database.with_extension("owner");
-        let lock = OpenOptions::new().create(true).write(true).truncate(false).open(&path);
+        // Whoever may open it could hold the lock.
+        let lock = OpenOptions::new().create(true).write(true).truncate(false).mode(0o600).open(&path);
         let lock = lock.map_err(|error| StoreError::Lock(path.clone(), error))?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { _lock: lock }),

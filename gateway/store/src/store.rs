@@ -21,7 +21,7 @@ use crate::{
     connections::{Connections, Opening},
     dialect::{Access, Engine, EngineSql},
     error::StoreError,
-    guards,
+    file, guards,
     known::Known,
     lease::{Heartbeat, Lease},
     log_standing::{LogChange, LogStanding},
@@ -71,7 +71,9 @@ impl Store {
         outbox_written: Arc<Notify>,
     ) -> Result<Self, StoreError> {
         let engine = Engine::of(&config.url)?;
-        let owned = engine.file(&config.url).filter(|_| !config.shared);
+        let database = engine.file(&config.url);
+        database.as_deref().map(file::require_private).transpose()?;
+        let owned = database.filter(|_| !config.shared);
         let ownership = owned.map(|file| Ownership::take(&file)).transpose()?;
         if config.migrate {
             migrations::migrate(&config.url).await?;

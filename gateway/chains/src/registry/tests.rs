@@ -22,6 +22,7 @@ fn absent_settings_have_the_documented_defaults() {
     assert_eq!((chain.confirmations, chain.native_symbol.as_str()), (12, "ETH"));
     assert_eq!((chain.rpc_connect_timeout_ms, chain.rpc_call_timeout_ms), (2_000, 10_000));
     assert_eq!((chain.rpc_response_bytes_max, chain.fee_quote_age_max_ms), (2 * 1024 * 1024, 1_000));
+    assert_eq!(chain.block_age_max(), Duration::from_mins(10));
     assert_eq!((chain.gas_limit_max, chain.gas_limit_headroom_percent), (3_000_000, 20));
     assert_eq!(
         chain.fee_policy(),
@@ -56,6 +57,7 @@ fn settings_out_of_range_are_named() {
         (json!({"rpc_call_timeout_ms": 0}), "`rpc_call_timeout_ms`"),
         (json!({"rpc_response_bytes_max": 65_535}), "`rpc_response_bytes_max`"),
         (json!({"confirmations": 0}), "`confirmations`"),
+        (json!({"block_age_max_seconds": 0}), "`block_age_max_seconds`"),
         (json!({"gas_limit_max": 20_999}), "`gas_limit_max`"),
         (json!({"base_fee_percent": 99}), "`base_fee_percent`"),
         (json!({"replacement_bump_permille": 124}), "`replacement_bump_permille`"),

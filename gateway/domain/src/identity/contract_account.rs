@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use crate::{
     actor::OpCtx,
     audit::AuditEvent,
-    chain::{ChainId, ContractQuestion},
+    chain::{ChainId, ContractQuestion, block_since},
     changes::{ChangeSet, CommitError, Contested, Write},
     credentials::revoking_own_keys,
     error::{Error, Result},
@@ -89,14 +89,13 @@ impl ContractAccounts {
         let away = |cause: &'static str| Error::unavailable(CHAIN, cause);
         let chain = services.chains.get(&chain).ok_or_else(|| away("the chain is not configured"))?;
         let _turn = self.turns.take(asking, &self.limits).map_err(|cause| Error::unavailable(ROOM, cause))?;
-        let since = services.clock.now().minus(self.limits.block_age_max);
         let question = ContractQuestion {
             account,
             digest,
             signature,
             gas_max: self.limits.call_gas_max,
             agreement: self.limits.agreement,
-            block_since: u64::try_from(since.unix_seconds()).unwrap_or(0),
+            block_since: block_since(services.clock.now(), self.limits.block_age_max),
         };
         let answer = timeout(self.limits.answer_timeout, chain.node.takes_signature(&question)).await;
         let answer = answer.map_err(|_| away("its nodes did not agree in time"))?;

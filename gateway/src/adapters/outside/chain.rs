@@ -39,7 +39,7 @@ impl Reach {
         };
         let Some(chain) = &self.chain else { return Ok(ChainAnswer::Failure(ChainFailure::Unavailable)) };
         let asked = async {
-            let block = self.pinned_block(chain.as_ref()).await?;
+            let block = self.pinned_block(chain.as_ref(), deadline).await?;
             match &read {
                 None => Ok(ChainAnswer::Block(shown(&block))),
                 Some(read) => chain.read(&block, read).await.map(ChainAnswer::Value),
@@ -59,12 +59,14 @@ impl Reach {
     }
 
     /// The newest block when the evaluation first asks, and that block from then on.
-    async fn pinned_block(&self, chain: &dyn ChainState) -> Result<BlockRef, NodeError> {
+    async fn pinned_block(&self, chain: &dyn ChainState, deadline: Instant) -> Result<BlockRef, NodeError> {
         let known = *self.pinned.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(block) = known {
             return Ok(block);
         }
-        let block = chain.newest_block().await?;
+        // A node that hangs leaves the others half of the time, for the question itself.
+        let patience = deadline.saturating_duration_since(Instant::now()) / 2;
+        let block = chain.newest_block(self.now, patience).await?;
         Ok(*self.pinned.0.lock().unwrap_or_else(PoisonError::into_inner).insert(block))
     }
 }

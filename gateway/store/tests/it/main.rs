@@ -8,6 +8,7 @@ mod world;
 mod audit;
 mod conflicts;
 mod crashes;
+mod files;
 mod full_disk;
 mod groups;
 mod guards;

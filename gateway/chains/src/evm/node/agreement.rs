@@ -1,7 +1,13 @@
 //! One question put to several nodes.
 
-use futures::{StreamExt as _, stream};
+use std::time::Duration;
+
+use futures::{
+    StreamExt as _,
+    stream::{self, FuturesUnordered},
+};
 use gateway_domain::chain::{Inclusion, NodeError};
+use tokio::time::timeout;
 
 /// What nodes said to one question.
 pub(super) struct Claims<T> {
@@ -19,21 +25,45 @@ impl<T> Claims<T> {
     where
         A: Future<Output = Result<T, NodeError>>,
     {
-        let mut claims = Self { said: Vec::new(), refused: Vec::new(), silent: None };
+        let mut claims = Self::none();
         let mut answers = stream::iter(questions).buffer_unordered(at_once);
         while let Some(answer) = answers.next().await {
-            match answer {
-                Ok(claim) => claims.said.push(claim),
-                Err(refusal @ NodeError::Rejected(_)) => claims.refused.push(refusal),
-                Err(silence @ (NodeError::Unavailable(_) | NodeError::WrongChain)) => {
-                    claims.silent = Some(silence);
-                }
-            }
+            claims.note(answer);
             if enough(&claims.said) || claims.refused.len() >= at_once {
                 break;
             }
         }
         claims
+    }
+
+    /// Asks all `questions` at once and waits for every answer that comes within `patience`: who answers first decides
+    /// nothing.
+    pub(super) async fn gather_all<A>(questions: Vec<A>, patience: Duration) -> Self
+    where
+        A: Future<Output = Result<T, NodeError>>,
+    {
+        let mut claims = Self::none();
+        let mut answers: FuturesUnordered<A> = questions.into_iter().collect();
+        let all = async {
+            while let Some(answer) = answers.next().await {
+                claims.note(answer);
+            }
+        };
+        // Whoever is silent is missed where the claims are counted.
+        drop(timeout(patience, all).await);
+        claims
+    }
+
+    fn none() -> Self {
+        Self { said: Vec::new(), refused: Vec::new(), silent: None }
+    }
+
+    fn note(&mut self, answer: Result<T, NodeError>) {
+        match answer {
+            Ok(claim) => self.said.push(claim),
+            Err(refusal @ NodeError::Rejected(_)) => self.refused.push(refusal),
+            Err(silence @ (NodeError::Unavailable(_) | NodeError::WrongChain)) => self.silent = Some(silence),
+        }
     }
 
     /// The claims, if there are `count`; a refusal, if there are `refusals` and too few claims.

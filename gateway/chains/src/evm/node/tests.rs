@@ -1,10 +1,13 @@
 //! One liar among three nodes, where two must agree, and one node after another, where one suffices.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use alloy_primitives::{B256, Bytes, U256};
 use gateway_domain::{
-    chain::{BlockRef, ChainId, ChainState, NodeRejection, StateRead},
+    chain::{ChainId, NodeRejection, StateRead},
     transactions::{Ceilings, Kind},
 };
 
@@ -18,6 +21,7 @@ use crate::evm::{
 };
 
 mod contract;
+mod state;
 
 const CHAIN: u64 = 31_337;
 const HASH: B256 = B256::repeat_byte(1);
@@ -44,6 +48,10 @@ struct Told {
     finalized: u64,
     /// Whether its blocks are others than everybody else's.
     is_forked: bool,
+    /// Seconds that it adds to the date of its newest block.
+    ahead: u64,
+    /// Time until it tells of a block.
+    pause: Duration,
     contract: Contract,
     asked: Arc<Mutex<Vec<&'static str>>>,
 }
@@ -74,6 +82,8 @@ impl Told {
             is_down: false,
             finalized: 15,
             is_forked: false,
+            ahead: 0,
+            pause: Duration::ZERO,
             contract: Contract::Answers(&[]),
             asked: Arc::default(),
         }
@@ -110,13 +120,16 @@ impl EvmRpc for Told {
 
     async fn block(&self, tag: BlockTag) -> Result<Option<Block>, RpcError> {
         self.ask("block")?;
+        tokio::time::sleep(self.pause).await;
         let number = match tag {
             BlockTag::Latest => self.head,
             BlockTag::Finalized => self.finalized,
             BlockTag::Number(number) => number,
         };
         let fork = |block: Block| if self.is_forked { Block { hash: HASH, ..block } } else { block };
-        Ok((number <= self.head).then(|| fork(block(number))))
+        let ahead = if matches!(tag, BlockTag::Latest) { self.ahead } else { 0 };
+        let date = |block: Block| Block { timestamp: block.timestamp + ahead, ..block };
+        Ok((number <= self.head).then(|| date(fork(block(number)))))
     }
 
     async fn fee_quote(&self) -> Result<FeeQuote, RpcError> {
@@ -367,41 +380,4 @@ async fn a_refusal_is_not_taken_to_the_next_node() {
     let refused = chain(1, [refusing, unused.clone()]).broadcast(&[1]).await;
     assert!(matches!(refused, Err(NodeError::Rejected(NodeRejection::InsufficientFunds))));
     assert_eq!(unused.asked(), 0);
-}
-
-#[tokio::test]
-async fn state_is_read_at_the_highest_block_that_enough_nodes_have_reached() {
-    let ahead = Told { head: 22, ..Told::truth() };
-    for chain in beside(&ahead, &Told::truth()) {
-        let pinned = chain.newest_block().await.unwrap();
-        assert_eq!((pinned.number, pinned.hash), (20, block(20).hash));
-    }
-    let alone = chain(1, [Told { head: 22, ..Told::truth() }]).newest_block().await.unwrap();
-    assert_eq!(alone.number, 22);
-}
-
-#[tokio::test]
-async fn one_liar_changes_no_state_that_is_read() {
-    let pinned = BlockRef { number: 20, hash: block(20).hash, timestamp: 0 };
-    let liar = Told { balance: U256::MAX, ..Told::truth() };
-    for chain in beside(&liar, &Told::truth()) {
-        assert_eq!(chain.read(&pinned, &StateRead::Balance(SENDER)).await.unwrap(), "0x3e8");
-    }
-    let apart = chain(2, [liar, Told::truth()]);
-    let refused = apart.read(&pinned, &StateRead::Balance(SENDER)).await;
-    assert!(matches!(refused, Err(NodeError::Unavailable(_))));
-}
-
-#[tokio::test]
-async fn a_call_reverts_when_enough_nodes_say_so() {
-    let pinned = BlockRef { number: 20, hash: block(20).hash, timestamp: 0 };
-    let call = StateRead::Call { to: SENDER, data: vec![1] };
-    let reverting = Told { gas: Err(Reason::ExecutionReverted), ..Told::truth() };
-    for chain in beside(&reverting, &Told::truth()) {
-        assert_eq!(chain.read(&pinned, &call).await.unwrap(), "0x3e8");
-    }
-    for chain in beside(&Told::truth(), &reverting) {
-        let refused = chain.read(&pinned, &call).await;
-        assert!(matches!(refused, Err(NodeError::Rejected(NodeRejection::Reverted))));
-    }
 }

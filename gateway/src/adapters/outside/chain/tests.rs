@@ -8,13 +8,15 @@ use std::{
 };
 
 use async_trait::async_trait;
-use gateway_domain::ids::OrganizationId;
+use gateway_domain::{Timestamp, ids::OrganizationId};
 use tokio::runtime::Handle;
 use uuid::Uuid;
 
 use super::*;
 use crate::adapters::outside::Upstreams;
 
+/// What an evaluation has left.
+const TIME: Duration = Duration::from_secs(20);
 const ADDRESS_TEXT: &str = "0x00000000000000000000000000000000000000bb";
 
 fn read(method: ChainMethod, parameters: &[&str]) -> Result<StateRead, OutsideError> {
@@ -82,7 +84,8 @@ struct Node(AtomicU32);
 
 #[async_trait]
 impl ChainState for Node {
-    async fn newest_block(&self) -> Result<BlockRef, NodeError> {
+    async fn newest_block(&self, _: Timestamp, patience: Duration) -> Result<BlockRef, NodeError> {
+        assert!(patience <= TIME / 2, "the rest is for the question itself");
         Ok(BlockRef { number: 7, hash: B256::repeat_byte(7), timestamp: 9 })
     }
 
@@ -102,10 +105,11 @@ async fn a_method_that_is_not_granted_reaches_no_node() {
             upstreams: Arc::new(Upstreams::new(BTreeMap::new())),
             chain: Some(node.clone()),
             pinned: Pinned::default(),
+            now: Timestamp::default(),
             runtime: Handle::current(),
         };
         let question = ChainQuestion::Read { method, parameters: vec![ADDRESS_TEXT.to_owned()] };
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + TIME;
         tokio::task::spawn_blocking(move || reach.ask_chain(&question, deadline)).await.unwrap()
     };
     let refused =

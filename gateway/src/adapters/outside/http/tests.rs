@@ -13,6 +13,7 @@ use gateway_clients::{
     egress::{EgressConfig, SystemLookup},
     upstream::{UpstreamConfig, egress_config},
 };
+use gateway_domain::Timestamp;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
@@ -82,6 +83,7 @@ impl Service {
             upstreams: Arc::clone(&self.upstreams),
             chain: None,
             pinned: Pinned::default(),
+            now: Timestamp::default(),
             runtime: Handle::current(),
         };
         let question = HttpQuestion {

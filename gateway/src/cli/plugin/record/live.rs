@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use gateway_clients::egress::NamedHost;
-use gateway_domain::ids::OrganizationId;
+use gateway_domain::{Clock as _, ids::OrganizationId};
 use plugin_host::{
     ChainAnswer, ChainMethod, ChainQuestion, EvaluationRequest, FailureCode, HistoryAnswer, HistoryQuestion,
     HttpAnswer, HttpQuestion, OutsideError, OutsidePort,
@@ -19,7 +19,10 @@ use serde_json::{Map, Value, json};
 use tokio::runtime::Handle;
 
 use crate::{
-    adapters::outside::{Pinned, Reach},
+    adapters::{
+        outside::{Pinned, Reach},
+        system::SystemClock,
+    },
     cli::{
         output::progress,
         plugin::{
@@ -85,6 +88,7 @@ impl Live {
                 upstreams: Arc::clone(&sources.upstreams),
                 chain: chain.and_then(|chain| sources.chains.get(&chain).cloned()),
                 pinned: Pinned::default(),
+                now: SystemClock.now(),
                 runtime: Handle::current(),
             };
             let request = EvaluationRequest {
@@ -119,9 +123,18 @@ impl Live {
         }
         for (id, url) in &self.nodes {
             let rpc_urls = Some(Secret::new(url.clone()));
+            // What is recorded is meant for later anyway, and an author's node may stand still.
+            let block_age_max_seconds = Chain::BLOCK_AGE_MOST;
             match config.chains.iter_mut().find(|chain| chain.id == *id) {
-                Some(chain) => chain.rpc_urls = rpc_urls,
-                None => config.chains.push(Chain { id: id.clone(), rpc_urls, ..Chain::default() }),
+                Some(chain) => {
+                    (chain.rpc_urls, chain.block_age_max_seconds) = (rpc_urls, block_age_max_seconds);
+                }
+                None => config.chains.push(Chain {
+                    id: id.clone(),
+                    rpc_urls,
+                    block_age_max_seconds,
+                    ..Chain::default()
+                }),
             }
         }
         Ok(config)

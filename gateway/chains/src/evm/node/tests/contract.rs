@@ -100,6 +100,6 @@ async fn the_newest_block_that_enough_nodes_have_finalized_is_asked_about() {
 #[tokio::test]
 async fn a_node_that_never_answers_makes_the_question_never_end() {
     let asked = ask(2, [says(YES), says(YES), says(Contract::Hangs)]);
-    let waited = tokio::time::timeout(std::time::Duration::from_millis(20), asked).await;
+    let waited = tokio::time::timeout(Duration::from_millis(20), asked).await;
     assert!(waited.is_err(), "whoever asks bounds the time");
 }
