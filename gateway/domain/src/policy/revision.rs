@@ -52,8 +52,8 @@ pub struct Examined {
     pub bytes: u64,
 }
 
-/// Says that a revision judges no more. Nothing takes it back: the same component is uploaded again, and bound again by a
-/// quorum.
+/// Says that a revision judges no more. Nothing takes it back: what is uploaded and bound instead must differ in component,
+/// settings or grants.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PluginRevocation {
     pub revision: PluginRevisionId,

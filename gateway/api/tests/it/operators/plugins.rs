@@ -10,6 +10,8 @@ use tokio::sync::oneshot;
 use super::*;
 use crate::wallet::Wallet;
 
+mod revoked;
+
 impl Deployment {
     fn plugins(&self) -> String {
         format!("/operator/v1/organizations/{}/plugins", self.world.organization)
