@@ -131,9 +131,10 @@ fn check_signature(services: &Services, revision: &PluginRevision, charter: Opti
     let signed = revision.signature.as_ref().map(RevisionSignature::read).transpose();
     let signed = signed.map_err(|malformed| Error::invalid(format!("signature {malformed}")))?;
     let origin = services.origin_of(revision.organization);
-    if signed.is_some_and(|signed| signed.claims.origin != origin) {
+    if let Some(signed) = signed.filter(|signed| signed.claims.origin != origin) {
+        let named = signed.claims.origin.escape_debug();
         return Err(Error::invalid(format!(
-            "signature: it is not for `{origin}`, by which clients know this"
+            "signature: it is not for `{origin}`, by which clients know this, but for the origin `{named}`"
         )));
     }
     Ok(())
