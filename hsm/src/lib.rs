@@ -52,4 +52,4 @@ pub use operation::{
 pub use pin_latch::clear_pin_latch;
 pub use provision::{SoftHsmPaths, export_softhsm_config, write_softhsm_config};
 pub use status::{CanaryReport, CounterValues, State, Status};
-pub use token::{check_security_officer, end_process, provision_token};
+pub use token::{TOKEN_EXISTS, check_security_officer, end_process, provision_token};

@@ -120,10 +120,13 @@ fn log_security_officer_in(pkcs11: &Pkcs11, config: &HsmConfig, so_pin: &crate::
     Ok(session.logout()?)
 }
 
+/// Why [`provision_token`] makes no token with the label of another.
+pub const TOKEN_EXISTS: &str = "a token with this label exists already";
+
 fn provision(pkcs11: &Pkcs11, config: &HsmConfig, so_pin: &crate::Pin) -> Result<(), HsmError> {
     match find(pkcs11, &config.token_label, config.token_serial.as_deref()) {
         Err(HsmError::TokenNotFound { .. }) => {}
-        Ok(_) => return Err(HsmError::InvalidInput("a token with this label exists already")),
+        Ok(_) => return Err(HsmError::InvalidInput(TOKEN_EXISTS)),
         Err(error) => return Err(error),
     }
     for slot in pkcs11.get_slots_with_token()? {

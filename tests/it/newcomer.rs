@@ -59,6 +59,44 @@ async fn a_deployment_is_made_from_an_empty_softhsm() -> Result<()> {
     Ok(())
 }
 
+/// A token is initialized once: what `init` would refuse anyway it refuses before.
+#[test]
+fn what_init_cannot_use_costs_no_token() -> Result<()> {
+    let mut deployment = Deployment::new()?;
+    let security_officer = deployment.path("so-pin");
+    let makes_token = ["--init-token", "--so-pin-file", security_officer.to_str().context("path")?];
+    let chains = std::mem::take(&mut deployment.chains);
+    says(&deployment.fails(&[&INIT[..], &makes_token[..]].concat(), 1)?, &["`chains` names no chain"]);
+    deployment.chains = chains;
+
+    crate::operators::ceremony(&deployment)?;
+    let charter = deployment.path("charter.toml");
+    let named = charter.to_str().context("path")?;
+    let sound = fs::read_to_string(&charter)?;
+    let charter_init = [&["init", "--organization", "acme", "--charter", named], &makes_token[..]].concat();
+    for (from, to, rule) in [
+        ("approvals_required = 2", "approvals_required = 1", "approvals_required must be at least 2"),
+        ("approvals_required = 2", "approvals_required = 5", "5 approvers beside (approvals_required)"),
+        ("bob.pem", "cy.pem", "public_key: a public key must be enrolled once"),
+    ] {
+        let unsound = sound.replace(from, to);
+        ensure!(unsound != sound, "{sound}");
+        fs::write(&charter, unsound)?;
+        says(&deployment.fails(&charter_init, 1)?, &[named, rule]);
+    }
+    fs::write(&charter, sound)?;
+    ensure!(!security_officer.exists(), "nothing was made");
+
+    deployment.init(&["--charter", named])?;
+    fs::remove_file(deployment.path("data/initialized"))?;
+    let again = deployment.fails(&charter_init, 1)?;
+    says(
+        &again,
+        &["a token with this label exists already", "leave off `--init-token`", "`hsm.token_label`"],
+    );
+    Ok(())
+}
+
 #[test]
 fn an_address_in_use_is_named() -> Result<()> {
     let mut deployment = Deployment::new()?;

@@ -85,11 +85,9 @@ pub(crate) fn ceremony(deployment: &Deployment) -> Result<()> {
     let mut charter = vec!["approvals_required = 2".to_owned()];
     for (name, role) in PEOPLE {
         let key = deployment.path(&format!("{name}.key"));
-        let output =
-            Deployment::alone(&["operator", "keygen", "--json", "--out", key.to_str().context("path")?])?;
-        let made: Value = serde_json::from_slice(&output.stdout)?;
-        let public = made["publicKey"].as_str().context("no key")?;
-        fs::write(deployment.path(&format!("{name}.pem")), public)?;
+        let made = Deployment::alone(&["operator", "keygen", "--out", key.to_str().context("path")?])?;
+        ensure!(String::from_utf8_lossy(&made.stderr).starts_with("fingerprint "), "{made:?}");
+        fs::write(deployment.path(&format!("{name}.pem")), made.stdout)?;
         charter.push(format!(
             "[[operator]]\nname = \"{name}\"\nroles = [\"{role}\"]\npublic_key = \"{name}.pem\""
         ));

@@ -17,6 +17,8 @@ const SOFTHSM: [&str; 3] = [
     "/usr/lib/aarch64-linux-gnu/softhsm/libsofthsm2.so",
 ];
 
+const CHAINS: &str = "[[chains]]\nid = \"eip155:31337\"\nrpc_urls = \"http://127.0.0.1:1\"\n";
+
 /// A deployment that `init` is to prepare: configuration and SoftHSM, and nothing else yet.
 pub struct Deployment {
     folder: TempDir,
@@ -25,6 +27,8 @@ pub struct Deployment {
     /// Lines for the configuration's `[core]` and `[server]` sections.
     pub core: String,
     pub server: String,
+    /// The configuration's chains.
+    pub chains: &'static str,
     operator: String,
     listen: String,
 }
@@ -48,6 +52,7 @@ impl Deployment {
             pin: "correct horse",
             core: String::new(),
             server,
+            chains: CHAINS,
             operator,
             listen,
         })
@@ -61,14 +66,14 @@ impl Deployment {
         let path = self.path("config.toml");
         let text = format!(
             "[core]\ndata_dir = \"{}\"\n{}\n[server]\n{}\n[database]\nurl = \"sqlite://{}\"\n\
-             [hsm]\nmodule = \"{}\"\ntoken_label = \"acme\"\npin = \"{}\"\n\
-             [[chains]]\nid = \"eip155:31337\"\nrpc_urls = \"http://127.0.0.1:1\"\n",
+             [hsm]\nmodule = \"{}\"\ntoken_label = \"acme\"\npin = \"{}\"\n{}",
             self.path("data").display(),
             self.core,
             self.server,
             self.path("gateway.db").display(),
             self.module,
             self.pin,
+            self.chains,
         );
         fs::write(&path, text)?;
         Ok(path)

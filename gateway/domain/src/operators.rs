@@ -28,7 +28,7 @@ pub use approve::{approve_proposal, refuse_proposal, withdraw_proposal};
 pub use change::{
     Change, CharterChange, NewApiKey, NewOperator, PolicyChange, ProposedBinding, claim_api_key,
 };
-pub use charter::{charter_founding, revoke_operator};
+pub use charter::{charter_founding, check_founding, revoke_operator};
 pub use key::{OperatorKey, OperatorKeyMalformed};
 pub use propose::{Approval, Proposal, ProposalState, Propose, REASON_CHARACTERS_MAX, propose};
 pub use recovery::{begin_recovery, complete_recovery, open_recovery};

@@ -35,7 +35,7 @@ pub use rehearse::{Rehearsal, rehearse};
 pub use requirements::{Standing, required_roles};
 pub(crate) use requirements::{counting, demanded, supersedes};
 pub use revision::{
-    Examined, PluginRevision, PluginRevocation, ProvenSignatures, RevisionFault, subject_digest,
+    Examined, PluginRevision, PluginRevocation, ProvenSignatures, RevisionFault, SignedOther, subject_digest,
 };
 pub use revoke::revoke_plugin;
 pub use scope::require_scopes;

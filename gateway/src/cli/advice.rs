@@ -96,6 +96,10 @@ pub(super) fn of_hsm(error: &HsmError) -> &'static str {
             "check `hsm.token_label` against what the module lists; a SoftHSM token also needs SOFTHSM2_CONF in the \
              environment. A new token is made by `countersign init --init-token`"
         }
+        HsmError::InvalidInput(text) if *text == hsm::TOKEN_EXISTS => {
+            "leave off `--init-token` and `--so-pin-file` to use that token, whose user PIN must be the one that the \
+             configuration names; for a new one, choose another `hsm.token_label`"
+        }
         HsmError::Doubtful(_) => {
             "the token answers but its canary key is missing: it is not the token that `countersign init` prepared"
         }

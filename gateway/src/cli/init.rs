@@ -85,6 +85,8 @@ impl Init {
         if marker.exists() {
             return Err(anyhow!("`{}` exists: this deployment is initialized already", marker.display()));
         }
+        // A token is used up once; what is refused later anyway is refused before it.
+        wiring::chains(&config)?;
         if self.makes_token
             && let Some(path) = &self.so_pin_file
         {

@@ -40,7 +40,8 @@ use tenant::Tenant;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum OperatorCommand {
-    /// Make an operator's key on this machine. The private key stays here; give the public one to whoever enrols you.
+    /// Make an operator's key on this machine. The private key stays here; give the public one, which is what standard output
+    /// holds, to whoever enrols you.
     Keygen(Keygen),
     /// Show who the operators are, and propose who they are to be.
     #[command(subcommand)]
@@ -194,8 +195,11 @@ impl Keygen {
         file.write_all(private.as_bytes()).and_then(|()| file.sync_all()).with_context(named)?;
         let fingerprint = OperatorKey::from_pem(&public)?.fingerprint();
         let value = json!({ "publicKey": public, "fingerprint": fingerprint });
-        let lines = [public.trim_end().to_owned(), format!("fingerprint {fingerprint}")];
-        self.format.print(&value, &lines)
+        // For people, and not in the file that standard output is turned into.
+        if !self.format.is_json() {
+            progress(&format!("fingerprint {fingerprint}"));
+        }
+        self.format.print(&value, &[public.trim_end().to_owned()])
     }
 }
 

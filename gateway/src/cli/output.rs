@@ -21,6 +21,10 @@ pub(crate) struct Format {
 }
 
 impl Format {
+    pub(super) fn is_json(self) -> bool {
+        self.json
+    }
+
     pub(super) fn print_answer(self, answer: &Answer) -> Result<Status> {
         self.print(&answer.value, &answer.lines)
     }

@@ -121,6 +121,14 @@ fn incomplete_or_contradictory_lines_are_refused() {
 }
 
 #[test]
+fn a_token_that_exists_is_no_fault_of_the_module() {
+    let error =
+        anyhow::Error::from(hsm::HsmError::InvalidInput(hsm::TOKEN_EXISTS)).context("initializing the token");
+    let advice = advice::of(&error).unwrap();
+    assert!(advice.contains("leave off `--init-token`") && advice.contains("`hsm.token_label`"), "{advice}");
+}
+
+#[test]
 fn cause_of_a_failure_is_its_exit_code() {
     let status = |error: anyhow::Error| Status::of(&error.context("opening the gateway")).code();
     assert_eq!(status(anyhow::anyhow!("anything")), 1);

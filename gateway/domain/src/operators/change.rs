@@ -303,6 +303,8 @@ impl PolicyChange {
         let scopes: Vec<_> = self.bindings.iter().map(|binding| &binding.scope).collect();
         require_scopes(ctx, services, &scopes, &known).await?;
         let examiner = Examiner::new(services, ctx.organization).await?;
+        let subjects = self.bindings.iter().map(|binding| binding.subject_digest).collect();
+        let revoked = examiner.revoked_subjects(&subjects).await?;
         let mut revisions = Vec::with_capacity(self.bindings.len());
         for proposed in &self.bindings {
             let revision = services.store.plugin_revision(ctx.organization, proposed.revision).await?;
@@ -310,10 +312,17 @@ impl PolicyChange {
             if revision.subject_digest() != proposed.subject_digest {
                 return Err(Error::invalid("bindings.subject_digest is not that of the plugin revision"));
             }
-            examiner.examine(&revision).map_err(|fault| {
+            let refused = |cause: String| {
                 let (id, plugin) = (revision.id, revision.plugin.escape_debug());
-                Error::invalid(format!("bindings: revision {id} of plugin `{plugin}` may not judge: {fault}"))
-            })?;
+                Error::invalid(format!("bindings: revision {id} of plugin `{plugin}` may not judge: {cause}"))
+            };
+            if let Some(same) = revoked.get(&proposed.subject_digest) {
+                let which = if *same == revision.id { String::new() } else { format!(" as revision {same}") };
+                return Err(refused(format!(
+                    "it was revoked{which}; bind one that differs in component, settings or grants"
+                )));
+            }
+            examiner.examine(&revision).map_err(|fault| refused(fault.to_string()))?;
             revisions.push((revision.into_value(), proposed));
         }
         let wanted: Vec<_> =

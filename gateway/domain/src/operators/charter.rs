@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
+use uuid::Uuid;
 
 use super::{
     Charter, CharterChange, DEPLOYMENT, Operator, OperatorRole, change::NewOperator, require_charter,
@@ -12,6 +13,7 @@ use crate::{
     actor::OpCtx,
     audit::AuditEvent,
     changes::{ChangeSet, CommitError, Contested, OperatorWrite, Write},
+    clock::Timestamp,
     error::{Error, Result},
     ids::OperatorId,
     ports::Services,
@@ -44,6 +46,21 @@ pub fn charter_founding(
     let changes =
         changes.write(Write::Operators(OperatorWrite::InsertCharter(services.sealer.seal(charter.clone()))));
     Ok((charter, changes))
+}
+
+/// What a founding would refuse these operators for, told before anything is made for them.
+pub fn check_founding(operators: &[NewOperator], approvals_required: u32) -> Result<()> {
+    let numbered = operators.iter().zip(1_u128..);
+    let began = Timestamp::from_unix_micros(0);
+    let operators = numbered.map(|(new, number)| Operator {
+        id: OperatorId::from_uuid(Uuid::from_u128(number)),
+        name: new.name.clone(),
+        public_key: new.public_key.clone(),
+        roles: new.roles.clone(),
+        enrolled_at: began,
+        revoked_at: None,
+    });
+    Charter { revision: 1, operators: operators.collect(), approvals_required, updated_at: began }.check()
 }
 
 /// Ends an operator's power at once. Refused if the charter could carry no proposal afterwards: then nothing but the
@@ -114,7 +131,7 @@ impl Charter {
     fn check(&self) -> Result<()> {
         let mut faults = Vec::new();
         if self.approvals_required < APPROVALS_MIN {
-            faults.push(format!("approvalsRequired must be at least {APPROVALS_MIN}"));
+            faults.push(format!("approvals_required must be at least {APPROVALS_MIN}"));
         }
         for operator in &self.operators {
             let length = operator.name.chars().count();
@@ -128,12 +145,12 @@ impl Charter {
         let active = || self.operators.iter().filter(|operator| operator.is_active());
         let names: BTreeSet<_> = active().map(|operator| &operator.name).collect();
         if names.len() != active().count() {
-            faults.push("operators must have different names".to_owned());
+            faults.push("name: operators must have different names".to_owned());
         }
         let keys: BTreeSet<_> =
             self.operators.iter().map(|operator| operator.public_key.to_string()).collect();
         if keys.len() != self.operators.len() {
-            faults.push("a public key must be enrolled once, and never again".to_owned());
+            faults.push("public_key: a public key must be enrolled once, and never again".to_owned());
         }
         let required = self.approvals_required as usize;
         let can_be_carried = |author: &Operator| {
@@ -141,7 +158,10 @@ impl Charter {
             approvers.filter(|operator| operator.id != author.id).count() >= required
         };
         if !active().any(|operator| operator.has(OperatorRole::Author) && can_be_carried(operator)) {
-            faults.push(format!("there must be an author, and {} approvers beside", self.approvals_required));
+            faults.push(format!(
+                "roles: there must be an author, and {} approvers beside (approvals_required)",
+                self.approvals_required
+            ));
         }
         if faults.is_empty() { Ok(()) } else { Err(Error::Invalid(faults)) }
     }

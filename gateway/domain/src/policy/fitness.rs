@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Binding, PluginRevision, RevisionFault};
+use alloy_primitives::B256;
+
+use super::{Binding, PluginRevision, RevisionFault, revoke::identical};
 use crate::{
     error::{Error, Result},
     ids::{OrganizationId, PluginRevisionId},
@@ -55,6 +57,19 @@ impl<'s> Examiner<'s> {
             return Err(RevisionFault::Revoked);
         }
         revision.check_signature(self.charter.as_deref(), &self.services.proven_signatures)
+    }
+
+    /// Of `subjects` those that were revoked, in whatever revision, each with one that was.
+    pub(crate) async fn revoked_subjects(
+        &self,
+        subjects: &BTreeSet<B256>,
+    ) -> Result<BTreeMap<B256, PluginRevisionId>> {
+        if self.revoked.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let same = identical(self.services, self.organization, subjects).await?;
+        let revoked = same.iter().filter(|revision| self.revoked.contains(&revision.id));
+        Ok(revoked.map(|revision| (revision.subject_digest(), revision.id)).collect())
     }
 
     /// The revision that the binding names.

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    fmt,
     sync::{Mutex, PoisonError},
 };
 
@@ -52,8 +53,8 @@ pub struct Examined {
     pub bytes: u64,
 }
 
-/// Says that a revision judges no more. Nothing takes it back: the same component is uploaded again, and bound again by a
-/// quorum.
+/// Says that a revision judges no more. Nothing takes it back: what is uploaded and bound instead must differ in component,
+/// settings or grants.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PluginRevocation {
     pub revision: PluginRevisionId,
@@ -72,8 +73,8 @@ pub enum RevisionFault {
     Unsigned,
     #[error("its signature is malformed")]
     SignatureMalformed,
-    #[error("its signature is for something else")]
-    SignatureForOther,
+    #[error("its signature is for {0}")]
+    SignatureForOther(SignedOther),
     #[error("its signature does not fit its signer's key")]
     SignatureInvalid,
     #[error("its signer is not in the charter")]
@@ -87,6 +88,15 @@ pub enum RevisionFault {
     /// Nobody looked; nothing is believed of it.
     #[error("it was not examined")]
     Unexamined,
+}
+
+/// Which claims of a signature are not the revision's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SignedOther {
+    pub organization: bool,
+    pub plugin: bool,
+    /// One digest of component, settings and grants: which of them it is, the signature does not tell.
+    pub subject: bool,
 }
 
 /// Signatures that were found good in this process, so that each is computed once. That a signature fits a key and a text
@@ -118,11 +128,13 @@ impl PluginRevision {
         };
         let signed = signature.read().map_err(|_| RevisionFault::SignatureMalformed)?;
         let claims = &signed.claims;
-        if claims.organization != self.organization
-            || claims.plugin != self.plugin
-            || claims.subject != self.subject_digest()
-        {
-            return Err(RevisionFault::SignatureForOther);
+        let other = SignedOther {
+            organization: claims.organization != self.organization,
+            plugin: claims.plugin != self.plugin,
+            subject: claims.subject != self.subject_digest(),
+        };
+        if other.organization || other.plugin || other.subject {
+            return Err(RevisionFault::SignatureForOther(other));
         }
         let author = charter.operator(signed.signer).ok_or(RevisionFault::SignerUnknown)?;
         if !author.is_active() {
@@ -175,7 +187,7 @@ impl RevisionFault {
         match self {
             Self::Unsigned => "unsigned",
             Self::SignatureMalformed => "signature_malformed",
-            Self::SignatureForOther => "signature_for_other",
+            Self::SignatureForOther(_) => "signature_for_other",
             Self::SignatureInvalid => "signature_invalid",
             Self::SignerUnknown => "signer_unknown",
             Self::SignerRevoked => "signer_revoked",
@@ -183,6 +195,18 @@ impl RevisionFault {
             Self::Revoked => "revoked",
             Self::Unexamined => "unexamined",
         }
+    }
+}
+
+impl fmt::Display for SignedOther {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = [
+            (self.organization, "another organization"),
+            (self.plugin, "another plugin name"),
+            (self.subject, "another component, other settings (byte for byte) or other grants"),
+        ];
+        let differing: Vec<_> = parts.iter().filter(|(differs, _)| *differs).map(|(_, what)| *what).collect();
+        f.write_str(&differing.join(", and for "))
     }
 }
 

@@ -6,7 +6,7 @@ use alloy_primitives::B256;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use super::{Examined, PluginRevision, RevisionSignature};
+use super::{Examined, Examiner, PluginRevision, RevisionSignature};
 use crate::{
     actor::{Actor, OpCtx},
     audit::AuditEvent,
@@ -89,6 +89,7 @@ pub async fn admit_plugin(ctx: &OpCtx, services: &Services, upload: UploadPlugin
     if services.store.live_plugin_revision_count(ctx.organization).await? >= u64::from(revisions_max) {
         return Err(too_many());
     }
+    require_unrevoked(services, &revision).await?;
     let candidate = Candidate {
         organization: revision.organization,
         component_digest: revision.component_digest,
@@ -98,6 +99,19 @@ pub async fn admit_plugin(ctx: &OpCtx, services: &Services, upload: UploadPlugin
     revision.examined = services.evaluator.examine(&candidate, upload.component.as_slice().into()).await?;
     let charter_revision = charter.map(|charter| charter.revision);
     Ok(AdmittedPlugin { revision, component: upload.component, charter_revision, revisions_max })
+}
+
+/// An author's signature stays good; what was revoked must not come back by sending it again.
+async fn require_unrevoked(services: &Services, revision: &PluginRevision) -> Result<()> {
+    let subject = revision.subject_digest();
+    let examiner = Examiner::new(services, revision.organization).await?;
+    let revoked = examiner.revoked_subjects(&BTreeSet::from([subject])).await?;
+    revoked.get(&subject).map_or(Ok(()), |same| {
+        Err(Error::invalid(format!(
+            "component: the same component, settings and grants were revoked as revision {same}, and nothing takes that \
+             back: sign and upload something that differs in one of them"
+        )))
+    })
 }
 
 fn too_many() -> Error {
@@ -117,9 +131,10 @@ fn check_signature(services: &Services, revision: &PluginRevision, charter: Opti
     let signed = revision.signature.as_ref().map(RevisionSignature::read).transpose();
     let signed = signed.map_err(|malformed| Error::invalid(format!("signature {malformed}")))?;
     let origin = services.origin_of(revision.organization);
-    if signed.is_some_and(|signed| signed.claims.origin != origin) {
+    if let Some(signed) = signed.filter(|signed| signed.claims.origin != origin) {
+        let named = signed.claims.origin.escape_debug();
         return Err(Error::invalid(format!(
-            "signature: it is not for `{origin}`, by which clients know this"
+            "signature: it is not for `{origin}`, by which clients know this, but for the origin `{named}`"
         )));
     }
     Ok(())

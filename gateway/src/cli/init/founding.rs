@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 use anyhow::{Context as _, Result};
 use gateway_domain::{
     founding::FoundCharter,
-    operators::{NewOperator, OperatorKey, OperatorRole},
+    operators::{NewOperator, OperatorKey, OperatorRole, check_founding},
 };
 use serde::Deserialize;
 
@@ -25,7 +25,7 @@ struct Entry {
     public_key: String,
 }
 
-/// With the keys that the file names.
+/// With the keys that the file names. What no charter can be is refused here, before a token is made for it.
 pub(in crate::cli) fn read(path: &Path) -> Result<FoundCharter> {
     let reading = |path: &Path| format!("reading `{}`", path.display());
     let text = fs::read_to_string(path).with_context(|| reading(path))?;
@@ -38,8 +38,8 @@ pub(in crate::cli) fn read(path: &Path) -> Result<FoundCharter> {
             OperatorKey::from_pem(&pem).with_context(|| format!("the key in `{}`", path.display()))?;
         Ok(NewOperator { name, public_key, roles })
     });
-    Ok(FoundCharter {
-        operators: operators.collect::<Result<_>>()?,
-        approvals_required: file.approvals_required,
-    })
+    let operators = operators.collect::<Result<Vec<_>>>()?;
+    check_founding(&operators, file.approvals_required)
+        .with_context(|| format!("the charter in `{}`", path.display()))?;
+    Ok(FoundCharter { operators, approvals_required: file.approvals_required })
 }

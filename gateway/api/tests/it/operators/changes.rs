@@ -310,8 +310,8 @@ async fn a_charter_stays_one_that_nobody_alone_can_use() {
     let same_name = NewOperator { name: "Bob".to_owned(), ..fresh.clone() };
     let idle = NewOperator { roles: [].into(), ..fresh.clone() };
     for (change, rule) in [
-        (change(&fresh, 0), "approvalsRequired must be at least 2"),
-        (change(&fresh, 1), "approvalsRequired must be at least 2"),
+        (change(&fresh, 0), "approvals_required must be at least 2"),
+        (change(&fresh, 1), "approvals_required must be at least 2"),
         (change(&fresh, 4), "4 approvers beside"),
         (change(&twin, 2), "must be enrolled once"),
         (change(&nameless, 2), "1 to 64 printable characters"),

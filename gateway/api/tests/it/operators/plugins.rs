@@ -10,6 +10,8 @@ use tokio::sync::oneshot;
 use super::*;
 use crate::wallet::Wallet;
 
+mod revoked;
+
 impl Deployment {
     fn plugins(&self) -> String {
         format!("/operator/v1/organizations/{}/plugins", self.world.organization)
@@ -68,10 +70,10 @@ async fn role_and_signature_are_checked_before_the_component_is_looked_at() {
     let stranger = Person { key: key(9), id: deployment.ann.id };
     forged["signature"] = stranger.upload(world, "velocity")["signature"].clone();
     for (body, rule) in [
-        (&other_bytes, "for something else"),
-        (&other_settings, "for something else"),
-        (&other_name, "for something else"),
-        (&more, "for something else"),
+        (&other_bytes, "for another component, other settings (byte for byte) or other grants"),
+        (&other_settings, "for another component, other settings (byte for byte) or other grants"),
+        (&other_name, "its signature is for another plugin name"),
+        (&more, "for another component, other settings (byte for byte) or other grants"),
         (&by_bob, "no author"),
         (&forged, "does not fit its signer's key"),
     ] {
@@ -121,7 +123,10 @@ async fn a_signature_is_good_for_one_deployment() {
     });
     let (status, problem) = here.upload(&here.ann, &body).await;
     assert_eq!(status, 400, "{problem}");
-    assert!(problem["detail"].as_str().unwrap().contains("it is not for"), "{problem}");
+    assert!(
+        problem["detail"].as_str().unwrap().contains("but for the origin `https://elsewhere.example`"),
+        "{problem}"
+    );
 }
 
 /// Tells when somebody wants to read it, and never ends.

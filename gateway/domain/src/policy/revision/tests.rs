@@ -9,13 +9,15 @@ use p256::{
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Examined, PluginRevision, ProvenSignatures, RevisionFault};
+use super::{Examined, PluginRevision, ProvenSignatures, RevisionFault, SignedOther};
 use crate::{
     clock::Timestamp,
     ids::{OperatorId, OrganizationId, PluginRevisionId},
     operators::{Charter, Operator, OperatorKey, OperatorRole},
     policy::{RevisionClaims, RevisionSignature, signing_input},
 };
+
+type Edit = fn(&mut PluginRevision);
 
 fn key(seed: u8) -> SigningKey {
     SigningKey::from_slice(&[seed; 32]).unwrap()
@@ -121,19 +123,32 @@ fn a_signature_by_anybody_else_is_none() {
 #[test]
 fn a_signature_is_for_one_component_with_its_settings_grants_name_and_tenant() {
     let signed = signed_by(1, 1);
-    let edits: [fn(&mut PluginRevision); 6] = [
-        |revision| revision.component_digest.0[31] ^= 1,
-        |revision| revision.settings.push(' '),
-        |revision| revision.grants.extend(["http:anything".to_owned()]),
-        |revision| revision.grants.clear(),
-        |revision| revision.plugin.push('2'),
-        |revision| revision.organization = OrganizationId::from_uuid(Uuid::from_u128(9)),
+    let same = SignedOther { organization: false, plugin: false, subject: false };
+    let subject = SignedOther { subject: true, ..same };
+    let edits: [(Edit, SignedOther); 6] = [
+        (|revision| revision.component_digest.0[31] ^= 1, subject),
+        (|revision| revision.settings.push(' '), subject),
+        (|revision| revision.grants.extend(["http:anything".to_owned()]), subject),
+        (|revision| revision.grants.clear(), subject),
+        (|revision| revision.plugin.push('2'), SignedOther { plugin: true, ..same }),
+        (
+            |revision| revision.organization = OrganizationId::from_uuid(Uuid::from_u128(9)),
+            SignedOther { organization: true, ..same },
+        ),
     ];
-    for (number, edit) in edits.into_iter().enumerate() {
+    let mut all = signed.clone();
+    for (number, (edit, other)) in edits.into_iter().enumerate() {
         let mut edited = signed.clone();
         edit(&mut edited);
-        assert_eq!(check(&edited, &charter()), Err(RevisionFault::SignatureForOther), "edit {number}");
+        edit(&mut all);
+        let expected = RevisionFault::SignatureForOther(other);
+        assert_eq!(check(&edited, &charter()), Err(expected), "edit {number}");
     }
+    assert_eq!(
+        check(&all, &charter()).unwrap_err().to_string(),
+        "its signature is for another organization, and for another plugin name, and for another component, other \
+         settings (byte for byte) or other grants"
+    );
 }
 
 /// T28: whatever bit of the signature is another, it is no signature.
