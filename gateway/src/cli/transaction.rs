@@ -6,7 +6,7 @@ use gateway_domain::{
     Error,
     actor::OpCtx,
     approvals::Vote,
-    evaluations::{Evaluation, EvaluationResult},
+    evaluations::{Evaluation, EvaluationResult, Purpose},
     ids::TransactionId,
     ports::{DecisionReads as _, TransactionReads as _},
     transactions::{Attempt, CoreStatus, Transaction, abort as abort_transaction},
@@ -90,11 +90,10 @@ pub(super) async fn show(gateway: &Gateway, ctx: &OpCtx, id: TransactionId) -> R
     let mut lines = vec![line(&transaction)];
     lines
         .extend(votes.iter().map(|vote| format!("  {} as {}: {:?}", vote.principal, vote.role, vote.ballot)));
-    lines.extend(
-        evaluations.iter().map(|evaluation| {
-            format!("  plugin {}: {}", evaluation.subject_name, verdict(&evaluation.result))
-        }),
-    );
+    lines.extend(evaluations.iter().map(|evaluation| {
+        let of = if evaluation.purpose == Purpose::Shadow { " (shadow, decides nothing)" } else { "" };
+        format!("  plugin {}{of}: {}", evaluation.subject_name, verdict(&evaluation.result))
+    }));
     lines.extend(attempts.iter().map(|one| format!("  nonce {}: {}", one.nonce, one.outcome.name())));
     Ok(Answer { value, lines })
 }

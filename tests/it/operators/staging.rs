@@ -122,6 +122,13 @@ impl<'d> Staged<'d> {
     }
 }
 
+/// What a command on the gateway's machine answers to people.
+fn deployment_says(staged: &Staged<'_>, arguments: &[&str]) -> Result<String> {
+    let output = staged.operators.deployment.run(arguments)?;
+    ensure!(output.status.success(), "{output:?}");
+    Ok(String::from_utf8(output.stdout)?)
+}
+
 /// From an upload to a shadow, to a gate that denies, back by a quorum, and stopped by one.
 #[tokio::test]
 async fn a_plugin_is_staged_by_a_quorum_and_stopped_by_one() -> Result<()> {
@@ -141,6 +148,9 @@ async fn a_plugin_is_staged_by_a_quorum_and_stopped_by_one() -> Result<()> {
     ensure!(transfer["status"] != "REJECTED", "{transfer}");
     let said = staged.shadow_of(&transfer).await?;
     ensure!(said["plugin"] == "limiter", "{said}");
+    let shown = deployment_says(&staged, &["transaction", "show", &staged.transaction_of(&transfer).await?])?;
+    ensure!(shown.contains("plugin limiter (shadow, decides nothing): reject"), "{shown}");
+    ensure!(shown.contains("plugin orion: "), "{shown}");
 
     staged.bound(&limiter, "enforce", &["--gate", "--before", "orion"])?;
     ensure!(staged.is_refused().await?);

@@ -1,6 +1,6 @@
 //! Policies: the one in force, and those before it with who carried them.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use axum::extract::State;
 use gateway_domain::{Error, ids::OrganizationId, operators::Proposal, policy::Policy};
@@ -47,6 +47,8 @@ pub(super) struct PolicyResponse {
     floor: Value,
     #[schema(schema_with = description::bindings)]
     bindings: Value,
+    /// Ids of the plugin revisions among them that were revoked: their bindings deny.
+    revoked: Vec<String>,
     #[schema(format = "date-time")]
     created_at: String,
     /// Absent in a deployment without operators.
@@ -145,10 +147,14 @@ impl Desk {
             }
             None => None,
         };
+        let revocations = self.services.store.plugin_revocations(policy.organization).await?;
+        let bound: BTreeSet<_> = policy.bindings.iter().map(|binding| binding.revision).collect();
+        let revoked = revocations.iter().filter(|revocation| bound.contains(&revocation.revision));
         Ok(PolicyResponse {
             revision: policy.revision,
             floor: serde_json::to_value(&policy.floor).unwrap_or_default(),
             bindings: serde_json::to_value(&policy.bindings).unwrap_or_default(),
+            revoked: revoked.map(|revocation| revocation.revision.to_string()).collect(),
             created_at: time(policy.created_at),
             carried,
         })

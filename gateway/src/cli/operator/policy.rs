@@ -247,9 +247,11 @@ fn described(policy: &Value, vaults: &BTreeMap<String, String>) -> Vec<String> {
         format!("floor     {}", policy["floor"]),
     ];
     let bindings = policy["bindings"].as_array().into_iter().flatten();
+    let revoked = || policy["revoked"].as_array().into_iter().flatten();
     lines.extend(bindings.enumerate().map(|(index, binding)| {
         let (name, revision) = (text(&binding["plugin"], 64), text(&binding["revision"], 36));
-        format!("{:>3}.      {name:<20} {revision}  {}", index + 1, summary(binding, vaults))
+        let mark = if revoked().any(|id| *id == binding["revision"]) { "REVOKED, denies: " } else { "" };
+        format!("{:>3}.      {name:<20} {revision}  {mark}{}", index + 1, summary(binding, vaults))
     }));
     lines
 }

@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use super::{next, placed};
+use super::{described, next, placed};
 
 fn binding(name: &str, mode: &str) -> Value {
     revision(name, mode, name)
@@ -53,4 +53,13 @@ fn the_next_policy_keeps_the_floor_and_names_what_it_replaces() {
     assert_eq!((&change["replaces"], &change["floor"]), (&json!(4), &present["floor"]));
     assert_eq!(change["bindings"], json!([{"revision": "a", "mode": "enforce"}]));
     assert_eq!(next(None, Vec::new())["replaces"], 0);
+}
+
+#[test]
+fn a_revoked_revision_is_marked_where_the_policy_is_shown() {
+    let bindings = [revision("a", "enforce", "a1"), revision("b", "enforce", "b1")];
+    let policy = json!({"revision": 4, "bindings": bindings, "revoked": ["b1"]});
+    let lines = described(&policy, &std::collections::BTreeMap::new());
+    let line = |name: &str| lines.iter().find(|line| line.contains(name)).unwrap();
+    assert!(line("b1").contains("REVOKED, denies") && !line("a1").contains("REVOKED"), "{lines:?}");
 }

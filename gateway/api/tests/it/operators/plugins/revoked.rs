@@ -22,6 +22,8 @@ async fn what_was_revoked_does_not_come_back_as_another_revision() {
         deployment.get(&deployment.dee, &shown).await.1["revoked"]["by"],
         deployment.bob.id.to_string()
     );
+    let policy = format!("/operator/v1/organizations/{}/policy", world.organization);
+    assert_eq!(deployment.get(&deployment.dee, &policy).await.1["revoked"], json!([bound["id"]]));
     let examined = world.plugin.examined();
     let (status, problem) =
         deployment.upload(&deployment.ann, &deployment.ann.upload(world, "velocity")).await;
