@@ -148,6 +148,7 @@ async fn ten_minutes(language: &str) -> Result<()> {
     ensure!(reader.run(AUTHOR, "countersign plugin test COMPONENT")?.ends_with("3 passed, 0 failed\n"));
     assert_bound(&development, &staged, &reader.said["REVISION"])?;
     assert_examined(&reader)?;
+    assert_fault_is_told(&reader, language)?;
     ensure!(gateway.stop().await?.success() && service.terminate(DEADLINE).await?.success());
     Ok(())
 }
@@ -174,6 +175,22 @@ fn assert_examined(reader: &Reader<'_>) -> Result<()> {
     ensure!(checked["name"] == NAME && checked["faults"] == json!([]), "{checked}");
     let component = fs::read(reader.project.join(&reader.said["COMPONENT"]))?;
     ensure!(text(&checked, "digest")? == hex::encode(Sha256::digest(component)), "{checked}");
+    Ok(())
+}
+
+/// What a rule throws is told by its text, where a language would say no more than that the plugin was aborted.
+fn assert_fault_is_told(reader: &Reader<'_>, language: &str) -> Result<()> {
+    let (file, rule) = match language {
+        "js" => ("src/judge.js", "export function judge() { throw new Error('the limit is odd'); }\n"),
+        "python" => {
+            ("src/rules.py", "def judge(_verified, _claimed):\n    raise ValueError(\"the limit is odd\")\n")
+        }
+        _ => return Ok(()),
+    };
+    fs::write(reader.project.join(file), rule)?;
+    reader.run(AUTHOR, "countersign plugin build")?;
+    let tested = reader.run(AUTHOR, "countersign plugin test COMPONENT; test $? = 5")?;
+    ensure!(tested.contains("Error: the limit is odd"), "{tested}");
     Ok(())
 }
 
