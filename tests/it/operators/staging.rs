@@ -123,7 +123,7 @@ impl<'d> Staged<'d> {
 }
 
 /// What a command on the gateway's machine answers to people.
-fn deployment_says(staged: &Staged<'_'>, arguments: &[&str]) -> Result<String> {
+fn deployment_says(staged: &Staged<'_>, arguments: &[&str]) -> Result<String> {
     let output = staged.operators.deployment.run(arguments)?;
     ensure!(output.status.success(), "{output:?}");
     Ok(String::from_utf8(output.stdout)?)
