@@ -142,6 +142,7 @@ async fn policies_change_under_load_and_no_decision_mixes_them() -> Result<()> {
     for index in 0..2 {
         pair.cluster.set(index, "plugins.prepared_max", PREPARED_MAX);
         pair.cluster.set(index, "plugins.deadline_ms", 20_000);
+        pair.cluster.set(index, "telemetry.log_filter", "info,gateway_api::layers::access=warn");
     }
     let gateways = [pair.cluster.start(0).await?, pair.cluster.start(1).await?];
     let load = Load {
@@ -165,11 +166,12 @@ async fn policies_change_under_load_and_no_decision_mixes_them() -> Result<()> {
 
     let asked = load.asked.load(Ordering::SeqCst);
     let chain = pair.anvil.node();
-    wait::until("everything to be signed and mined", FINAL_DEADLINE, async || {
+    let mined = wait::until("everything to be signed and mined", FINAL_DEADLINE, async || {
         Ok((chain.transaction_count(load.escrow).await? == U256::from(asked)).then_some(()))
-    })
-    .await
-    .with_context(|| output(&gateways))?;
+    });
+    if let Err(error) = mined.await {
+        anyhow::bail!("{error:#}\n{}\n{}", pair.unfinished().await?, output(&gateways));
+    }
     let evaluations = ensure_whole(&pair).await?;
     ensure!(evaluations >= asked, "{evaluations} evaluations of {asked} transactions");
     for (before, after) in before.into_iter().zip(after) {

@@ -50,8 +50,10 @@ struct Told {
     is_forked: bool,
     /// Seconds that it adds to the date of its newest block.
     ahead: u64,
-    /// Time until it tells of a block.
-    pause: Duration,
+    /// Turns that others have before it tells of a block.
+    turns: usize,
+    /// It never tells.
+    hangs: bool,
     contract: Contract,
     asked: Arc<Mutex<Vec<&'static str>>>,
 }
@@ -83,7 +85,8 @@ impl Told {
             finalized: 15,
             is_forked: false,
             ahead: 0,
-            pause: Duration::ZERO,
+            turns: 0,
+            hangs: false,
             contract: Contract::Answers(&[]),
             asked: Arc::default(),
         }
@@ -120,7 +123,12 @@ impl EvmRpc for Told {
 
     async fn block(&self, tag: BlockTag) -> Result<Option<Block>, RpcError> {
         self.ask("block")?;
-        tokio::time::sleep(self.pause).await;
+        for _ in 0..self.turns {
+            tokio::task::yield_now().await;
+        }
+        if self.hangs {
+            std::future::pending::<()>().await;
+        }
         let number = match tag {
             BlockTag::Latest => self.head,
             BlockTag::Finalized => self.finalized,
