@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Instant};
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
-use plugin_host::HostCall;
+use plugin_host::{CounterName, EvaluationRecord, HostCall};
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -96,20 +96,37 @@ async fn run_case(workbench: &Workbench, loaded: &Loaded, case: &Case) -> Result
         Err(failure) => failure.record.as_deref(),
     };
     let mut differences = compare(&case.expect, &cases::found(&answer));
-    differences.extend(unasked(&given.host_calls, record.map_or(&[], |record| &record.host_calls)));
+    differences.extend(unasked(&given, record));
     Ok(Ran { differences, note })
 }
 
-/// What is given for calls that were not made: a plugin that no longer asks decides by less than it did.
-fn unasked(given: &[HostCall], made: &[HostCall]) -> Option<Difference> {
-    let left: Vec<String> =
-        given.iter().skip(made.len()).map(|call| plugin_host::plain(&call.asked(), 400)).collect();
-    let found = Value::String("the plugin did not ask".to_owned());
-    (!left.is_empty()).then(|| Difference {
-        field: "host_calls".to_owned(),
-        expected: json!(left),
-        found: Some(found),
-    })
+/// What is given for questions that were not asked: a plugin that no longer asks decides by less than it did, and one that
+/// asks for another name finds nothing there.
+fn unasked(given: &EvaluationRecord, made: Option<&EvaluationRecord>) -> Vec<Difference> {
+    let keys = |record: &EvaluationRecord| -> Vec<String> {
+        record.state_reads.iter().map(|read| read.key.clone()).collect()
+    };
+    let counters = |record: &EvaluationRecord| -> Vec<String> {
+        let named = |counter: &CounterName| format!("{} in {} s", counter.name, counter.window_seconds);
+        record.counter_reads.iter().map(|read| named(&read.counter)).collect()
+    };
+    let left = |of: &dyn Fn(&EvaluationRecord) -> Vec<String>| -> Vec<String> {
+        let asked = made.map(of).unwrap_or_default();
+        of(given).into_iter().filter(|name| !asked.contains(name)).collect()
+    };
+    // In their order, for the same question may be asked twice.
+    let calls = given.host_calls.iter().skip(made.map_or(0, |made| made.host_calls.len()));
+    let fields = [
+        ("state_reads", left(&keys)),
+        ("counter_reads", left(&counters)),
+        ("host_calls", calls.map(HostCall::asked).collect()),
+    ];
+    let difference = |(field, left): (&str, Vec<String>)| Difference {
+        field: field.to_owned(),
+        expected: left.iter().map(|asked| plugin_host::plain(asked, 400)).collect(),
+        found: Some(Value::String("the plugin did not ask".to_owned())),
+    };
+    fields.into_iter().filter(|(_, left)| !left.is_empty()).map(difference).collect()
 }
 
 fn compare(expected: &Map<String, Value>, found: &Map<String, Value>) -> Vec<Difference> {

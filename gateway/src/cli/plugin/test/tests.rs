@@ -1,3 +1,8 @@
+use gateway_domain::U256;
+use plugin_host::{
+    Capability, ClaimedTransaction, CounterRead, Digest, Grants, StateRead, VerifiedTransaction,
+};
+
 use super::*;
 
 fn object(value: &Value) -> Map<String, Value> {
@@ -31,6 +36,29 @@ fn a_failure_that_is_not_expected_differs_though_everything_else_is_as_expected(
     assert!(shown(&json!({"failure": "abort", "reservations": []}), &found).is_empty());
 }
 
+/// Of a plugin that asked for nothing.
+fn record() -> EvaluationRecord {
+    EvaluationRecord {
+        component: Digest::of(b"component"),
+        engine: Digest::of(b"engine"),
+        limits: Digest::of(b"limits"),
+        contract: "1.0".to_owned(),
+        verified: VerifiedTransaction::default(),
+        claimed: ClaimedTransaction::default(),
+        settings: "{}".into(),
+        settings_digest: Digest::of(b"{}"),
+        grants: Grants::from_iter(Capability::ALL),
+        requested_at_ms: 0,
+        state_reads: Vec::new(),
+        state_writes: Vec::new(),
+        counter_reads: Vec::new(),
+        reservations: Vec::new(),
+        host_calls: Vec::new(),
+        logs: Vec::new(),
+        memory_peak_bytes: 0,
+    }
+}
+
 #[test]
 fn answers_that_nobody_asked_for_are_named() {
     let call = |path: &str| -> HostCall {
@@ -43,11 +71,27 @@ fn answers_that_nobody_asked_for_are_named() {
         }))
         .unwrap()
     };
-    let given = [call("/first"), call("/second")];
-    assert!(unasked(&given, &given).is_none());
-    let left = unasked(&given, &given[..1]).unwrap();
-    assert_eq!(left.field, "host_calls");
-    assert_eq!(left.expected, json!(["http: GET /second of `screening`"]));
+    let counter = |name: &str| {
+        let counter = CounterName { name: name.to_owned(), window_seconds: 60 };
+        CounterRead { counter, others: U256::ZERO, is_final: false }
+    };
+    let mut given = record();
+    given.host_calls = vec![call("/first"), call("/second")];
+    given.state_reads = vec![StateRead { key: "seen".to_owned(), value: None }];
+    given.counter_reads = vec![counter("to:0x1"), counter("to:0x2")];
+    assert!(unasked(&given, Some(&given)).is_empty());
+    let mut made = given.clone();
+    made.host_calls.pop();
+    (made.state_reads, made.counter_reads) = (Vec::new(), vec![counter("to:0x1"), counter("to:0X2")]);
+    let left = unasked(&given, Some(&made));
+    let told: Vec<_> = left.iter().map(|left| (left.field.as_str(), left.expected.clone())).collect();
+    let expected = [
+        ("state_reads", json!(["seen"])),
+        ("counter_reads", json!(["to:0x2 in 60 s"])),
+        ("host_calls", json!(["http: GET /second of `screening`"])),
+    ];
+    assert_eq!(told, expected);
+    assert_eq!(unasked(&given, None).len(), 3);
 }
 
 #[test]
