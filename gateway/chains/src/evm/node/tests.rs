@@ -50,10 +50,8 @@ struct Told {
     is_forked: bool,
     /// Seconds that it adds to the date of its newest block.
     ahead: u64,
-    /// Turns that others have before it tells of a block.
-    turns: usize,
-    /// It never tells.
-    hangs: bool,
+    /// Turns that others have before it tells of a block; without, it never tells.
+    turns: Option<usize>,
     contract: Contract,
     asked: Arc<Mutex<Vec<&'static str>>>,
 }
@@ -85,8 +83,7 @@ impl Told {
             finalized: 15,
             is_forked: false,
             ahead: 0,
-            turns: 0,
-            hangs: false,
+            turns: Some(0),
             contract: Contract::Answers(&[]),
             asked: Arc::default(),
         }
@@ -123,11 +120,9 @@ impl EvmRpc for Told {
 
     async fn block(&self, tag: BlockTag) -> Result<Option<Block>, RpcError> {
         self.ask("block")?;
-        for _ in 0..self.turns {
+        let Some(turns) = self.turns else { return std::future::pending().await };
+        for _ in 0..turns {
             tokio::task::yield_now().await;
-        }
-        if self.hangs {
-            std::future::pending::<()>().await;
         }
         let number = match tag {
             BlockTag::Latest => self.head,

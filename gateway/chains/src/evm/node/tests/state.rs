@@ -15,7 +15,7 @@ const NOW: Timestamp = Timestamp::from_unix_micros(20_000_000);
 
 /// `odd` in every place among two of `even`, answering first, and answering last.
 fn odd_one_out(odd: &Told, even: &Told) -> Vec<EvmNode> {
-    let later = |told: &Told| Told { turns: 100, ..told.clone() };
+    let later = |told: &Told| Told { turns: Some(100), ..told.clone() };
     [beside(odd, &later(even)), beside(&later(odd), even)].into_iter().flatten().collect()
 }
 
@@ -50,7 +50,7 @@ async fn where_one_node_suffices_the_first_that_answers_names_the_block() {
 
 #[tokio::test]
 async fn nodes_that_hang_hold_nothing_up_and_are_missed_where_too_few_are_left() {
-    let hangs = || Told { hangs: true, ..Told::truth() };
+    let hangs = || Told { turns: None, ..Told::truth() };
     let ask = async |nodes: Vec<Told>| {
         let chain = chain(2, nodes);
         let asked = chain.newest_block(NOW, Duration::from_millis(50));
