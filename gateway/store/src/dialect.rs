@@ -200,12 +200,14 @@ const PERMIT_HOLDS: &str = "policy_heads h, standings s, user_standings u, trans
      AND (k.vault IS NULL OR EXISTS \
      (SELECT 1 FROM vaults v WHERE v.id = k.vault AND v.organization = $2 AND v.frozen = 0))";
 
-/// What an approval rests on that no permit follows: `$1` organization, `$2` owner, `$3` policy revision, `$4` the standing of
-/// organization and owner. Writes nothing, and ends with the organization's conditions.
-const AUTHORITY_HOLDS: &str = "UPDATE user_standings SET revision = revision WHERE organization = $1 AND principal = $2 \
-     AND EXISTS (SELECT 1 FROM policy_heads h, standings s, organizations o \
-     WHERE h.organization = $1 AND h.revision = $3 \
-     AND s.organization = $1 AND s.revision + user_standings.revision = $4";
+/// The conditions of an approval that no permit follows, as rows that must exist: `$1` organization, `$3` policy revision,
+/// `$4` the standing of organization and owner.
+const APPROVAL_HOLDS: &str = "policy_heads h, standings s, organizations o WHERE h.organization = $1 AND h.revision = $3 \
+     AND s.organization = $1 AND s.revision + user_standings.revision = $4 AND o.id = $1 AND o.frozen = 0";
+
+/// Writes nothing: the owner `$2` is there, and under conditions that follow.
+const REQUIRE_OWNER: &str =
+    "UPDATE user_standings SET revision = revision WHERE organization = $1 AND principal = $2 AND EXISTS";
 
 /// The conditions of a registry call that will be signed: `$2` organization, `$3` key.
 const RELAY_HOLDS: &str = "organizations o, keys k WHERE o.id = $2 AND o.frozen = 0 \
@@ -259,7 +261,7 @@ impl EngineSql {
                 "DELETE FROM instances WHERE live_until <= {now} AND id <> $1"
             )),
             require_authority: shared_text(format!(
-                "{AUTHORITY_HOLDS} AND o.id = $1 AND o.frozen = 0 {share})"
+                "{REQUIRE_OWNER} (SELECT 1 FROM {APPROVAL_HOLDS} {share})"
             )),
             insert_permit: shared_text(format!(
                 "INSERT INTO permits (id, organization, transaction_id, attempt_id, key_id, digest, intent_hash, \

@@ -134,10 +134,12 @@ async fn record(
         "intentHash": vote.intent_hash, "state": next.state.name(),
     });
     let event = AuditEvent::new(ctx, "vote.cast", format!("transaction {}", transaction.id), detail);
+    let condition = release_condition(transaction, &decision);
+    let is_release = condition.is_some();
     let mut changes = ChangeSet::new(event)
         .write(Write::UpdateTransaction(services.sealer.seal(next.clone())))
         .write(Write::InsertVote(vote.clone()))
-        .writes_of(release_condition(transaction, &decision))
+        .writes_of(condition)
         .writes_of(freed(services, &attempts))
         .writes_of(fresh.writes());
     if next.state != State::Pending {
@@ -148,7 +150,7 @@ async fn record(
         Ok(()) => Ok(Some(VoteRecorded { vote: vote.into_value(), transaction: next })),
         Err(CommitError::Conflict(Contested::Version | Contested::Vote)) => {
             retain(ctx, services, transaction, fresh).await?;
-            if release_condition(transaction, &decision).is_some() {
+            if is_release {
                 require_thawed(services, transaction).await?;
             }
             Ok(None)
