@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use gateway_domain::{
-    changes::{Contested, OperatorWrite, Write},
+    changes::{Contested, OperatorWrite, UserCondition, Write},
     credentials::{ApiKey, Label},
     fireblocks::Integration,
     identity::{Organization, Principal, User},
@@ -23,6 +23,7 @@ use crate::{
 on_both_engines!(
     no_permit_after_the_policy_head_moved,
     no_permit_after_the_transaction_moved,
+    no_release_after_authority_or_policy_moved,
     no_permit_in_a_frozen_organization,
     no_permit_for_a_frozen_key,
     no_registry_call_under_conditions_that_allow_no_permit,
@@ -61,6 +62,28 @@ fn move_head(world: &World) -> Vec<Write> {
 
 async fn no_permit_after_the_policy_head_moved(database: &Database) {
     refused_after(database, move_head).await;
+}
+
+/// An approval that no permit follows rests on what a permit rests on.
+async fn no_release_after_authority_or_policy_moved(database: &Database) {
+    let (store, world) = ready(database).await;
+    let owner = (world.organization.id, world.transaction.owner);
+    let (policy_revision, standing_revision) = (world.permit.policy_revision, world.permit.standing_revision);
+    let holds = |policy_revision, standing_revision| {
+        let condition = UserCondition::Authority { policy_revision, standing_revision };
+        world.commit(&store, [Write::RequireUser(owner, condition)])
+    };
+    holds(policy_revision, standing_revision).await.unwrap();
+    assert_eq!(contested(holds(policy_revision, standing_revision + 1).await), Contested::Version);
+    world.commit(&store, move_head(&world)).await.unwrap();
+    assert_eq!(contested(holds(policy_revision, standing_revision).await), Contested::Version);
+    holds(policy_revision + 1, standing_revision).await.unwrap();
+
+    let frozen = Organization { frozen: true, version: 2, ..world.organization.clone() };
+    world.commit(&store, [Write::UpdateOrganization(world.seal(&frozen))]).await.unwrap();
+    let standing = store.standing_revision(owner.0, owner.1).await.unwrap();
+    assert!(standing > standing_revision, "a freeze moves the standing");
+    assert_eq!(contested(holds(policy_revision + 1, standing).await), Contested::Version);
 }
 
 async fn no_permit_after_the_transaction_moved(database: &Database) {
