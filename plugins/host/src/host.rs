@@ -15,7 +15,7 @@ use crate::evaluation::Reused;
 use crate::failure::{EvaluationFailure, FailureCode};
 use crate::outcome::{Description, SettingsProblem};
 use crate::prepare::{ComponentSource, PreparedPlugin, Workshop};
-use crate::queue::{Queue, Run, Task};
+use crate::queue::{Answer, Queue, Run, Task};
 use crate::record::{Evaluation, EvaluationRecord, EvaluationRequest};
 use crate::subject::Subject;
 use crate::{evaluation, measure};
@@ -252,10 +252,10 @@ impl PluginHost {
         let activity = Arc::clone(&self.inner.activity);
         let turn = Arc::new(AtomicBool::new(false));
         let has_turn = Arc::clone(&turn);
-        let job = Box::new(move |run: &Arc<Run>| {
+        let job = Box::new(move |run: &Arc<Run>| -> Answer {
             called.gauges().wait_seconds.record(asked.elapsed());
             if sender.is_closed() {
-                return;
+                return Box::new(|| ());
             }
             run.make_way(deadline);
             let answer = if Instant::now() < deadline {
@@ -265,8 +265,10 @@ impl PluginHost {
             } else {
                 Err(no_turn())
             };
-            // The caller may have stopped waiting meanwhile.
-            let _ = sender.send(answer);
+            Box::new(move || {
+                // The caller may have stopped waiting meanwhile.
+                let _ = sender.send(answer);
+            })
         });
         let answer = match queue.push(Task { lane, subject, job }) {
             Ok(()) => self.inner.await_answer(receiver, &turn, deadline).await,

@@ -22,8 +22,11 @@ use load::Load;
 use run::{Clock, Place};
 pub(crate) use run::{Run, Slice};
 
-/// Work that answers for itself, even when its deadline has passed or nobody waits any more.
-pub(crate) type Job = Box<dyn FnOnce(&Arc<Run>) + Send>;
+/// Work that has an answer, even when its deadline has passed or nobody waits any more.
+pub(crate) type Job = Box<dyn FnOnce(&Arc<Run>) -> Answer + Send>;
+
+/// Gives the answer of a run that counts no longer: who hears it may ask again, and is judged by that run.
+pub(crate) type Answer = Box<dyn FnOnce() + Send>;
 
 /// A job, and whose it is.
 pub(crate) struct Task {
@@ -197,10 +200,7 @@ impl Queue {
         let Task { subject, job, .. } = task;
         let is_replaced = was_replaced || lane.is_long && self.replace_thread();
         let run = Arc::new(Run::new(Arc::clone(self), lane, is_replaced));
-        // A panic here is a fault of the host; the job's answer is dropped and its caller sees that.
-        if std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| job(&run))).is_err() {
-            tracing::error!(lane = %lane.name, "an evaluation panicked in the host");
-        }
+        let answer = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| job(&run)));
         let Place { lane, has_overrun, is_replaced, .. } = run.place();
         let took = clock.lap();
         // One that found no place among the long ones is none of those that they make way for.
@@ -208,6 +208,12 @@ impl Queue {
             self.load.took(took);
         }
         self.finish(lane, subject.filter(|_| has_overrun));
+        if let Ok(give) = answer {
+            give();
+        } else {
+            // A fault of the host; the caller sees that there will be no answer.
+            tracing::error!(lane = %lane.name, "an evaluation panicked in the host");
+        }
         is_replaced
     }
 

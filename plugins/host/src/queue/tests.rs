@@ -4,7 +4,7 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use super::load::Load;
-use super::{LaneKey, Queue, Run, Slice, Task, Turn};
+use super::{Answer, LaneKey, Queue, Run, Slice, Task, Turn};
 use crate::config::ScheduleConfig;
 use crate::digest::Digest;
 use crate::failure::FailureCode;
@@ -26,8 +26,12 @@ fn subject(plugin: Digest) -> Subject {
     Subject { organization: "organization".into(), component: plugin, settings: plugin }
 }
 
+fn answer(give: impl FnOnce() + Send + 'static) -> Answer {
+    Box::new(give)
+}
+
 fn task(plugin: Digest) -> Task {
-    Task { lane: plugin, subject: Some(subject(plugin)), job: Box::new(|_| ()) }
+    Task { lane: plugin, subject: Some(subject(plugin)), job: Box::new(|_| answer(|| ())) }
 }
 
 /// Takes the next turn if there is one, without waiting for it.
@@ -357,7 +361,7 @@ fn as_many_threads_live_after_long_jobs_as_before() {
         let sender = sender.clone();
         let job = Box::new(move |run: &Arc<Run>| {
             run.overrun();
-            sender.send(()).unwrap();
+            answer(move || sender.send(()).unwrap())
         });
         queue.push(Task { job, ..task(FIRST) }).unwrap();
         done.recv().unwrap();
@@ -374,6 +378,24 @@ fn as_many_threads_live_after_long_jobs_as_before() {
 }
 
 #[test]
+fn who_hears_the_answer_of_a_long_run_asks_again_in_the_long_lane() {
+    let queue = Arc::new(Queue::new(&ScheduleConfig { background_threads: 1, ..schedule() }));
+    let (sender, lanes) = mpsc::channel();
+    let asking = Arc::clone(&queue);
+    let job = Box::new(move |run: &Arc<Run>| {
+        run.waited(HOUR);
+        answer(move || {
+            asking.push(task(FIRST)).unwrap();
+            sender.send(turn(&asking)).unwrap();
+            asking.close();
+        })
+    });
+    queue.push(Task { job, ..task(FIRST) }).unwrap();
+    queue.work();
+    assert_eq!(lanes.recv().unwrap(), Some(long(FIRST)));
+}
+
+#[test]
 fn what_a_run_waits_for_keeps_no_processor_busy() {
     let queue = Arc::new(Queue::new(&schedule()));
     let begun = Instant::now();
@@ -383,7 +405,7 @@ fn what_a_run_waits_for_keeps_no_processor_busy() {
     let job = Box::new(move |_: &Arc<Run>| {
         // For what does not come.
         nothing.recv_timeout(Duration::from_millis(50)).unwrap_err();
-        closing.close();
+        answer(move || closing.close())
     });
     queue.push(Task { job, ..task(FIRST) }).unwrap();
     queue.work();
@@ -411,9 +433,7 @@ fn a_short_run_and_a_long_one_of_a_queue_that_closes_do_not_stand_still() {
 fn closing_drops_what_waits_and_ends_the_work() {
     let (queue, answers) = (Arc::new(Queue::new(&schedule())), mpsc::channel::<()>());
     let (sender, receiver) = answers;
-    let job = Box::new(move |_: &Arc<Run>| {
-        sender.send(()).unwrap();
-    });
+    let job = Box::new(move |_: &Arc<Run>| answer(move || sender.send(()).unwrap()));
     queue.push(Task { job, ..task(FIRST) }).unwrap();
     queue.close();
     queue.work();
