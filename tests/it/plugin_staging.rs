@@ -175,18 +175,28 @@ async fn a_revision_revoked_on_the_gateways_machine_denies_from_then_on() -> Res
     Ok(())
 }
 
-/// `plugin diff` through the binary, about a name that is bound nowhere.
+/// `plugin diff` and `plugin backtest` through the binary, about a name that is bound nowhere.
 #[tokio::test]
-async fn a_diff_of_nothing_is_a_finding_and_no_proof() -> Result<()> {
+async fn a_comparison_of_nothing_says_so_and_is_no_proof() -> Result<()> {
     let stand = Stand::on_sqlite().await?;
     let gateway = stand.installation.start().await?;
     let escrow = stand.user(&gateway).await?;
     propose(&stand, &gateway, escrow, 5).await?;
+    // What was only tried out is no part of what was decided.
+    dry_run(&stand, escrow, 1)?;
     let data_dir = stand.installation.data_dir();
-    let data_dir = data_dir.to_str().context("path")?;
-    let diff = ["plugin", "diff", "nobody", "--against", "orion", "--data-dir", data_dir, "--json"];
-    let output = stand.installation.command(&diff)?;
-    let answer: Value = serde_json::from_slice(&output.stdout)?;
-    ensure!(output.status.code() == Some(5) && answer["compared"] == 0, "{answer}");
+    let place = ["--data-dir", data_dir.to_str().context("path")?, "--json"];
+    let plugins = order(&stand.installation, &["plugin", "list"])?;
+    let active = text(&plugins["plugins"][0], "id")?;
+    let diff = ["plugin", "diff", "nobody", "--against", "orion"];
+    let backtest = ["plugin", "backtest", "--revision", active, "--against", "nobody"];
+    for (comparison, why) in
+        [(&diff[..], "no shadow `nobody` was heard"), (&backtest[..], "`nobody` was not enforced")]
+    {
+        let output = stand.installation.command(&[comparison, &place].concat())?;
+        let answer: Value = serde_json::from_slice(&output.stdout)?;
+        ensure!(output.status.code() == Some(5) && answer["compared"] == 0, "{answer}");
+        ensure!(answer["leftOut"] == json!([{ "what": why, "transactions": 1 }]), "{answer}");
+    }
     stand.finish(gateway).await
 }

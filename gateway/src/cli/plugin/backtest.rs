@@ -95,7 +95,10 @@ impl Backtest {
                     comparison.borrow_mut().leave_out(why);
                     return Ok(());
                 }
-                None => return Ok(()),
+                None => {
+                    comparison.borrow_mut().leave_out(format!("`{}` was not enforced", self.against));
+                    return Ok(());
+                }
             };
             let judged = candidate.judge(decided).await;
             let mut comparison = comparison.borrow_mut();

@@ -100,7 +100,9 @@ impl Sides<'_> {
             Some(Word::Unasked(code)) => {
                 return comparison.leave_out(format!("the shadow `{name}` could not be asked ({code})"));
             }
-            None if !evaluations.iter().any(is_shadow) => return,
+            None if !evaluations.iter().any(is_shadow) => {
+                return comparison.leave_out(format!("no shadow `{name}` was heard"));
+            }
             None if subject.is_some() => {
                 return comparison.leave_out(format!("another revision of the shadow `{name}` was heard"));
             }

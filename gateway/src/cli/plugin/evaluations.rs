@@ -7,7 +7,7 @@ use clap::Args;
 use gateway_domain::{
     Error, Timestamp,
     actor::OpCtx,
-    evaluations::Evaluation,
+    evaluations::{Evaluation, Purpose},
     ids::{PluginRevisionId, TransactionId},
     policy::Binding,
     ports::{DecisionReads as _, PolicyReads as _, TransactionReads as _},
@@ -73,7 +73,7 @@ impl Since {
 }
 
 /// Hands over every evaluated transaction since then, oldest first, beside what is bound now; `tell` hears of each
-/// page.
+/// page. What was a dry run is no transaction.
 pub(super) async fn each(
     hand: &Hand,
     (since, now): (&Since, Timestamp),
@@ -84,7 +84,8 @@ pub(super) async fn each(
     while let Some(after) = next {
         let answer = hand.order(Act::ReadEvaluations { after }).await?;
         let page: Page = serde_json::from_value(answer.value).context("reading a page of evaluations")?;
-        for evaluated in page.evaluated {
+        let is_dry = |evaluation: &Evaluation| evaluation.purpose == Purpose::DryRun;
+        for evaluated in page.evaluated.into_iter().filter(|one| !one.evaluations.iter().all(is_dry)) {
             count += 1;
             take(&page.bindings, evaluated).await?;
         }
