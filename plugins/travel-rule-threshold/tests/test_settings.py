@@ -35,6 +35,7 @@ class Reading(unittest.TestCase):
             (document(thresholds=[]), ["thresholds"]),
             (document(thresholds=[7]), ["thresholds[0]"]),
             (document({"chain": "ethereum"}), ["thresholds[0].chain"]),
+            (document({"chain": ["eip155:1"], "asset": {}}), ["thresholds[0].chain", "thresholds[0].asset"]),
             (document({"asset": "0xAB"}), ["thresholds[0].asset"]),
             (document({"asset": TOKEN + "\n"}), ["thresholds[0].asset"]),
             (document({"decimals": True}), ["thresholds[0].decimals"]),

@@ -161,9 +161,10 @@ class _Reader:
             if asset != NATIVE and not _matches(ADDRESS, asset):
                 self._wrong(f"{field}.asset", "must be `native`, or `0x` and 40 lower-case hexadecimal digits")
             amount = self._amount(threshold, field)
-            if (chain, asset) in thresholds:
-                self._wrong(field, "must not repeat a chain and asset")
+            # What is no text was told above, and may be nothing that a dictionary takes.
             if isinstance(chain, str) and isinstance(asset, str):
+                if (chain, asset) in thresholds:
+                    self._wrong(field, "must not repeat a chain and asset")
                 thresholds[chain, asset] = amount
         return thresholds
 
