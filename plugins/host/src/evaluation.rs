@@ -51,7 +51,7 @@ pub(crate) fn validate_settings(
     run: &Arc<Run>,
 ) -> Result<Vec<SettingsProblem>, EvaluationFailure> {
     require_settings_length(settings, plugin.limits()).map_err(failure)?;
-    require_said_once(&Settings::from(settings)).map_err(failure)?;
+    require_unambiguous(&Settings::from(settings)).map_err(failure)?;
     let mut store = Sandbox::new(Arc::clone(plugin.limits()), unbound()).into_store(
         plugin.engine(),
         deadline,
@@ -71,7 +71,7 @@ pub(crate) fn evaluate(
     run: &Arc<Run>,
 ) -> Result<Evaluation, EvaluationFailure> {
     require_settings_length(request.settings.as_str(), plugin.limits()).map_err(failure)?;
-    require_said_once(&request.settings).map_err(failure)?;
+    require_unambiguous(&request.settings).map_err(failure)?;
     if let Err(capability) = plugin.require_granted(request.grants) {
         let detail = format!("the component imports `{capability}`, which its binding is not granted");
         return Err(EvaluationFailure::new(FailureCode::MissingCapability, detail));
@@ -129,8 +129,8 @@ fn require_settings_length(settings: &str, limits: &Limits) -> Result<(), Stop> 
 }
 
 /// What the author signed for and what the guest reads is one thing.
-fn require_said_once(settings: &Settings) -> Result<(), Stop> {
-    match settings.key_twice() {
+fn require_unambiguous(settings: &Settings) -> Result<(), Stop> {
+    match settings.ambiguity() {
         None => Ok(()),
         Some(fault) => Err(Stop::new(FailureCode::SettingsAmbiguous, format!("settings: {fault}"))),
     }

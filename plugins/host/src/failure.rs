@@ -65,7 +65,7 @@ pub enum FailureCode {
     GuestError,
     /// The settings are longer than they may be.
     SettingsTooLarge,
-    /// The settings name a key twice, which languages read differently.
+    /// The settings are JSON that languages read differently, such as a key that is named twice.
     SettingsAmbiguous,
     /// The component's bytes do not have the expected digest.
     DigestMismatch,

@@ -27,6 +27,10 @@ pub enum SettingsFault {
     /// JavaScript takes the last of them, Rust refuses both.
     #[error("key `{0}` is given twice")]
     KeyTwice(String),
+    /// JSON by its grammar, with what some languages refuse: half a character, a number beyond all bounds, a thousand
+    /// lists in each other.
+    #[error("not every language reads them: {0}")]
+    NotForAll(String),
     #[error("they are not JSON: {0}")]
     NotJson(String),
 }
@@ -37,13 +41,14 @@ impl Settings {
         &self.0.text
     }
 
-    /// What is wrong with the text as JSON. A plugin need not take JSON; what is JSON must say everything once.
+    /// What is wrong with the text as JSON. A plugin need not take JSON; what is JSON must say one thing to everybody.
     pub fn fault(&self) -> Option<&SettingsFault> {
         self.0.fault.as_ref()
     }
 
-    pub(crate) fn key_twice(&self) -> Option<&SettingsFault> {
-        self.fault().filter(|fault| matches!(fault, SettingsFault::KeyTwice(_)))
+    /// The fault of what is JSON.
+    pub(crate) fn ambiguity(&self) -> Option<&SettingsFault> {
+        self.fault().filter(|fault| !matches!(fault, SettingsFault::NotJson(_)))
     }
 
     /// SHA-256 of the text.

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::SettingsFault;
 
@@ -14,10 +14,13 @@ pub(super) fn fault(text: &str) -> Option<SettingsFault> {
     let twice = RefCell::new(None);
     let mut reader = serde_json::Deserializer::from_str(text);
     let read = Once { twice: &twice }.deserialize(&mut reader).and_then(|()| reader.end());
-    let error = read.err()?;
-    Some(
-        twice.into_inner().map_or_else(|| SettingsFault::NotJson(error.to_string()), SettingsFault::KeyTwice),
-    )
+    let error = read.err()?.to_string();
+    Some(match twice.into_inner() {
+        Some(name) => SettingsFault::KeyTwice(name),
+        // Who ignores a value sees its grammar alone.
+        None if serde_json::from_str::<IgnoredAny>(text).is_ok() => SettingsFault::NotForAll(error),
+        None => SettingsFault::NotJson(error),
+    })
 }
 
 /// Takes any value in which no object names a key twice, and notes the key where one does.

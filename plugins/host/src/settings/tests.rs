@@ -27,3 +27,12 @@ fn what_is_no_json_is_a_fault_of_its_own() {
         assert!(matches!(fault(text), Some(SettingsFault::NotJson(_))), "{text}");
     }
 }
+
+#[test]
+fn json_that_only_some_languages_read_is_a_fault_however_plugins_read_it() {
+    let deep = format!("{}{}", "[".repeat(1_000), "]".repeat(1_000));
+    for text in [r#""\ud800""#, r#"{"\udfff":1}"#, r#"{"a":1e999,"b":1,"b":2}"#, &deep] {
+        assert!(matches!(fault(text), Some(SettingsFault::NotForAll(_))), "{text}: {:?}", fault(text));
+    }
+    assert_eq!(fault(r#""\ud83d\ude00""#), None);
+}

@@ -58,7 +58,10 @@ fn mutated_uploads_are_refused_by_name_or_run_in_the_sandbox() {
 /// Accepts settings or says what is wrong with them; what it has accepted it can also be run with.
 async fn takes_or_refuses(host: &TestHost, guest: &Arc<PreparedPlugin>, settings: &str) {
     let problems = host.host.validate_settings(guest, settings).await;
-    if matches!(Settings::from(settings).fault(), Some(SettingsFault::KeyTwice(_))) {
+    if matches!(
+        Settings::from(settings).fault(),
+        Some(SettingsFault::KeyTwice(_) | SettingsFault::NotForAll(_))
+    ) {
         // Refused before a guest sees them, and wherever they are given.
         assert_eq!(problems.unwrap_err().code, FailureCode::SettingsAmbiguous);
         let failure = host.host.evaluate(guest, request(settings)).await.unwrap_err();

@@ -188,17 +188,23 @@ async fn settings_above_the_limit_never_reach_the_guest() {
     assert_eq!(failure.code, FailureCode::SettingsTooLarge);
 }
 
-/// JavaScript would take the last of both, Rust refuses them: what was signed for must be what is read.
+/// JavaScript would take the last of two, Rust refuses them, and half a character breaks Python: what was signed for must
+/// be what is read.
 #[tokio::test(flavor = "multi_thread")]
-async fn settings_that_name_a_key_twice_never_reach_the_guest() {
+async fn settings_that_languages_read_differently_never_reach_the_guest() {
     let host = TestHost::start();
     let hostile = host.prepare("hostile").await;
-    let twice = r#"{"limit":"1","limit":"2"}"#;
-    let failure = host.host.evaluate(&hostile, request(twice)).await.unwrap_err();
-    assert_eq!(failure.code, FailureCode::SettingsAmbiguous);
-    assert_eq!(failure.detail, "settings: key `limit` is given twice");
-    let failure = host.host.validate_settings(&hostile, twice).await.unwrap_err();
-    assert_eq!(failure.code, FailureCode::SettingsAmbiguous);
+    let half = "settings: not every language reads them: unexpected end of hex escape at line 1 column 16";
+    for (settings, detail) in [
+        (r#"{"limit":"1","limit":"2"}"#, "settings: key `limit` is given twice"),
+        (r#"{"name":"\ud800"}"#, half),
+    ] {
+        let failure = host.host.evaluate(&hostile, request(settings)).await.unwrap_err();
+        assert_eq!(failure.code, FailureCode::SettingsAmbiguous);
+        assert_eq!(failure.detail, detail);
+        let failure = host.host.validate_settings(&hostile, settings).await.unwrap_err();
+        assert_eq!(failure.code, FailureCode::SettingsAmbiguous);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
