@@ -132,13 +132,8 @@ def spare(operation, parameters, body):
     change = body.get("change") if operation == "create_proposal" and isinstance(body, dict) else None
     if isinstance(change, dict):
         for field in ("revoked", "roles"):
-            if any(str(named) in NEEDED for named in as_list(change.get(field))):
+            if any(needed in json.dumps(change.get(field)) for needed in NEEDED):
                 del change[field]
-
-
-def as_list(value):
-    """The names in a list, or of an object's members."""
-    return list(value) if isinstance(value, (list, dict)) else []
 
 
 def name_what_exists(operation, parameters, case, dice):
