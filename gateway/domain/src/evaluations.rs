@@ -92,11 +92,8 @@ impl Evaluation {
     /// The code of a failure that is no word of the plugin's: the gateway did not, or could not, ask it.
     pub fn unasked(&self) -> Option<&str> {
         match &self.result {
-            EvaluationResult::Verdict(_) => None,
-            EvaluationResult::Failure { code, .. } => {
-                let is_unasked = !self.is_recorded() || NOT_ASKED.contains(&code.as_str());
-                is_unasked.then_some(code)
-            }
+            EvaluationResult::Failure { code, .. } if !self.is_recorded() => Some(code),
+            result => result.unasked(),
         }
     }
 
@@ -116,6 +113,16 @@ pub enum EvaluationResult {
         code: String,
         detail: String,
     },
+}
+
+impl EvaluationResult {
+    /// The code of a failure that says nothing about the transaction.
+    pub fn unasked(&self) -> Option<&str> {
+        match self {
+            Self::Failure { code, .. } if NOT_ASKED.contains(&code.as_str()) => Some(code),
+            Self::Failure { .. } | Self::Verdict(_) => None,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

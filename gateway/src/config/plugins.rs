@@ -216,6 +216,7 @@ impl Plugins {
             waiting_per_plugin: self.waiting_per_plugin_max,
             waiting_total: self.waiting_total_max,
             deadline: Duration::from_millis(self.deadline_ms),
+            run_max: None,
             tick: Duration::from_millis(self.tick_ms),
             breaker_failures: self.breaker_failures_max,
             breaker_open: Duration::from_millis(self.breaker_open_ms),

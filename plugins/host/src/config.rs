@@ -166,6 +166,9 @@ pub struct ScheduleConfig {
     pub waiting_total: usize,
     /// The longest that any call may take, waiting included; a request may ask for less.
     pub deadline: Duration,
+    /// The longest that an evaluation may run, counted from its turn; one whose turn leaves less than that is not run. None
+    /// where the deadline alone counts, as in a gateway, whose callers wait; for who tries out what a gateway would stop.
+    pub run_max: Option<Duration>,
     /// How often running guests are interrupted to look at the deadline. The answer to a late call
     /// comes at most two of these after the deadline.
     pub tick: Duration,
@@ -198,6 +201,7 @@ impl Default for ScheduleConfig {
             waiting_per_plugin: 1024,
             waiting_total: 8192,
             deadline: Duration::from_millis(500),
+            run_max: None,
             tick: Duration::from_millis(5),
             breaker_failures: 20,
             breaker_open: Duration::from_secs(10),

@@ -233,7 +233,13 @@ impl PluginHost {
         let latest = started + self.inner.schedule.deadline;
         let deadline = request.deadline.map_or(latest, |asked| asked.min(latest));
         let (called, subject) = (Arc::clone(plugin), Subject::of(plugin, &request));
+        let run_max = self.inner.schedule.run_max;
         let work = move |run: &Arc<Run>| {
+            let run_until = run_max.map_or(deadline, |longest| Instant::now() + longest);
+            if run_until > deadline {
+                return Err(no_turn());
+            }
+            let deadline = run_until;
             around(Box::new(|| evaluation::evaluate(&called, request, started, deadline, run)), deadline, run)
         };
         self.call((queue, lane, Some(subject)), plugin, deadline, work).await

@@ -6,7 +6,7 @@ use futures::future::{join, join_all, try_join_all};
 
 use crate::{
     error::{Error, Result},
-    evaluations::{Evaluation, EvaluationResult, Fresh, NO_RECORD, NOT_ASKED, Purpose, UNASKED},
+    evaluations::{Evaluation, EvaluationResult, Fresh, NO_RECORD, Purpose, UNASKED},
     ids::{BindingId, EvaluationId},
     plugin_state::{StateChanges, StateExceeded, StateUse, StateView},
     policy::{Binding, Examiner, Mode, Policy},
@@ -114,8 +114,8 @@ impl Round<'_> {
         if let Some(error) = state.failure() {
             return Err(error);
         }
-        if let EvaluationResult::Failure { code, detail } = &reply.result
-            && NOT_ASKED.contains(&code.as_str())
+        if let EvaluationResult::Failure { detail, .. } = &reply.result
+            && reply.result.unasked().is_some()
         {
             return Err(Error::unavailable("the plugin host", detail.clone()));
         }

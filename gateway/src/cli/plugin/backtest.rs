@@ -133,7 +133,9 @@ impl Backtest {
 /// stopped here, by the time of this machine.
 fn bound_as(plugins: &Plugins, config: &mut HostConfig) {
     config.limits = plugins.limits();
-    config.schedule.deadline = Duration::from_millis(plugins.deadline_ms);
+    config.schedule.run_max = Some(Duration::from_millis(plugins.deadline_ms));
+    // What the machine does besides is not the candidate's: its turn may come as late as elsewhere on the workbench.
+    config.schedule.deadline += Duration::from_millis(plugins.deadline_ms);
     config.schedule.tick = Duration::from_millis(plugins.tick_ms);
     // Every failure is a finding here, however many there are in a row.
     config.schedule.breaker_failures = u32::MAX;
@@ -163,11 +165,15 @@ impl Candidate {
         if let Some(asked) = gap.found() {
             return Err(format!("the candidate asked what is not recorded: {asked}"));
         }
-        Ok(match answer {
+        let said = match answer {
             Ok(evaluation) => EvaluationResult::Verdict(evaluator::outcome(evaluation.outcome)),
             Err(EvaluationFailure { code, detail, .. }) => {
                 EvaluationResult::Failure { code: code.as_str().to_owned(), detail }
             }
-        })
+        };
+        match said.unasked() {
+            Some(code) => Err(format!("the candidate could not be asked ({code})")),
+            None => Ok(said),
+        }
     }
 }

@@ -214,6 +214,31 @@ async fn deadline_includes_the_time_in_the_queue() {
     assert_eq!(holding.await.unwrap(), None);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_time_of_a_run_is_counted_from_its_turn() {
+    let run_max = Duration::from_millis(1);
+    let host = TestHost::with(|config| {
+        config.schedule.threads = 1;
+        config.schedule.run_max = Some(run_max);
+    });
+    let hostile = host.prepare("hostile").await;
+    let (gate, mut arrivals, open) = gate();
+    let holding = tokio::spawn(code_of(host.host.clone(), Arc::clone(&hostile), held(&gate)));
+    arrivals.recv().await.unwrap();
+    let asked = Instant::now();
+    let waiting = tokio::spawn(code_of(host.host.clone(), Arc::clone(&hostile), request("endless loop")));
+    while asked.elapsed() < 2 * run_max {
+        tokio::task::yield_now().await;
+    }
+    drop(open);
+    assert_eq!(waiting.await.unwrap(), Some(FailureCode::Timeout));
+    holding.await.unwrap();
+    // No turn leaves room for more than there is in all.
+    let host = TestHost::with(|config| config.schedule.run_max = Some(Duration::from_hours(1)));
+    let hello = host.prepare("hello").await;
+    assert_eq!(code_of(host.host.clone(), hello, request("{}")).await, Some(FailureCode::QueueFull));
+}
+
 /// Whoever waits for answers of the host takes no processor, and holds a thread all the same.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plugin_that_waits_outside_for_long_leaves_the_threads_to_others() {
