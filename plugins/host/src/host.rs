@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
@@ -37,6 +37,10 @@ fn organization_lane(organization: &str) -> Digest {
 /// Others had all the time: that says nothing of the plugin, nor the plugin anything of the transaction.
 fn no_turn() -> EvaluationFailure {
     EvaluationFailure::new(FailureCode::QueueFull, "the plugin's turn did not come before the deadline")
+}
+
+fn late() -> EvaluationFailure {
+    EvaluationFailure::new(FailureCode::Timeout, "no answer at the deadline")
 }
 
 /// One evaluation, about to run.
@@ -233,14 +237,17 @@ impl PluginHost {
         let latest = started + self.inner.schedule.deadline;
         let deadline = request.deadline.map_or(latest, |asked| asked.min(latest));
         let (called, subject) = (Arc::clone(plugin), Subject::of(plugin, &request));
-        let run_max = self.inner.schedule.run_max;
+        let (run_max, grace) = (self.inner.schedule.run_max, self.inner.grace());
         let work = move |run: &Arc<Run>| {
             let run_until = run_max.map_or(deadline, |longest| Instant::now() + longest);
             if run_until > deadline {
                 return Err(no_turn());
             }
             let deadline = run_until;
-            around(Box::new(|| evaluation::evaluate(&called, request, started, deadline, run)), deadline, run)
+            let judging = Box::new(|| evaluation::evaluate(&called, request, started, deadline, run));
+            let answer = around(judging, deadline, run);
+            // Who waits for the deadline has given up by then.
+            if run_max.is_some() && Instant::now() > deadline + grace { Err(late()) } else { answer }
         };
         self.call((queue, lane, Some(subject)), plugin, deadline, work).await
     }
@@ -298,6 +305,11 @@ impl Inner {
         self.shadows.close();
     }
 
+    /// How long after the deadline an answer is still taken.
+    fn grace(&self) -> Duration {
+        2 * self.schedule.tick
+    }
+
     /// The guest is stopped at the deadline by itself; two ticks later the caller gives up on it, as on
     /// a host call that blocks.
     async fn await_answer<T>(
@@ -306,7 +318,7 @@ impl Inner {
         has_turn: &AtomicBool,
         deadline: Instant,
     ) -> Result<T, EvaluationFailure> {
-        match tokio::time::timeout_at((deadline + 2 * self.schedule.tick).into(), receiver).await {
+        match tokio::time::timeout_at((deadline + self.grace()).into(), receiver).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) if self.queue.is_closed() => {
                 Err(EvaluationFailure::new(FailureCode::ShuttingDown, "the host is shutting down"))
@@ -315,7 +327,7 @@ impl Inner {
                 Err(EvaluationFailure::new(FailureCode::HostError, "the evaluation panicked in the host"))
             }
             Err(_) if !has_turn.load(Ordering::Relaxed) => Err(no_turn()),
-            Err(_) => Err(EvaluationFailure::new(FailureCode::Timeout, "no answer at the deadline")),
+            Err(_) => Err(late()),
         }
     }
 }

@@ -220,6 +220,7 @@ async fn the_time_of_a_run_is_counted_from_its_turn() {
     let host = TestHost::with(|config| {
         config.schedule.threads = 1;
         config.schedule.run_max = Some(run_max);
+        config.schedule.tick = run_max;
     });
     let hostile = host.prepare("hostile").await;
     let (gate, mut arrivals, open) = gate();
@@ -227,12 +228,13 @@ async fn the_time_of_a_run_is_counted_from_its_turn() {
     arrivals.recv().await.unwrap();
     let asked = Instant::now();
     let waiting = tokio::spawn(code_of(host.host.clone(), Arc::clone(&hostile), request("endless loop")));
-    while asked.elapsed() < 2 * run_max {
+    while asked.elapsed() < 4 * run_max {
         tokio::task::yield_now().await;
     }
     drop(open);
+    // Also the one that had nothing more to do than to answer, if it was not stopped before.
+    assert_eq!(holding.await.unwrap(), Some(FailureCode::Timeout));
     assert_eq!(waiting.await.unwrap(), Some(FailureCode::Timeout));
-    holding.await.unwrap();
     // No turn leaves room for more than there is in all.
     let host = TestHost::with(|config| config.schedule.run_max = Some(Duration::from_hours(1)));
     let hello = host.prepare("hello").await;
