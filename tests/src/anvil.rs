@@ -21,9 +21,11 @@ impl Anvil {
     pub async fn start(chain_id: u64) -> Result<Anvil> {
         let port = environment::free_loopback_address()?.port().to_string();
         let chain = chain_id.to_string();
+        // On one thread. With more, a transaction may be taken while the one with the nonce before it is mined; the node
+        // then never mines it, nor anything after it.
         let service = Service::start(
             environment::anvil_binary()?.as_os_str(),
-            ["--host", "127.0.0.1", "--port", &port, "--chain-id", &chain, "--silent"],
+            ["--host", "127.0.0.1", "--port", &port, "--chain-id", &chain, "--silent", "--threads", "1"],
         )?;
         let node = Node::new(format!("http://127.0.0.1:{port}"));
         wait::until("the EVM node to answer", START_DEADLINE, async || {
