@@ -162,16 +162,26 @@ fn a_case_says_that_a_gateway_would_not_have_waited_so_long() -> Result<()> {
 }
 
 #[test]
-fn an_unknown_field_of_a_case_is_named() -> Result<()> {
+fn what_a_case_gives_and_no_gateway_would_is_named() -> Result<()> {
     let folder = TempDir::new()?;
-    let given = json!({"verified": {"amount": "1"}});
-    let path = cases(
-        &folder,
-        &json!({"cases": [{"name": "one", "given": given, "expect": {"verdict": "abstain"}}]}),
-    )?;
-    let output = plugin(folder.path(), &["test", &guest("hello")?, path.to_str().context("path")?])?;
-    let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(complaint.contains("case `one`: there is no `given.verified.amount`"), "{complaint}");
+    for (given, said) in [
+        (json!({"verified": {"amount": "1"}}), "case `one`: there is no `given.verified.amount`"),
+        (json!({"verified": {"value": 1}}), "verified.value: invalid type: integer `1`, expected a string"),
+        (json!({"state_reads": [{"key": "a"}]}), "state_reads[0]: missing field `value`"),
+        (
+            json!({"verified": {"recipient": "0x00000000000000000000000000000000000000Bb"}}),
+            "case `one`: `given.verified`: `recipient` is `0x00000000000000000000000000000000000000Bb`; a gateway tells \
+             an address: `0x` and 40 hexadecimal digits, the letters small",
+        ),
+    ] {
+        let path = cases(
+            &folder,
+            &json!({"cases": [{"name": "one", "given": given, "expect": {"verdict": "abstain"}}]}),
+        )?;
+        let output = plugin(folder.path(), &["test", &guest("hello")?, path.to_str().context("path")?])?;
+        let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && complaint.contains(said), "{said}: {complaint}");
+    }
     Ok(())
 }
 

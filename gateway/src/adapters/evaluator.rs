@@ -9,7 +9,7 @@ use std::{
 use async_trait::async_trait;
 use gateway_domain::{
     B256, Error, Result as DomainResult,
-    approvals::{EvidenceLevel, Role},
+    approvals::Role,
     chain::{ChainId, ChainState},
     evaluations::{EvaluationResult, Outcome, Purpose, Verdict},
     history::HistoryView,
@@ -18,21 +18,24 @@ use gateway_domain::{
     policy::{Examined, PluginRevision},
     ports::{Candidate, EvaluationReply, EvaluationRequest, Evaluator, HistoryLimits, Store},
     sealed::Sealed,
-    transactions::{ExecutionType, Provider},
 };
 use plugin_host::{
-    Approval, Argument, Call, Capability, Ceilings, ClaimedTransaction, ComponentSource, Counted,
-    CounterName, Digest, EvaluationFailure, EvaluationRecord, FailureCode, NoState, PluginHost,
-    PreparedPlugin, Settings, StatePort, StatePortError, VerifiedTransaction,
+    Capability, ComponentSource, Counted, CounterName, Digest, EvaluationFailure, EvaluationRecord,
+    FailureCode, NoState, PluginHost, PreparedPlugin, Settings, StatePort, StatePortError,
 };
 use tokio::runtime::Handle;
 
 mod recent;
 mod replay;
+mod request;
 
 pub(crate) use replay::{Changed, Ended, Replayed};
+pub(crate) use request::require_told_so;
 
-use self::recent::Recent;
+use self::{
+    recent::Recent,
+    request::{claimed, verified},
+};
 use super::outside::{self, Outside, Pinned, Reach, Upstreams};
 use crate::grants::{self, Granted};
 
@@ -313,109 +316,6 @@ fn state_changes(record: EvaluationRecord) -> StateChanges {
         reservations: record.reservations.into_iter().map(reserved).collect(),
     }
 }
-
-fn verified(request: &EvaluationRequest) -> VerifiedTransaction {
-    let transaction = &request.transaction;
-    let intent = &transaction.intent;
-    let kind = match (&intent.to, intent.data.is_empty()) {
-        (None, _) => "contract-creation",
-        (Some(_), true) => "transfer",
-        (Some(_), false) => "contract-call",
-    };
-    VerifiedTransaction {
-        organization_id: transaction.organization.to_string(),
-        transaction_id: transaction.id.to_string(),
-        initiator_id: transaction.initiator.to_string(),
-        owner_id: transaction.owner.to_string(),
-        created_at_ms: transaction.created_at.unix_millis(),
-        key_id: intent.key.to_string(),
-        provider: provider(transaction.provider).to_owned(),
-        chain: intent.chain.to_string(),
-        kind: kind.to_owned(),
-        sender: format!("{:#x}", intent.from),
-        recipient: intent.to.map(|to| format!("{to:#x}")),
-        value: intent.value.to_string(),
-        data: intent.data.clone(),
-        call: call(request),
-        ceilings: Ceilings {
-            gas_limit: Some(intent.ceilings.gas),
-            fee_per_gas: Some(intent.ceilings.fee_per_gas.to_string()),
-            priority_fee_per_gas: None,
-            total_fee: Some(intent.ceilings.total.saturating_sub(intent.value).to_string()),
-        },
-        approvals: request.approvals.iter().map(approval).collect(),
-        transactions_to_recipient: request.executed_to_recipient,
-        extra: intent
-            .vendor_account
-            .iter()
-            .map(|account| ("vendor-account".to_owned(), account.canonical()))
-            .collect(),
-    }
-}
-
-fn call(request: &EvaluationRequest) -> Option<Call> {
-    let selector = request.transaction.intent.data.get(..4)?;
-    let decoded = request.call.as_ref();
-    let argument = |argument: &gateway_domain::chain::DecodedArgument| Argument {
-        name: argument.name.clone(),
-        abi_type: argument.kind.clone(),
-        // People read addresses with their checksum; the contract with plugins has them all in one form.
-        value: if argument.kind == "address" {
-            argument.value.to_ascii_lowercase()
-        } else {
-            argument.value.clone()
-        },
-    };
-    Some(Call {
-        selector: format!("0x{}", hex::encode(selector)),
-        function: decoded.map(|call| call.function.clone()),
-        arguments: decoded.map_or_else(Vec::new, |call| call.arguments.iter().map(argument).collect()),
-    })
-}
-
-fn approval(vote: &gateway_domain::approvals::Vote) -> Approval {
-    let level = match vote.evidence.level() {
-        EvidenceLevel::Bearer => "bearer",
-        EvidenceLevel::Request => "request",
-        EvidenceLevel::Signed => "signed",
-    };
-    Approval {
-        role: vote.role.to_string(),
-        principal_id: vote.principal.to_string(),
-        evidence_level: level.to_owned(),
-        given_at_ms: vote.created_at.unix_millis(),
-    }
-}
-
-/// What the client says; nothing of it was checked.
-fn claimed(request: &EvaluationRequest) -> ClaimedTransaction {
-    let transaction = &request.transaction;
-    let execution = match transaction.execution_type {
-        ExecutionType::DirectUser => "direct-user",
-        ExecutionType::UserExecuted => "user-executed",
-        ExecutionType::AgentExecuted => "agent-executed",
-    };
-    let mut extra = vec![("execution-type".to_owned(), execution.to_owned())];
-    extra.extend(
-        transaction.verification_service.map(|id| ("verification-service".to_owned(), id.to_string())),
-    );
-    ClaimedTransaction {
-        reference: Some(format!("{:#x}", transaction.request_hash)),
-        description: transaction.note.as_deref().map(|note| plugin_host::plain(note, NOTE_BYTES_MAX)),
-        extra,
-    }
-}
-
-const fn provider(provider: Provider) -> &'static str {
-    match provider {
-        Provider::Hsm => "hsm",
-        Provider::Fireblocks => "fireblocks",
-        Provider::Privy => "privy",
-        Provider::None => "none",
-    }
-}
-
-const NOTE_BYTES_MAX: usize = 1024;
 
 pub(crate) fn outcome(outcome: plugin_host::Outcome) -> Outcome {
     let verdict = match outcome.verdict {

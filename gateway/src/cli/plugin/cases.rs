@@ -9,6 +9,8 @@ use plugin_host::{
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use crate::adapters::evaluator;
+
 /// Parts of a record that a case may set. What the plugin writes and logs is its own to say.
 pub(super) const INPUTS: [&str; 7] =
     ["verified", "claimed", "settings", "requested_at_ms", "state_reads", "counter_reads", "host_calls"];
@@ -93,8 +95,11 @@ impl Case {
                 (_, value) => drop(fields.insert(name.clone(), value)),
             }
         }
-        serde_json::from_value(record)
-            .with_context(|| format!("case `{}`: `given` is not as records have it", self.name))
+        let record: EvaluationRecord = serde_path_to_error::deserialize(record)
+            .with_context(|| format!("case `{}`: `given` is not as records have it", self.name))?;
+        evaluator::require_told_so(&record.verified)
+            .map_err(|why| anyhow::anyhow!("case `{}`: `given.verified`: {why}", self.name))?;
+        Ok(record)
     }
 }
 
