@@ -1,5 +1,6 @@
-//! Fuzz targets: uploads, settings, the bytes that a guest answers with, and those that it hands to the host. Every run feeds the whole stored corpus as it
-//! is, and then mutations of it that nobody has seen, for a bounded time. `README.md` says what to do with a failure.
+//! Fuzz targets: uploads, settings, the bytes that a guest answers with, and those that it hands to the host. Every run
+//! feeds the whole stored corpus as it is, and then mutations of it for a bounded time. `README.md` says how to have others
+//! drawn and what to do with a failure.
 
 mod corpus;
 

@@ -1,8 +1,9 @@
 //! The stored corpus, its mutations, and the keeping of an input that fails.
 
-use std::fs;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use std::{env, fs};
 
 use arbtest::arbitrary::{Result, Unstructured};
 use arbtest::arbtest;
@@ -11,7 +12,9 @@ use plugin_host::Digest;
 /// How long each target gets fresh inputs in every run.
 const BUDGET: Duration = Duration::from_secs(10);
 /// Random bytes behind one input; more would only mutate more of it.
-const SIZE_MAX: u32 = 1024;
+const SIZES: RangeInclusive<u32> = 32..=1024;
+/// A text that has other inputs drawn.
+const OTHERS: &str = "COUNTERSIGN_FUZZ";
 
 /// What JSON and its readers stumble over.
 const TOKENS: [&str; 18] = [
@@ -59,8 +62,9 @@ fn place(folder: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(folder)
 }
 
-/// Feeds the seeds as they are, and then fresh inputs as long as the time lasts. `arbtest` tells the random seed of an input
-/// that fails, and repeats it for whoever sets `ARBTEST_SEED`.
+/// Feeds the seeds as they are, and then fresh inputs as long as the time lasts: the same in every run, so that a commit is
+/// judged alike by everybody, until the corpus changes or `COUNTERSIGN_FUZZ` does. `arbtest` tells the random seed of an
+/// input that fails, and repeats it for whoever sets `ARBTEST_SEED`.
 pub(super) fn run(folder: &str, seeds: &[Vec<u8>], mutation: Mutation<'_>, feed: impl Fn(&[u8])) {
     for seed in seeds {
         kept(folder, seed, &feed);
@@ -70,7 +74,29 @@ pub(super) fn run(folder: &str, seeds: &[Vec<u8>], mutation: Mutation<'_>, feed:
         kept(folder, &input, &feed);
         Ok(())
     };
-    arbtest(property).size_max(SIZE_MAX).budget(BUDGET).run();
+    if variable("ARBTEST_SEED").is_some() {
+        return arbtest(property).run();
+    }
+    let others = variable(OTHERS).unwrap_or_default();
+    let beginning = Digest::of(&[corpus(folder).concat(), others.into_bytes()].concat());
+    let begun = Instant::now();
+    for number in (0_u64..).take_while(|_| begun.elapsed() < BUDGET) {
+        let drawn = Digest::of(&[&beginning.0[..], &number.to_le_bytes()].concat()).0;
+        // Too few random bytes for a change are no input.
+        arbtest(|random| property(random).or(Ok(()))).seed(arbtest_seed(drawn)).run();
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "whoever fuzzes says so where the tests are begun")]
+fn variable(name: &str) -> Option<String> {
+    env::var(name).ok()
+}
+
+/// As `arbtest` has them: the randomness above, the number of bytes that it makes of it below.
+fn arbtest_seed(drawn: [u8; 32]) -> u64 {
+    let [randomness, size] = [0, 4].map(|at| u32::from_le_bytes([0, 1, 2, 3].map(|byte| drawn[at + byte])));
+    let (least, most) = SIZES.into_inner();
+    u64::from(randomness) << u32::BITS | u64::from(least + size % (most - least + 1))
 }
 
 /// Feeds an input; if that panics, leaves it in a file and says where.
