@@ -9,7 +9,9 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
-use crate::config::user_cache_dir;
+use crate::{cli::output::progress, config::user_cache_dir};
+
+mod frozen;
 
 /// The world that a project's `wit/` names.
 const WORLD: &str = "plugin";
@@ -49,6 +51,9 @@ impl Script {
     /// Compiles and answers the component's path, which appears there whole or not at all.
     pub(super) fn build(&self, project: &Path) -> Result<PathBuf> {
         let (Self::JavaScript { name, .. } | Self::Python { name }) = self;
+        if let Self::JavaScript { main, .. } = self {
+            frozen::named(project, main)?.iter().for_each(|warning| progress(warning));
+        }
         let folder = project.join("target");
         fs::create_dir_all(&folder).with_context(|| format!("making `{}`", folder.display()))?;
         let unfinished = format!("target/{name}.unfinished");
