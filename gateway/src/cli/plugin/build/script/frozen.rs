@@ -21,7 +21,8 @@ pub(super) fn named(project: &Path, main: &str) -> Result<Vec<String>> {
     let folder = Path::new(main).parent().unwrap_or(Path::new(""));
     let mut warnings = Vec::new();
     for path in sources(&project.join(folder))? {
-        let text = fs::read_to_string(&path).with_context(|| format!("reading `{}`", path.display()))?;
+        let bytes = fs::read(&path).with_context(|| format!("reading `{}`", path.display()))?;
+        let text = String::from_utf8_lossy(&bytes);
         let shown = path.strip_prefix(project).unwrap_or(&path).display();
         for (number, line) in text.lines().enumerate() {
             let calls = FROZEN.iter().filter(|(call, _)| line.contains(call));
@@ -31,7 +32,7 @@ pub(super) fn named(project: &Path, main: &str) -> Result<Vec<String>> {
     Ok(warnings)
 }
 
-/// In the order of their names; what was installed is not the project's own.
+/// In the order of their names; what was installed, and folders elsewhere that are linked to, are not the project's own.
 fn sources(folder: &Path) -> Result<Vec<PathBuf>> {
     let listing = || format!("listing `{}`", folder.display());
     let entries = fs::read_dir(folder).with_context(listing)?;
@@ -43,7 +44,11 @@ fn sources(folder: &Path) -> Result<Vec<PathBuf>> {
         let is_script = path.extension().is_some_and(|extension| extension == "js" || extension == "mjs");
         if path.is_file() && is_script {
             found.push(path);
-        } else if path.is_dir() && !path.ends_with("node_modules") && !path.ends_with("target") {
+        } else if path.is_dir()
+            && !path.is_symlink()
+            && !path.ends_with("node_modules")
+            && !path.ends_with("target")
+        {
             found.append(&mut sources(&path)?);
         }
     }

@@ -17,6 +17,9 @@ fn calls_that_answer_the_same_for_ever_are_named_with_their_lines() {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     }
+    // Neither text that is none nor a folder within itself is in the way of a warning.
+    fs::write(project.path().join("src/bytes.js"), b"\xff").unwrap();
+    std::os::unix::fs::symlink(".", project.path().join("src/again")).unwrap();
     let warnings = named(project.path(), "src/plugin.js").unwrap();
     assert_eq!(
         warnings,
