@@ -12,7 +12,7 @@ use plugin_host::Digest;
 /// How long each target gets fresh inputs in every run.
 const BUDGET: Duration = Duration::from_secs(10);
 /// Random bytes behind one input; more would only mutate more of it.
-const SIZES: RangeInclusive<u32> = 32..=1024;
+const SIZES: RangeInclusive<u64> = 32..=1024;
 /// A text that has other inputs drawn.
 const OTHERS: &str = "COUNTERSIGN_FUZZ";
 
@@ -77,13 +77,14 @@ pub(super) fn run(folder: &str, seeds: &[Vec<u8>], mutation: Mutation<'_>, feed:
     if variable("ARBTEST_SEED").is_some() {
         return arbtest(property).run();
     }
+    // Of the corpus alone: the bytes of guests among the seeds are a compiler's.
     let others = variable(OTHERS).unwrap_or_default();
     let beginning = Digest::of(&[corpus(folder).concat(), others.into_bytes()].concat());
     let begun = Instant::now();
     for number in (0_u64..).take_while(|_| begun.elapsed() < BUDGET) {
-        let drawn = Digest::of(&[&beginning.0[..], &number.to_le_bytes()].concat()).0;
+        let drawn = Digest::of(&[&beginning.0[..], &number.to_le_bytes()].concat());
         // Too few random bytes for a change are no input.
-        arbtest(|random| property(random).or(Ok(()))).seed(arbtest_seed(drawn)).run();
+        arbtest(|random| property(random).or(Ok(()))).seed(arbtest_seed(&drawn)).run();
     }
 }
 
@@ -93,10 +94,10 @@ fn variable(name: &str) -> Option<String> {
 }
 
 /// As `arbtest` has them: the randomness above, the number of bytes that it makes of it below.
-fn arbtest_seed(drawn: [u8; 32]) -> u64 {
-    let [randomness, size] = [0, 4].map(|at| u32::from_le_bytes([0, 1, 2, 3].map(|byte| drawn[at + byte])));
+fn arbtest_seed(drawn: &Digest) -> u64 {
+    let drawn = u64::from_le_bytes(*drawn.0.first_chunk().unwrap());
     let (least, most) = SIZES.into_inner();
-    u64::from(randomness) << u32::BITS | u64::from(least + size % (most - least + 1))
+    drawn << u32::BITS | (least + (drawn >> u32::BITS) % (most - least + 1))
 }
 
 /// Feeds an input; if that panics, leaves it in a file and says where.
