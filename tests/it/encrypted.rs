@@ -165,15 +165,19 @@ async fn a_gateway_that_is_killed_while_it_records_makes_one_record() -> Result<
         let gate = Gate::new();
         let node = sealed.stand.anvil.node();
         sealed.stand.node.lie(method, hold(gate.clone()));
-        // The receipt is asked for before anything is sent as well, which goes on.
+        // The receipt is asked for before anything is sent as well, which goes on. The node answers before it mines.
+        let sent = || !sealed.stand.node.calls("eth_sendRawTransaction").is_empty();
         let held = timeout(DEADLINE, async {
-            loop {
-                gate.reached().await;
-                if node.transaction_count(relayer).await? == U256::from(on_chain) {
-                    return anyhow::Ok(());
-                }
+            gate.reached().await;
+            while !sent() {
                 gate.release();
+                gate.reached().await;
             }
+            wait::until("the chain to have what was sent", DEADLINE, async || {
+                let count = node.transaction_count(relayer).await?;
+                Ok((count == U256::from(on_chain)).then_some(()))
+            })
+            .await
         });
         tokio::pin!(held);
         let held = tokio::select! {

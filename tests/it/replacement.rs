@@ -1,5 +1,7 @@
 //! T11 on a real chain: transactions that are stuck, dropped or reorganized away.
 
+use alloy_consensus::{Transaction, TxEnvelope};
+use alloy_eips::eip2718::Decodable2718;
 use alloy_primitives::{Address, U256, keccak256};
 use anyhow::{Context, Result};
 use countersign_tests::configuration::PEOPLE_FROM_WEI;
@@ -34,15 +36,27 @@ async fn sent(stand: &Stand, count: usize) -> Result<Vec<Value>> {
     .await
 }
 
-/// The pool's view of what was sent.
-async fn described(stand: &Stand, raw: &Value) -> Result<Value> {
+fn bytes(raw: &Value) -> Result<Vec<u8>> {
     let raw = raw[0].as_str().context("no raw transaction")?;
-    let hash = keccak256(hex::decode(raw.trim_start_matches("0x"))?);
-    stand.anvil.node().call("eth_getTransactionByHash", json!([hash])).await
+    Ok(hex::decode(raw.trim_start_matches("0x"))?)
 }
 
-fn quantity(transaction: &Value, field: &str) -> Result<U256> {
-    Ok(serde_json::from_value(transaction[field].clone())?)
+fn decoded(raw: &Value) -> Result<TxEnvelope> {
+    Ok(TxEnvelope::decode_2718(&mut bytes(raw)?.as_slice())?)
+}
+
+/// The node's view of what was sent.
+async fn described(stand: &Stand, raw: &Value) -> Result<Value> {
+    stand.anvil.node().call("eth_getTransactionByHash", json!([keccak256(bytes(raw)?)])).await
+}
+
+/// Waits until the node has what was sent, which it is told only after this proxy has remembered it.
+async fn pooled(stand: &Stand, raw: &Value) -> Result<Value> {
+    wait::until("what was sent to be in the pool", FINAL_DEADLINE, async || {
+        let found = described(stand, raw).await?;
+        Ok((!found.is_null()).then_some(found))
+    })
+    .await
 }
 
 #[tokio::test]
@@ -55,20 +69,24 @@ async fn a_stuck_transaction_is_outbid_under_its_own_nonce_and_paid_once() -> Re
     chain.set_automine(false).await?;
     let transfer = small(escrow);
     let hash = propose_small(&job, &transfer).await?;
-    let first = sent(&stand, 1).await?;
-    let before = described(&stand, &first[0]).await?;
     let both = sent(&stand, 2).await.with_context(|| gateway.output())?;
-    let after = wait::until("the replacement to be in the pool", FINAL_DEADLINE, async || {
-        let found = described(&stand, &both[1]).await?;
-        Ok((!found.is_null()).then_some(found))
+    let (before, after) = (decoded(&both[0])?, decoded(&both[1])?);
+    assert_eq!(before.nonce(), after.nonce());
+    assert_eq!((before.to(), before.value()), (after.to(), after.value()));
+    let fees = |sent: &TxEnvelope| [Some(sent.max_fee_per_gas()), sent.max_priority_fee_per_gas()];
+    for (old, new) in fees(&before).into_iter().zip(fees(&after)) {
+        let (old, new) = old.zip(new).context("not of EIP-1559")?;
+        assert!(new * 1000 >= old * 1125, "{old} then {new}");
+    }
+    wait::until("a replacement to be in the pool", FINAL_DEADLINE, async || {
+        for raw in &sent(&stand, 2).await?[1..] {
+            if !described(&stand, raw).await?.is_null() {
+                return Ok(Some(()));
+            }
+        }
+        Ok(None)
     })
     .await?;
-    assert_eq!(before["nonce"], after["nonce"]);
-    assert_eq!((&before["to"], &before["value"]), (&after["to"], &after["value"]));
-    for fee in ["maxFeePerGas", "maxPriorityFeePerGas"] {
-        let (old, new) = (quantity(&before, fee)?, quantity(&after, fee)?);
-        assert!(new * U256::from(1000) >= old * U256::from(1125), "{fee}: {old} then {new}");
-    }
 
     chain.set_automine(true).await?;
     chain.mine(2).await?;
@@ -90,13 +108,9 @@ async fn a_dropped_transaction_is_sent_again() -> Result<()> {
     let transfer = small(escrow);
     let hash = propose_small(&job, &transfer).await?;
     let first = sent(&stand, 1).await?;
-    let pooled = described(&stand, &first[0]).await?;
-    chain.call("anvil_dropTransaction", json!([text(&pooled, "hash")?])).await?;
-    wait::until("the transaction to be in the pool again", FINAL_DEADLINE, async || {
-        Ok((!described(&stand, &first[0]).await?.is_null()).then_some(()))
-    })
-    .await
-    .with_context(|| gateway.output())?;
+    let dropped = pooled(&stand, &first[0]).await?;
+    chain.call("anvil_dropTransaction", json!([text(&dropped, "hash")?])).await?;
+    pooled(&stand, &first[0]).await.with_context(|| gateway.output())?;
     chain.mine(2).await?;
     let executed = job.final_transaction(&hash).await?;
     assert_eq!(executed["status"], "EXECUTED", "{executed}");
@@ -117,6 +131,7 @@ async fn a_reorganized_transaction_executes_on_the_chain_that_stays() -> Result<
     let transfer = small(escrow);
     let hash = propose_small(&job, &transfer).await?;
     let raw = sent(&stand, 1).await?;
+    pooled(&stand, &raw[0]).await?;
     chain.mine(1).await?;
     let found = described(&stand, &raw[0]).await?;
     assert!(!found["blockNumber"].is_null(), "{found}");
@@ -131,11 +146,7 @@ async fn a_reorganized_transaction_executes_on_the_chain_that_stays() -> Result<
 
     assert_eq!(chain.call("evm_revert", json!([snapshot])).await?, true);
     assert_eq!(chain.balance(transfer.to).await?, U256::ZERO);
-    wait::until("the transaction to be in the pool again", FINAL_DEADLINE, async || {
-        Ok((!described(&stand, &raw[0]).await?.is_null()).then_some(()))
-    })
-    .await
-    .with_context(|| gateway.output())?;
+    pooled(&stand, &raw[0]).await.with_context(|| gateway.output())?;
     chain.mine(2).await?;
     let executed = job.final_transaction(&hash).await?;
     assert_eq!(executed["status"], "EXECUTED", "{executed}");
@@ -156,13 +167,13 @@ async fn one_lying_node_of_two_makes_nothing_executed_and_hides_nothing() -> Res
     let transfer = small(escrow);
     let hash = propose_small(&job, &transfer).await?;
     let raw = sent(&stand, 1).await.with_context(|| gateway.output())?;
-    let pooled = described(&stand, &raw[0]).await?;
+    let waiting = pooled(&stand, &raw[0]).await?;
     let latest = chain.call("eth_getBlockByNumber", json!(["latest", false])).await?;
     // Deep in a chain whose every block is the same.
     stand.node.lie(
         "eth_getTransactionReceipt",
         Lie::Answer(json!({
-            "transactionHash": pooled["hash"], "blockHash": latest["hash"], "blockNumber": "0x0",
+            "transactionHash": waiting["hash"], "blockHash": latest["hash"], "blockNumber": "0x0",
             "status": "0x1", "gasUsed": "0x5208", "effectiveGasPrice": "0x1",
         })),
     );
