@@ -141,7 +141,6 @@ async fn policies_change_under_load_and_no_decision_mixes_them() -> Result<()> {
     let (pair, folder) = (Arc::new(Pair::new().await?), tempfile::tempdir()?);
     for index in 0..2 {
         pair.cluster.set(index, "plugins.prepared_max", PREPARED_MAX);
-        pair.cluster.set(index, "plugins.deadline_ms", 20_000);
         // A permit that its gateway did not come to use under this load is renewed before the test gives up.
         pair.cluster.set(index, "limits.permit_seconds", 3);
         pair.cluster.set(index, "telemetry.log_filter", "info,gateway_api::layers::access=warn");

@@ -1,12 +1,16 @@
 //! What does not fit the contract: each case its status, and a message that names field and rule.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use countersign_tests::client::{Client, Credential};
+use countersign_tests::wait;
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::stand::{CHAIN_ID, Stand, request_hash, transfer};
 
+const DEADLINE: Duration = Duration::from_secs(30);
 const OVERSIZE_BYTES: usize = 1024 * 1024 + 1;
 
 /// Body, expected status, parts of the message.
@@ -234,7 +238,12 @@ async fn greeting_health_and_documents_are_open() -> Result<()> {
     assert!(document["openapi"].as_str().is_some_and(|version| version.starts_with("3.1")), "{document}");
     assert_eq!(client.get("/docs", Credential::Nobody).await?.status, 200);
     let operator = gateway.operator();
-    for path in ["/livez", "/readyz", "/metrics"] {
+    // The first look at everything may not be over when the first request is answered.
+    wait::until("it to be ready", DEADLINE, async || {
+        Ok((operator.get("/readyz", Credential::Nobody).await?.status == 200).then_some(()))
+    })
+    .await?;
+    for path in ["/livez", "/metrics"] {
         assert_eq!(operator.get(path, Credential::Nobody).await?.status, 200, "{path}");
     }
     Ok(())

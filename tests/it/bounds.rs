@@ -47,7 +47,7 @@ async fn received(stream: &mut TcpStream, end: &str) -> Result<String> {
 #[tokio::test]
 async fn whoever_sends_everything_before_reading_learns_why_it_is_refused() -> Result<()> {
     const BODY_BYTES: usize = 6 << 20;
-    let installation = Installation::new("")?;
+    let installation = Installation::new("[server]\nrefused_body_timeout_ms = 60000\n")?;
     let gateway = installation.start().await?;
     let key = &gateway.bootstrap.admin_api_key;
     let declared = format!("content-length: {BODY_BYTES}");
@@ -107,24 +107,33 @@ async fn a_client_that_does_not_stop_sending_is_cut_off() -> Result<()> {
 #[tokio::test]
 async fn a_refused_body_that_does_not_come_holds_its_sources_share_and_not_for_long() -> Result<()> {
     let head = b"POST /users HTTP/1.1\r\nhost: here\r\ncontent-length: 100\r\n\r\n{";
-    let installation = Installation::new(
-        "[server]\nrefused_body_timeout_ms = 3000\nrequests_in_flight_per_source_max = 2\n",
-    )?;
-    let gateway = installation.start().await?;
-    let client = gateway.client();
-    let mut slow = [connect(client).await?, connect(client).await?];
-    for stream in &mut slow {
-        stream.write_all(head).await?;
-        let answer = received(stream, "requestId").await?;
-        assert!(answer.starts_with("HTTP/1.1 401 "), "the answer waits for nothing: {answer}");
+    for (timeout_ms, waits_for_it) in [(600_000, true), (100, false)] {
+        let installation = Installation::new(&format!(
+            "[server]\nrefused_body_timeout_ms = {timeout_ms}\nrequests_in_flight_per_source_max = 2\n"
+        ))?;
+        let gateway = installation.start().await?;
+        let client = gateway.client();
+        let mut slow = [connect(client).await?, connect(client).await?];
+        for stream in &mut slow {
+            stream.write_all(head).await?;
+            let answer = received(stream, "requestId").await?;
+            assert!(answer.starts_with("HTTP/1.1 401 "), "the answer waits for nothing: {answer}");
+        }
+        if waits_for_it {
+            client.get("/", Credential::Nobody).await?.expect(429)?;
+            drop(slow);
+        } else {
+            for stream in &mut slow {
+                let rest = received(stream, "never comes").await?;
+                assert!(!rest.contains("HTTP/1.1"), "{rest}");
+            }
+        }
+        wait::until("the share to be given back", DEADLINE, async || {
+            Ok((client.get("/", Credential::Nobody).await?.status == 200).then_some(()))
+        })
+        .await?;
+        ensure!(gateway.stop().await?.success());
     }
-    client.get("/", Credential::Nobody).await?.expect(429)?;
-    for stream in &mut slow {
-        let rest = received(stream, "never comes").await?;
-        assert!(!rest.contains("HTTP/1.1"), "{rest}");
-    }
-    client.get("/", Credential::Nobody).await?.expect(200)?;
-    ensure!(gateway.stop().await?.success());
     Ok(())
 }
 
@@ -144,23 +153,23 @@ async fn a_client_that_waits_to_be_told_to_go_on_is_not_told_so() -> Result<()> 
 #[tokio::test]
 async fn slow_bodies_hold_their_sources_share_and_not_for_long() -> Result<()> {
     let installation = Installation::new(
-        "[server]\nbody_timeout_ms = 3000\nrefused_body_timeout_ms = 100\nrequests_in_flight_per_source_max = 2\n",
+        "[server]\nbody_timeout_ms = 10000\nrefused_body_timeout_ms = 100\nrequests_in_flight_per_source_max = 2\n",
     )?;
     let gateway = installation.start().await?;
     let client = gateway.client();
     // Whoever claims to have signed has a body read before anything can be proven.
     let head = "POST /users HTTP/1.1\r\nhost: here\r\nconnection: close\r\ncontent-type: application/json\r\n\
                 x-ethereum-address: 0x0000000000000000000000000000000000000001\r\n\
-                x-ethereum-signature: 0x00\r\ncontent-length: 100\r\n\r\n{";
+                x-ethereum-signature: 0x00\r\nexpect: 100-continue\r\ncontent-length: 100\r\n\r\n";
     let mut slow = [connect(client).await?, connect(client).await?];
     for stream in &mut slow {
         stream.write_all(head.as_bytes()).await?;
+        let told = received(stream, "\r\n\r\n").await?;
+        assert!(told.starts_with("HTTP/1.1 100 "), "whose body is asked for has a place: {told}");
+        stream.write_all(b"{").await?;
     }
-    let refused = wait::until("the share to be used up", DEADLINE, async || {
-        let reply = client.get("/", Credential::Nobody).await?;
-        Ok((reply.status == 429).then_some(reply))
-    });
-    let refused = refused.await?;
+    let refused = client.get("/", Credential::Nobody).await?;
+    assert_eq!(refused.status, 429, "{}", refused.body);
     assert!(refused.headers.contains_key("retry-after"));
     assert!(refused.message()?.contains("of this source"), "{}", refused.body);
     for stream in &mut slow {
@@ -175,9 +184,7 @@ async fn slow_bodies_hold_their_sources_share_and_not_for_long() -> Result<()> {
 
 #[tokio::test]
 async fn every_refusal_speaks_the_language_of_its_listener() -> Result<()> {
-    let installation = Installation::new(
-        "[server]\nheader_timeout_ms = 500\nsource_burst = 40\nsource_period_ms = 3600000\n",
-    )?;
+    let installation = Installation::new("[server]\nsource_burst = 40\nsource_period_ms = 3600000\n")?;
     let gateway = installation.start().await?;
     let (public, operator) = (gateway.client(), gateway.operator());
     let long = format!("/{}", "x".repeat(9_000));
@@ -223,11 +230,6 @@ async fn every_refusal_speaks_the_language_of_its_listener() -> Result<()> {
     });
     written.await?;
 
-    let mut silent = connect(public).await?;
-    silent.write_all(b"GET / HTTP/1.1\r\nhost: he").await?;
-    let mut rest = Vec::new();
-    timeout(DEADLINE, silent.read_to_end(&mut rest)).await.context("the head may take for ever")??;
-
     let limited = wait::until("the source's rate to be used up", DEADLINE, async || {
         let reply = public.get("/", Credential::Nobody).await?;
         Ok((reply.status != 200).then_some(reply))
@@ -235,6 +237,18 @@ async fn every_refusal_speaks_the_language_of_its_listener() -> Result<()> {
     let limited = limited.await?;
     assert!(limited.headers.contains_key("retry-after"));
     limited.expect(429)?;
+    ensure!(gateway.stop().await?.success());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_head_that_does_not_come_ends_its_connection() -> Result<()> {
+    let installation = Installation::new("[server]\nheader_timeout_ms = 500\n")?;
+    let gateway = installation.start().await?;
+    let mut silent = connect(gateway.client()).await?;
+    silent.write_all(b"GET / HTTP/1.1\r\nhost: he").await?;
+    let mut rest = Vec::new();
+    timeout(DEADLINE, silent.read_to_end(&mut rest)).await.context("the head may take for ever")??;
     ensure!(gateway.stop().await?.success());
     Ok(())
 }

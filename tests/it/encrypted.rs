@@ -96,11 +96,15 @@ async fn a_message_by_gnupg_is_opened_in_the_token_recorded_and_executed() -> Re
     let sealed = Sealed::new().await?;
     let (request_hash, to) = (random_hash(), Wallet::random().address());
     let (request, message) = sealed.payment(request_hash, to, ETHER / 2)?;
-    let made = sealed.send(&request).await?;
+    let made = wait::until("the record to be on chain and known", DEADLINE, async || {
+        let told = sealed.send(&request).await?;
+        Ok(told["submissionTxHash"].is_string().then_some(told))
+    })
+    .await
+    .with_context(|| sealed.gateway.output())?;
     assert_eq!(made["payloadType"], "encrypted", "{made}\n{}", sealed.gateway.output());
     assert!(made.get("to").is_none() && made.get("value").is_none(), "{made}");
     assert_eq!(text(&made, "ipfsCid")?, cid_of(message.as_bytes()));
-    assert!(made["submissionTxHash"].is_string(), "{made}\n{}", sealed.gateway.output());
 
     let job = sealed.stand.job(&sealed.gateway);
     let executed = job.final_transaction(text(&made, "requestHash")?).await?;

@@ -59,7 +59,7 @@ impl Scene {
              [fireblocks]\nenabled = true\nsandbox_url = \"{url}\"\n\
              assets = [\"sandbox eip155:{CHAIN_ID} ETH_TEST5\"]\npoll_interval_ms = 50\n\
              [server]\nrequest_timeout_ms = 120000\ninline_signing_wait_ms = 60000\n\
-             [limits]\nunavailable_pause_ms = 100\npermit_seconds = {seconds}\n\
+             [limits]\npermit_seconds = {seconds}\n\
              [hsm]\nsign_timeout_ms = 60000\ngenerate_timeout_ms = 300000\ncanary_timeout_ms = 120000\n"
         );
         let stand = Stand::with_configuration(&configuration).await?;

@@ -128,6 +128,20 @@ async fn kill_in_turn(pair: &Pair, gateways: [Node; 2], load: &Load) -> Result<[
     Ok([next, other])
 }
 
+/// Everything on the list, page by page: nobody knows how many were paid until the last kill.
+async fn listed(pair: &Pair, gateway: &Node) -> Result<Vec<Value>> {
+    let mut path = format!("/transactions/users/{}?limit=100", pair.wallet.address());
+    let mut all = Vec::new();
+    loop {
+        let reply = gateway.client().get(&path, pair.admin()).await?;
+        let next = reply.headers.get("link").map(|link| link.to_str().map(str::to_owned)).transpose()?;
+        all.extend(reply.expect(200)?.as_array().context("no list")?.iter().cloned());
+        let Some(next) = next else { return Ok(all) };
+        let next = next.strip_prefix('<').and_then(|next| next.strip_suffix(">; rel=\"next\""));
+        next.context("no link to the next page")?.clone_into(&mut path);
+    }
+}
+
 async fn count(database: &mut PgConnection, sql: &str) -> Result<i64> {
     Ok(sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).fetch_one(database).await?)
 }
@@ -158,12 +172,10 @@ async fn nothing_acknowledged_is_lost_and_nothing_is_paid_twice() -> Result<()> 
     let (gateways, _) = tokio::try_join!(kill_in_turn(&pair, gateways, &load), clients)?;
 
     let payments = load.paid.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let listed = format!("/transactions/users/{}?limit=100", pair.wallet.address());
     let hashes = wait::until("every payment to be executed", FINAL_DEADLINE, async || {
-        let list = gateways[0].client().get(&listed, pair.admin()).await?.expect(200)?;
-        let list = list.as_array().context("no list")?;
+        let list = listed(&pair, &gateways[0]).await?;
         ensure!(list.len() == payments.len(), "{} of {} payments are listed", list.len(), payments.len());
-        for found in list {
+        for found in &list {
             ensure!(payments.contains_key(text(found, "requestHash")?), "nobody asked for {found}");
             ensure!(matches!(text(found, "status")?, "APPROVED" | "EXECUTED"), "{found}");
         }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::control::order;
 use crate::plugin_staging::dry_run;
-use crate::stand::{Stand, request_hash, transfer};
+use crate::stand::{PATIENT, Stand, request_hash, transfer};
 
 /// Binds another component in the place of Orion's, which does the same.
 fn replace_orion(stand: &Stand) -> Result<Value> {
@@ -75,10 +75,10 @@ async fn a_guest_whose_bytes_were_replaced_is_named_and_its_verdict_stays_the_sa
 
 /// Each bound that was lowered since, what it does to the same evaluation, and in which words.
 const LOWERED: [(&str, bool, &str); 4] = [
-    ("deadline_ms = 499", true, ""),
-    ("analysis_bytes_max = 4", false, "it says"),
-    ("settings_bytes_max = 2", false, "settings_too_large"),
-    ("memory_bytes_max = 65536", false, "the component cannot be run"),
+    ("deadline_ms = 19999", true, ""),
+    ("deadline_ms = 20000\nanalysis_bytes_max = 4", false, "it says"),
+    ("deadline_ms = 20000\nsettings_bytes_max = 2", false, "settings_too_large"),
+    ("deadline_ms = 20000\nmemory_bytes_max = 65536", false, "the component cannot be run"),
 ];
 
 #[tokio::test]
@@ -102,7 +102,8 @@ async fn limits_that_were_changed_since_are_named_as_the_cause() -> Result<()> {
         gateway.stop().await?;
     }
     // What bounds large components, or other things than an evaluation, is no cause.
-    stand.installation.configure("[plugins]\nlarge_instances_max = 99\ncomponent_bytes_max = 33554431\n")?;
+    let other = format!("{PATIENT}large_instances_max = 99\ncomponent_bytes_max = 33554431\n");
+    stand.installation.configure(&other)?;
     let gateway = stand.installation.start().await?;
     let (told, _) = replayed(&stand, &id)?;
     ensure!(told["outcome"]["kind"] == "same" && told["outcome"]["limitsChanged"] == false, "{told}");

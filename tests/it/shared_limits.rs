@@ -41,10 +41,6 @@ impl Limited {
         let listed: Vec<_> = (0..96).map(|_| Wallet::random().address()).collect();
         let reviewers = pair.reviewers_of_all_but(&listed)?;
         pair.cluster.install_gate(0, "velocity", &json!({ "limits": [limit] }), &GRANTS)?;
-        for index in 0..2 {
-            // A plugin that a busy machine leaves no time denies as well, and not for the limit.
-            pair.cluster.set(index, "plugins.deadline_ms", 20_000);
-        }
         let gateways = [pair.cluster.start(0).await?, pair.cluster.start(1).await?];
         let escrow = pair.user(&gateways[0]).await?;
         Ok(Limited { pair, gateways, escrow, listed, reviewers, numbers: AtomicU64::new(0) })

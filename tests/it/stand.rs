@@ -23,6 +23,9 @@ pub(crate) struct Stand {
     _database: Option<Postgres>,
 }
 
+/// Time for plugins that no test but one of that time runs out of: whom a busy machine leaves none is refused.
+pub(crate) const PATIENT: &str = "[plugins]\ndeadline_ms = 20000\n";
+
 impl Stand {
     pub(crate) async fn on_sqlite() -> Result<Stand> {
         Stand::new(None, "").await
@@ -43,7 +46,7 @@ impl Stand {
         let chain = Chain { id: CHAIN_ID, rpc_url: node.url(), confirmations: 1 };
         let configuration =
             configuration::render(&[chain], None).replace("[outbox]", &format!("[outbox]\n{more}"));
-        let installation = Installation::new(&configuration)?;
+        let installation = install(&configuration)?;
         Ok(Stand { anvil, node, installation, wallet: Wallet::random(), _database: None })
     }
 
@@ -71,7 +74,7 @@ impl Stand {
         let chain = Chain { id: CHAIN_ID, rpc_url, confirmations: 2 };
         let configuration = configuration::render(&[chain], None);
         // The chain's section is the last one.
-        let installation = Installation::new(&format!("{configuration}{more}\n"))?;
+        let installation = install(&format!("{configuration}{more}\n"))?;
         Ok(Stand { anvil, node, installation, wallet: Wallet::random(), _database: None })
     }
 
@@ -79,7 +82,7 @@ impl Stand {
         let (anvil, node) = Stand::node().await?;
         let chain = Chain { id: CHAIN_ID, rpc_url: node.url(), confirmations: 1 };
         let configuration = configuration::render(&[chain], database.as_ref().map(Postgres::url));
-        let installation = Installation::new(&format!("{configuration}\n{more}"))?;
+        let installation = install(&format!("{configuration}\n{more}"))?;
         Ok(Stand { anvil, node, installation, wallet: Wallet::random(), _database: database })
     }
 
@@ -133,4 +136,12 @@ pub(crate) fn transfer(escrow: Address) -> Transfer {
 
 pub(crate) fn request_hash(transaction: &Value) -> &str {
     text(transaction, "requestHash").unwrap()
+}
+
+fn install(configuration: &str) -> Result<Installation> {
+    let installation = Installation::new(configuration)?;
+    if !configuration.contains("[plugins]") {
+        installation.configure(PATIENT)?;
+    }
+    Ok(installation)
 }

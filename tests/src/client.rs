@@ -63,10 +63,14 @@ impl Reply {
     }
 }
 
-/// A client that does not wait for ever.
+/// The gateway ends a connection on which nothing was asked for twice as long (`server.header_timeout_ms`).
+const IDLE_MAX: Duration = Duration::from_secs(5);
+
+/// A client that does not wait for ever, and asks nothing where the gateway may be hanging up.
 pub(crate) fn http() -> reqwest::Client {
     reqwest::Client::builder()
         .timeout(ANSWER_DEADLINE)
+        .pool_idle_timeout(IDLE_MAX)
         .build()
         .expect("nothing is set that a machine could lack")
 }

@@ -84,6 +84,7 @@ impl Cluster {
         Ok(cluster)
     }
 
+    /// With time for plugins that nobody runs out of: whom a busy machine leaves none is refused.
     fn sections(&self, index: usize) -> Result<String> {
         let folder = self.folder.path().display();
         let (listen, operator) =
@@ -92,7 +93,8 @@ impl Cluster {
             "[core]\ndata_dir = \"{folder}/data-{index}\"\n\n[server]\nlisten = \"{listen}\"\n\
              operator_listen = \"{operator}\"\npublic_origin = \"{ORIGIN}\"\n\n[hsm]\nmodule = \"{module}\"\n\
              token_label = \"{LABEL}\"\npin = \"{PIN}\"\nlock_file = \"{folder}/hsm-start.lock\"\n\
-             pin_record_file = \"{folder}/hsm-pin-record\"\nstorage_directories = [\"{folder}/tokens\"]\n",
+             pin_record_file = \"{folder}/hsm-pin-record\"\nstorage_directories = [\"{folder}/tokens\"]\n\n\
+             [plugins]\ndeadline_ms = 20000\n",
             module = softhsm_module()?.display(),
         ))
     }

@@ -16,7 +16,7 @@ use super::{DEADLINE, HASH, Scene};
 /// What such a try carried must have run out before the next.
 #[tokio::test]
 async fn an_answer_that_settles_nothing_is_asked_again_under_another_key() -> Result<()> {
-    let scene = Scene::with_permits_for(5).await?;
+    let scene = Scene::with_permits_for(10).await?;
     let gateway = scene.stand.installation.start().await?;
     scene.integrate(&gateway).await?;
     let mut orders = Vec::new();
@@ -69,6 +69,8 @@ async fn killed_before_the_answer_and_not_found_yet_it_gets_the_first_answer_aga
     let scene = Scene::new().await?;
     let gateway = scene.stand.installation.start().await?;
     scene.integrate(&gateway).await?;
+    // Whoever carries the transaction on meanwhile is not to find it either.
+    scene.fireblocks.hide(true);
     scene.fireblocks.set_mood(Mood::HoldAfter(gate.clone()));
     let order = scene.order(1, 1);
     let name = text(&order, "requestHash")?;
@@ -78,7 +80,6 @@ async fn killed_before_the_answer_and_not_found_yet_it_gets_the_first_answer_aga
     }
     gateway.kill()?;
     scene.fireblocks.set_mood(Mood::Honest);
-    scene.fireblocks.hide(true);
     gate.release();
     let gateway = scene.stand.installation.start().await?;
     let posts = wait::until("the second try", DEADLINE, async || {
