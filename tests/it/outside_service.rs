@@ -148,7 +148,7 @@ async fn a_message_to_an_outside_service_is_recorded_voted_on_and_settled_by_it(
 async fn a_service_whose_certificate_expires_is_no_longer_offered_and_named() -> Result<()> {
     let scene = Scene::new().await?;
     let client = scene.gateway.client();
-    let service = scene.add(&scene.gpg.generate_expiring(SERVICE, 8)?)?;
+    let service = scene.add(&scene.gpg.generate_expiring(SERVICE, 20)?)?;
     let message = scene.gpg.encrypt("what only Orion reads", SERVICE, &[])?;
     wait::until("the certificate to expire", DEADLINE, async || {
         let offered = client.get("/verification-services/active", Credential::Nobody).await?.expect(200)?;

@@ -110,8 +110,9 @@ impl Pair {
         let request = gateway.client().post("/transactions", self.admin(), &body);
         let hash = transfer.request_hash(CHAIN_ID, transfer.request_nonce.context("a nonce")?);
         tokio::select! {
-            answer = request => anyhow::bail!("answered before the node: {}", answer?.body),
+            biased;
             () = gate.reached() => {}
+            answer = request => anyhow::bail!("answered before the node: {}", answer?.body),
         }
         Ok((hash.to_string(), gate))
     }

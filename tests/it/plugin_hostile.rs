@@ -71,7 +71,7 @@ async fn attack_with_each(stand: &Stand, gateway: &Gateway) -> Result<()> {
 /// What a plugin said before it was stopped for good may be unknown; nothing then says that it would say it again.
 #[tokio::test]
 async fn what_left_no_record_is_not_said_to_be_the_same() -> Result<()> {
-    let stand = Stand::on_sqlite().await?;
+    let stand = Stand::with_configuration("[plugins]\ndeadline_ms = 5000\n").await?;
     let gateway = stand.installation.start().await?;
     stand.user(&gateway).await?;
     install(&stand, "hostile", "\"endless loop\"", &GRANTS)?;

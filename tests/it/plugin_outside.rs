@@ -84,7 +84,7 @@ fn upstream(url: &str, more: &str) -> String {
     format!(
         "[egress]\nnamed_hosts = [\"{}\"]\n[[plugin_upstreams]]\nname = \"screening\"\nurl = \"{url}/v2\"\n\
          routes = [\"POST /review\"]\nrequest_headers = [\"content-type\"]\nsecret_header = \"authorization\"\n\
-         secret = \"{SECRET}\"\n{more}\n[plugins]\ndeadline_ms = 20000\n",
+         secret = \"{SECRET}\"\ntimeout_ms = 15000\n{more}\n[plugins]\ndeadline_ms = 20000\n",
         url.trim_start_matches("http://"),
     )
 }

@@ -4,6 +4,7 @@ use std::fs;
 
 use alloy_primitives::{Address, U256};
 use anyhow::{Context, Result, ensure};
+use countersign_tests::configuration::PATIENT;
 use countersign_tests::gateway::Gateway;
 use countersign_tests::guest;
 use countersign_tests::main_job::{Transfer, text};
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::control::order;
 use crate::plugin_staging::dry_run;
-use crate::stand::{PATIENT, Stand, request_hash, transfer};
+use crate::stand::{Stand, request_hash, transfer};
 
 /// Binds another component in the place of Orion's, which does the same.
 fn replace_orion(stand: &Stand) -> Result<Value> {
@@ -133,7 +134,7 @@ async fn what_nobody_was_asked_about_is_told_with_its_cause() -> Result<()> {
 /// It had answered, and a replay that feeds it the same would get the same answer: the verdict itself was never stored.
 #[tokio::test]
 async fn an_answer_that_was_refused_for_what_it_would_remember_is_told_as_that() -> Result<()> {
-    let stand = Stand::with_configuration("[plugins]\nstate_reservations_max = 1\n").await?;
+    let stand = Stand::with_configuration(&format!("{PATIENT}state_reservations_max = 1\n")).await?;
     let gateway = stand.installation.start().await?;
     let limit = stand.installation.data_dir().join("limit.json");
     fs::write(&limit, "10")?;

@@ -17,7 +17,9 @@ use crate::stand::{CHAIN_ID, ETHER, Stand};
 
 /// The registry is deployed and the relayer can pay for records.
 async fn with_registry() -> Result<(Stand, Gateway)> {
-    let stand = Stand::with_configuration(&registry::configuration(CHAIN_ID)).await?;
+    let registry = registry::configuration(CHAIN_ID);
+    let patient = format!("{registry}wait_ms = 25000\n[server]\nrequest_timeout_ms = 60000\n");
+    let stand = Stand::with_configuration(&patient).await?;
     registry::deploy(stand.anvil.node()).await?;
     let gateway = stand.installation.start().await?;
     stand.anvil.node().set_balance(relayer(&gateway)?, U256::from(ETHER)).await?;

@@ -38,7 +38,6 @@ fn introduce(pair: &Pair, fireblocks: &Fireblocks) {
         set("fireblocks.poll_interval_ms", "50");
         set("server.request_timeout_ms", "120000");
         set("limits.unavailable_pause_ms", "100");
-        set("limits.permit_seconds", "3");
         // SoftHSM makes nothing else while it makes an RSA key.
         for (operation, patience) in [("sign", "60000"), ("generate", "300000"), ("canary", "120000")] {
             set(&format!("hsm.{operation}_timeout_ms"), patience);

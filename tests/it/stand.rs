@@ -3,7 +3,7 @@
 use alloy_primitives::{Address, U256};
 use anyhow::{Result, ensure};
 use countersign_tests::anvil::Anvil;
-use countersign_tests::configuration::{self, Chain, PEOPLE_FROM_WEI};
+use countersign_tests::configuration::{self, Chain, PATIENT, PEOPLE_FROM_WEI};
 use countersign_tests::gateway::{Gateway, Installation};
 use countersign_tests::lying_node::LyingNode;
 use countersign_tests::main_job::{MainJob, Transfer, text};
@@ -22,9 +22,6 @@ pub(crate) struct Stand {
     pub(crate) wallet: Wallet,
     _database: Option<Postgres>,
 }
-
-/// Time for plugins that no test but one of that time runs out of: whom a busy machine leaves none is refused.
-pub(crate) const PATIENT: &str = "[plugins]\ndeadline_ms = 20000\n";
 
 impl Stand {
     pub(crate) async fn on_sqlite() -> Result<Stand> {

@@ -156,13 +156,6 @@ async fn a_log_that_went_back_under_a_running_gateway_stops_signatures_until_it_
     let request_hash = request_hash(&proposed);
     stand.job(&gateway).approve_as_agent(request_hash).await?.expect(201)?;
     let (database, operator) = (Snapshot::take(&stand.installation.data_dir())?, gateway.operator());
-    let readiness = async |status: u16| {
-        wait::until("readiness to change", FINAL_DEADLINE, async || {
-            let reply = operator.get("/readyz", Credential::Nobody).await?;
-            if reply.status == status { reply.expect(status).map(Some) } else { Ok(None) }
-        })
-        .await
-    };
     // While one is being signed, it would be stored behind those that are taken out, and end the log where it should.
     wait::until("a checkpoint of everything", FINAL_DEADLINE, async || {
         let checkpoints = database.count("SELECT count(*) FROM audit_checkpoints").await?;
@@ -181,8 +174,11 @@ async fn a_log_that_went_back_under_a_running_gateway_stops_signatures_until_it_
     })
     .await?;
     database.take_checkpoints(&kept).await?;
-    let cause = readiness(503).await?;
-    let cause = text(&cause["parts"], "audit")?.to_owned();
+    let cause = wait::until("what is missing to be told", FINAL_DEADLINE, async || {
+        let told = operator.get("/readyz", Credential::Nobody).await?.json()?;
+        Ok(told["parts"]["audit"].as_str().map(str::to_owned))
+    })
+    .await?;
     assert!(cause.contains("was rolled back: the database ends at checkpoint 0"), "{cause}");
 
     stand.job(&gateway).approve_as_user(request_hash).await?.expect(201)?;
@@ -197,7 +193,10 @@ async fn a_log_that_went_back_under_a_running_gateway_stops_signatures_until_it_
     assert!(stand.node.calls("eth_sendRawTransaction").is_empty());
 
     database.put_checkpoints_back(&kept).await?;
-    readiness(200).await?;
+    wait::until("it to be ready again", FINAL_DEADLINE, async || {
+        Ok((operator.get("/readyz", Credential::Nobody).await?.status == 200).then_some(()))
+    })
+    .await?;
     let ended = stand.job(&gateway).final_transaction(request_hash).await?;
     assert_eq!(ended["status"], "EXECUTED", "{ended}");
     stand.finish(gateway).await

@@ -22,8 +22,8 @@ const CONFIGURATION: &str = r#"
 [hsm]
 module = "/usr/lib/x86_64-linux-gnu/pkcs11/p11-kit-client.so"
 canary_interval_ms = 100
-canary_timeout_ms = 300
-quiesce_timeout_ms = 300
+canary_timeout_ms = 10000
+quiesce_timeout_ms = 10000
 stuck_threads_max = 0
 "#;
 

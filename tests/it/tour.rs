@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use countersign_tests::client::{Client, Credential};
+use countersign_tests::configuration::PATIENT;
 use countersign_tests::environment::{free_loopback_address, root};
 use countersign_tests::main_job::text;
 use countersign_tests::process::Service;
@@ -42,7 +43,7 @@ impl Place {
         // As `dev` has it, but for the port.
         let chain =
             format!("[[chains]]\nid = \"eip155:31337\"\nrpc_urls = \"http://{node}\"\nconfirmations = 1\n");
-        fs::write(folder.path().join("config.toml"), chain)?;
+        fs::write(folder.path().join("config.toml"), chain + PATIENT)?;
         Ok(Place { folder, public, operator, node })
     }
 

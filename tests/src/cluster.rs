@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::client::Client;
-use crate::configuration;
+use crate::configuration::{self, PATIENT};
 use crate::environment;
 use crate::process::{Service, ending, signal};
 
@@ -84,7 +84,6 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// With time for plugins that nobody runs out of: whom a busy machine leaves none is refused.
     fn sections(&self, index: usize) -> Result<String> {
         let folder = self.folder.path().display();
         let (listen, operator) =
@@ -93,8 +92,7 @@ impl Cluster {
             "[core]\ndata_dir = \"{folder}/data-{index}\"\n\n[server]\nlisten = \"{listen}\"\n\
              operator_listen = \"{operator}\"\npublic_origin = \"{ORIGIN}\"\n\n[hsm]\nmodule = \"{module}\"\n\
              token_label = \"{LABEL}\"\npin = \"{PIN}\"\nlock_file = \"{folder}/hsm-start.lock\"\n\
-             pin_record_file = \"{folder}/hsm-pin-record\"\nstorage_directories = [\"{folder}/tokens\"]\n\n\
-             [plugins]\ndeadline_ms = 20000\n",
+             pin_record_file = \"{folder}/hsm-pin-record\"\nstorage_directories = [\"{folder}/tokens\"]\n\n{PATIENT}",
             module = softhsm_module()?.display(),
         ))
     }

@@ -19,6 +19,9 @@ pub struct Chain<'a> {
 /// Work left behind by a killed gateway is taken up soon, and nothing is waited for longer than needed.
 const OUTBOX: &str = "[outbox]\nlease_ms = 1000\npoll_interval_ms = 100\nretry_pause_ms = 100\n";
 
+/// Time for plugins that no test but one of that time runs out of: whom a busy machine leaves none is refused.
+pub const PATIENT: &str = "[plugins]\ndeadline_ms = 20000\n";
+
 /// A configuration for `chains`, with SQLite in the data directory unless a database is named.
 pub fn render(chains: &[Chain<'_>], database_url: Option<&str>) -> String {
     let mut text = OUTBOX.to_owned();

@@ -26,7 +26,7 @@ section! {
         commit_wait_max_ms: u64 = 5000, within 1..=600_000;
         /// Changes that share one commit.
         commit_group_max: usize = 64, within 1..=10_000;
-        /// Milliseconds for applying and committing one group.
+        /// Milliseconds for applying and committing one group. PostgreSQL undoes what a gateway leaves open longer.
         commit_timeout_ms: u64 = 10_000, within 1..=600_000;
         /// How often a group is applied again after a deadlock or a lost connection.
         commit_retries_max: u32 = 3, within 0..=100;

@@ -26,7 +26,8 @@ pub struct StoreConfig {
     pub commit_wait_max: Duration,
     /// Change sets that may share one commit. Default 64.
     pub commit_group_max: usize,
-    /// The longest that applying and committing one group may take. Default 10 s.
+    /// The longest that applying and committing one group may take, and that a server waits for a process which stands
+    /// still in between. Default 10 s.
     pub commit_timeout: Duration,
     /// How often a group is applied again after a deadlock or a lost connection. Default 3.
     pub commit_retries_max: u32,

@@ -123,12 +123,18 @@ impl Engine {
                     Access::Read => (config.read_timeout, "on", "on"),
                     Access::Count => (config.read_timeout, "off", "off"),
                 };
-                vec![
+                let mut setup = vec![
                     format!("SET statement_timeout = {}", timeout.as_millis()),
                     format!("SET default_transaction_read_only = {read_only}"),
                     "SET default_transaction_isolation = 'read committed'".into(),
                     format!("SET synchronous_commit = {synchronous}"),
-                ]
+                ];
+                if let Access::Write = access {
+                    // A process that stands still in a transaction, or is cut off, holds its rows no longer than it
+                    // would itself.
+                    setup.push(format!("SET idle_in_transaction_session_timeout = {}", timeout.as_millis()));
+                }
+                setup
             }
         };
         text.into_iter().map(shared_text).collect()

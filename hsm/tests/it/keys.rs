@@ -5,7 +5,7 @@ use cryptoki::{
 };
 use hsm::{AnyKey, Destruction, FoundKey, Hsm, HsmError, KeyAlgorithm, KeyReference, Mismatch};
 
-use crate::harness::{Raw, generate, id, isolated, label, only, sign, spec};
+use crate::harness::{Raw, generate, id, isolated, label, only, sign, spec, without_canaries};
 
 #[test]
 fn repeated_generation_adopts_the_one_pair() {
@@ -49,7 +49,7 @@ fn generation_beside_another_key_of_the_same_id_is_refused() {
 #[test]
 fn a_reference_changed_in_any_part_is_refused() {
     isolated("keys::a_reference_changed_in_any_part_is_refused", async |bench| {
-        let hsm = bench.start().await;
+        let hsm = bench.start_with(without_canaries).await;
         let mine = generate(&hsm, 1, KeyAlgorithm::Secp256k1).await;
         let theirs = generate(&hsm, 2, KeyAlgorithm::Secp256k1).await;
         let before = hsm.status().counters.sign_calls;

@@ -1,55 +1,96 @@
 use std::{num::NonZeroUsize, time::Duration};
 
-use hsm::{Hsm, HsmError, KeyAlgorithm, KeyUsage, Lane, RsaDecryption, SignatureScheme};
+use hsm::{Hsm, HsmError, KeyAlgorithm, KeyReference, KeyUsage, Lane, RsaDecryption, SignatureScheme};
+use tokio::task::JoinHandle;
 
-use crate::harness::{generate, isolated, sign, soon, spec, until};
+use crate::{
+    harness::{generate, isolated, sign, soon, spec, until, without_canaries},
+    remote::{Server, remote},
+};
+
+/// Orders something of a token that stands still, and returns once a thread has taken the order.
+async fn taken<T: Send + 'static>(
+    hsm: &Hsm,
+    lane: Lane,
+    order: impl Future<Output = T> + Send + 'static,
+) -> JoinHandle<T> {
+    let mut order = Box::pin(order);
+    // Asked once, it is submitted.
+    tokio::select! {
+        biased;
+        _ = &mut order => panic!("a stopped server does nothing"),
+        () = std::future::ready(()) => {}
+    }
+    until("a thread takes it", || hsm.status().queue_depths.contains(&(lane, 0))).await;
+    tokio::spawn(order)
+}
+
+fn pair(hsm: &Hsm, number: u8) -> impl Future<Output = Result<KeyReference, HsmError>> + Send + 'static {
+    let hsm = hsm.clone();
+    async move { hsm.generate(spec(number, KeyAlgorithm::P256)).await }
+}
 
 #[test]
 fn a_full_lane_refuses_while_others_go_on() {
     isolated("limits::a_full_lane_refuses_while_others_go_on", async |bench| {
-        let hsm = bench
-            .start_with(|config| {
-                config.session_threads = 2;
-                config.queue_bounds.generate = NonZeroUsize::MIN;
-            })
-            .await;
+        bench.provision();
+        let server = Server::start(&bench).await;
+        let mut config = remote(&bench);
+        without_canaries(&mut config);
+        config.timeouts.sign = Duration::from_secs(20);
+        config.queue_bounds.generate = NonZeroUsize::MIN;
+        let hsm = Hsm::start(config).await.unwrap();
         let key = generate(&hsm, 100, KeyAlgorithm::Secp256k1).await;
-        // Each takes about a second.
-        let slow = |number| {
-            let hsm = hsm.clone();
-            tokio::spawn(async move { hsm.generate(spec(number, KeyAlgorithm::Rsa4096)).await })
-        };
-        let made = hsm.status().counters.generate_calls;
-        let first = slow(1);
-        until("the first is running", || hsm.status().counters.generate_calls == made + 1).await;
-        let second = slow(2);
-        until("the lane is full", || hsm.status().queue_depths[3] == (Lane::Generate, 1)).await;
-        let refused = slow(3).await.unwrap();
+        server.signal("STOP");
+        let first = taken(&hsm, Lane::Generate, pair(&hsm, 1)).await;
+        let second = tokio::spawn(pair(&hsm, 2));
+        until("the lane is full", || hsm.status().queue_depths.contains(&(Lane::Generate, 1))).await;
+        let refused = pair(&hsm, 3).await;
         assert!(matches!(refused, Err(HsmError::Busy { lane: Lane::Generate })), "{refused:?}");
-        sign(&hsm, &key).await.unwrap();
+        let signer = hsm.clone();
+        let signed = taken(&hsm, Lane::Sign, async move { sign(&signer, &key).await }).await;
+        server.signal("CONT");
+        signed.await.unwrap().unwrap();
         first.await.unwrap().unwrap();
         second.await.unwrap().unwrap();
         hsm.shutdown().await;
+        server.kill();
     });
 }
 
 #[test]
 fn generation_that_comes_too_late_is_adopted_later() {
     isolated("limits::generation_that_comes_too_late_is_adopted_later", async |bench| {
-        // Long enough for a busy machine to begin, far too short for a pair of this size.
-        let hsm = bench.start_with(|config| config.timeouts.generate = Duration::from_millis(50)).await;
-        let result = hsm.generate(spec(1, KeyAlgorithm::Rsa4096)).await;
+        bench.provision();
+        let server = Server::start(&bench).await;
+        let mut config = remote(&bench);
+        without_canaries(&mut config);
+        config.timeouts.generate = Duration::from_secs(3);
+        let hsm = Hsm::start(config).await.unwrap();
+        let made = hsm.status().counters.generate_calls;
+        let late = tokio::spawn({
+            let hsm = hsm.clone();
+            async move { hsm.generate(spec(1, KeyAlgorithm::Rsa4096)).await }
+        });
+        // A pair of this size takes the token about a second.
+        until("it is being made", || hsm.status().counters.generate_calls == made + 1).await;
+        server.signal("STOP");
+        let result = late.await.unwrap();
         assert!(matches!(result, Err(HsmError::DeadlineExceeded { .. })), "{result:?}");
+        server.signal("CONT");
         // The thread was written off, its result thrown away, and nothing is left stuck.
         until("the late result is dropped", || hsm.status().counters.late_results == 1).await;
         until("no thread is stuck", || hsm.status().stuck_threads == 0).await;
         hsm.shutdown().await;
-        let hsm = Hsm::start(bench.config()).await.unwrap();
+        let mut config = remote(&bench);
+        config.timeouts.sign = Duration::from_secs(20);
+        let hsm = Hsm::start(config).await.unwrap();
         let key = generate(&hsm, 1, KeyAlgorithm::Rsa4096).await;
         assert_eq!(hsm.status().counters.generate_calls, 0, "the pair was adopted");
         let signed = hsm.sign_message(&key, SignatureScheme::RsaPssSha256, b"m", Lane::Sign, soon()).await;
         assert_eq!(signed.unwrap().len(), 512);
         hsm.shutdown().await;
+        server.kill();
     });
 }
 
@@ -111,22 +152,23 @@ fn messages_above_the_limit_are_refused() {
 #[test]
 fn a_caller_that_went_away_costs_the_token_nothing() {
     isolated("limits::a_caller_that_went_away_costs_the_token_nothing", async |bench| {
-        let hsm = bench.start_with(|config| config.session_threads = 2).await;
-        let first = tokio::spawn({
-            let hsm = hsm.clone();
-            async move { hsm.generate(spec(1, KeyAlgorithm::Rsa4096)).await }
-        });
-        until("the first is running", || hsm.status().counters.generate_calls == 2).await;
-        let second = tokio::spawn({
-            let hsm = hsm.clone();
-            async move { hsm.generate(spec(2, KeyAlgorithm::Rsa4096)).await }
-        });
-        until("the second waits", || hsm.status().queue_depths[3].1 == 1).await;
+        bench.provision();
+        let server = Server::start(&bench).await;
+        let mut config = remote(&bench);
+        without_canaries(&mut config);
+        let hsm = Hsm::start(config).await.unwrap();
+        let made = hsm.status().counters.generate_calls;
+        server.signal("STOP");
+        let first = taken(&hsm, Lane::Generate, pair(&hsm, 1)).await;
+        let second = tokio::spawn(pair(&hsm, 2));
+        until("the second waits", || hsm.status().queue_depths.contains(&(Lane::Generate, 1))).await;
         second.abort();
+        server.signal("CONT");
         first.await.unwrap().unwrap();
         until("the second is dropped", || hsm.status().counters.stale_jobs == 1).await;
-        assert_eq!(hsm.status().counters.generate_calls, 2);
+        assert_eq!(hsm.status().counters.generate_calls, made + 1);
         hsm.shutdown().await;
+        server.kill();
     });
 }
 

@@ -9,17 +9,17 @@ use std::{
 
 use hsm::{Hsm, HsmConfig, HsmError, KeyAlgorithm, Lane, State};
 
-use crate::harness::{Bench, SOFTHSM, generate, isolated, sign, until, until_state};
+use crate::harness::{Bench, SOFTHSM, generate, isolated, sign, until, until_state, without_canaries};
 
 const CLIENT: &str = "/usr/lib/x86_64-linux-gnu/pkcs11/p11-kit-client.so";
 
-struct Server {
+pub(crate) struct Server {
     process: Child,
     socket: PathBuf,
 }
 
 impl Server {
-    async fn start(bench: &Bench) -> Self {
+    pub(crate) async fn start(bench: &Bench) -> Self {
         let socket = bench.directory.join("p11-kit.socket");
         let process = Command::new("/usr/libexec/p11-kit/p11-kit-server")
             .args(["--foreground", "--provider", SOFTHSM, "--name"])
@@ -35,25 +35,26 @@ impl Server {
     }
 
     /// To the server and the process it forked for the connection.
-    fn signal(&self, signal: &str) {
+    pub(crate) fn signal(&self, signal: &str) {
         let group = format!("-{}", self.process.id());
         assert!(Command::new("kill").args(["-s", signal, "--", &group]).status().unwrap().success());
     }
 
-    fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.signal("KILL");
         self.process.wait().unwrap();
         std::fs::remove_file(&self.socket).unwrap();
     }
 }
 
-fn remote(bench: &Bench) -> HsmConfig {
+/// With time-outs that a busy machine keeps.
+pub(crate) fn remote(bench: &Bench) -> HsmConfig {
     let mut config = bench.config();
     config.module = CLIENT.into();
     config.session_threads = 2;
-    config.timeouts.sign = Duration::from_millis(300);
-    config.timeouts.canary = Duration::from_millis(300);
-    config.timeouts.quiesce = Duration::from_millis(300);
+    config.timeouts.sign = Duration::from_secs(2);
+    config.timeouts.canary = Duration::from_secs(2);
+    config.timeouts.quiesce = Duration::from_secs(2);
     config.canary_interval = Duration::from_millis(100);
     config.backoff_max = Duration::from_millis(200);
     config
@@ -87,6 +88,8 @@ fn a_stopped_server_costs_threads_but_no_late_signature() {
         let server = Server::start(&bench).await;
         let mut config = remote(&bench);
         config.stuck_threads_max = 2;
+        // What notices is a signature.
+        without_canaries(&mut config);
         let hsm = Hsm::start(config).await.unwrap();
         let key = generate(&hsm, 1, KeyAlgorithm::Secp256k1).await;
         server.signal("STOP");
@@ -98,11 +101,11 @@ fn a_stopped_server_costs_threads_but_no_late_signature() {
             let submitted = hsm.clone();
             let key = key.clone();
             tokio::spawn(async move { sign(&submitted, &key).await });
-            hsm.status().restart_required
+            let status = hsm.status();
+            status.restart_required && status.state == State::Degraded
         })
         .await;
         let status = hsm.status();
-        assert_eq!(status.state, State::Degraded);
         assert!(status.cause.unwrap().text.contains("restart"), "the cause says what helps");
         server.signal("CONT");
         until_state(&hsm, State::Ready).await;
@@ -157,14 +160,14 @@ fn a_signature_that_the_token_holds_back_past_not_after_is_dropped() {
         let server = Server::start(&bench).await;
         let mut config = remote(&bench);
         config.timeouts.sign = Duration::from_secs(20);
-        config.canary_interval = Duration::from_mins(10);
+        without_canaries(&mut config);
         // The one thread has its session open by the time the server stops, so what blocks is `C_Sign` itself.
         config.session_threads = 1;
         let hsm = Hsm::start(config).await.unwrap();
         let key = generate(&hsm, 1, KeyAlgorithm::Secp256k1).await;
         let before = hsm.status().counters.sign_calls;
         server.signal("STOP");
-        let not_after = Instant::now() + Duration::from_millis(500);
+        let not_after = Instant::now() + Duration::from_secs(5);
         let held = tokio::spawn({
             let (hsm, key) = (hsm.clone(), key.clone());
             async move { hsm.sign_digest(&key, &[7; 32], Lane::Sign, not_after).await }

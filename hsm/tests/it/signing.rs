@@ -1,11 +1,11 @@
 use std::time::Instant;
 
-use hsm::{HsmError, KeyAlgorithm, Lane, SignatureScheme};
+use hsm::{HsmConfig, HsmError, KeyAlgorithm, Lane, SignatureScheme};
 use p256::ecdsa::signature::hazmat::PrehashVerifier;
 use rsa::{pkcs1::DecodeRsaPublicKey, signature::Verifier};
 use sha2::{Digest, Sha256};
 
-use crate::harness::{generate, isolated, label, sign, soon, spec};
+use crate::harness::{generate, isolated, label, sign, soon, spec, without_canaries};
 
 #[test]
 fn secp256k1_is_low_s_and_recovers_the_key_200_times() {
@@ -82,7 +82,7 @@ fn messages_verify_with_independent_libraries() {
 #[test]
 fn another_algorithm_is_refused_before_the_token_is_asked() {
     isolated("signing::another_algorithm_is_refused_before_the_token_is_asked", async |bench| {
-        let hsm = bench.start().await;
+        let hsm = bench.start_with(without_canaries).await;
         let secp256k1 = generate(&hsm, 1, KeyAlgorithm::Secp256k1).await;
         let ed25519 = generate(&hsm, 2, KeyAlgorithm::Ed25519).await;
         let before = hsm.status().counters.sign_calls;
@@ -105,7 +105,11 @@ fn another_algorithm_is_refused_before_the_token_is_asked() {
 fn nothing_is_signed_after_not_after() {
     isolated("signing::nothing_is_signed_after_not_after", async |bench| {
         let log = bench.directory.join("spy.log");
-        let hsm = bench.start_with(|config| config.module = crate::harness::SPY.into()).await;
+        let spied = |config: &mut HsmConfig| {
+            config.module = crate::harness::SPY.into();
+            without_canaries(config);
+        };
+        let hsm = bench.start_with(spied).await;
         let key = generate(&hsm, 1, KeyAlgorithm::Secp256k1).await;
         sign(&hsm, &key).await.unwrap();
         let before = count_calls(&log, "C_SignInit");

@@ -1,15 +1,26 @@
 //! Several processes on one database: who stood still longer than its lease gets no permit (T19).
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use gateway_domain::{
     changes::{Contested, Write},
     policy::PermitRecord,
     ports::DecisionReads,
     registry::{Relay, RelayOutcome},
+    settings::Settings,
 };
-use gateway_store::{Store, StoreConfig};
-use tokio::sync::Notify;
+use gateway_store::{DatabaseUrl, Store, StoreConfig};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::Notify,
+};
 
 use crate::{
     database::{Database, instance, on_both_engines, sealer},
@@ -23,10 +34,11 @@ on_both_engines!(
     another_process_lease_is_no_help,
     a_renewed_lease_gives_a_new_number_only_after_a_lapse,
     a_start_forgets_leases_that_ran_out_and_who_comes_back_has_another_number,
+    who_stands_still_in_a_transaction_holds_others_up_no_longer_than_a_commit_may_take,
 );
 
 /// A store that renews so seldom that the test sees none of it.
-async fn slow(database: &Database, number: u128) -> Store {
+pub(crate) async fn slow(database: &Database, number: u128) -> Store {
     let config = StoreConfig { lease: Duration::from_hours(1), ..database.config() };
     let store = Store::open(config, sealer(), instance(number), Arc::new(Notify::new())).await.unwrap();
     store.set_log_fault(None);
@@ -124,4 +136,88 @@ async fn a_start_forgets_leases_that_ran_out_and_who_comes_back_has_another_numb
     drop(slow(database, 1).await);
     assert!(intruder.number(&number).await > before);
     refused(&paused, &world).await;
+}
+
+/// A way to the database. Once `closed`, a connection stands still before its commit: the server hears no more of it, and
+/// not that it ended.
+struct Gate {
+    url: DatabaseUrl,
+    closed: Arc<AtomicBool>,
+    reached: Arc<Notify>,
+}
+
+impl Gate {
+    async fn before(database: &Database) -> Self {
+        let (account, place) = database.url.as_str().rsplit_once('@').unwrap();
+        let (server, name) = place.split_once('/').unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = DatabaseUrl::new(format!("{account}@{}/{name}", listener.local_addr().unwrap()));
+        let (closed, reached) = (Arc::<AtomicBool>::default(), Arc::<Notify>::default());
+        let gate = Self { url, closed: Arc::clone(&closed), reached: Arc::clone(&reached) };
+        let server = server.to_owned();
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let server = TcpStream::connect(&server).await.unwrap();
+                tokio::spawn(pass(client, server, Arc::clone(&closed), Arc::clone(&reached)));
+            }
+        });
+        gate
+    }
+}
+
+async fn pass(mut client: TcpStream, mut server: TcpStream, closed: Arc<AtomicBool>, reached: Arc<Notify>) {
+    let (mut question, mut answer) = (vec![0; 1 << 16], vec![0; 1 << 16]);
+    let find = |text: &[u8], part: &[u8]| text.windows(part.len()).position(|window| window == part);
+    // A statement is sent with a name the first time, and by its name from then on.
+    let mut commit = b"\0COMMIT\0".to_vec();
+    loop {
+        tokio::select! {
+            Ok(length @ 1..) = client.read(&mut question) => {
+                let question = &question[..length];
+                if let Some(end) = find(question, &commit) {
+                    if closed.load(Ordering::SeqCst) {
+                        reached.notify_one();
+                        return std::future::pending().await;
+                    }
+                    if commit[0] == 0 {
+                        let name = question[..end].rsplit(|byte| !byte.is_ascii_graphic()).next().unwrap();
+                        commit = [name, b"\0"].concat();
+                    }
+                }
+                server.write_all(question).await.unwrap();
+            }
+            Ok(length @ 1..) = server.read(&mut answer) => {
+                // Who went away hears nothing.
+                let _ = client.write_all(&answer[..length]).await;
+            }
+            else => return,
+        }
+    }
+}
+
+async fn who_stands_still_in_a_transaction_holds_others_up_no_longer_than_a_commit_may_take(
+    database: &Database,
+) {
+    if !database.is_postgres {
+        return; // A SQLite database is one process's.
+    }
+    let gate = Gate::before(database).await;
+    let brief = StoreConfig {
+        commit_timeout: Duration::from_secs(2),
+        lease: Duration::from_hours(1),
+        sweep_timeout: Duration::ZERO,
+        url: gate.url.clone(),
+        ..database.config()
+    };
+    let stale = Store::open(brief, sealer(), instance(1), Arc::new(Notify::new())).await.unwrap();
+    let world = World::founded(&stale).await;
+    let live = slow(database, 2).await;
+    let settings = Settings { version: 2, ..world.settings.clone() };
+    let change = || [Write::UpdateSettings(world.seal(&settings))];
+    gate.closed.store(true, Ordering::SeqCst);
+    let (held, ()) = tokio::join!(world.commit(&stale, change()), async {
+        gate.reached.notified().await;
+        world.commit(&live, change()).await.unwrap();
+    });
+    assert!(held.is_err(), "the server undid it");
 }

@@ -153,7 +153,9 @@ async fn a_lost_connection_is_replaced_within_the_retries(database: &Database) {
     assert_eq!(verified_length(&store, 1).await, 2);
     store.close().await;
 
-    let store = open(StoreConfig { commit_retries_max: 0, ..database.config() }).await;
+    // The renewal of the lease would find out first.
+    let lease = Duration::from_hours(1);
+    let store = open(StoreConfig { commit_retries_max: 0, lease, ..database.config() }).await;
     World::founded(&store).await;
     database.intruder().await.number(hang_up).await;
     let world = World::new();

@@ -308,7 +308,7 @@ async fn a_permit_holds_at_the_version_its_own_change_set_makes(database: &Datab
     let moved = world.transaction.moved_to(State::Approved, now());
     let permit = PermitRecord {
         transaction_version: moved.version,
-        expires_at: now().plus(Duration::from_secs(5)),
+        expires_at: now().plus(Duration::from_mins(1)),
         ..world.permit.clone()
     };
     let writes = [Write::UpdateTransaction(world.seal(&moved)), Write::InsertPermit(world.seal(&permit))];

@@ -18,6 +18,7 @@ use tokio::runtime::Builder;
 
 use crate::{
     database::Database,
+    leases::slow,
     world::{World, hash, now, sample_permit, sample_transaction},
 };
 
@@ -43,7 +44,7 @@ fn a_lone_signed_transaction_takes_three_commits_and_nine_statements_of_its_own(
 
 async fn signed_path(statements: &Statements) {
     let database = Database::sqlite();
-    let store = database.store().await;
+    let store = slow(&database, 1).await;
     let world = World::founded(&store).await;
     let at = now();
 

@@ -31,7 +31,7 @@ fn runtime() -> tokio::runtime::Runtime {
 fn mutated_uploads_are_refused_by_name_or_run_in_the_sandbox() {
     let host = TestHost::with(|config| {
         config.compile.cpu_seconds = 10;
-        config.schedule.deadline = std::time::Duration::from_secs(2);
+        config.schedule.deadline = std::time::Duration::from_secs(20);
         config.schedule.breaker_failures = u32::MAX;
     });
     let runtime = runtime();
