@@ -47,10 +47,10 @@ fn a_full_lane_refuses_while_others_go_on() {
         until("the lane is full", || hsm.status().queue_depths.contains(&(Lane::Generate, 1))).await;
         let refused = pair(&hsm, 3).await;
         assert!(matches!(refused, Err(HsmError::Busy { lane: Lane::Generate })), "{refused:?}");
-        let signer = hsm.clone();
-        let signed = taken(&hsm, Lane::Sign, async move { sign(&signer, &key).await }).await;
+        let copy = hsm.clone();
+        let signature = taken(&hsm, Lane::Sign, async move { sign(&copy, &key).await }).await;
         server.signal("CONT");
-        signed.await.unwrap().unwrap();
+        signature.await.unwrap().unwrap();
         first.await.unwrap().unwrap();
         second.await.unwrap().unwrap();
         hsm.shutdown().await;
