@@ -6,7 +6,7 @@ use std::fs;
 use alloy_primitives::U256;
 use anyhow::Result;
 use countersign_tests::client::{Credential, hex};
-use countersign_tests::main_job::{FINAL_DEADLINE, text};
+use countersign_tests::main_job::FINAL_DEADLINE;
 use countersign_tests::wait;
 use serde_json::Value;
 
