@@ -65,7 +65,7 @@ async fn a_receiver_that_does_not_answer_holds_up_neither_spans_nor_the_end() {
     let settings = Settings {
         otlp_endpoint: Some(endpoint),
         trace_queue_max: 1,
-        otlp_timeout_ms: 200,
+        otlp_timeout_ms: 3000,
         ..Settings::default()
     };
     let traces = Traces::start(&settings).expect("starts").expect("configured");

@@ -83,7 +83,7 @@ async fn guessing_is_charged_to_the_source_and_not_to_the_key() {
 async fn requests_in_flight_and_the_time_each_may_take() {
     let config = ApiConfig {
         requests_in_flight_max: 1,
-        request_timeout_ms: 200,
+        request_timeout_ms: 3_000,
         inline_signing_wait_ms: 60_000,
         ..ApiConfig::default()
     };

@@ -79,11 +79,12 @@ async fn verify(world: &World, message: &str, signature: &[u8]) -> Reply {
 /// A request of form 1 by the contract.
 async fn signed(world: &World, contract: &Contract, path: &str, body: &Value, more: usize) -> Reply {
     let bytes = serde_json::to_vec(body).unwrap();
-    let text = Wallet::request_text([ORIGIN, "POST", path], &bytes, Some(world.seconds()));
+    let timestamp = world.seconds();
+    let text = Wallet::request_text([ORIGIN, "POST", path], &bytes, Some(timestamp));
     let signature = contract.sign(&text, more);
     let call = world.post(path, body).header("x-ethereum-address", &contract.address.to_string());
     let call = call.header("x-ethereum-signature", &hex(&signature));
-    call.header("x-ethereum-timestamp", &world.seconds().to_string()).send().await
+    call.header("x-ethereum-timestamp", &timestamp.to_string()).send().await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -298,7 +298,9 @@ async fn an_inactive_user_does_not_log_in() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn strangers_are_slowed_down_by_operation_and_source() {
-    let world = World::new().await;
+    let mut config = ApiConfig::default();
+    config.rates.login = Rate { burst: 20, period_ms: 3_600_000 };
+    let world = World::with(config).await;
     let ask = |path: &'static str, peer| world.post(path, &json!({})).peer(peer).send();
     let here = [192, 0, 2, 7];
     for path in ["/auth/siwe/nonce", "/auth/siwe/verify", "/auth/refresh"] {

@@ -22,11 +22,17 @@ mod hostile;
 fn config(named: &[&str]) -> EgressConfig {
     EgressConfig {
         named_hosts: named.iter().map(|host| host.parse().unwrap()).collect(),
-        connect_timeout: Duration::from_millis(500),
-        request_timeout: Duration::from_millis(500),
+        connect_timeout: Duration::from_mins(1),
+        request_timeout: Duration::from_mins(1),
         response_bytes_max: 1000,
         response_headers_max: 100,
     }
+}
+
+/// For what is to end by its time.
+fn hurried(named: &[&str]) -> EgressConfig {
+    let brief = Duration::from_millis(500);
+    EgressConfig { connect_timeout: brief, request_timeout: brief, ..config(named) }
 }
 
 fn get(url: &str) -> Request {
@@ -212,6 +218,7 @@ async fn size_and_time_are_bounded() {
     task.abort();
     // Accepted by the kernel's backlog, never answered.
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let egress = Egress::new(hurried(&["127.0.0.1"])).unwrap();
     let late = egress.send(get(&format!("http://{}/", silent.local_addr().unwrap()))).await;
     assert!(matches!(late, Err(EgressError::TimedOut)));
 }
@@ -228,7 +235,7 @@ async fn a_host_that_takes_no_connection_was_sent_nothing() {
         held.push(stream.unwrap());
     }
     let patient =
-        EgressConfig { request_timeout: Duration::from_hours(1), ..config(&[&address.to_string()]) };
+        EgressConfig { request_timeout: Duration::from_hours(1), ..hurried(&[&address.to_string()]) };
     let egress = Egress::with_lookup(patient, Script::of(&[])).unwrap();
     let sent = timeout(Duration::from_secs(20), egress.send(get(&format!("http://{address}/")))).await;
     let error = sent.expect("in time").err().unwrap();

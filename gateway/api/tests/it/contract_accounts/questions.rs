@@ -106,10 +106,11 @@ async fn questions_without_an_answer_are_charged_to_their_source() {
     let contract = Contract::enrolled(&world).await;
     let path = format!("/users/{}", contract.address);
     let ask = async |peer: [u8; 4]| {
-        let text = Wallet::request_text([ORIGIN, "GET", &path], b"", Some(world.seconds()));
+        let timestamp = world.seconds();
+        let text = Wallet::request_text([ORIGIN, "GET", &path], b"", Some(timestamp));
         let call = world.get(path.clone()).header("x-ethereum-address", &contract.address.to_string());
         let call = call.header("x-ethereum-signature", &hex(&contract.sign(&text, 0)));
-        let call = call.header("x-ethereum-timestamp", &world.seconds().to_string());
+        let call = call.header("x-ethereum-timestamp", &timestamp.to_string());
         call.peer(peer).send().await.status.as_u16()
     };
     let log_in = async |peer: [u8; 4]| {

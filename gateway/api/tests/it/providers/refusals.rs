@@ -10,6 +10,8 @@ use gateway_domain::{
 use super::scene::{Scene, name};
 use crate::vendors::LOST_AFTER;
 
+/// Short of a limit, for the clock of these tests runs.
+const MINUTE: Duration = Duration::from_mins(1);
 const LOST: State = State::Failed { reason: FailureReason::VendorLost };
 
 impl Scene {
@@ -43,9 +45,9 @@ async fn a_transaction_that_is_refused_to_its_own_credentials_ends_in_time() {
         assert!(matches!(progress, Progress::Again(_)) && !state.is_final(), "{state:?}");
         let told = format!("Fireblocks refused to show a transaction and answered {http_status}");
         assert_eq!(scene.is_invalid().await, (true, Some(told)));
-        scene.world.clock.advance(LOST_AFTER.saturating_sub(Duration::from_secs(1)));
+        scene.world.clock.advance(LOST_AFTER.saturating_sub(MINUTE));
         assert!(!scene.looked_at().await.1.is_final());
-        scene.world.clock.advance(Duration::from_secs(1));
+        scene.world.clock.advance(MINUTE);
         assert_eq!(scene.looked_at().await, (Progress::Done, LOST), "{is_answered} {http_status}");
         assert!(scene.is_invalid().await.0);
         scene.order(1, 2).await.expect(409);
@@ -61,7 +63,7 @@ async fn refusals_count_from_the_last_answer() {
     for _ in 0..3 {
         vendor.refuse(401);
         scene.looked_at().await;
-        scene.world.clock.advance(LOST_AFTER.saturating_sub(Duration::from_secs(1)));
+        scene.world.clock.advance(LOST_AFTER.saturating_sub(MINUTE));
         let (_, state) = scene.looked_at().await;
         assert!(matches!(state, State::HandedOver { .. }), "{state:?}");
         assert!(scene.is_invalid().await.0);
@@ -82,14 +84,14 @@ async fn a_validation_does_not_put_off_the_end() {
     scene.order(1, 1).await.expect(201);
     vendor.refuse(401);
     scene.looked_at().await;
-    scene.world.clock.advance(LOST_AFTER.saturating_sub(Duration::from_secs(1)));
+    scene.world.clock.advance(LOST_AFTER.saturating_sub(MINUTE));
     vendor.relent();
     scene.validate().await;
     assert!(!scene.is_invalid().await.0);
     vendor.refuse(401);
     assert!(!scene.looked_at().await.1.is_final());
     assert!(scene.is_invalid().await.0);
-    scene.world.clock.advance(Duration::from_secs(1));
+    scene.world.clock.advance(MINUTE);
     assert_eq!(scene.looked_at().await.1, LOST);
 }
 
@@ -107,9 +109,9 @@ async fn other_refusals_blame_no_credentials_and_end_a_transaction_in_time() {
         vendor.refuse(http_status);
         let (progress, state) = scene.looked_at().await;
         assert!(matches!(progress, Progress::Again(_)) && !state.is_final(), "{state:?}");
-        scene.world.clock.advance(LOST_AFTER.saturating_sub(Duration::from_secs(1)));
+        scene.world.clock.advance(LOST_AFTER.saturating_sub(MINUTE));
         assert!(!scene.looked_at().await.1.is_final());
-        scene.world.clock.advance(Duration::from_secs(1));
+        scene.world.clock.advance(MINUTE);
         assert_eq!(scene.looked_at().await, (Progress::Done, LOST), "{is_answered} {http_status}");
         assert!(!scene.is_invalid().await.0, "{http_status}");
         scene.order(1, 2).await.expect(409);
@@ -125,7 +127,7 @@ async fn an_answer_between_two_refusals_of_a_question_begins_anew() {
     for _ in 0..3 {
         vendor.refuse(400);
         scene.looked_at().await;
-        scene.world.clock.advance(LOST_AFTER.saturating_sub(Duration::from_secs(1)));
+        scene.world.clock.advance(LOST_AFTER.saturating_sub(MINUTE));
         let (_, state) = scene.looked_at().await;
         assert!(matches!(state, State::HandedOver { .. }), "{state:?}");
         vendor.relent();

@@ -36,8 +36,8 @@ impl Endless {
         Self { address, sent, task }
     }
 
-    async fn ask(&self) -> EgressError {
-        let egress = Egress::new(config(&["127.0.0.1"])).unwrap();
+    async fn ask(&self, config: EgressConfig) -> EgressError {
+        let egress = Egress::new(config).unwrap();
         let asked = timeout(PATIENCE, egress.send(get(&format!("http://{}/", self.address))));
         asked.await.expect("it ends by a bound of its own").err().expect("nothing of it is an answer")
     }
@@ -72,12 +72,12 @@ async fn answer(
 }
 
 async fn trickled(beginning: &'static str, more: &str) -> EgressError {
-    Endless::start(beginning, more.as_bytes().to_vec(), PACE).await.ask().await
+    Endless::start(beginning, more.as_bytes().to_vec(), PACE).await.ask(hurried(&["127.0.0.1"])).await
 }
 
 async fn flooded(beginning: &'static str, more: &str) -> EgressError {
     let endless = Endless::start(beginning, more.repeat(65_536 / more.len()).into(), Duration::ZERO).await;
-    let error = endless.ask().await;
+    let error = endless.ask(config(&["127.0.0.1"])).await;
     let sent = endless.sent.load(Ordering::Relaxed);
     assert!(sent < IN_BETWEEN_BYTES_MAX, "{sent} bytes were taken of {beginning:?}: {error:?}");
     error
@@ -157,7 +157,7 @@ async fn what_surrounds_a_body_is_bounded_as_well() {
     // Interim answers are thrown away as they come, until the time is over.
     let beginning = "HTTP/1.1 102 Processing\r\n\r\n";
     let hints = beginning.repeat(1000).into_bytes();
-    let error = Endless::start(beginning, hints, Duration::ZERO).await.ask().await;
+    let error = Endless::start(beginning, hints, Duration::ZERO).await.ask(hurried(&["127.0.0.1"])).await;
     assert!(matches!(error, EgressError::TimedOut), "{error:?}");
 }
 
