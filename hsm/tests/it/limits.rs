@@ -163,6 +163,7 @@ fn a_caller_that_went_away_costs_the_token_nothing() {
         let second = tokio::spawn(pair(&hsm, 2));
         until("the second waits", || hsm.status().queue_depths.contains(&(Lane::Generate, 1))).await;
         second.abort();
+        assert!(second.await.unwrap_err().is_cancelled());
         server.signal("CONT");
         first.await.unwrap().unwrap();
         until("the second is dropped", || hsm.status().counters.stale_jobs == 1).await;
