@@ -16,9 +16,10 @@ use cryptoki::{
     slot::Slot,
 };
 use hsm::{
-    CkaId, Hsm, HsmConfig, HsmError, KeyAlgorithm, KeyLabel, KeyReference, KeySpec, KeyUsage, Pin,
+    CkaId, Hsm, HsmConfig, HsmError, KeyAlgorithm, KeyLabel, KeyReference, KeySpec, KeyUsage, Lane, Pin,
     SoftHsmPaths, State,
 };
+use tokio::task::JoinHandle;
 
 pub(crate) const SOFTHSM: &str = "/usr/lib/softhsm/libsofthsm2.so";
 pub(crate) const SPY: &str = "/usr/lib/x86_64-linux-gnu/pkcs11/pkcs11-spy.so";
@@ -140,12 +141,20 @@ pub(crate) async fn generate(hsm: &Hsm, number: u8, algorithm: KeyAlgorithm) -> 
     hsm.generate(spec(number, algorithm)).await.unwrap()
 }
 
+pub(crate) fn pair(
+    hsm: &Hsm,
+    number: u8,
+) -> impl Future<Output = Result<KeyReference, HsmError>> + Send + 'static {
+    let hsm = hsm.clone();
+    async move { hsm.generate(spec(number, KeyAlgorithm::P256)).await }
+}
+
 pub(crate) fn soon() -> Instant {
     Instant::now() + Duration::from_mins(1)
 }
 
 pub(crate) async fn sign(hsm: &Hsm, key: &KeyReference) -> Result<hsm::DigestSignature, HsmError> {
-    hsm.sign_digest(key, &[7; 32], hsm::Lane::Sign, soon()).await
+    hsm.sign_digest(key, &[7; 32], Lane::Sign, soon()).await
 }
 
 /// Waits for a condition, with a deadline.
@@ -160,6 +169,23 @@ pub(crate) async fn until(what: &str, mut condition: impl FnMut() -> bool) {
 
 pub(crate) async fn until_state(hsm: &Hsm, state: State) {
     until(state.name(), || hsm.status().state == state).await;
+}
+
+/// Orders something of a token that stands still, and returns once a thread has taken the order.
+pub(crate) async fn taken<T: Send + 'static>(
+    hsm: &Hsm,
+    lane: Lane,
+    order: impl Future<Output = T> + Send + 'static,
+) -> JoinHandle<T> {
+    let mut order = Box::pin(order);
+    // Asked once, it is submitted.
+    tokio::select! {
+        biased;
+        _ = &mut order => panic!("a stopped server does nothing"),
+        () = std::future::ready(()) => {}
+    }
+    until("a thread takes it", || hsm.status().queue_depths.contains(&(lane, 0))).await;
+    tokio::spawn(order)
 }
 
 /// A second way into the module that the layer under test has initialized in this process.

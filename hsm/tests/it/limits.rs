@@ -1,45 +1,20 @@
 use std::{num::NonZeroUsize, time::Duration};
 
-use hsm::{Hsm, HsmError, KeyAlgorithm, KeyReference, KeyUsage, Lane, RsaDecryption, SignatureScheme};
-use tokio::task::JoinHandle;
-
 use crate::{
-    harness::{generate, isolated, sign, soon, spec, until, without_canaries},
-    remote::{Server, remote},
+    harness::{generate, isolated, pair, sign, soon, spec, taken, until, without_canaries},
+    remote::remote,
 };
-
-/// Orders something of a token that stands still, and returns once a thread has taken the order.
-async fn taken<T: Send + 'static>(
-    hsm: &Hsm,
-    lane: Lane,
-    order: impl Future<Output = T> + Send + 'static,
-) -> JoinHandle<T> {
-    let mut order = Box::pin(order);
-    // Asked once, it is submitted.
-    tokio::select! {
-        biased;
-        _ = &mut order => panic!("a stopped server does nothing"),
-        () = std::future::ready(()) => {}
-    }
-    until("a thread takes it", || hsm.status().queue_depths.contains(&(lane, 0))).await;
-    tokio::spawn(order)
-}
-
-fn pair(hsm: &Hsm, number: u8) -> impl Future<Output = Result<KeyReference, HsmError>> + Send + 'static {
-    let hsm = hsm.clone();
-    async move { hsm.generate(spec(number, KeyAlgorithm::P256)).await }
-}
+use hsm::{Hsm, HsmError, KeyAlgorithm, KeyUsage, Lane, RsaDecryption, SignatureScheme};
 
 #[test]
 fn a_full_lane_refuses_while_others_go_on() {
     isolated("limits::a_full_lane_refuses_while_others_go_on", async |bench| {
-        bench.provision();
-        let server = Server::start(&bench).await;
-        let mut config = remote(&bench);
-        without_canaries(&mut config);
-        config.timeouts.sign = Duration::from_secs(20);
-        config.queue_bounds.generate = NonZeroUsize::MIN;
-        let hsm = Hsm::start(config).await.unwrap();
+        let (server, hsm) = remote(&bench, |config| {
+            without_canaries(config);
+            config.timeouts.sign = Duration::from_secs(20);
+            config.queue_bounds.generate = NonZeroUsize::MIN;
+        })
+        .await;
         let key = generate(&hsm, 100, KeyAlgorithm::Secp256k1).await;
         server.signal("STOP");
         let first = taken(&hsm, Lane::Generate, pair(&hsm, 1)).await;
@@ -61,12 +36,11 @@ fn a_full_lane_refuses_while_others_go_on() {
 #[test]
 fn generation_that_comes_too_late_is_adopted_later() {
     isolated("limits::generation_that_comes_too_late_is_adopted_later", async |bench| {
-        bench.provision();
-        let server = Server::start(&bench).await;
-        let mut config = remote(&bench);
-        without_canaries(&mut config);
-        config.timeouts.generate = Duration::from_secs(3);
-        let hsm = Hsm::start(config).await.unwrap();
+        let (server, hsm) = remote(&bench, |config| {
+            without_canaries(config);
+            config.timeouts.generate = Duration::from_secs(3);
+        })
+        .await;
         let made = hsm.status().counters.generate_calls;
         let late = tokio::spawn({
             let hsm = hsm.clone();
@@ -82,15 +56,13 @@ fn generation_that_comes_too_late_is_adopted_later() {
         until("the late result is dropped", || hsm.status().counters.late_results == 1).await;
         until("no thread is stuck", || hsm.status().stuck_threads == 0).await;
         hsm.shutdown().await;
-        let mut config = remote(&bench);
-        config.timeouts.sign = Duration::from_secs(20);
-        let hsm = Hsm::start(config).await.unwrap();
+        server.kill();
+        let hsm = Hsm::start(bench.config()).await.unwrap();
         let key = generate(&hsm, 1, KeyAlgorithm::Rsa4096).await;
         assert_eq!(hsm.status().counters.generate_calls, 0, "the pair was adopted");
         let signed = hsm.sign_message(&key, SignatureScheme::RsaPssSha256, b"m", Lane::Sign, soon()).await;
         assert_eq!(signed.unwrap().len(), 512);
         hsm.shutdown().await;
-        server.kill();
     });
 }
 
@@ -152,11 +124,7 @@ fn messages_above_the_limit_are_refused() {
 #[test]
 fn a_caller_that_went_away_costs_the_token_nothing() {
     isolated("limits::a_caller_that_went_away_costs_the_token_nothing", async |bench| {
-        bench.provision();
-        let server = Server::start(&bench).await;
-        let mut config = remote(&bench);
-        without_canaries(&mut config);
-        let hsm = Hsm::start(config).await.unwrap();
+        let (server, hsm) = remote(&bench, without_canaries).await;
         let made = hsm.status().counters.generate_calls;
         server.signal("STOP");
         let first = taken(&hsm, Lane::Generate, pair(&hsm, 1)).await;

@@ -9,7 +9,9 @@ use std::{
 
 use hsm::{Hsm, HsmConfig, HsmError, KeyAlgorithm, Lane, State};
 
-use crate::harness::{Bench, SOFTHSM, generate, isolated, sign, until, until_state, without_canaries};
+use crate::harness::{
+    Bench, SOFTHSM, generate, isolated, pair, sign, taken, until, until_state, without_canaries,
+};
 
 const CLIENT: &str = "/usr/lib/x86_64-linux-gnu/pkcs11/p11-kit-client.so";
 
@@ -47,8 +49,16 @@ impl Server {
     }
 }
 
-/// With time-outs that a busy machine keeps.
-pub(crate) fn remote(bench: &Bench) -> HsmConfig {
+/// Makes the token and starts on it through a server, with time-outs that a busy machine keeps and some settings changed.
+pub(crate) async fn remote(bench: &Bench, change: impl FnOnce(&mut HsmConfig)) -> (Server, Hsm) {
+    bench.provision();
+    let server = Server::start(bench).await;
+    let mut config = config(bench);
+    change(&mut config);
+    (server, Hsm::start(config).await.unwrap())
+}
+
+fn config(bench: &Bench) -> HsmConfig {
     let mut config = bench.config();
     config.module = CLIENT.into();
     config.session_threads = 2;
@@ -63,9 +73,7 @@ pub(crate) fn remote(bench: &Bench) -> HsmConfig {
 #[test]
 fn a_killed_server_is_taken_up_again_when_it_returns() {
     isolated("remote::a_killed_server_is_taken_up_again_when_it_returns", async |bench| {
-        bench.provision();
-        let server = Server::start(&bench).await;
-        let hsm = Hsm::start(remote(&bench)).await.unwrap();
+        let (server, hsm) = remote(&bench, |_| {}).await;
         let key = generate(&hsm, 1, KeyAlgorithm::Secp256k1).await;
         sign(&hsm, &key).await.unwrap();
         server.kill();
@@ -84,13 +92,12 @@ fn a_killed_server_is_taken_up_again_when_it_returns() {
 #[test]
 fn a_stopped_server_costs_threads_but_no_late_signature() {
     isolated("remote::a_stopped_server_costs_threads_but_no_late_signature", async |bench| {
-        bench.provision();
-        let server = Server::start(&bench).await;
-        let mut config = remote(&bench);
-        config.stuck_threads_max = 2;
-        // What notices is a signature.
-        without_canaries(&mut config);
-        let hsm = Hsm::start(config).await.unwrap();
+        let (server, hsm) = remote(&bench, |config| {
+            config.stuck_threads_max = 2;
+            // What notices is a signature.
+            without_canaries(config);
+        })
+        .await;
         let key = generate(&hsm, 1, KeyAlgorithm::Secp256k1).await;
         server.signal("STOP");
         let result = sign(&hsm, &key).await;
@@ -122,20 +129,11 @@ fn a_stopped_server_costs_threads_but_no_late_signature() {
 #[test]
 fn a_token_that_takes_its_time_for_a_key_is_not_given_up() {
     isolated("remote::a_token_that_takes_its_time_for_a_key_is_not_given_up", async |bench| {
-        bench.provision();
-        let server = Server::start(&bench).await;
-        let mut config = remote(&bench);
-        config.stuck_threads_max = 0;
-        let hsm = Hsm::start(config).await.unwrap();
+        let (server, hsm) = remote(&bench, |config| config.stuck_threads_max = 0).await;
         let key = generate(&hsm, 1, KeyAlgorithm::Secp256k1).await;
         server.signal("STOP");
-        // Asked once it is submitted: a thread takes it, and hangs in the look-up before the generation.
-        let mut made = std::pin::pin!(generate(&hsm, 2, KeyAlgorithm::P256));
-        tokio::select! {
-            biased;
-            _ = &mut made => panic!("a stopped server makes no key"),
-            () = std::future::ready(()) => {}
-        }
+        // It hangs in the look-up before the generation.
+        let made = taken(&hsm, Lane::Generate, pair(&hsm, 2)).await;
         // Each of these waits for as long as a canary may; three canaries in a row would open the breaker.
         for _ in 0..6 {
             let result = sign(&hsm, &key).await;
@@ -144,7 +142,7 @@ fn a_token_that_takes_its_time_for_a_key_is_not_given_up() {
         let status = hsm.status();
         assert_eq!((status.state, status.stuck_threads), (State::Ready, 0), "{status:?}");
         server.signal("CONT");
-        let made = made.await;
+        let made = made.await.unwrap().unwrap();
         sign(&hsm, &key).await.unwrap();
         sign(&hsm, &made).await.unwrap();
         assert_eq!(hsm.status().state, State::Ready);
@@ -156,14 +154,13 @@ fn a_token_that_takes_its_time_for_a_key_is_not_given_up() {
 #[test]
 fn a_signature_that_the_token_holds_back_past_not_after_is_dropped() {
     isolated("remote::a_signature_that_the_token_holds_back_past_not_after_is_dropped", async |bench| {
-        bench.provision();
-        let server = Server::start(&bench).await;
-        let mut config = remote(&bench);
-        config.timeouts.sign = Duration::from_secs(20);
-        without_canaries(&mut config);
-        // The one thread has its session open by the time the server stops, so what blocks is `C_Sign` itself.
-        config.session_threads = 1;
-        let hsm = Hsm::start(config).await.unwrap();
+        let (server, hsm) = remote(&bench, |config| {
+            config.timeouts.sign = Duration::from_secs(20);
+            without_canaries(config);
+            // The one thread has its session open by the time the server stops, so what blocks is `C_Sign` itself.
+            config.session_threads = 1;
+        })
+        .await;
         let key = generate(&hsm, 1, KeyAlgorithm::Secp256k1).await;
         let before = hsm.status().counters.sign_calls;
         server.signal("STOP");
@@ -192,7 +189,7 @@ fn a_start_on_a_module_that_does_not_return_ends() {
         bench.provision();
         let server = Server::start(&bench).await;
         server.signal("STOP");
-        let mut config = remote(&bench);
+        let mut config = config(&bench);
         config.start_timeout = Duration::from_millis(200);
         let error = Hsm::start(config).await.err().unwrap();
         assert!(matches!(error, HsmError::DeadlineExceeded { operation: "start" }), "{error:?}");
