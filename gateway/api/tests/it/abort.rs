@@ -81,12 +81,13 @@ async fn a_permit_in_force_and_a_signature_are_too_late_for_an_abort() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_permit_holds_no_longer_than_configured() {
-    let limits = Limits { permit_lifetime: Duration::from_secs(30), ..quick() };
+    let limits = Limits { permit_lifetime: Duration::from_secs(5), ..quick() };
     let world = World::with_limits(ApiConfig::default(), limits).await;
+    world.clock.stop();
     let escrow = world.user(&Wallet::new(1)).await;
     let (waiting, _signing) = held_up(&world, escrow, 1).await;
     assert!(matches!(aborted(&world, waiting).await, Err(Error::Conflict(_))));
-    world.clock.advance(Duration::from_secs(31));
+    world.clock.advance(Duration::from_secs(6));
     assert_eq!(aborted(&world, waiting).await.unwrap(), State::Aborted);
 }
 

@@ -5,7 +5,7 @@ use std::{
     collections::{BTreeSet, HashMap, VecDeque},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -33,24 +33,49 @@ use tokio::sync::{Semaphore, oneshot};
 use uuid::Uuid;
 
 /// The present, which the database's clock shares, plus what a test adds.
-pub(crate) struct TestClock(AtomicI64);
+pub(crate) struct TestClock(Mutex<Hands>);
+
+/// In microseconds.
+#[derive(Clone, Copy)]
+enum Hands {
+    /// They run, so far ahead of the machine's clock.
+    Ahead(i64),
+    /// They stand where they are.
+    Stopped(i64),
+}
 
 impl TestClock {
     pub(crate) fn new() -> Self {
-        Self(AtomicI64::new(0))
+        Self(Mutex::new(Hands::Ahead(0)))
     }
 
     pub(crate) fn advance(&self, by: Duration) {
-        self.0.fetch_add(i64::try_from(by.as_micros()).unwrap(), Ordering::SeqCst);
+        let by = i64::try_from(by.as_micros()).unwrap();
+        let mut hands = self.0.lock().unwrap();
+        *hands = match *hands {
+            Hands::Ahead(micros) => Hands::Ahead(micros + by),
+            Hands::Stopped(micros) => Hands::Stopped(micros + by),
+        };
+    }
+
+    /// From now on only [`Self::advance`] moves it: what happens just before a limit does so on a busy machine, too.
+    pub(crate) fn stop(&self) {
+        let now = self.now().unix_micros();
+        *self.0.lock().unwrap() = Hands::Stopped(now);
     }
 }
 
 impl Clock for TestClock {
     #[expect(clippy::disallowed_methods, reason = "the database's clock cannot be set")]
     fn now(&self) -> Timestamp {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        let micros = i64::try_from(since.as_micros()).unwrap();
-        Timestamp::from_unix_micros(micros + self.0.load(Ordering::SeqCst))
+        let hands = *self.0.lock().unwrap();
+        Timestamp::from_unix_micros(match hands {
+            Hands::Ahead(micros) => {
+                let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+                i64::try_from(since.as_micros()).unwrap() + micros
+            }
+            Hands::Stopped(micros) => micros,
+        })
     }
 }
 
