@@ -225,10 +225,7 @@ async fn every_refusal_speaks_the_language_of_its_listener() -> Result<()> {
         let json = reply.expect(status)?;
         assert_eq!((&json["status"], &json["requestId"]), (&status.into(), &id.into()), "{json}");
     }
-    let written = wait::until("an access line of the operator listener", DEADLINE, async || {
-        Ok(gateway.output().contains("/livez").then_some(()))
-    });
-    written.await?;
+    gateway.says("/livez", DEADLINE).await?;
 
     let limited = wait::until("the source's rate to be used up", DEADLINE, async || {
         let reply = public.get("/", Credential::Nobody).await?;

@@ -8,7 +8,6 @@ use anyhow::{Context, Result, ensure};
 use countersign_tests::deployment::Deployment;
 use countersign_tests::environment;
 use countersign_tests::process::Service;
-use countersign_tests::wait;
 use serde_json::Value;
 
 const DEADLINE: Duration = Duration::from_mins(1);
@@ -46,10 +45,7 @@ async fn an_installation_is_for_development_only_if_it_was_made_so_and_says_it_a
     for _ in 0..2 {
         let mut service = Service::start("/usr/bin/env".as_ref(), &deployment.serving()?)?;
         service.line_after("ready ", DEADLINE).await?;
-        wait::until("what it says at its start", DEADLINE, async || {
-            Ok(service.output().contains("FOR DEVELOPMENT").then_some(()))
-        })
-        .await?;
+        service.says("FOR DEVELOPMENT", DEADLINE).await?;
         ensure!(service.terminate(DEADLINE).await?.success());
     }
     Ok(())

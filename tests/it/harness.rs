@@ -14,7 +14,6 @@ use countersign_tests::lying_node::{Gate, Lie, LyingNode};
 use countersign_tests::node::Node;
 use countersign_tests::postgres::Postgres;
 use countersign_tests::process::Service;
-use countersign_tests::wait;
 use countersign_tests::wallet::{Approval, SignedRequest, Wallet, malleate, request_hash};
 use gateway_chains::evm::eip712;
 use gateway_chains::evm::message::request_text;
@@ -163,10 +162,7 @@ async fn a_dropped_service_is_gone() -> Result<()> {
 async fn a_service_that_ends_early_shows_its_output() -> Result<()> {
     let mut service = Service::start(OsStr::new("/bin/sh"), ["-c", "echo the reason >&2"])?;
     let error = service.line_after("ready ", DEADLINE).await.unwrap_err().to_string();
-    let shown = wait::until("the output to arrive", DEADLINE, async || {
-        Ok(service.output().contains("the reason").then_some(()))
-    });
-    shown.await?;
+    service.says("the reason", DEADLINE).await?;
     assert!(error.contains("ended before"), "{error}");
     Ok(())
 }

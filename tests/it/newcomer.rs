@@ -10,7 +10,6 @@ use countersign_tests::deployment::Deployment;
 use countersign_tests::environment;
 use countersign_tests::gateway::Installation;
 use countersign_tests::process::Service;
-use countersign_tests::wait;
 use serde_json::Value;
 
 const INIT: [&str; 4] = ["init", "--organization", "acme", "--development"];
@@ -48,10 +47,7 @@ async fn a_deployment_is_made_from_an_empty_softhsm() -> Result<()> {
 
     let mut service = Service::start("/usr/bin/env".as_ref(), &deployment.serving()?)?;
     service.line_after("ready ", DEADLINE).await?;
-    let warned = wait::until("a warning that the node is away", DEADLINE, async || {
-        Ok(service.output().contains("`chains.rpc_urls`").then_some(()))
-    });
-    warned.await?;
+    service.says("`chains.rpc_urls`", DEADLINE).await?;
 
     let taken = deployment.fails(&["serve"], 4)?;
     says(&taken, &["is in use by a running gateway or command"]);

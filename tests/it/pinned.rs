@@ -101,10 +101,7 @@ async fn a_node_that_names_the_content_otherwise_is_not_believed() -> Result<()>
     assert!(made.get("submissionTxHash").is_none(), "{made}");
     assert_eq!(text(&made, "ipfsCid")?, cid_of(message.as_bytes()), "the gateway's own name");
     assert!(!on_record(&sealed, request_hash).await?);
-    wait::until("it to be told", DEADLINE, async || {
-        Ok(sealed.gateway.output().contains("OtherName").then_some(()))
-    })
-    .await?;
+    sealed.gateway.says("OtherName", DEADLINE).await?;
 
     kubo.set_mood(KuboMood::Honest);
     ends_well(&sealed, &kubo, &made, &message).await?;

@@ -147,7 +147,7 @@ async fn remembered(stand: &Stand) -> Result<BTreeMap<String, BTreeSet<String>>>
 /// Nobody takes a name of the state for a path or a pattern: what a plugin calls `../count` is a row of its own binding.
 #[tokio::test]
 async fn names_of_state_that_lead_elsewhere_stay_in_their_binding() -> Result<()> {
-    let stand = Stand::with_configuration("[plugins]\ndeadline_ms = 20000\n").await?;
+    let stand = Stand::on_sqlite().await?;
     let gateway = stand.installation.start().await?;
     stand.user(&gateway).await?;
     install_as(&stand, ("neighbour", "hostile"), "\"count\"", &GRANTS)?;

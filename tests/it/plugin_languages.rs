@@ -4,6 +4,7 @@ use std::fs;
 
 use alloy_primitives::Address;
 use anyhow::{Context, Result};
+use countersign_tests::configuration::PATIENT_TO_COMPILE;
 use countersign_tests::environment;
 use countersign_tests::gateway::Gateway;
 use countersign_tests::main_job::text;
@@ -15,9 +16,6 @@ use crate::plugin_outside::install;
 use crate::stand::{CHAIN_ID, Stand, request_hash};
 
 /// Tests here run on several threads, so that connections that end during a long command are noticed.
-/// Busy machines compile slowly; what is tested here is something else.
-const PATIENT: &str =
-    "[plugins]\ndeadline_ms = 20000\ncompile_timeout_ms = 600000\ncompile_cpu_seconds_max = 300\n";
 const TOKEN: Address = Address::repeat_byte(0xdd);
 
 async fn propose(stand: &Stand, gateway: &Gateway, escrow: Address, changes: Value) -> Result<Value> {
@@ -45,7 +43,7 @@ fn token_transfer(to: Address) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn allowlist_in_javascript_holds_transactions_to_its_list() -> Result<()> {
-    let stand = Stand::with_configuration(PATIENT).await?;
+    let stand = Stand::with_configuration(PATIENT_TO_COMPILE).await?;
     let gateway = stand.installation.start().await?;
     let escrow = stand.user(&gateway).await?;
     // In mixed case on the way in, so that one form is what the plugin sees.
@@ -92,7 +90,7 @@ async fn allowlist_in_javascript_holds_transactions_to_its_list() -> Result<()> 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn travel_rule_threshold_in_python_demands_a_note_and_an_arbiter() -> Result<()> {
-    let stand = Stand::with_configuration(PATIENT).await?;
+    let stand = Stand::with_configuration(PATIENT_TO_COMPILE).await?;
     let gateway = stand.installation.start().await?;
     let escrow = stand.user(&gateway).await?;
     let chain = format!("eip155:{CHAIN_ID}");

@@ -84,7 +84,7 @@ fn upstream(url: &str, more: &str) -> String {
     format!(
         "[egress]\nnamed_hosts = [\"{}\"]\n[[plugin_upstreams]]\nname = \"screening\"\nurl = \"{url}/v2\"\n\
          routes = [\"POST /review\"]\nrequest_headers = [\"content-type\"]\nsecret_header = \"authorization\"\n\
-         secret = \"{SECRET}\"\ntimeout_ms = 15000\n{more}\n[plugins]\ndeadline_ms = 20000\n",
+         secret = \"{SECRET}\"\ntimeout_ms = 15000\n{more}\n",
         url.trim_start_matches("http://"),
     )
 }
@@ -152,7 +152,7 @@ async fn an_upstream_that_is_not_granted_or_another_organizations_is_not_asked()
 
 #[tokio::test]
 async fn the_chain_is_read_by_the_methods_that_are_granted() -> Result<()> {
-    let stand = Stand::with_configuration("[plugins]\ndeadline_ms = 20000\n").await?;
+    let stand = Stand::on_sqlite().await?;
     let gateway = stand.installation.start().await?;
     let escrow = stand.user(&gateway).await?;
     let settings = format!("\"pinned; eth_getBalance {escrow:#x}\"");

@@ -2,7 +2,7 @@
 
 use alloy_consensus::{Transaction, TxEnvelope};
 use alloy_eips::eip2718::Decodable2718;
-use alloy_primitives::{Address, U256, keccak256};
+use alloy_primitives::{Address, Bytes, U256, keccak256};
 use anyhow::{Context, Result};
 use countersign_tests::configuration::PEOPLE_FROM_WEI;
 use countersign_tests::lying_node::Lie;
@@ -36,13 +36,12 @@ async fn sent(stand: &Stand, count: usize) -> Result<Vec<Value>> {
     .await
 }
 
-fn bytes(raw: &Value) -> Result<Vec<u8>> {
-    let raw = raw[0].as_str().context("no raw transaction")?;
-    Ok(hex::decode(raw.trim_start_matches("0x"))?)
+fn bytes(raw: &Value) -> Result<Bytes> {
+    Ok(serde_json::from_value(raw[0].clone())?)
 }
 
 fn decoded(raw: &Value) -> Result<TxEnvelope> {
-    Ok(TxEnvelope::decode_2718(&mut bytes(raw)?.as_slice())?)
+    Ok(TxEnvelope::decode_2718(&mut bytes(raw)?.as_ref())?)
 }
 
 /// The node's view of what was sent.
@@ -73,9 +72,11 @@ async fn a_stuck_transaction_is_outbid_under_its_own_nonce_and_paid_once() -> Re
     let (before, after) = (decoded(&both[0])?, decoded(&both[1])?);
     assert_eq!(before.nonce(), after.nonce());
     assert_eq!((before.to(), before.value()), (after.to(), after.value()));
-    let fees = |sent: &TxEnvelope| [Some(sent.max_fee_per_gas()), sent.max_priority_fee_per_gas()];
-    for (old, new) in fees(&before).into_iter().zip(fees(&after)) {
-        let (old, new) = old.zip(new).context("not of EIP-1559")?;
+    let fees = |sent: &TxEnvelope| {
+        let tip = sent.max_priority_fee_per_gas().context("not of EIP-1559")?;
+        anyhow::Ok([sent.max_fee_per_gas(), tip])
+    };
+    for (old, new) in fees(&before)?.into_iter().zip(fees(&after)?) {
         assert!(new * 1000 >= old * 1125, "{old} then {new}");
     }
     wait::until("a replacement to be in the pool", FINAL_DEADLINE, async || {

@@ -3,7 +3,7 @@
 use alloy_primitives::{Address, U256};
 use anyhow::{Result, ensure};
 use countersign_tests::anvil::Anvil;
-use countersign_tests::configuration::{self, Chain, PATIENT, PEOPLE_FROM_WEI};
+use countersign_tests::configuration::{self, Chain, PEOPLE_FROM_WEI};
 use countersign_tests::gateway::{Gateway, Installation};
 use countersign_tests::lying_node::LyingNode;
 use countersign_tests::main_job::{MainJob, Transfer, text};
@@ -135,10 +135,8 @@ pub(crate) fn request_hash(transaction: &Value) -> &str {
     text(transaction, "requestHash").unwrap()
 }
 
-fn install(configuration: &str) -> Result<Installation> {
-    let installation = Installation::new(configuration)?;
-    if !configuration.contains("[plugins]") {
-        installation.configure(PATIENT)?;
-    }
+fn install(text: &str) -> Result<Installation> {
+    let installation = Installation::new(text)?;
+    installation.configure(configuration::patience(text))?;
     Ok(installation)
 }

@@ -44,10 +44,7 @@ async fn a_signed_transaction_is_traced_counted_and_logged() -> Result<()> {
     assert!(peak.is_some_and(|line| !line.ends_with(" 0")), "{metrics}");
     // The route's template, never the values in it.
     let route = "/transactions/{requestHash}/approvals";
-    wait::until("an access line", EXPORT_DEADLINE, async || {
-        Ok(gateway.output().contains(route).then_some(()))
-    })
-    .await?;
+    gateway.says(route, EXPORT_DEADLINE).await?;
     assert!(!gateway.output().contains(&format!("/transactions/{hash}/approvals")));
 
     wait::until("the traces", EXPORT_DEADLINE, async || {

@@ -21,6 +21,14 @@ const OUTBOX: &str = "[outbox]\nlease_ms = 1000\npoll_interval_ms = 100\nretry_p
 
 /// Time for plugins that no test but one of that time runs out of: whom a busy machine leaves none is refused.
 pub const PATIENT: &str = "[plugins]\ndeadline_ms = 20000\n";
+/// The same, and time to compile components that bring an interpreter along.
+pub const PATIENT_TO_COMPILE: &str =
+    "[plugins]\ndeadline_ms = 20000\ncompile_timeout_ms = 600000\ncompile_cpu_seconds_max = 300\n";
+
+/// What gives plugins time in this configuration, unless it says itself what they have.
+pub fn patience(configuration: &str) -> &'static str {
+    if configuration.contains("[plugins]") { "" } else { PATIENT }
+}
 
 /// A configuration for `chains`, with SQLite in the data directory unless a database is named.
 pub fn render(chains: &[Chain<'_>], database_url: Option<&str>) -> String {

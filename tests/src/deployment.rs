@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::configuration::PATIENT;
+use crate::configuration::patience;
 use crate::environment;
 use crate::process::ending;
 
@@ -65,13 +65,9 @@ impl Deployment {
 
     fn configuration(&self) -> Result<PathBuf> {
         let path = self.path("config.toml");
-        let own = [self.core.as_str(), self.server.as_str(), self.chains]
-            .iter()
-            .any(|part| part.contains("[plugins]"));
-        let plugins = if own { "" } else { PATIENT };
-        let text = format!(
+        let mut text = format!(
             "[core]\ndata_dir = \"{}\"\n{}\n[server]\n{}\n[database]\nurl = \"sqlite://{}\"\n\
-             [hsm]\nmodule = \"{}\"\ntoken_label = \"acme\"\npin = \"{}\"\n{plugins}{}",
+             [hsm]\nmodule = \"{}\"\ntoken_label = \"acme\"\npin = \"{}\"\n{}\n",
             self.path("data").display(),
             self.core,
             self.server,
@@ -80,6 +76,7 @@ impl Deployment {
             self.pin,
             self.chains,
         );
+        text.push_str(patience(&text));
         fs::write(&path, text)?;
         Ok(path)
     }

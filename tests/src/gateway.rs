@@ -149,6 +149,11 @@ impl Gateway {
         self.service.output()
     }
 
+    /// As [`Service::says`].
+    pub async fn says(&self, text: &str, deadline: Duration) -> Result<()> {
+        self.service.says(text, deadline).await
+    }
+
     /// kill -9.
     pub fn kill(self) -> Result<()> {
         self.service.kill()

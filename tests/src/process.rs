@@ -90,6 +90,11 @@ impl Service {
         lines.iter().map(String::as_str).collect::<Vec<_>>().join("\n")
     }
 
+    /// Waits until `text` is among its last lines, which come later than what it answers.
+    pub async fn says(&self, text: &str, deadline: Duration) -> Result<()> {
+        wait::until(text, deadline, async || Ok(self.output().contains(text).then_some(()))).await
+    }
+
     pub fn process_id(&self) -> u32 {
         self.child.id()
     }

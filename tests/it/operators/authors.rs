@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
+use countersign_tests::configuration::PATIENT_TO_COMPILE;
 use countersign_tests::deployment::Deployment;
 use countersign_tests::environment;
 use countersign_tests::gateway::Installation;
@@ -19,9 +20,6 @@ use tempfile::TempDir;
 use super::staging::{ORION_SETTINGS, Staged};
 use super::{DEADLINE, PEOPLE};
 
-/// Components that bring an interpreter along take their time on busy machines.
-const PATIENT: &str =
-    "[plugins]\ndeadline_ms = 20000\ncompile_timeout_ms = 600000\ncompile_cpu_seconds_max = 300\n";
 const NAME: &str = "spend-limit";
 const AUTHOR: usize = 0;
 const APPROVERS: [usize; 2] = [1, 2];
@@ -122,12 +120,12 @@ async fn ten_minutes(language: &str) -> Result<()> {
     ensure!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
 
     let mut deployment = Deployment::new()?;
-    deployment.server += PATIENT;
+    deployment.server += PATIENT_TO_COMPILE;
     let (service, made) = Staged::start(&mut deployment).await?;
     let staged = Staged::new(&deployment, &made).await?;
     let orion = staged.upload("orion", ORION_SETTINGS, &["log", "settings", "clock"])?;
     staged.bound(&orion, "enforce", &["--authority", "orion"])?;
-    let development = Installation::new(PATIENT)?;
+    let development = Installation::new(PATIENT_TO_COMPILE)?;
     let gateway = development.start().await?;
 
     let data_dir = development.data_dir().to_str().context("path")?.to_owned();

@@ -6,7 +6,6 @@ use anyhow::{Context, Result, ensure};
 use countersign_tests::deployment::Deployment;
 use countersign_tests::main_job::text;
 use countersign_tests::process::Service;
-use countersign_tests::wait;
 use serde_json::Value;
 
 use super::staging::Staged;
@@ -49,10 +48,7 @@ async fn new_operators_are_named_with_the_security_officers_pin_and_refused_by_o
     // It cannot be overlooked, and an operator who is left ends it.
     let mut service = Service::start("/usr/bin/env".as_ref(), &deployment.serving()?)?;
     service.line_after("ready ", DEADLINE).await?;
-    let warned = wait::until("a warning of the recovery", DEADLINE, async || {
-        Ok(service.output().contains("SOMEBODY RECOVERS THE CHARTER").then_some(()))
-    });
-    warned.await?;
+    service.says("SOMEBODY RECOVERS THE CHARTER", DEADLINE).await?;
     let staged = Staged::new(&deployment, &made).await?;
     let told = staged.operators.done(3, &["proposals"])?;
     ensure!(told["proposals"][0]["change"]["kind"] == "recovery", "{told}");

@@ -51,11 +51,8 @@ impl TestClock {
 
     pub(crate) fn advance(&self, by: Duration) {
         let by = i64::try_from(by.as_micros()).unwrap();
-        let mut hands = self.0.lock().unwrap();
-        *hands = match *hands {
-            Hands::Ahead(micros) => Hands::Ahead(micros + by),
-            Hands::Stopped(micros) => Hands::Stopped(micros + by),
-        };
+        let (Hands::Ahead(micros) | Hands::Stopped(micros)) = &mut *self.0.lock().unwrap();
+        *micros += by;
     }
 
     /// From now on only [`Self::advance`] moves it: what happens just before a limit does so on a busy machine, too.
